@@ -1,0 +1,62 @@
+"""Files on disk: images from outside, names from a list, outputs that are whole or absent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
+IMAGE_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+MAX_PIXELS = 100_000_000  # a photo of 100 megapixels takes 300 MB once decoded
+
+
+class ImageError(ValueError):
+    """A file that cannot be used as an image; the message names it and says why."""
+
+
+def open_image(path: Path) -> Image.Image:
+    """RGB image in `path`, fully decoded. Raises ImageError for anything else."""
+    try:
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(f"{image.width}x{image.height} is over {MAX_PIXELS:,} pixels")
+            return to_rgb(image)
+    except Exception as error:  # Pillow's decoders raise many types on hostile bytes
+        reason = str(error) or type(error).__name__
+        raise ImageError(f"{path}: not a readable image ({reason})") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """`image` in RGB: 16-bit greys scaled to 8 bits, transparency laid on white."""
+    if image.mode.startswith("I"):  # Pillow clips 16-bit values where it converts them itself
+        image = Image.fromarray(
+            ((np.asarray(image, np.int64).clip(0, 65535) + 128) // 257).astype(np.uint8)
+        )
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def inside(folder: Path, name: str) -> Path:
+    """`folder / name`; ValueError for a name that would leave the folder."""
+    parts = name.replace("\\", "/").split("/")
+    if not name or "\0" in name or ".." in parts or parts[0] == "" or ":" in parts[0]:
+        raise ValueError(f"{name!r} leaves the folder {folder}")
+    return folder / name
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, moved onto it when the block succeeds, else removed."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

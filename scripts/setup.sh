@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Make the Python environment and install requirements.txt. Returns at once when nothing changed.
+#   VENV    the environment's folder (default: .venv in the repository)
+#   PYTHON  the Python that makes it, 3.10 or newer (default: python3)
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+VENV=${VENV:-$ROOT/.venv}
+BASE_PYTHON=${PYTHON:-python3}
+
+if ! "$BASE_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+    found=$("$BASE_PYTHON" --version 2>&1 || true)
+    echo "setup: $BASE_PYTHON must be Python 3.10 or newer, but says: ${found:-nothing}" >&2
+    echo "setup: install one (Debian: apt install python3 python3-venv) or name it: PYTHON=/path/to/python3 $0" >&2
+    exit 1
+fi
+
+# What is installed is described by the pins and by the Python they were installed for.
+wanted=$(cat "$ROOT/requirements.txt" "$ROOT/HybridDetection/requirements.txt" "$ROOT/scripts/check_imports.py" | sha256sum)
+wanted="$wanted $("$BASE_PYTHON" --version)"
+stamp=$VENV/.installed
+if [[ -f $stamp && $(cat "$stamp") == "$wanted" ]]; then
+    echo "setup: $VENV is up to date"
+    exit 0
+fi
+
+if [[ ! -x $VENV/bin/python ]] || [[ $("$VENV/bin/python" --version) != $("$BASE_PYTHON" --version) ]]; then
+    if [[ -d $VENV && ! -f $VENV/pyvenv.cfg && -n $(ls -A "$VENV") ]]; then
+        echo "setup: $VENV holds files but is no Python environment; name an empty folder in VENV" >&2
+        exit 1
+    fi
+    echo "setup: making $VENV with $("$BASE_PYTHON" --version)"
+    if ! "$BASE_PYTHON" -m venv --clear "$VENV"; then
+        echo "setup: making the environment failed; on Debian and Ubuntu: apt install python3-venv" >&2
+        exit 1
+    fi
+fi
+
+rm -f "$stamp"
+echo "setup: installing requirements.txt (about 6 GB on disk with PyTorch's CUDA libraries)"
+"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r "$ROOT/requirements.txt"
+"$VENV/bin/python" "$ROOT/scripts/check_imports.py"
+echo "$wanted" > "$stamp"
+echo "setup: $VENV is ready"
