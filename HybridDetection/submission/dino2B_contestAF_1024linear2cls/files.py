@@ -1,7 +1,5 @@
 """Files on disk: images from outside, names from a list, outputs that are whole or absent."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
