@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from model import to_rgb
 from PIL import Image
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
@@ -18,12 +17,13 @@ class ImageError(ValueError):
 
 
 def open_image(path: Path) -> Image.Image:
-    """RGB image in `path`, fully decoded. Raises ImageError for anything else."""
+    """Image in `path`, of any mode, fully decoded. Raises ImageError for anything else."""
     try:
         with Image.open(path, formats=IMAGE_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"{image.width}x{image.height} is over {MAX_PIXELS:,} pixels")
-            return to_rgb(image)
+            image.load()
+            return image
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
         reason = str(error) or type(error).__name__
         raise ImageError(f"{path}: not a readable image ({reason})") from error

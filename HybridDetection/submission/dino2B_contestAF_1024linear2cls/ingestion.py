@@ -1,0 +1,112 @@
+"""Score a folder of butterfly photographs: python ingestion.py [INPUT_DIR] [OUTPUT_DIR]
+
+Writes OUTPUT_DIR/predictions.txt, a line `filename,score` for each image in sorted order, ready
+for Codabench. Files that are no readable image are named on stderr and left out; the exit status
+is then 1.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from dataset import load_batches
+from files import IMAGE_SUFFIXES, atomic
+from model import BACKBONE, BACKBONES, Model
+from tqdm import tqdm
+
+INPUT_DIR = "ImageSamples/"  # both relative to this file
+OUTPUT_DIR = "./"
+BATCH_SIZE = 32
+WORKERS = min(4, os.cpu_count() or 1)  # processes that decode images
+
+HERE = Path(__file__).resolve().parent
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Score a folder of butterfly photographs; writes predictions.txt."
+    )
+    parser.add_argument("input_dir", nargs="?", type=Path, default=HERE / INPUT_DIR)
+    parser.add_argument("output_dir", nargs="?", type=Path, default=HERE / OUTPUT_DIR)
+    parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE)
+    parser.add_argument("--batch_size", type=int, default=BATCH_SIZE)
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
+    parser.add_argument("--workers", type=int, default=WORKERS, help="0: decode in this process")
+    options = parser.parse_args()
+    if options.batch_size < 1:
+        parser.error(f"--batch_size must be at least 1, not {options.batch_size}")
+    if options.workers < 0:
+        parser.error(f"--workers must not be negative, but is {options.workers}")
+    return options
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The image files directly in `folder`, sorted by name; ValueError where there are none."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    images = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )
+    if not images:
+        raise ValueError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    for path in images:
+        if "," in path.name or not path.name.isprintable():
+            raise ValueError(
+                f"{path.name!r}: a name with a comma or a control character would break "
+                "predictions.txt; rename the file"
+            )
+    return images
+
+
+def score_images(
+    model: Model, images: list[Path], batch_size: int, workers: int
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Scores (n,) of `images`, NaN for each unreadable one, and why those are unreadable."""
+    scores = np.full(len(images), np.nan)
+    failures: dict[int, str] = {}
+    with tqdm(total=len(images), unit="image", disable=None) as bar:
+        for batch in load_batches(images, model.transform, batch_size, workers):
+            if batch.indices:
+                scores[batch.indices] = model.score(batch.images)
+            for message in batch.failures.values():
+                tqdm.write(f"ingestion: {message}", file=sys.stderr)
+            failures |= batch.failures
+            bar.update(len(batch.indices) + len(batch.failures))
+    return scores, failures
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="ingestion: %(message)s")
+    options = parse_arguments()
+    try:
+        images = find_images(options.input_dir)
+        model = Model(options.backbone, options.device)
+        model.load()
+        scores, failures = score_images(model, images, options.batch_size, options.workers)
+        if len(failures) == len(images):
+            raise ValueError(f"{options.input_dir}: none of {len(images)} images is readable")
+        lines = [
+            f"{path.name},{score:.4f}"
+            for index, (path, score) in enumerate(zip(images, scores, strict=True))
+            if index not in failures
+        ]
+        options.output_dir.mkdir(parents=True, exist_ok=True)
+        output = options.output_dir / "predictions.txt"
+        with atomic(output) as temporary:
+            temporary.write_text("\n".join(lines), encoding="utf-8")
+    except (OSError, ValueError) as error:
+        print(f"ingestion: {error}", file=sys.stderr)
+        return 1
+    print(f"ingestion: scored {len(lines)} images with {options.backbone}: {output}")
+    if failures:
+        print(f"ingestion: {len(failures)} files were unreadable and left out", file=sys.stderr)
+    return int(bool(failures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""How well scores tell hybrids from the rest, on any set and by the challenge's rules.
+
+As a program it scores a predictions.txt against one of the challenge's reference files:
+    python evaluation.py --predictions predictions.txt --reference ref_val.csv
+"""
+
+import submission  # noqa: F401, it holds files.py
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from files import atomic
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
+
+TARGET_TNR = 0.95
+METRICS = ["tpr_at_tnr95", "threshold", "pr_auc", "roc_auc", "f1", "accuracy"]
+
+
+def threshold_at_tnr(scores: np.ndarray, labels: np.ndarray, tnr: float = TARGET_TNR) -> float:
+    """The smallest score t such that at least `tnr` of the non-hybrids score <= t.
+
+    `scores` (n,) and 0/1 `labels` (n,); ValueError without non-hybrids.
+    """
+    negatives = np.sort(scores[labels == 0])
+    if negatives.size == 0:
+        raise ValueError("no non-hybrids, so no threshold")
+    at_or_below = np.arange(1, negatives.size + 1) / negatives.size
+    return float(negatives[np.argmax(at_or_below >= tnr)])
+
+
+def recall_above(scores: np.ndarray, labels: np.ndarray, threshold: float) -> float:
+    """The share of the hybrids that score above `threshold`."""
+    return float(np.mean(scores[labels == 1] > threshold))
+
+
+def evaluate(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """METRICS of n probabilities `scores` (n,) of class 1 against 0/1 `labels` (n,).
+
+    F1 and accuracy call a hybrid from 0.5; both classes must be there.
+    """
+    threshold = threshold_at_tnr(scores, labels)
+    called = scores >= 0.5
+    return {
+        "tpr_at_tnr95": recall_above(scores, labels, threshold),
+        "threshold": threshold,
+        "pr_auc": float(average_precision_score(labels, scores)),
+        "roc_auc": float(roc_auc_score(labels, scores)),
+        "f1": float(f1_score(labels, called)),
+        "accuracy": float(accuracy_score(labels, called)),
+    }
+
+
+def challenge_scores(
+    scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray
+) -> dict[str, float]:
+    """The HDR challenge's official numbers.
+
+    `scores` (n,), 0/1 `labels` (n,) and `indicators` (n,): "major" (signal hybrids and their
+    parents), "minor" (other species A rows) or "mimic" (species B). Species A has one threshold.
+    The challenge score is the harmonic mean of the three recalls. ValueError where a group has
+    no hybrids or a species no non-hybrids.
+    """
+    unknown = set(indicators) - {"major", "minor", "mimic"}
+    if unknown:
+        raise ValueError(f"unknown ssp_indicator {sorted(unknown)}; known: major, minor, mimic")
+    rows = {name: indicators == name for name in ("major", "minor", "mimic")}
+    rows["A"] = ~rows["mimic"]
+    for name in ("major", "minor", "mimic"):
+        if not np.any(labels[rows[name]] == 1):
+            raise ValueError(f"no {name} hybrids among the reference rows")
+
+    def recall(name: str, threshold: float) -> float:
+        return recall_above(scores[rows[name]], labels[rows[name]], threshold)
+
+    def pr_auc(name: str) -> float:
+        return float(average_precision_score(labels[rows[name]], scores[rows[name]]))
+
+    threshold_a = threshold_at_tnr(scores[rows["A"]], labels[rows["A"]])
+    threshold_b = threshold_at_tnr(scores[rows["mimic"]], labels[rows["mimic"]])
+    recalls = [
+        recall("major", threshold_a),
+        recall("minor", threshold_a),
+        recall("mimic", threshold_b),
+    ]
+    return {
+        "A_score_major_recall": recalls[0],
+        "A_score_minor_recall": recalls[1],
+        "A_PRC_AUC": pr_auc("A"),
+        "A_PRC_AUC_major": pr_auc("major"),
+        "A_PRC_AUC_minor": pr_auc("minor"),
+        "mimic_recall": recalls[2],
+        "mimic_PRC_AUC": pr_auc("mimic"),
+        "challenge_score": 3 / sum(1 / recall for recall in recalls) if all(recalls) else 0.0,
+    }
+
+
+def read_predictions(path: Path) -> dict[str, float]:
+    """File name -> score; ValueError naming the line of anything but `filename,score`."""
+    predictions: dict[str, float] = {}
+    for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        name, _, value = text.rpartition(",")
+        try:
+            score = float(value)
+        except ValueError:
+            score = np.nan
+        if not name or not np.isfinite(score):
+            raise ValueError(f"{path}, line {line}: {text!r} is not filename,score")
+        if name in predictions:
+            raise ValueError(f"{path}, line {line}: {name} is scored twice")
+        predictions[name] = score
+    return predictions
+
+
+def read_reference(path: Path) -> pd.DataFrame:
+    """The rows of a challenge reference CSV, hybrid_stat as 0/1 integers."""
+    try:
+        reference = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a CSV table: {error}") from error
+    wanted = ["filename", "hybrid_stat", "ssp_indicator"]
+    missing = [column for column in wanted if column not in reference.columns]
+    if missing:
+        raise ValueError(f"{path}, line 1: no column {', '.join(missing)}")
+    odd = ~reference["hybrid_stat"].isin(["0", "1"])
+    if odd.any():
+        row = int(np.argmax(odd))
+        value = reference["hybrid_stat"].iloc[row]
+        raise ValueError(f"{path}, line {row + 2}: hybrid_stat is {value!r}, expected 0 or 1")
+    return reference.assign(hybrid_stat=reference["hybrid_stat"].astype(int))
+
+
+def score_predictions(predictions_path: Path, reference_path: Path) -> dict[str, float]:
+    """The challenge's numbers for a predictions file; ValueError where rows have no prediction."""
+    predictions = read_predictions(predictions_path)
+    reference = read_reference(reference_path)
+    names = reference["filename"]
+    missing = [name for name in names if name not in predictions]
+    if missing:
+        raise ValueError(
+            f"{predictions_path}: {len(missing)} of {len(names)} images of {reference_path} have "
+            f"no prediction (first: {', '.join(missing[:3])})"
+        )
+    scores = names.map(predictions).to_numpy(float)
+    labels = reference["hybrid_stat"].to_numpy()
+    return challenge_scores(scores, labels, reference["ssp_indicator"].to_numpy())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Challenge scores of a predictions.txt.")
+    parser.add_argument("--predictions", type=Path, required=True)
+    parser.add_argument("--reference", type=Path, required=True, help="the challenge's ref_*.csv")
+    parser.add_argument("--output", type=Path, help="also write the numbers as JSON")
+    options = parser.parse_args()
+    try:
+        scores = score_predictions(options.predictions, options.reference)
+        if options.output:
+            with atomic(options.output) as temporary:
+                temporary.write_text(json.dumps(scores, indent=2) + "\n")
+    except (OSError, ValueError) as error:
+        print(f"score_predictions: {error}", file=sys.stderr)
+        return 1
+    for name, value in scores.items():
+        print(f"{name:<22} {value:.4f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

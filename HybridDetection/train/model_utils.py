@@ -1,0 +1,120 @@
+"""Features of image files: extracted once by a frozen backbone, then kept on disk."""
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import PIL
+import torch
+import torchvision
+from dataset import load_batches
+from model import IMAGE_SIZE, backbone_spec, build_backbone, make_transform
+from torch import nn
+from tqdm import tqdm
+
+
+def hash_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def hash_weights(network: nn.Module) -> str:
+    """A digest of every tensor of `network`, whatever file it came from."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy())
+    return digest.hexdigest()
+
+
+def cache_name(backbone: str, network: nn.Module) -> str:
+    """File name of the cache for this backbone, its weights and the preprocessing."""
+    spec = backbone_spec(backbone)
+    preprocessing = (IMAGE_SIZE, spec.mean, spec.std, PIL.__version__, torchvision.__version__)
+    key = hashlib.sha256(f"{hash_weights(network)} {preprocessing}".encode()).hexdigest()
+    return f"{backbone}-{key[:16]}.sqlite"
+
+
+class FeatureCache:
+    """Features by the SHA-256 of the image file, in one SQLite file; each `put` is durable."""
+
+    def __init__(self, path: Path, feature_size: int) -> None:
+        self.path = path
+        self.feature_size = feature_size
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._connect() as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS features (image TEXT PRIMARY KEY, feature BLOB)"
+            )
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self.path)
+        try:
+            with connection:
+                yield connection
+        except sqlite3.DatabaseError as error:
+            raise ValueError(f"{self.path}: damaged feature cache ({error}); delete it") from error
+        finally:
+            connection.close()
+
+    def get_all(self) -> dict[str, np.ndarray]:
+        """Every stored feature vector, (feature_size,) float32, by the hash of its image."""
+        with self._connect() as connection:
+            rows = connection.execute("SELECT image, feature FROM features").fetchall()
+        features = {image: np.frombuffer(blob, np.float32) for image, blob in rows}
+        if any(feature.shape != (self.feature_size,) for feature in features.values()):
+            raise ValueError(f"{self.path}: damaged feature cache; delete it")
+        return features
+
+    def put(self, images: Sequence[str], features: np.ndarray) -> None:
+        rows = [(image, row.tobytes()) for image, row in zip(images, features, strict=True)]
+        with self._connect() as connection:
+            connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?)", rows)
+
+
+def extract_features(
+    paths: Sequence[Path],
+    backbone: str,
+    device: torch.device,
+    batch_size: int,
+    workers: int,
+    cache_dir: Path,
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Features (n, feature_size) float32 of n image files, and why some could not be read.
+
+    A file that cannot be read has a row of NaN and its position in the second result. What is
+    in the cache is not extracted again; what is extracted is stored batch by batch, so that an
+    interrupted run goes on where it stopped.
+    """
+    network = build_backbone(backbone, device)
+    feature_size = backbone_spec(backbone).feature_size
+    cache = FeatureCache(cache_dir / cache_name(backbone, network), feature_size)
+    stored = cache.get_all()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        hashes = list(pool.map(hash_file, paths))
+
+    wanted = {image: position for position, image in reversed(list(enumerate(hashes)))}
+    positions = sorted(position for image, position in wanted.items() if image not in stored)
+    missing = [paths[position] for position in positions]
+    failed: dict[str, str] = {}
+    with tqdm(total=len(missing), desc="features", unit="image", disable=None) as bar:
+        for batch in load_batches(missing, make_transform(backbone), batch_size, workers):
+            if batch.indices:
+                with torch.inference_mode():
+                    features = network(batch.images.to(device)).float().cpu().numpy()
+                images = [hashes[positions[index]] for index in batch.indices]
+                cache.put(images, features)
+                stored |= zip(images, features, strict=True)
+            for index, message in batch.failures.items():
+                failed[hashes[positions[index]]] = message
+            bar.update(len(batch.indices) + len(batch.failures))
+
+    unreadable = np.full(feature_size, np.nan, np.float32)
+    table = np.stack([stored.get(image, unreadable) for image in hashes])
+    failures = {i: failed[image] for i, image in enumerate(hashes) if image in failed}
+    return table, failures
