@@ -1,0 +1,121 @@
+"""Heredity of the demo butterflies: their traits, how individuals vary and hybrids inherit.
+
+The subspecies are named after the real ones that each is drawn after: species A is
+*Heliconius erato*, species B, its mimic, *H. melpomene*. Every number here was set from
+photographs and from published crosses, before any detector was trained on the drawings.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Traits:
+    """Heritable wing pattern. Places and sizes are in forewing lengths, the rest in 0..1."""
+
+    band_place: float  # centre of the forewing band, measured from the wing base
+    band_width: float  # 0: no band
+    band_split: float  # 0: whole, 1: broken into two patches
+    band_red: float  # 0: pale, about 0.5: pale with a red rim, 1: red
+    yellow: float  # pale parts: 0 white, 1 sulphur yellow
+    spot: float  # pale spot at the end of the forewing cell
+    dennis: float  # orange patch at the forewing base
+    rays: float  # orange rays of the hindwing
+    bar: float  # yellow bar of the hindwing
+    margin: float  # white dashes along the hindwing margin
+    blue: float  # blue iridescence of the dark ground
+
+
+@dataclass(frozen=True)
+class Subspecies:
+    """One row of the table: its name, species (A or its mimic B) and typical pattern."""
+
+    name: str
+    species: str
+    traits: Traits
+
+
+def _subspecies(name: str, species: str, *values: float) -> Subspecies:
+    return Subspecies(name, species, Traits(*values))
+
+
+# fmt: off
+# The id of a subspecies of A is its place in this table, as in the challenge: by name.
+SPECIES_A = (  #               place width split red yellow spot dennis rays bar margin blue
+    _subspecies("amalfreda",    "A", .60, .23, .15, .00, .80, .75, .90, .85, .00, .00, .00),
+    _subspecies("chestertonii", "A", .58, .00, .00, 1.0, .85, .00, .00, .00, .95, .00, .75),
+    _subspecies("cyrbia",       "A", .57, .27, .00, 1.0, .75, .00, .00, .00, .75, .95, .95),
+    _subspecies("erato",        "A", .64, .19, .30, .00, .90, .35, .85, .95, .00, .00, .00),
+    _subspecies("hydara",       "A", .57, .29, .00, 1.0, .80, .00, .00, .00, .00, .00, .00),
+    _subspecies("lativitta",    "A", .65, .20, .00, .00, .95, .00, .95, .95, .00, .00, .00),
+    _subspecies("notabilis",    "A", .62, .37, .90, .45, .10, .00, .00, .00, .00, .00, .00),
+    _subspecies("petiverana",   "A", .56, .26, .00, 1.0, .85, .00, .00, .00, .95, .00, .05),
+    _subspecies("venus",        "A", .59, .25, .00, 1.0, .80, .00, .00, .00, .25, .00, .80),
+)
+SPECIES_B = (
+    _subspecies("malleti",      "B", .67, .20, .10, .00, .90, .55, .95, .95, .00, .00, .00),
+    _subspecies("plesseni",     "B", .61, .38, .95, .40, .05, .00, .00, .00, .00, .00, .00),
+)
+# fmt: on
+SUBSPECIES = {subspecies.name: subspecies for subspecies in SPECIES_A + SPECIES_B}
+SUBSPECIES_ID = {subspecies.name: number for number, subspecies in enumerate(SPECIES_A)}
+
+# The two subspecies of A whose hybrids are in the training set, in the order of the CSV.
+SIGNAL_PAIR = ("lativitta", "notabilis")
+# Subspecies that a quick look confuses: rayed, blue with a bar, red band, two patches.
+LOOK_ALIKES = (
+    ("amalfreda", "erato", "lativitta"),
+    ("chestertonii", "cyrbia"),
+    ("hydara", "petiverana", "venus"),
+    ("notabilis",),
+)
+
+# What a hybrid shows where its parents differ: the larger value, the smaller one, or one between.
+# The red and orange pigments (optix) are dominant; the shape of the band (WntA), the bar
+# (cortex) and the iridescence (many loci) are intermediate; the white margin is recessive.
+LARGER, SMALLER, BETWEEN = "larger", "smaller", "between"
+INHERITANCE = {
+    "band_place": BETWEEN,
+    "band_width": BETWEEN,
+    "band_split": BETWEEN,
+    "band_red": LARGER,
+    "yellow": BETWEEN,
+    "spot": BETWEEN,
+    "dennis": LARGER,
+    "rays": BETWEEN,
+    "bar": BETWEEN,
+    "margin": SMALLER,
+    "blue": BETWEEN,
+}
+SHARE = (0.35, 0.65)  # the share of the first parent in a trait that lies between
+# Standard deviation between individuals of one subspecies; 0.07 where not named.
+VARIATION = {"band_place": 0.014, "band_width": 0.02}
+
+
+def inherit(parent_a: Traits, parent_b: Traits, rng: np.random.Generator) -> Traits:
+    """Traits of a hybrid: each one dominant or intermediate, as INHERITANCE says."""
+    values = {}
+    for trait, rule in INHERITANCE.items():
+        a, b = getattr(parent_a, trait), getattr(parent_b, trait)
+        share = rng.uniform(*SHARE)  # drawn for every trait, so that one rule moves no other
+        between = share * a + (1 - share) * b
+        values[trait] = {LARGER: max(a, b), SMALLER: min(a, b), BETWEEN: between}[rule]
+    return Traits(**values)
+
+
+def vary(typical: Traits, rng: np.random.Generator) -> Traits:
+    """An individual around the typical pattern of its subspecies, each trait within 0..1."""
+    values = {}
+    for field in fields(Traits):
+        value = getattr(typical, field.name)
+        deviation = VARIATION.get(field.name, 0.07) * rng.standard_normal()
+        # A trait that a subspecies lacks altogether is not there to vary.
+        values[field.name] = float(np.clip(value + deviation, 0, 1)) if value else 0.0
+    return Traits(**values)
+
+
+def individual(parents: tuple[str, ...], rng: np.random.Generator) -> Traits:
+    """A specimen of one named subspecies, or the hybrid of two individuals of two."""
+    bred = [vary(SUBSPECIES[name].traits, rng) for name in parents]
+    return bred[0] if len(bred) == 1 else inherit(bred[0], bred[1], rng)
