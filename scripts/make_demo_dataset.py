@@ -1,0 +1,334 @@
+"""Draw the demo set: butterflies after Heliconius in the splits and CSV files of the challenge.
+
+    python scripts/make_demo_dataset.py --output Datasets/demo --seed 0 --scale 1
+
+    train/images/DEMO00012.jpg        every subspecies of A, and the hybrids of one cross
+    train.csv                         in the form of butterfly_anomaly_train.csv
+    test/images/17_DEMO00205_d.jpg    signal, non-signal and mimic hybrids, and their parents
+    ref_test.csv                      in the form of the challenge's file of that name
+    groups.txt                        the look-alike groups, as make_lists.py takes them
+    overview.png                      every cross between its parents
+    demo.json                         what was drawn: seed, scale, subspecies ids
+
+The same seed and scale give the same bytes. Whole pictures are kept; another seed or scale
+draws the set again.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from demo_photograph import photograph
+from demo_traits import LOOK_ALIKES, SIGNAL_PAIR, SUBSPECIES, SUBSPECIES_ID, individual
+from PIL import Image, ImageDraw, ImageFont
+from script_files import atomic, open_image
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+DRAWING = 1  # raised when the drawing changes, so that sets drawn before are drawn again
+SPLITS = ("train", "test")
+
+# How many specimens at scale 1, as uneven as in the challenge: one name is a subspecies, two are
+# the parents of hybrids, mother first.
+TRAIN_COUNTS = {
+    ("amalfreda",): 12,
+    ("chestertonii",): 20,
+    ("cyrbia",): 50,
+    ("erato",): 12,
+    ("hydara",): 26,
+    ("lativitta",): 72,
+    ("notabilis",): 36,
+    ("petiverana",): 12,
+    ("venus",): 22,
+    SIGNAL_PAIR: 24,
+}
+TEST_COUNTS = {
+    "major": {
+        ("lativitta",): 42,
+        ("notabilis",): 18,
+        ("notabilis", "lativitta"): 36,
+        ("lativitta", "notabilis"): 4,
+    },
+    "minor": {
+        ("amalfreda",): 6,
+        ("chestertonii",): 8,
+        ("cyrbia",): 24,
+        ("erato",): 6,
+        ("hydara",): 12,
+        ("petiverana",): 6,
+        ("venus",): 10,
+        ("hydara", "amalfreda"): 8,
+        ("hydara", "erato"): 6,
+        ("hydara", "petiverana"): 10,
+        ("chestertonii", "venus"): 6,
+    },
+    "mimic": {
+        ("malleti",): 40,
+        ("plesseni",): 18,
+        ("plesseni", "malleti"): 28,
+        ("malleti", "plesseni"): 4,
+    },
+}
+TRAIN_COLUMNS = [
+    "CAMID", "file_url", "hybrid_stat", "split", "zenodo_link", "md5", "subspecies",
+    "parent_subspecies_1", "parent_subspecies_2", "filename",
+]  # fmt: skip
+TEST_COLUMNS = [
+    "CAMID", "file_url", "hybrid_stat", "X", "subspecies_ref", "filename", "ssp_indicator",
+]  # fmt: skip
+SOURCE = "demo"  # where the challenge has the address of the photograph
+
+THUMBNAIL = (190, 127)
+OVERVIEW_PICTURES = 2  # of each subspecies and cross
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """One picture to draw: what it shows, and its place in its split."""
+
+    split: str
+    index: int
+    camid: str
+    parents: tuple[str, ...]  # one subspecies, or two for a hybrid
+    indicator: str  # major, minor or mimic; empty in training
+
+    @property
+    def name(self) -> str:
+        """Its subspecies, or `mother x father`."""
+        return " x ".join(self.parents)
+
+    @property
+    def filename(self) -> str:
+        test = self.split == "test"
+        return f"{self.index}_{self.camid}_d.jpg" if test else f"{self.camid}.jpg"
+
+    @property
+    def path(self) -> Path:
+        """Of its picture, relative to the set."""
+        return Path(self.split, "images", self.filename)
+
+
+def specimens(seed: int, scale: float) -> list[Specimen]:
+    """Every specimen of the set. Neither order nor number tells what a specimen is."""
+    wanted = {"train": [(parents, "", n) for parents, n in TRAIN_COUNTS.items()]}
+    wanted["test"] = [(p, row, n) for row, counts in TEST_COUNTS.items() for p, n in counts.items()]
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for split in SPLITS:
+        rows = [
+            (parents, row)
+            for parents, row, count in wanted[split]
+            for _ in range(max(1, round(count * scale)))
+        ]
+        drawn += [(split, index, *rows[i]) for index, i in enumerate(rng.permutation(len(rows)))]
+    numbers = rng.permutation(len(drawn))
+    return [
+        Specimen(split, index, f"DEMO{number:05d}", parents, row)
+        for (split, index, parents, row), number in zip(drawn, numbers, strict=True)
+    ]
+
+
+def draw(specimen: Specimen, seed: int, output: Path) -> tuple[str, bool]:
+    """MD5 of the specimen's picture, and whether it had to be drawn."""
+    path = output / specimen.path
+    jpeg = path.read_bytes() if path.is_file() else b""
+    whole = jpeg.startswith(b"\xff\xd8") and jpeg.endswith(b"\xff\xd9")
+    if not whole:
+        rng = np.random.default_rng([seed, SPLITS.index(specimen.split), specimen.index])
+        traits = individual(specimen.parents, rng)
+        species = SUBSPECIES[specimen.parents[0]].species
+        jpeg = photograph(traits, species, specimen.camid, rng)
+        with atomic(path) as part:
+            part.write_bytes(jpeg)
+    return hashlib.md5(jpeg, usedforsecurity=False).hexdigest(), not whole
+
+
+def single_threaded() -> None:
+    """One thread for OpenCV: the worker processes already share the cores."""
+    cv2.setNumThreads(1)
+
+
+def draw_all(drawn: list[Specimen], seed: int, output: Path, workers: int) -> list[str]:
+    """MD5 of every picture, in order."""
+    task = partial(draw, seed=seed, output=output)
+
+    def follow(results: Iterable[tuple[str, bool]]) -> list[tuple[str, bool]]:
+        return list(tqdm(results, total=len(drawn), desc="drawing", disable=None))
+
+    if workers == 1:
+        single_threaded()
+        results = follow(map(task, drawn))
+    else:
+        with ProcessPoolExecutor(workers, initializer=single_threaded) as pool:
+            results = follow(pool.map(task, drawn, chunksize=4))
+    logging.info(
+        "%d pictures drawn, %d kept", *np.bincount([not new for _, new in results], None, 2)
+    )
+    return [md5 for md5, _ in results]
+
+
+def train_row(specimen: Specimen, md5: str) -> tuple:
+    """The specimen's row of train.csv, with ids as the challenge has them: 5.0."""
+    ids = [float(SUBSPECIES_ID[name]) for name in specimen.parents]
+    hybrid = len(ids) == 2
+    subspecies, mother, father = (None, *ids) if hybrid else (ids[0], None, None)
+    return (specimen.camid, SOURCE, "hybrid" if hybrid else "non-hybrid", specimen.split, SOURCE,
+            md5, subspecies, mother, father, specimen.filename)  # fmt: skip
+
+
+def test_row(specimen: Specimen) -> tuple:
+    """The specimen's row of ref_test.csv."""
+    hybrid = int(len(specimen.parents) == 2)
+    return (specimen.camid, SOURCE, hybrid, specimen.index, specimen.name, specimen.filename,
+            specimen.indicator)  # fmt: skip
+
+
+def write_tables(drawn: list[Specimen], md5s: list[str], output: Path) -> None:
+    """train.csv and ref_test.csv."""
+    pairs = list(zip(drawn, md5s, strict=True))
+    train = [train_row(specimen, md5) for specimen, md5 in pairs if specimen.split == "train"]
+    test = [test_row(specimen) for specimen, _ in pairs if specimen.split == "test"]
+    tables = (("train.csv", train, TRAIN_COLUMNS), ("ref_test.csv", test, TEST_COLUMNS))
+    for name, rows, columns in tables:
+        with atomic(output / name) as part:
+            pd.DataFrame(rows, columns=columns).to_csv(part, index=False)
+
+
+def overview_rows() -> list[list[str]]:
+    """Names for the contact sheet: every cross between its parents, then who is in none."""
+    crosses = [parents for parents in TRAIN_COUNTS if len(parents) == 2]
+    for counts in TEST_COUNTS.values():
+        for parents in counts:
+            if len(parents) == 2 and not any(set(parents) == set(cross) for cross in crosses):
+                crosses.append(parents)
+    crossed = {name for cross in crosses for name in cross}
+    rows = [[first, f"{first} x {second}", second] for first, second in crosses]
+    return [*rows, [name for name in SUBSPECIES if name not in crossed]]
+
+
+def write_overview(drawn: list[Specimen], output: Path) -> None:
+    """overview.png: pictures of every subspecies, with each cross between its parents."""
+    rows = overview_rows()
+    cell_width, cell_height = OVERVIEW_PICTURES * (THUMBNAIL[0] + 3) + 10, THUMBNAIL[1] + 26
+    sheet = Image.new("RGB", (3 * cell_width + 10, len(rows) * cell_height + 10), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    pictures = {name: [s.path for s in drawn if s.name == name] for row in rows for name in row}
+    for y, row in enumerate(rows):
+        for x, name in enumerate(row):
+            corner = (10 + x * cell_width, 10 + y * cell_height)
+            pen.text(corner, name, fill="black", font=font)
+            # A parent of several crosses shows other specimens each time, as long as there are.
+            pictures[name] = pictures[name][OVERVIEW_PICTURES:] + pictures[name][:OVERVIEW_PICTURES]
+            for i, path in enumerate(pictures[name][-OVERVIEW_PICTURES:]):
+                thumbnail = open_image(output / path).resize(THUMBNAIL, Image.Resampling.LANCZOS)
+                sheet.paste(thumbnail, (corner[0] + i * (THUMBNAIL[0] + 3), corner[1] + 20))
+    with atomic(output / "overview.png") as part:
+        sheet.save(part)
+
+
+def description(seed: int, scale: float) -> dict:
+    """What decides every byte of the set, and what the later steps ask about it."""
+    return {
+        "drawing": DRAWING,
+        "seed": seed,
+        "scale": scale,
+        "subspecies": list(SUBSPECIES_ID),
+        "signal_pair": [SUBSPECIES_ID[name] for name in SIGNAL_PAIR],
+        "look_alikes": [[SUBSPECIES_ID[name] for name in group] for group in LOOK_ALIKES],
+    }
+
+
+def prepare_folder(output: Path, wanted: dict) -> None:
+    """Make the set's folders; remove the pictures of a set drawn with other parameters."""
+    record = output / "demo.json"
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file; --output names a folder")
+    if not record.is_file():
+        if output.is_dir() and any(output.iterdir()):
+            raise ValueError(f"{output} holds files but no demo.json; name an empty folder")
+    images = [path for split in SPLITS for path in (output / split / "images").glob("*.jpg")]
+    stale = [path for path in images if ".part" in path.suffixes]  # left by a killed run
+    if record.is_file() and (found := read_record(record)) != wanted:
+        logging.info("drawn with %s; drawing again", {k: found.get(k) for k in list(wanted)[:3]})
+        stale = [*images, *output.glob("*.csv"), *output.glob("overview.png")]
+    for path in stale:
+        path.unlink()
+    for split in SPLITS:
+        (output / split / "images").mkdir(parents=True, exist_ok=True)
+    for name, text in (("groups.txt", groups_option(wanted)), ("demo.json", json.dumps(wanted))):
+        with atomic(output / name) as part:
+            part.write_text(f"{text}\n", encoding="utf-8")
+
+
+def read_record(record: Path) -> dict:
+    """The content of demo.json."""
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{record} is damaged ({error}); remove the folder") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{record} is damaged (no object); remove the folder")
+    return found
+
+
+def groups_option(described: dict) -> str:
+    """The look-alike groups as make_lists.py takes them: 0,3,5 1,2 4,7,8 6."""
+    return " ".join(",".join(map(str, group)) for group in described["look_alikes"])
+
+
+def parse_arguments() -> argparse.Namespace:
+    summary, details = __doc__.split("\n", 1)
+    parser = argparse.ArgumentParser(
+        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=ROOT / "Datasets" / "demo",
+                        help="folder of the set (default: Datasets/demo)")  # fmt: skip
+    parser.add_argument("--scale", type=float, default=1.0,
+                        help="times 286 training and 292 test pictures (default: 1)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="0 or more (default: 0)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1,
+                        help="processes (default: one for each core)")  # fmt: skip
+    options = parser.parse_args()
+    if not (math.isfinite(options.scale) and 0 < options.scale <= 100):
+        parser.error(f"--scale is {options.scale}; it must be above 0 and at most 100")
+    if options.seed < 0:
+        parser.error(f"--seed is {options.seed}; it must be 0 or more")
+    if options.workers < 1:
+        parser.error(f"--workers is {options.workers}; it must be 1 or more")
+    return options
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="demo set: %(message)s")
+    options = parse_arguments()
+    described = description(options.seed, options.scale)
+    try:
+        prepare_folder(options.output, described)
+        drawn = specimens(options.seed, options.scale)
+        md5s = draw_all(drawn, options.seed, options.output, options.workers)
+        write_tables(drawn, md5s, options.output)
+        write_overview(drawn, options.output)
+    except (OSError, ValueError, BrokenProcessPool) as error:
+        logging.error("%s", error)
+        return 1
+    signal = " and ".join(map(str, described["signal_pair"]))
+    logging.info("%s is complete; signal pair %s, look-alike groups %s",
+                 options.output, signal, groups_option(described))  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
