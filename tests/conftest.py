@@ -1,0 +1,53 @@
+"""What all tests share: the repository's root, the optional reference data, small pictures."""
+
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real data and reference numbers beside the repository; skips without it."""
+    folder = REPOSITORY.parent / "shared"
+    if not (folder / "golden").is_dir():
+        pytest.skip(f"needs the reference data in {folder}")
+    return folder
+
+
+@pytest.fixture
+def run():
+    """Run a Python program of ours as a user does; gives the finished process with its output."""
+
+    def run_program(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"HF_HUB_OFFLINE": "1"} | options.pop("env", {})
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, **options)
+
+    return run_program
+
+
+@pytest.fixture
+def draw():
+    """Draw a small noisy photograph of one colour, seeded by its name."""
+
+    def draw_image(path: Path, colour=(200, 120, 40), size=(60, 40)) -> Path:
+        rng = np.random.default_rng(zlib.crc32(path.name.encode()))
+        noise = rng.integers(-30, 30, (size[1], size[0], 3))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((np.array(colour) + noise).clip(0, 255).astype(np.uint8)).save(path)
+        return path
+
+    return draw_image

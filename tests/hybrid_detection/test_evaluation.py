@@ -1,0 +1,147 @@
+"""evaluation.py and scripts/score_predictions.py: the challenge's arithmetic."""
+
+import json
+
+import evaluation
+import numpy as np
+import pytest
+
+
+def test_threshold_is_the_smallest_that_keeps_the_tnr():
+    scores = np.arange(1, 41) / 40
+    labels = np.zeros(40, int)
+    assert evaluation.threshold_at_tnr(scores, labels) == 38 / 40  # 38 of 40 are 95 %
+    assert evaluation.threshold_at_tnr(scores[:39], labels[:39]) == 38 / 40  # 37 of 39 are not
+    with_hybrids = np.append(scores, [0.001, 0.97]), np.append(labels, [1, 1])
+    assert evaluation.threshold_at_tnr(*with_hybrids) == 38 / 40
+
+
+def test_a_score_at_the_threshold_is_no_hybrid():
+    scores = np.array([0.5] * 20 + [0.5, 0.6])
+    labels = np.array([0] * 20 + [1, 1])
+    threshold = evaluation.threshold_at_tnr(scores, labels)
+    assert threshold == 0.5
+    assert evaluation.recall_above(scores, labels, threshold) == 0.5
+
+
+def test_evaluate():
+    scores = np.array([0.1, 0.2, 0.6, 0.4, 0.7, 0.9])
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    result = evaluation.evaluate(scores, labels)
+    assert result == pytest.approx(
+        {
+            "tpr_at_tnr95": 2 / 3,
+            "threshold": 0.6,
+            "pr_auc": (1 + 1 + 3 / 4) / 3,
+            "roc_auc": 8 / 9,
+            "f1": 2 / 3,
+            "accuracy": 4 / 6,
+        }
+    )
+
+
+def test_challenge_scores_by_hand():
+    indicators = np.array(["major"] * 4 + ["minor"] * 3 + ["mimic"] * 4)
+    labels = np.array([0, 1, 1, 1, 0, 1, 1, 0, 0, 1, 1])
+    scores = np.array([0.3, 0.9, 0.4, 0.2, 0.1, 0.35, 0.3, 0.9, 0.5, 0.95, 0.6])
+    result = evaluation.challenge_scores(scores, labels, indicators)
+    assert result["A_score_major_recall"] == pytest.approx(2 / 3)  # one threshold, 0.3, for A
+    assert result["A_score_minor_recall"] == pytest.approx(1 / 2)
+    assert result["mimic_recall"] == pytest.approx(1 / 2)  # another, 0.9, for B
+    assert result["challenge_score"] == pytest.approx(3 / (1.5 + 2 + 2))
+
+
+def test_a_recall_of_zero_makes_the_challenge_score_zero():
+    indicators = np.array(["major", "major", "minor", "minor", "mimic", "mimic"])
+    scores = np.array([0.5, 0.9, 0.5, 0.1, 0.5, 0.9])
+    result = evaluation.challenge_scores(scores, np.array([0, 1] * 3), indicators)
+    assert result["A_score_minor_recall"] == 0
+    assert result["challenge_score"] == 0
+
+
+def test_a_group_without_hybrids_is_named():
+    indicators = np.array(["major", "major", "mimic", "mimic"])
+    with pytest.raises(ValueError, match="no minor hybrids"):
+        evaluation.challenge_scores(np.ones(4), np.array([0, 1] * 2), indicators)
+
+
+@pytest.fixture
+def score(run, repository):
+    def run_scores(predictions, reference, *arguments):
+        return run(
+            repository / "scripts/score_predictions.py",
+            *("--predictions", predictions, "--reference", reference, *arguments),
+        )
+
+    return run_scores
+
+
+@pytest.mark.parametrize("name", ["ref_val_smooth", "ref_test_rounded"])
+def test_the_official_numbers(score, shared, tmp_path, name):
+    done = score(
+        shared / f"scoring/predictions_{name}.txt",
+        shared / f"challenge/{name.rpartition('_')[0]}.csv",
+        *("--output", tmp_path / "scores.json"),
+    )
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    expected = json.loads((shared / f"scoring/scores_{name}.json").read_text())
+    assert scores.keys() == expected.keys()
+    for key, value in expected.items():
+        assert scores[key] == pytest.approx(value, abs=1e-9)
+        assert f"{key:<22} {value:.4f}" in done.stdout
+
+
+@pytest.fixture
+def reference(tmp_path):
+    path = tmp_path / "ref.csv"
+    rows = ["filename,hybrid_stat,ssp_indicator"]
+    for group in ("major", "minor", "mimic"):
+        rows += [f"{group}_{label}.jpg,{label},{group}" for label in (0, 1)]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+PREDICTIONS = [
+    f"{group}_{label}.jpg,{label}.25" for group in ("major", "minor", "mimic") for label in (0, 1)
+]
+
+
+def test_a_perfect_prediction(score, reference, tmp_path):
+    (tmp_path / "predictions.txt").write_text("\n".join(PREDICTIONS))
+    done = score(tmp_path / "predictions.txt", reference)
+    assert done.returncode == 0, done.stderr
+    assert "challenge_score        1.0000" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (PREDICTIONS[:4], "2 of 6 images of"),
+        ([*PREDICTIONS, PREDICTIONS[0]], "line 7: major_0.jpg is scored twice"),
+        (["major_0.jpg"], "line 1: 'major_0.jpg' is not filename,score"),
+        (["major_0.jpg,nan"], "line 1: 'major_0.jpg,nan' is not filename,score"),
+    ],
+)
+def test_bad_predictions_are_named(score, reference, tmp_path, lines, message):
+    (tmp_path / "predictions.txt").write_text("\n".join(lines))
+    done = score(tmp_path / "predictions.txt", reference, "--output", tmp_path / "scores.json")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert not (tmp_path / "scores.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ssp_indicator", "group", "line 1: no column ssp_indicator"),
+        ("major_1.jpg,1", "major_1.jpg,yes", "line 3: hybrid_stat is 'yes', expected 0 or 1"),
+        (",mimic", ",mimick", "unknown ssp_indicator"),
+    ],
+)
+def test_a_bad_reference_is_named(score, reference, tmp_path, old, new, message):
+    reference.write_text(reference.read_text().replace(old, new, 1))
+    (tmp_path / "predictions.txt").write_text("\n".join(PREDICTIONS))
+    done = score(tmp_path / "predictions.txt", reference)
+    assert done.returncode == 1
+    assert message in done.stderr

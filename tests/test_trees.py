@@ -1,0 +1,84 @@
+"""The three trees meet on disk only: none imports from another."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TREES = ["HybridDetection", "AnomalyFactory", "scripts"]
+
+
+def names_of(tree: Path) -> set[str]:
+    """Every name under which code of `tree` could be imported."""
+    files = {path.stem for path in tree.rglob("*.py")}
+    folders = {path.parent.name for path in tree.rglob("*.py")} - {"submission", "train"}
+    return (files | folders | {tree.name}) - {"__init__"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Each part of each module name that `path` imports, relative imports left out."""
+    parts: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            parts |= {part for alias in node.names for part in alias.name.split(".")[:1]}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            parts.add(node.module.split(".")[0])
+    return parts
+
+
+def foreign_imports(root: Path, tree: str) -> list[str]:
+    own = names_of(root / tree)
+    found = []
+    for other in TREES:
+        if other != tree:
+            foreign = names_of(root / other) - own
+            found += [
+                f"{path.relative_to(root)} imports {name} of {other}"
+                for path in sorted((root / tree).rglob("*.py"))
+                for name in sorted(imports_of(path) & foreign)
+            ]
+    return found
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_no_tree_imports_another(repository, tree):
+    assert foreign_imports(repository, tree) == []
+
+
+def test_an_import_across_trees_is_found(tmp_path):
+    for tree, code in [
+        ("HybridDetection", "import os\nfrom networks.parts import Generator\n"),
+        ("AnomalyFactory", ""),
+        ("scripts", "import HybridDetection.model\n"),
+    ]:
+        (tmp_path / tree).mkdir()
+        (tmp_path / tree / "program.py").write_text(code)
+    (tmp_path / "AnomalyFactory/networks.py").write_text("")
+    assert foreign_imports(tmp_path, "HybridDetection") == [
+        "HybridDetection/program.py imports networks of AnomalyFactory"
+    ]
+    assert foreign_imports(tmp_path, "scripts") == [
+        "scripts/program.py imports HybridDetection of HybridDetection"
+    ]
+
+
+def test_pins_agree(repository):
+    """The packages that the platform installs are those that the project is tested with."""
+    pins = (repository / "HybridDetection/requirements.txt").read_text().splitlines()
+    newest = {line.split(";")[0].strip() for line in pins if "<" not in line}
+    submission = repository / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
+    assert set((submission / "requirements.txt").read_text().split()) <= newest
+
+
+def test_the_file_modules_are_alike(repository):
+    """Each tree's small module for files on disk has the same functions, in under 60 lines."""
+    modules = [
+        "HybridDetection/submission/dino2B_contestAF_1024linear2cls/files.py",
+        "AnomalyFactory/util/files.py",
+        "scripts/script_files.py",
+    ]
+    sources = [(repository / module).read_text() for module in modules]
+    assert all(source.count("\n") < 60 for source in sources)
+    tails = [source[source.index("def inside") :] for source in sources]
+    assert tails[0] == tails[1] == tails[2]
+    assert sources[1] == sources[2]
