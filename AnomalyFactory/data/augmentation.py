@@ -1,0 +1,73 @@
+"""From one photo and its edge map to a training sample: the task that needs no labels.
+
+The generator must rebuild the photo (target) from its edge map and from the same photo warped
+otherwise (reference): structure can come only from the edges, colour only from the reference.
+"""
+
+import cv2
+import numpy as np
+
+from data.warp import random_warp, warp
+
+SHRINK = (0.7, 1.0)  # the reflect-border resize leaves this part of the side
+BLOCK_ALONG = (0.1, 0.5)  # the black block's length along the border, as a part of the side
+BLOCK_DEPTH = (0.05, 0.25)  # and how far it reaches into the image
+WHITE = (255, 255, 255)  # an edge map without edges
+
+
+def training_sample(
+    edges: np.ndarray,  # the target's edge map, uint8 (S, S, 3), dark lines on white
+    reference: np.ndarray,  # the photo that gives the colours, uint8 (S, S, 3)
+    target: np.ndarray,  # the photo to arrive at, uint8 (S, S, 3)
+    random: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Augmented (edges, reference, target).
+
+    Shared by all three: flips, the reflect-border resize (half the time), and a black block
+    against a border. The edge map and the target share one warp; the reference has another.
+    """
+    size = target.shape[0]
+    flip = random.integers(4)
+    resize = random_resize(random, size) if random.random() < 0.5 else None
+    structure_map = random_warp(random, size, size)
+    reference_map = random_warp(random, size, size)
+    rows, columns = random_block(random, size)
+
+    def place(image: np.ndarray, border: int) -> np.ndarray:
+        image = image[:: -1 if flip & 1 else 1, :: -1 if flip & 2 else 1]
+        if resize is None:
+            return np.ascontiguousarray(image)
+        inner, top, left = resize
+        bottom, right = size - inner - top, size - inner - left
+        image = cv2.resize(image, (inner, inner), interpolation=cv2.INTER_LINEAR)
+        return cv2.copyMakeBorder(image, top, bottom, left, right, border, value=WHITE)
+
+    placed_target = place(target, cv2.BORDER_REFLECT_101)
+    same = reference is target
+    placed_reference = placed_target if same else place(reference, cv2.BORDER_REFLECT_101)
+    sample = (
+        warp(place(edges, cv2.BORDER_CONSTANT), structure_map),
+        warp(placed_reference, reference_map),
+        warp(placed_target, structure_map),
+    )
+    for image in sample:
+        image[rows, columns] = 0
+    return sample
+
+
+def random_resize(random: np.random.Generator, size: int) -> tuple[int, int, int]:
+    """Side, top and left of a smaller square somewhere in the image."""
+    inner = round(size * random.uniform(*SHRINK))
+    top, left = random.integers(0, size - inner, 2, endpoint=True)
+    return inner, int(top), int(left)
+
+
+def random_block(random: np.random.Generator, size: int) -> tuple[slice, slice]:
+    """Rows and columns of a rectangle that lies against one of the four borders."""
+    length = round(size * random.uniform(*BLOCK_ALONG))
+    depth = round(size * random.uniform(*BLOCK_DEPTH))
+    start = int(random.integers(0, size - length, endpoint=True))
+    side = random.integers(4)
+    along = slice(start, start + length)
+    across = slice(0, depth) if side & 1 else slice(size - depth, size)
+    return (along, across) if side & 2 else (across, along)

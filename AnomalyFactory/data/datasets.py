@@ -1,0 +1,115 @@
+"""Datasets over lists, and the order in which training visits them.
+
+Everything random about a sample is a function of the seed, the epoch and the sample's place in
+it. Nothing is kept between calls, so a resumed training sees what an uninterrupted one sees.
+"""
+
+import signal
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from util.images import read_square
+
+from data.augmentation import training_sample
+from data.lists import Pair
+
+Sample = dict[str, torch.Tensor]
+Key = tuple[int, tuple[int, int, int]]  # index in the list; seed, epoch, place in the epoch
+
+
+class TrainingPairs(Dataset):
+    """Augmented training samples: `edges`, `reference`, `target`, each uint8 (S, S, 3)."""
+
+    def __init__(self, pairs: list[Pair], size: int):
+        self.pairs, self.size = pairs, size
+
+    def __getitem__(self, key: Key) -> Sample:
+        index, seed = key
+        pair = self.pairs[index]
+        edges, target = read_square(pair.edges, self.size), read_square(pair.target, self.size)
+        same = pair.reference == pair.target
+        reference = target if same else read_square(pair.reference, self.size)
+        images = training_sample(edges, reference, target, np.random.default_rng(seed))
+        names = ("edges", "reference", "target")
+        return {name: torch.from_numpy(image) for name, image in zip(names, images, strict=True)}
+
+
+class TestPairs(Dataset):
+    """Samples to paint: `edges`, `reference`, each uint8 (S, S, 3), and the pair's `place`."""
+
+    def __init__(self, pairs: list[Pair], size: int):
+        self.pairs, self.size = pairs, size
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, place: int) -> Sample:
+        pair = self.pairs[place]
+        return {
+            "edges": torch.from_numpy(read_square(pair.edges, self.size)),
+            "reference": torch.from_numpy(read_square(pair.reference, self.size)),
+            "place": torch.tensor(place),
+        }
+
+
+class TrainingOrder:
+    """Batches of keys from step `start` to step `end`, one process's share of each.
+
+    An epoch visits every pair once in a random order; its last batch is filled up with pairs of
+    the same epoch, augmented differently, so that all batches and all shares are of one size.
+    """
+
+    def __init__(
+        self,
+        count: int,  # pairs in the list
+        batch_size: int,  # over all processes
+        seed: int,
+        start: int,  # training steps that are already done
+        end: int,  # training steps in all
+        rank: int = 0,
+        world: int = 1,
+    ):
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self.start, self.end, self.rank, self.world = start, end, rank, world
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        steps = steps_per_epoch(self.count, self.batch_size)
+        for number in range(self.start, self.end):
+            epoch, step = divmod(number, steps)
+            order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+            places = range(step * self.batch_size, (step + 1) * self.batch_size)
+            yield [
+                (int(order[place % self.count]), (self.seed, epoch, place))
+                for place in places[self.rank :: self.world]
+            ]
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    return -(-count // batch_size)
+
+
+def training_loader(dataset: TrainingPairs, order: TrainingOrder, workers: int) -> DataLoader:
+    return DataLoader(
+        dataset,
+        batch_sampler=order,
+        num_workers=workers,
+        worker_init_fn=start_worker,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def test_loader(dataset: TestPairs, batch_size: int, workers: int) -> DataLoader:
+    return DataLoader(dataset, batch_size, num_workers=workers, worker_init_fn=start_worker)
+
+
+def start_worker(_: int) -> None:
+    """One thread a worker, deaf to the signals that tell the main process to save and stop."""
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,175 @@
+"""The lists that pair an edge map with a reference photo: finding, reading and checking them."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
+from util.errors import InputError
+from util.files import inside, open_image
+
+LIST_FOLDERS = ("List", "Lists")  # the published archives use both
+COLUMNS = ("edges", "color_ref", "color_gt")
+
+
+@dataclass(frozen=True)
+class ListFiles:
+    """The aligned files of one list and the folder that their lines are relative to."""
+
+    dataset: Path
+    name: str
+    edges: Path
+
+    def column(self, column: str) -> Path:
+        return self.edges.with_name(self.edges.name.removesuffix("edges.txt") + f"{column}.txt")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One line: a structure, an appearance and, for training, the photo to arrive at instead of
+    the names of their subspecies."""
+
+    index: int
+    edges: Path
+    reference: Path
+    target: Path | None
+    structure_subspecies: str
+    reference_subspecies: str
+
+    @property
+    def generated_name(self) -> str:
+        i, j = self.structure_subspecies, self.reference_subspecies
+        return f"AF_{i}_{j}_gen{self.index:05d}.png"
+
+
+def find_list(dataroot: Path, phase: str) -> ListFiles:
+    """The list `phase` of `dataroot`.
+
+    `dataroot` is the dataset folder (its lists lie in List/ or Lists/, each in a folder of its
+    name or directly), or a list's own folder. The files start with `train` or `test`, or with
+    the list's whole name. Raises InputError that says what was looked for.
+    """
+    split = phase.split("_")[0]
+    if dataroot.parent.name in LIST_FOLDERS:
+        folders = [dataroot] if phase in (split, dataroot.name) else []
+        dataset, name = dataroot.parent.parent, dataroot.name
+    elif dataroot.name in LIST_FOLDERS:
+        folders = [dataroot / phase, dataroot]
+        dataset, name = dataroot.parent, phase
+    else:
+        roots = [dataroot / folder for folder in LIST_FOLDERS]
+        folders = [root / phase for root in roots] + roots
+        dataset, name = dataroot, phase
+    # Directly in List/ a bare prefix says nothing about which list it is, unless that was asked.
+    wanted = [
+        folder / f"{prefix}_edges.txt"
+        for folder in folders
+        for prefix in dict.fromkeys((split, name))
+        if folder.name not in LIST_FOLDERS or prefix == phase
+    ]
+    for edges in wanted:
+        if edges.is_file():
+            return ListFiles(dataset, name, edges)
+    if not wanted:
+        raise InputError(
+            f"--dataroot {dataroot} is the list {dataroot.name}, but --phase asks for {phase}"
+        )
+    raise InputError(
+        f"--dataroot {dataroot}: no list for --phase {phase}; looked for "
+        + ", ".join(map(str, wanted))
+    )
+
+
+def read_pairs(files: ListFiles, training: bool) -> list[Pair]:
+    """The pairs in `files`, every path checked to be a file inside the dataset folder.
+
+    Only training needs the photos in color_gt, or that list at all; only painting needs to know
+    the subspecies. Raises InputError that names the list and its line.
+    """
+    lines = {column: read_lines(files.column(column)) for column in COLUMNS[:2]}
+    target_list = files.column("color_gt")
+    if training or target_list.exists():
+        lines["color_gt"] = read_lines(target_list)
+    counts = {files.column(column).name: len(found) for column, found in lines.items()}
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{name} has {count} lines" for name, count in counts.items())
+        raise InputError(f"{files.edges.parent}: the lists of {files.name} must align, but {found}")
+    if not lines["edges"]:
+        raise InputError(f"{files.edges}: the list is empty")
+
+    def path(column: str, index: int) -> Path:
+        line = lines[column][index]
+        where = f"{files.column(column)}, line {index + 1}"
+        try:
+            found = inside(files.dataset, line)
+        except ValueError as error:
+            raise InputError(f"{where}: {error}") from error
+        if (column != "color_gt" or training) and not found.is_file():
+            raise InputError(f"{where}: {found} is not there")
+        return found
+
+    def subspecies(column: str, index: int) -> str:
+        if training:
+            return ""
+        parts = PurePosixPath(lines[column][index]).parts
+        after = dict(pairwise(parts[:-1])).get("Images")
+        if after is None:
+            raise InputError(
+                f"{files.column(column)}, line {index + 1}: {lines[column][index]!r} names no"
+                " subspecies; expected Images/SUBSPECIES/.../NAME"
+            )
+        return after
+
+    return [
+        Pair(
+            index,
+            path("edges", index),
+            path("color_ref", index),
+            path("color_gt", index) if "color_gt" in lines else None,
+            subspecies("edges", index),
+            subspecies("color_ref", index),
+        )
+        for index in range(len(lines["edges"]))
+    ]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list, without blank ones at its end."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: this list is missing") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8 ({error})") from error
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            raise InputError(f"{path}, line {number}: empty")
+    return lines
+
+
+def check_images(files: ListFiles, pairs: Iterable[Pair], columns: Iterable[str]) -> None:
+    """Decode every image of `columns` once. Raises InputError naming the list's line."""
+    lines = {}
+    for pair in pairs:
+        for column in columns:
+            image = {"edges": pair.edges, "color_ref": pair.reference, "color_gt": pair.target}
+            lines.setdefault(image[column], f"{files.column(column)}, line {pair.index + 1}")
+
+    def problem(path: Path) -> str | None:
+        try:
+            open_image(path)
+        except ValueError as error:
+            return f"{lines[path]}: {error}"
+        return None
+
+    with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter
+        checked = tqdm(
+            pool.map(problem, lines), "check images", len(lines), disable=None, leave=False
+        )
+        for found in checked:
+            if found:
+                pool.shutdown(cancel_futures=True)
+                raise InputError(found)

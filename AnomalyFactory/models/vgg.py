@@ -1,0 +1,39 @@
+"""VGG19's convolutions with ImageNet weights, for the perceptual loss."""
+
+from pathlib import Path
+from urllib.error import URLError
+
+from torch import nn
+from util.checkpoint import fit, load_weights
+from util.errors import InputError
+
+FILE_NAME = "vgg19-dcbb9e9d.pth"
+
+
+def vgg19_features(backbones: Path) -> nn.Sequential:
+    """`vgg19().features` with the weights in `backbones`, else from torchvision's download.
+
+    Raises InputError when neither can be had.
+    """
+    # Importing torchvision takes longer than importing torch; painting never needs it.
+    from torchvision.models import VGG19_Weights, vgg19
+
+    path = backbones / FILE_NAME
+    if path.exists():
+        weights = load_weights(path)
+    else:
+        try:
+            weights = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        except (URLError, OSError, RuntimeError) as error:
+            raise InputError(
+                f"the perceptual loss needs VGG19's weights. {path} is not there, and torchvision's"
+                f" download from {VGG19_Weights.IMAGENET1K_V1.url} failed ({error}). Put the file"
+                " there, or train without it: --no_vgg_loss"
+            ) from error
+    prefix = "features."
+    convolutions = {
+        key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
+    }
+    features = vgg19(weights=None).features
+    fit(features, convolutions, path)
+    return features

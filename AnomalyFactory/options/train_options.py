@@ -1,0 +1,44 @@
+"""Options of train.py."""
+
+import argparse
+
+from options.base_options import base_parser, parse, positive, rooted, whole
+
+
+def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = base_parser("Train a generator to paint one photo's colours on an edge map.")
+    add = parser.add_argument
+    add("--niter", type=whole, default=8000, help="epochs at the full learning rate")
+    add("--niter_decay", type=whole, default=8000, help="epochs over which it falls to zero")
+    add("--lr", type=float, default=0.0002, help="learning rate of both Adams")
+    add("--beta1", type=float, default=0.5, help="first momentum of both Adams")
+    add("--lambda_feat", type=float, default=10.0, help="weight of the feature and VGG losses")
+    add("--no_ganFeat_loss", action="store_true", help="train without feature matching")
+    add("--no_vgg_loss", action="store_true", help="train without VGG19's perceptual loss")
+    add("--ndf", type=positive, default=64, help="discriminator: channels of its first layer")
+    add("--n_layers_D", type=positive, default=3, help="discriminator: strided layers")
+    add("--num_D", type=positive, default=2, help="discriminator: scales")
+    add("--seed", type=whole, default=0, help="of the weights, the order and the augmentation")
+    add("--continue_train", action="store_true", help="go on exactly where training stopped")
+    add(
+        "--load_pretrain",
+        type=rooted,
+        default=None,
+        help="start from the networks in this folder; --continue_train goes before it",
+    )
+    add("--which_epoch", default="latest", help="which networks of --load_pretrain")
+    add("--print_freq", type=positive, default=100, help="images between rows of the loss log")
+    add("--display_freq", type=positive, default=1000, help="images between pictures of samples")
+    add(
+        "--save_latest_freq",
+        type=positive,
+        default=20000,
+        help="images between writings of the latest networks and the resume file",
+    )
+    add(
+        "--save_epoch_freq",
+        type=positive,
+        default=1000,
+        help="epochs between networks that are kept under their epoch's number",
+    )
+    return parse(parser, arguments)

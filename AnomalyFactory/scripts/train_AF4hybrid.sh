@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Train AF4hybrid: the generator that gives the colours of one subspecies to another's structure.
+# Extra arguments override those below. Paths start at the repository's root.
+set -euo pipefail
+options=(
+    --dataroot ./Datasets/Images4TrainAFhybrid  # the data set, with List/train_AFhybrid/
+    --gpu_ids 0                                 # GPUs, such as 0,1; -1 for the CPU
+    --batchSize 8                               # over all GPUs together
+    --name AF4hybrid
+    --checkpoints_dir ./Models/AFgenerators     # latest_net_G.pth goes into its folder AF4hybrid
+    --phase train_AFhybrid
+    --primitive edges
+    --tps_aug 1
+    --label_nc 0
+    --no_instance
+    --resize_or_crop none
+)
+exec "$(dirname "${BASH_SOURCE[0]}")/launch.sh" train.py "${options[@]}" "$@"

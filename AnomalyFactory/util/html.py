@@ -1,0 +1,107 @@
+"""Pages of pictures: one strip of panels per row, with paging and a filter by group."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from dominate import document, tags
+from dominate.util import raw
+from PIL import Image
+
+from util.files import atomic
+
+PANEL = 128  # pixels of a panel's side
+PER_PAGE = 50
+
+STYLE = """
+body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem auto; max-width: 60rem;
+       padding: 0 1rem; color: #222; background: #fff; }
+nav { position: sticky; top: 0; background: #fff; padding: .5rem 0; border-bottom: 1px solid #ccc; }
+nav button, nav select { font: inherit; }
+nav > * { margin-right: .6rem; }
+.columns { display: flex; margin-top: .5rem; font-weight: 600; }
+.columns span { text-align: center; }
+figure { display: flex; align-items: center; gap: 1rem; margin: .3rem 0; }
+figure[hidden] { display: none; }
+img { display: block; background: #eee; }
+"""
+
+# All rows stand in the page, so it is readable without a script; the script only hides rows, and
+# a browser does not fetch the lazy pictures of hidden ones.
+SCRIPT = """
+const rows = [...document.querySelectorAll('figure')];
+const group = document.querySelector('select');
+const [previous, next] = document.querySelectorAll('nav button');
+let page = 0;
+function show() {
+  const wanted = rows.filter(row => !group.value || row.dataset.group === group.value);
+  const pages = Math.max(1, Math.ceil(wanted.length / PER_PAGE));
+  page = Math.min(Math.max(page, 0), pages - 1);
+  const shown = new Set(wanted.slice(page * PER_PAGE, (page + 1) * PER_PAGE));
+  rows.forEach(row => { row.hidden = !shown.has(row); });
+  document.querySelector('#place').textContent =
+    `page ${page + 1} of ${pages}, ${wanted.length} rows`;
+  previous.disabled = page === 0;
+  next.disabled = page === pages - 1;
+}
+function turn(pages) { page += pages; show(); scrollTo(0, 0); }
+previous.onclick = () => turn(-1);
+next.onclick = () => turn(1);
+group.onchange = () => { page = 0; show(); };
+show();
+""".replace("PER_PAGE", str(PER_PAGE))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A strip of panels; paths are relative to the page."""
+
+    strip: str
+    link: str
+    caption: str
+    group: str
+
+
+def write_page(path: Path, title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Write an HTML page of `rows`, whose strips have one panel per name in `columns`."""
+    page = document(title=title)
+    with page.head:
+        tags.meta(charset="utf-8")
+        tags.style(raw(STYLE))
+    with page:
+        tags.h1(title)
+        with tags.nav():
+            with tags.select(aria_label="show"):
+                tags.option("all", value="")
+                for group in sorted({row.group for row in rows}):
+                    tags.option(group)
+            tags.button("previous")
+            tags.button("next")
+            tags.span(f"{len(rows)} rows", id="place")
+            with tags.div(cls="columns"):
+                for column in columns:
+                    tags.span(column, style=f"width: {PANEL}px")
+        for row in rows:
+            with tags.figure(data_group=row.group):
+                with tags.a(href=row.link):
+                    tags.img(
+                        src=row.strip,
+                        alt=row.caption,
+                        width=PANEL * len(columns),
+                        height=PANEL,
+                        loading="lazy",
+                    )
+                tags.figcaption(row.caption)
+        tags.script(raw(SCRIPT))
+    with atomic(path) as temporary:
+        temporary.write_text(page.render(pretty=False), encoding="utf-8")
+
+
+def write_strip(path: Path, images: Sequence[np.ndarray]) -> None:
+    """Write uint8 RGB `images` side by side as a JPEG, each a panel of PANEL x PANEL."""
+    size = (PANEL, PANEL)
+    panels = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
+    with atomic(path) as temporary:
+        Image.fromarray(np.hstack(panels)).save(temporary, quality=88)

@@ -1,0 +1,78 @@
+"""What a training shows of itself: the loss log, its plot, and a page of samples."""
+
+import csv
+from pathlib import Path
+
+import matplotlib
+import torch
+from matplotlib.figure import Figure
+
+from util.files import atomic
+from util.html import Row, write_page, write_strip
+from util.images import to_pixels
+
+matplotlib.use("agg")
+
+
+class LossLog:
+    """`loss_log.csv`, one row a report; `loss_log.png` draws it."""
+
+    def __init__(self, folder: Path, images: int):
+        """Continue the log in `folder` after `images` images; start a new one at 0."""
+        self.csv, self.plot = folder / "loss_log.csv", folder / "loss_log.png"
+        self.rows = []
+        if images and self.csv.exists():
+            with self.csv.open(newline="") as file:
+                # Rows past the resume point will be written again.
+                self.rows = [row for row in csv.DictReader(file) if int(row["images"]) <= images]
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic(self.csv) as temporary, temporary.open("w", newline="") as file:
+            if self.rows:
+                writer = csv.DictWriter(file, self.rows[0], lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(self.rows)
+
+    def add(self, row: dict[str, int | float]) -> None:
+        texts = {key: f"{value:.6g}" for key, value in row.items()}
+        texts["images"] = str(row["images"])
+        with self.csv.open("a", newline="") as file:
+            writer = csv.DictWriter(file, texts, lineterminator="\n")
+            if not self.rows:
+                writer.writeheader()
+            writer.writerow(texts)
+        self.rows.append(texts)
+
+    def draw(self) -> None:
+        if not self.rows:
+            return
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        axes = figure.subplots()
+        images = [int(row["images"]) for row in self.rows]
+        for name in self.rows[0]:
+            if name.startswith(("G_", "D_")):
+                axes.plot(images, [float(row[name]) for row in self.rows], label=name, lw=1)
+        axes.set(xlabel="images", ylabel="loss", yscale="log")
+        axes.legend()
+        axes.grid(alpha=0.3)
+        with atomic(self.plot) as temporary:
+            figure.savefig(temporary, dpi=120)
+
+
+class SamplePage:
+    """`samples.html`: a strip of panels each time, the newest first."""
+
+    def __init__(self, folder: Path, name: str):
+        self.page, self.strips, self.name = folder / "samples.html", folder / "samples", name
+
+    def add(self, epoch: int, images: int, panels: dict[str, torch.Tensor]) -> None:
+        """Add the first image of each named batch in `panels`, and rewrite the page."""
+        self.strips.mkdir(parents=True, exist_ok=True)
+        strip = self.strips / f"epoch{epoch:05d}_images{images:09d}.jpg"
+        write_strip(strip, [to_pixels(batch[0]) for batch in panels.values()])
+        rows = []
+        for path in sorted(self.strips.glob("epoch*_images*.jpg"), reverse=True):
+            link = f"{self.strips.name}/{path.name}"
+            epoch_text, images_text = path.stem.removeprefix("epoch").split("_images")
+            caption = f"epoch {int(epoch_text)}, {int(images_text):,} images"
+            rows.append(Row(link, link, caption, f"epoch {epoch_text}"))
+        write_page(self.page, f"{self.name} in training", list(panels), rows)
