@@ -6,7 +6,7 @@
     train.csv                         in the form of butterfly_anomaly_train.csv
     test/images/17_DEMO00205_d.jpg    signal, non-signal and mimic hybrids, and their parents
     ref_test.csv                      in the form of the challenge's file of that name
-    groups.txt                        the look-alike groups, as make_lists.py takes them
+    list_options.txt                  options of make_lists.py for this set's subspecies
     overview.png                      every cross between its parents
     demo.json                         what was drawn: seed, scale, subspecies ids
 
@@ -268,7 +268,10 @@ def prepare_folder(output: Path, wanted: dict) -> None:
         path.unlink()
     for split in SPLITS:
         (output / split / "images").mkdir(parents=True, exist_ok=True)
-    for name, text in (("groups.txt", groups_option(wanted)), ("demo.json", json.dumps(wanted))):
+    for name, text in (
+        ("list_options.txt", list_options(wanted)),
+        ("demo.json", json.dumps(wanted)),
+    ):
         with atomic(output / name) as part:
             part.write_text(f"{text}\n", encoding="utf-8")
 
@@ -284,9 +287,15 @@ def read_record(record: Path) -> dict:
     return found
 
 
-def groups_option(described: dict) -> str:
-    """The look-alike groups as make_lists.py takes them: 0,3,5 1,2 4,7,8 6."""
-    return " ".join(",".join(map(str, group)) for group in described["look_alikes"])
+def list_options(described: dict) -> str:
+    """Options of make_lists.py: look-alike groups, signal pair, no pairs to exclude beside them.
+
+    As in the published lists, the rarer subspecies of the signal pair is the structure and the
+    commoner one the reference.
+    """
+    groups = " ".join(",".join(map(str, group)) for group in described["look_alikes"])
+    reference, structure = described["signal_pair"]
+    return f"--groups {groups} --signal {structure} {reference} --exclude"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -324,9 +333,7 @@ def main() -> int:
     except (OSError, ValueError, BrokenProcessPool) as error:
         logging.error("%s", error)
         return 1
-    signal = " and ".join(map(str, described["signal_pair"]))
-    logging.info("%s is complete; signal pair %s, look-alike groups %s",
-                 options.output, signal, groups_option(described))  # fmt: skip
+    logging.info("%s is complete", options.output)
     return 0
 
 

@@ -32,8 +32,10 @@ files = {
     model.SGD_FILE: "classifiers",
     model.BACKBONES[model.BACKBONE].weights_file: "backbones",
 }
-found = {name: model.find_file(name, folder) for name, folder in files.items()}
-print(json.dumps({name: path and str(path) for name, path in found.items()}))
+for name, folder in files.items():
+    path = model.find_file(name, model.search_folders(folder))
+    files[name] = path and str(path)
+print(json.dumps(files))
 """
 
 # Codabench's protocol, in the unpacked zip.

@@ -145,11 +145,16 @@ def test_another_backbones_classifiers_are_refused(run, folder):
     assert "clf1024.pth was trained on features of efficientnet_lite0" in done.stderr
 
 
-def test_missing_classifiers_are_named(ingest, folder):
-    (folder / "sgd_clf.pkl").unlink()
-    done = ingest()
+def test_classifiers_of_another_folder(ingest, folder, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (folder / "clf1024.pth").rename(tmp_path / "mine/clf1024.pth")
+    samples = folder / "ImageSamples"
+    done = ingest(samples, tmp_path, "--classifiers", tmp_path / "mine")
     assert done.returncode == 1
-    assert f"no sgd_clf.pkl: looked for {folder / 'sgd_clf.pkl'}" in done.stderr
+    assert f"no sgd_clf.pkl: looked for {tmp_path / 'mine/sgd_clf.pkl'}. Put" in done.stderr
+    (folder / "sgd_clf.pkl").rename(tmp_path / "mine/sgd_clf.pkl")
+    done = ingest(samples, tmp_path, "--classifiers", tmp_path / "mine")
+    assert done.returncode == 0, done.stderr
 
 
 ORGANISERS = """

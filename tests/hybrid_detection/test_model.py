@@ -165,9 +165,10 @@ def test_files_beside_the_model_come_first(tmp_path, monkeypatch):
     for folder in ("submission", "Models/classifiers"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "clf1024.pth").touch()
-    assert model.find_file("clf1024.pth", "classifiers") == tmp_path / "submission/clf1024.pth"
+    folders = model.search_folders("classifiers")
+    assert model.find_file("clf1024.pth", folders) == tmp_path / "submission/clf1024.pth"
     (tmp_path / "submission/clf1024.pth").unlink()
-    found = model.find_file("clf1024.pth", "classifiers")
+    found = model.find_file("clf1024.pth", folders)
     assert found == tmp_path / "Models/classifiers/clf1024.pth"
 
 

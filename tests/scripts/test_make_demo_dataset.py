@@ -182,7 +182,8 @@ def test_the_reference_table_has_the_form_of_the_challenge(demo):
 
 
 def test_the_set_says_how_the_lists_are_to_be_made(demo):
-    assert (demo / "groups.txt").read_text() == "0,3,5 1,2 4,7,8 6\n"
+    options = (demo / "list_options.txt").read_text()
+    assert options == "--groups 0,3,5 1,2 4,7,8 6 --signal 6 5 --exclude\n"
     described = json.loads((demo / "demo.json").read_text())
     assert (described["seed"], described["scale"]) == (0, 0.03)
     assert [described["subspecies"][i] for i in described["signal_pair"]] == [

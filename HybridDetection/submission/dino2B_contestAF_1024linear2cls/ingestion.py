@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from dataset import load_batches
 from files import IMAGE_SUFFIXES, atomic
-from model import BACKBONE, BACKBONES, Model
+from model import BACKBONE, BACKBONES, LINEAR_FILE, SGD_FILE, Model
 from tqdm import tqdm
 
 INPUT_DIR = "ImageSamples/"  # both relative to this file
@@ -32,6 +32,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("input_dir", nargs="?", type=Path, default=HERE / INPUT_DIR)
     parser.add_argument("output_dir", nargs="?", type=Path, default=HERE / OUTPUT_DIR)
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE)
+    parser.add_argument(
+        "--classifiers",
+        type=Path,
+        help=f"folder of {LINEAR_FILE} and {SGD_FILE} (default: this one, then Models/classifiers)",
+    )
     parser.add_argument("--batch_size", type=int, default=BATCH_SIZE)
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     parser.add_argument("--workers", type=int, default=WORKERS, help="0: decode in this process")
@@ -85,7 +90,7 @@ def main() -> int:
     options = parse_arguments()
     try:
         images = find_images(options.input_dir)
-        model = Model(options.backbone, options.device)
+        model = Model(options.backbone, options.device, options.classifiers)
         model.load()
         scores, failures = score_images(model, images, options.batch_size, options.workers)
         if len(failures) == len(images):

