@@ -1,0 +1,132 @@
+"""The challenge's CSV, read and checked: every error names the file, the line and the value."""
+
+import csv
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from script_files import IMAGE_SUFFIXES, inside
+
+COLUMNS = (
+    "CAMID",
+    "file_url",
+    "hybrid_stat",
+    "split",
+    "zenodo_link",
+    "md5",
+    "subspecies",
+    "parent_subspecies_1",
+    "parent_subspecies_2",
+    "filename",
+)
+# No "_" and no ".": AF_{i}_{j}_gen00000.png and the folder i_j must read back one way only.
+SUBSPECIES = re.compile(r"[A-Za-z0-9-]+")
+
+
+class TableError(ValueError):
+    """A CSV that cannot be used; the message names file, line, what was found and expected."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photograph of the CSV."""
+
+    filename: str
+    hybrid: bool
+    subspecies: str  # "8", or for a hybrid its parents, "8_9"
+    cells: dict[str, str] = field(compare=False, repr=False)  # the row as it stands in the CSV
+
+    @property
+    def status(self) -> str:
+        """The name of its class and of its folder."""
+        return "hybrid" if self.hybrid else "non-hybrid"
+
+    @property
+    def edges(self) -> str:
+        """The file name of its edge map."""
+        return f"{Path(self.filename).stem}.png"
+
+
+def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str, str]]]:
+    """Each row of the CSV `path` as (place, cells), where place is "path, line N" for errors.
+
+    Raises TableError where one of `columns` is missing, a row has more or fewer cells than the
+    header, or a file name is unsafe or stands twice.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise TableError(f"{path}: no column {', '.join(missing)} in its first line")
+            rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"{path}: not a readable CSV file ({error})") from error
+    if not rows:
+        raise TableError(f"{path}: no rows below its first line")
+
+    places: dict[str, str] = {}
+    for place, row in rows:
+        if None in row or None in row.values():
+            raise TableError(f"{place}: more or fewer cells than the first line has columns")
+        name = row["filename"]
+        check_filename(place, name)
+        stem = Path(name).stem  # the edge map of a.jpg is a.png: so is that of a.png
+        if stem in places:
+            raise TableError(f"{place}: file name {name!r} stands already at {places[stem]}")
+        places[stem] = place
+    return rows
+
+
+def check_filename(place: str, name: str) -> None:
+    """Raise TableError unless `name` is the plain file name of an image."""
+    try:
+        inside(Path(), name)
+    except ValueError as error:
+        raise TableError(f"{place}: file name {error}") from error
+    if "/" in name or "\\" in name or not name.isprintable() or name != name.strip():
+        raise TableError(f"{place}: file name {name!r}; expected a name without folders")
+    if Path(name).suffix.lower() not in IMAGE_SUFFIXES or name.startswith("."):
+        expected = " ".join(sorted(IMAGE_SUFFIXES))
+        raise TableError(f"{place}: file name {name!r}; expected an image ({expected})")
+
+
+def read_subspecies(place: str, column: str, cell: str) -> str:
+    """The subspecies in `cell`; the challenge's CSV writes `8.0` for `8`."""
+    subspecies = re.sub(r"^(\d+)\.0$", r"\1", cell.strip())
+    if not SUBSPECIES.fullmatch(subspecies):
+        raise TableError(
+            f"{place}: {column} {cell!r}; expected a number, or letters, digits and hyphens"
+        )
+    return subspecies
+
+
+def read_photos(path: Path) -> list[Photo]:
+    """The training photographs of the challenge CSV `path`, in its order; see `read_table`."""
+    photos = []
+    for place, row in read_table(path, COLUMNS):
+        if row["hybrid_stat"] not in ("hybrid", "non-hybrid"):
+            found = row["hybrid_stat"]
+            raise TableError(f"{place}: hybrid_stat {found!r}; expected hybrid or non-hybrid")
+        if row["split"] != "train":
+            raise TableError(
+                f"{place}: split {row['split']!r}; expected train. Photographs of another split "
+                "must not be trained on: leave them out of the CSV"
+            )
+        hybrid = row["hybrid_stat"] == "hybrid"
+        columns = ("parent_subspecies_1", "parent_subspecies_2") if hybrid else ("subspecies",)
+        subspecies = "_".join(read_subspecies(place, name, row[name]) for name in columns)
+        photos.append(Photo(row["filename"], hybrid, subspecies, row))
+    return photos
+
+
+def by_subspecies(photos: list[Photo]) -> dict[str, list[Photo]]:
+    """The non-hybrid photographs of each subspecies, numbers first in their order."""
+    groups: dict[str, list[Photo]] = {}
+    for photo in sorted(photos, key=lambda photo: photo.filename):
+        if not photo.hybrid:
+            groups.setdefault(photo.subspecies, []).append(photo)
+    numbers_first = sorted(
+        groups, key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name)
+    )
+    return {name: groups[name] for name in numbers_first}

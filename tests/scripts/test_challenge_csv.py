@@ -1,0 +1,72 @@
+"""Reading the challenge's CSV: what it gives, and an error with a line number for each fault."""
+
+import pytest
+from challenge_csv import TableError, by_subspecies, read_photos
+
+GOOD = "C1,u,non-hybrid,train,z,m,8.0,,,C1.jpg"
+
+
+def test_subspecies_lose_their_point_and_hybrids_are_named_by_their_parents(write_csv):
+    rows = [GOOD, "C2,u,hybrid,train,z,m,,8.0,9.0,C2.jpg", "C3,u,non-hybrid,train,z,m,agl,,,C3.png"]
+    photos = read_photos(write_csv(rows))
+    assert [photo.subspecies for photo in photos] == ["8", "8_9", "agl"]
+    assert [photo.status for photo in photos] == ["non-hybrid", "hybrid", "non-hybrid"]
+    assert photos[2].edges == "C3.png"
+
+
+def test_subspecies_come_in_the_order_of_their_numbers(write_csv):
+    rows = [f"C{n},u,non-hybrid,train,z,m,{s},,,C{n}.jpg" for n, s in enumerate("x 10 9.0".split())]
+    assert list(by_subspecies(read_photos(write_csv(rows)))) == ["9", "10", "x"]
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ("C2,u,maybe,train,z,m,8.0,,,C2.jpg", "hybrid_stat 'maybe'; expected hybrid or non-hybrid"),
+        ("C2,u,non-hybrid,train,z,m,,,,C2.jpg", "subspecies ''"),
+        ("C2,u,hybrid,train,z,m,,8.0,,C2.jpg", "parent_subspecies_2 ''"),
+        ("C2,u,non-hybrid,train,z,m,../8,,,C2.jpg", "subspecies '../8'"),
+        ("C2,u,non-hybrid,train,z,m,8_9,,,C2.jpg", "subspecies '8_9'"),
+        ("C2,u,non-hybrid,train,z,m,8.5,,,C2.jpg", "subspecies '8.5'"),
+        ("C2,u,non-hybrid,test,z,m,8.0,,,C2.jpg", "split 'test'; expected train"),
+        ("C2,u,non-hybrid,train,z,m,8.0,,,../C2.jpg", "leaves the folder"),
+        ("C2,u,non-hybrid,train,z,m,8.0,,,/etc/C2.jpg", "leaves the folder"),
+        ("C2,u,non-hybrid,train,z,m,8.0,,,a/C2.jpg", "expected a name without folders"),
+        ("C2,u,non-hybrid,train,z,m,8.0,,,a\tC2.jpg", "expected a name without folders"),
+        ("C2,u,non-hybrid,train,z,m,8.0,,,.jpg", "expected an image"),
+        ("C2,u,non-hybrid,train,z,m,8.0,,,C2.sh", "expected an image"),
+        ("C1,u,non-hybrid,train,z,m,8.0,,,C1.jpg", "'C1.jpg' stands already at"),
+        ("C1,u,non-hybrid,train,z,m,8.0,,,C1.png", "'C1.png' stands already at"),
+        ("C2,u,non-hybrid,train,z,m,8.0", "more or fewer cells"),
+        ("C2,u,non-hybrid,train,z,m,8.0,,,C2.jpg,more", "more or fewer cells"),
+    ],
+)
+def test_a_bad_row_is_named_by_file_and_line(write_csv, row, message):
+    path = write_csv([GOOD, row])
+    with pytest.raises(TableError) as error:
+        read_photos(path)
+    assert str(error.value).startswith(f"{path}, line 3: ")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, "not a readable CSV file"),
+        (b"", "no column CAMID"),
+        (b"\xff\xfe\x00", "not a readable CSV file"),
+        (b"CAMID,filename\nC1,C1.jpg\n", "no column file_url, hybrid_stat, split"),
+        (b'CAMID,filename\n"C1', "no column file_url"),
+    ],
+)
+def test_a_file_that_is_no_such_csv(tmp_path, content, message):
+    path = tmp_path / "bad.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(TableError, match=message):
+        read_photos(path)
+
+
+def test_a_csv_without_rows(write_csv):
+    with pytest.raises(TableError, match="no rows below its first line"):
+        read_photos(write_csv([]))
