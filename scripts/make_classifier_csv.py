@@ -1,0 +1,210 @@
+"""Photographs + generated images -> Datasets/Images4TrainClassifier and its CSV.
+
+    python scripts/make_classifier_csv.py --csv butterfly_anomaly_train.csv \\
+        --results results/butterflyContest
+
+takes every AF_{i}_{j}_gen{index}.png below the result folders, links it into
+Images/{hybrid,non-hybrid} beside the photographs that prepare_images.py put there, and writes
+List/butterfly_anomaly_AF.csv. Other images in the result folders are left alone. Without
+--results the CSV lists the photographs only.
+
+A link is a hard link: the dataset stays whole when the results are removed, and can be packed or
+copied as it is. Where the file system cannot make one (another disk), say --copy.
+"""
+
+import argparse
+import csv
+import logging
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from challenge_csv import COLUMNS, SUBSPECIES, Photo, TableError, by_subspecies, read_photos
+from script_files import atomic
+from tqdm import tqdm
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NAME = SUBSPECIES.pattern
+GENERATED = re.compile(rf"AF_(?P<i>{NAME})_(?P<j>{NAME})_gen\d{{5,}}\.png")
+
+log = logging.getLogger("make_classifier_csv")
+
+
+class CollectError(Exception):
+    """Something the user must put right; the message says what."""
+
+
+class Generated(NamedTuple):
+    """A generated image: structure of subspecies `i`, appearance of subspecies `j`."""
+
+    path: Path
+    i: str
+    j: str
+
+    @property
+    def status(self) -> str:
+        """The name of its class and of its folder."""
+        return "non-hybrid" if self.i == self.j else "hybrid"
+
+
+def find_generated(folders: list[Path], subspecies: list[str]) -> list[Generated]:
+    """The generated images below `folders`, sorted by name.
+
+    Raises CollectError where a folder holds none, a name is there twice, or an image is of a
+    subspecies that is not among `subspecies`.
+    """
+    found: dict[str, Generated] = {}
+    for folder in folders:
+        matches = [(path, GENERATED.fullmatch(path.name)) for path in sorted(folder.rglob("*.png"))]
+        images = [Generated(path, match["i"], match["j"]) for path, match in matches if match]
+        if not images:
+            raise CollectError(
+                f"{folder}: no AF_*_*_gen*.png in it; generate them: "
+                "AnomalyFactory/scripts/test_AF4nonhybrid.sh and test_AF4hybrid.sh"
+            )
+        for image in images:
+            other = found.setdefault(image.path.name, image)
+            if other is not image:
+                raise CollectError(
+                    f"{other.path} and {image.path} have the same name; name in --results only "
+                    "the folders that belong together"
+                )
+            for name in (image.i, image.j):
+                if name not in subspecies:
+                    raise CollectError(
+                        f"{image.path}: subspecies {name!r} is not in the CSV, which has "
+                        f"{', '.join(subspecies)}"
+                    )
+    return [found[name] for name in sorted(found)]
+
+
+def place(source: Path, target: Path, copy: bool) -> None:
+    """Make `target` a hard link to `source`, or a copy of it; nothing when it is one already."""
+    if target.exists():
+        if target.samefile(source):
+            return
+        then, now = target.stat(), source.stat()
+        if copy and (then.st_size, then.st_mtime_ns) == (now.st_size, now.st_mtime_ns):
+            return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(target) as part:
+        if copy:
+            shutil.copy2(source, part)
+            return
+        try:
+            os.link(source.resolve(), part)  # a link to a symbolic link could dangle
+        except OSError as error:
+            raise CollectError(
+                f"{target}: no hard link to {source} ({error.strerror}); say --copy"
+            ) from error
+
+
+def photo_row(photo: Photo) -> dict[str, str]:
+    """The CSV row of a photograph: as the challenge has it."""
+    return {name: photo.cells[name] for name in COLUMNS}
+
+
+def generated_row(image: Generated) -> dict[str, str]:
+    """The CSV row of a generated image; it has no address and no checksum."""
+    return dict.fromkeys(COLUMNS, "") | {
+        "CAMID": image.path.stem,
+        "hybrid_stat": image.status,
+        "split": "train",
+        "subspecies": f"{image.i}_{image.j}",
+        "parent_subspecies_1": image.i,
+        "parent_subspecies_2": image.j,
+        "filename": image.path.name,
+    }
+
+
+def run(args: argparse.Namespace) -> int:
+    photos = read_photos(args.csv)
+    generated = find_generated(args.results, list(by_subspecies(photos)))
+    taken = {photo.filename for photo in photos}
+    for image in generated:
+        if image.path.name in taken:
+            raise CollectError(f"{image.path}: a photograph of {args.csv} has the same name")
+
+    dataset = args.datasets / "Images4TrainClassifier"
+    images = [(image.path, image.status) for image in generated]
+    if args.photos:
+        images += [(args.photos / photo.filename, photo.status) for photo in photos]
+    else:
+        for photo in photos:
+            path = dataset / "Images" / photo.status / photo.filename
+            if not path.is_file():
+                raise CollectError(
+                    f"{path} is missing; make it: scripts/prepare_images.py, or name the folder "
+                    "of photographs with --photos"
+                )
+    for source, _ in images:
+        if not source.is_file():
+            raise CollectError(f"{source} is missing; --photos names the folder of photographs")
+    for source, status in tqdm(images, unit="image", disable=not sys.stderr.isatty()):
+        place(source, dataset / "Images" / status / source.name, args.copy)
+
+    table = dataset / "List" / args.name
+    table.parent.mkdir(parents=True, exist_ok=True)
+    rows = [photo_row(photo) for photo in photos] + [generated_row(image) for image in generated]
+    with atomic(table) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    hybrids = sum(row["hybrid_stat"] == "hybrid" for row in rows)
+    log.info(
+        "%s: %d rows, %d hybrid and %d non-hybrid; %d photographs, %d generated",
+        *(table, len(rows), hybrids, len(rows) - hybrids, len(photos), len(generated)),
+    )
+    return 0
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--csv", type=Path, required=True, help="the challenge's CSV")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="DIR",
+        help="folders of generated images, searched to the bottom (default: none)",
+    )
+    parser.add_argument(
+        "--photos",
+        type=Path,
+        help="link the photographs from here (default: those that prepare_images.py put in place)",
+    )
+    parser.add_argument(
+        "--datasets",
+        type=Path,
+        default=REPOSITORY / "Datasets",
+        help="the folder that holds the datasets (default: Datasets in the repository)",
+    )
+    parser.add_argument(
+        "--name",
+        default="butterfly_anomaly_AF.csv",
+        help="file name of the CSV in List/ (default: butterfly_anomaly_AF.csv)",
+    )
+    parser.add_argument("--copy", action="store_true", help="copy the images instead of linking")
+    args = parser.parse_args(arguments)
+    if not re.fullmatch(r"[\w-]+\.csv", args.name):
+        parser.error(f"--name {args.name!r}: expected a plain name that ends in .csv")
+    return args
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="make_classifier_csv: %(message)s")
+    try:
+        return run(parse_arguments())
+    except (CollectError, TableError, OSError) as error:
+        log.error("%s", error)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
