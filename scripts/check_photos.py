@@ -1,0 +1,97 @@
+"""Which photographs of a CSV are whole in a folder; download_challenge.sh asks before and after.
+
+    python scripts/check_photos.py CSV FOLDER [--remove_broken]
+
+The CSV needs the columns `filename` and `file_url`. With `md5` in it each file is compared with
+its checksum, without it each file is decoded. Exit status 0: all whole; 3: some are missing or
+broken; 1: the CSV cannot be used.
+"""
+
+import argparse
+import hashlib
+import logging
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from challenge_csv import TableError, read_table
+from script_files import ImageError, open_image
+from tqdm import tqdm
+
+INCOMPLETE = 3
+
+log = logging.getLogger("check_photos")
+
+
+def problem(path: Path, md5: str | None) -> str | None:
+    """What is wrong with the file `path`; None when it is whole. `md5` None: decode it."""
+    if not path.is_file():
+        return "is missing"
+    if md5 is None:
+        try:
+            open_image(path)
+        except ImageError as error:
+            return f"is broken ({error})"
+        return None
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    found = digest.hexdigest()
+    return None if found == md5 else f"is broken (MD5 {found}, expected {md5})"
+
+
+def run(args: argparse.Namespace) -> int:
+    rows = read_table(args.csv, ("filename", "file_url"))
+    for place, row in rows:
+        if not row["file_url"].startswith(("https://", "http://")):
+            raise TableError(f"{place}: file_url {row['file_url']!r}; expected https://...")
+        if "md5" in row and len(row["md5"]) != 32:
+            raise TableError(f"{place}: md5 {row['md5']!r}; expected 32 hexadecimal digits")
+
+    paths = [args.folder / row["filename"] for _, row in rows]
+    checksums = [row["md5"].lower() if "md5" in row else None for _, row in rows]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        bar = tqdm(
+            pool.map(problem, paths, checksums),
+            total=len(paths),
+            unit="photo",
+            disable=not sys.stderr.isatty(),
+        )
+        problems = {path: found for path, found in zip(paths, bar, strict=True) if found}
+    if args.remove_broken:
+        for path in problems:
+            path.unlink(missing_ok=True)
+    if not problems:
+        log.info("all %d photographs are whole in %s", len(paths), args.folder)
+        return 0
+    missing = sum(found == "is missing" for found in problems.values())
+    broken = len(problems) - missing
+    log.info("%d of %d photographs are missing, %d are broken", missing, len(paths), broken)
+    for path in list(problems)[:5]:
+        log.info("%s %s", path.name, problems[path])
+    return INCOMPLETE
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="check_photos: %(message)s")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("csv", type=Path, help="the challenge's CSV, or one of that form")
+    parser.add_argument("folder", type=Path, help="the folder of photographs")
+    parser.add_argument(
+        "--remove_broken",
+        action="store_true",
+        help="remove the broken ones: cautious-robot fetches only what is not there",
+    )
+    try:
+        return run(parser.parse_args())
+    except (TableError, OSError) as error:
+        log.error("%s", error)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
