@@ -5,9 +5,9 @@
 
 `--dataset` fills `pidinet_edges/` beside each `good/` below DIR/Images; `--input` and `--output`
 mirror one tree of photos. Each edge map is a grey PNG with the photo's stem. A map that is there
-already is kept when it was made from the same photo with the same settings (they are written
-into the PNG), so an interrupted run goes on and a changed setting takes effect. A map that this
-program did not make is never touched.
+already is kept when it was made from the same photo with the same detector, polarity and size
+(they are written into the PNG), so an interrupted run goes on and a change takes effect. A map
+that this program did not make is never touched.
 
 PiDiNet's weights are read from --weights. When that file is missing at its default place it is
 downloaded from the authors' repository, or from the address in the environment variable
@@ -17,6 +17,7 @@ PIDINET_URL, and kept only if its SHA-256 is right.
 import argparse
 import ctypes
 import hashlib
+import http.client
 import itertools
 import logging
 import os
@@ -24,8 +25,9 @@ import platform
 import sys
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +98,7 @@ def _scharr(photo: np.ndarray) -> np.ndarray:
 def pidinet_detector(weights: Path, device: torch.device) -> Detector:
     """Edge strength by PiDiNet, 255 times its output, rounded down as published."""
     network = load_pidinet(weights).to(device)
+    torch.backends.cudnn.allow_tf32 = False  # its 10 bits could move a pixel by a grey level
 
     def detect(photos: np.ndarray) -> np.ndarray:
         # A stack of (h, w, 3) photos is channels last already: the layout the network wants.
@@ -116,7 +119,7 @@ def fetch_weights(path: Path) -> None:
         found = hashlib.sha256(data).hexdigest()
         if found != PIDINET_SHA256:
             raise ValueError(f"SHA-256 is {found}, expected {PIDINET_SHA256}")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise EdgeError(
             f"PiDiNet's weights are not at {path} and could not be fetched from {url} ({error}). "
             "Put table5_pidinet.pth of github.com/hellozhuo/pidinet (trained_models/) there, or "
@@ -244,48 +247,41 @@ def write_edges(path: Path, strength: np.ndarray, polarity: str, settings: str) 
         Image.fromarray(grey).save(part, pnginfo=info)
 
 
+def read_batches(
+    jobs: list[Job], most: int, pool: ThreadPoolExecutor
+) -> Iterator[list[tuple[Job, np.ndarray | ImageError]]]:
+    """The batches of `jobs`, each job with its photo, read in `pool` two batches ahead."""
+    ahead: deque[list[tuple[Job, Future]]] = deque()
+    for batch in batches(jobs, most):
+        ahead.append([(job, pool.submit(read_photo, job)) for job in batch])
+        if len(ahead) > 2:
+            yield [(job, read.result()) for job, read in ahead.popleft()]
+    for batch in ahead:
+        yield [(job, read.result()) for job, read in batch]
+
+
 def extract(
     jobs: list[Job], detect: Detector, polarity: str, settings: str, batch_size: int
 ) -> list[ImageError]:
-    """Write the edge map of every job; returns the errors of the photos that cannot be read.
-
-    Reading and writing run in threads beside the detector, two batches ahead of it.
-    """
+    """Write the edge map of every job; returns the errors of the photos that cannot be read."""
     broken: list[ImageError] = []
-    queue = batches(jobs, batch_size)
     quiet = not sys.stderr.isatty()
     with (
-        ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool,
+        ThreadPoolExecutor(os.cpu_count()) as pool,  # decoding and encoding beside the detector
         tqdm(total=len(jobs), unit="photo", disable=quiet) as bar,
     ):
-
-        def read_ahead(count: int) -> list[tuple]:
-            chosen = list(itertools.islice(queue, count))
-            return [(batch, [pool.submit(read_photo, job) for job in batch]) for batch in chosen]
-
-        pending = read_ahead(2)
-        written = []
-        while pending:
-            batch, reads = pending.pop(0)
-            photos = [read.result() for read in reads]
-            pending += read_ahead(1)
-            broken += [photo for photo in photos if isinstance(photo, ImageError)]
-            whole = [
-                (job, photo)
-                for job, photo in zip(batch, photos, strict=True)
-                if not isinstance(photo, ImageError)
-            ]
+        for batch in read_batches(jobs, batch_size, pool):
+            broken += [photo for _, photo in batch if isinstance(photo, ImageError)]
+            whole = [(job, photo) for job, photo in batch if not isinstance(photo, ImageError)]
             if whole:
                 strengths = detect(np.stack([photo for _, photo in whole]))
-                for write in written:
-                    write.result()  # raises what went wrong while writing the batch before
-                written = [
+                writes = [
                     pool.submit(write_edges, job.edges, strength, polarity, settings)
                     for (job, _), strength in zip(whole, strengths, strict=True)
                 ]
+                for write in writes:
+                    write.result()
             bar.update(len(batch))
-        for write in written:
-            write.result()
     return broken
 
 

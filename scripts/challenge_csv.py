@@ -1,5 +1,6 @@
 """The challenge's CSV, read and checked: every error names the file, the line and the value."""
 
+import argparse
 import csv
 import re
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ COLUMNS = (
     "parent_subspecies_2",
     "filename",
 )
+DATASETS = Path(__file__).resolve().parents[1] / "Datasets"
 # No "_" and no ".": AF_{i}_{j}_gen00000.png and the folder i_j must read back one way only.
 SUBSPECIES = re.compile(r"[A-Za-z0-9-]+")
 
@@ -130,3 +132,18 @@ def by_subspecies(photos: list[Photo]) -> dict[str, list[Photo]]:
         groups, key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name)
     )
     return {name: groups[name] for name in numbers_first}
+
+
+def challenge_parser(description: str) -> argparse.ArgumentParser:
+    """A command line with the two options that all dataset programs share."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--csv", type=Path, required=True, help="the challenge's CSV")
+    parser.add_argument(
+        "--datasets",
+        type=Path,
+        default=DATASETS,
+        help="the folder that holds the three datasets (default: Datasets in the repository)",
+    )
+    return parser

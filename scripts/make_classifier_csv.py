@@ -22,11 +22,18 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from challenge_csv import COLUMNS, SUBSPECIES, Photo, TableError, by_subspecies, read_photos
+from challenge_csv import (
+    COLUMNS,
+    SUBSPECIES,
+    Photo,
+    TableError,
+    by_subspecies,
+    challenge_parser,
+    read_photos,
+)
 from script_files import atomic
 from tqdm import tqdm
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 NAME = SUBSPECIES.pattern
 GENERATED = re.compile(rf"AF_(?P<i>{NAME})_(?P<j>{NAME})_gen\d{{5,}}\.png")
 
@@ -162,10 +169,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--csv", type=Path, required=True, help="the challenge's CSV")
+    parser = challenge_parser(__doc__)
     parser.add_argument(
         "--results",
         type=Path,
@@ -178,12 +182,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--photos",
         type=Path,
         help="link the photographs from here (default: those that prepare_images.py put in place)",
-    )
-    parser.add_argument(
-        "--datasets",
-        type=Path,
-        default=REPOSITORY / "Datasets",
-        help="the folder that holds the datasets (default: Datasets in the repository)",
     )
     parser.add_argument(
         "--name",

@@ -22,10 +22,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from challenge_csv import Photo, TableError, by_subspecies, read_photos
+from challenge_csv import Photo, TableError, by_subspecies, challenge_parser, read_photos
 from script_files import atomic
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 HYBRID_DATASET = "Images4TrainAFhybrid"
 NONHYBRID_DATASET = "Images4TrainAFnonhybrid"
 
@@ -232,16 +231,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--csv", type=Path, required=True, help="the challenge's CSV")
-    parser.add_argument(
-        "--datasets",
-        type=Path,
-        default=REPOSITORY / "Datasets",
-        help="the folder that holds the datasets (default: Datasets in the repository)",
-    )
+    parser = challenge_parser(__doc__)
     parser.add_argument(
         "--groups",
         nargs="*",

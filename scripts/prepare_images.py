@@ -22,12 +22,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from challenge_csv import Photo, TableError, read_photos
+from challenge_csv import Photo, TableError, challenge_parser, read_photos
 from PIL import Image
 from script_files import IMAGE_FORMATS, ImageError, atomic, open_image
 from tqdm import tqdm
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 HYBRID_SIZE = (500, 333)  # width, height in pixels, as published
 NONHYBRID_SIZE = (256, 256)
 JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
@@ -136,17 +135,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--csv", type=Path, required=True, help="the challenge's CSV")
+    parser = challenge_parser(__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="the folder of originals")
-    parser.add_argument(
-        "--datasets",
-        type=Path,
-        default=REPOSITORY / "Datasets",
-        help="the folder that holds the three datasets (default: Datasets in the repository)",
-    )
     parser.add_argument(
         "--classifier_side",
         type=int,
