@@ -14,7 +14,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from data.datasets import TestPairs, test_loader
+from data.datasets import PaintingPairs, painting_loader
 from data.lists import Pair, check_images, find_list, read_pairs
 from models.anomaly_factory import build_generator, load_network, network_path
 from models.networks import Generator
@@ -79,7 +79,7 @@ def paint(
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 module.to(torch.bfloat16)
     batch_size = max(1, opt.batchSize // process.world)
-    loader = test_loader(TestPairs(pairs, opt.loadSize), batch_size, opt.nThreads)
+    loader = painting_loader(PaintingPairs(pairs, opt.loadSize), batch_size, opt.nThreads)
     quiet = None if process.first else True
     writing = []
     with (

@@ -37,7 +37,7 @@ class TrainingPairs(Dataset):
         return {name: torch.from_numpy(image) for name, image in zip(names, images, strict=True)}
 
 
-class TestPairs(Dataset):
+class PaintingPairs(Dataset):
     """Samples to paint: `edges`, `reference`, each uint8 (S, S, 3), and the pair's `place`."""
 
     def __init__(self, pairs: list[Pair], size: int):
@@ -101,10 +101,11 @@ def training_loader(dataset: TrainingPairs, order: TrainingOrder, workers: int) 
         num_workers=workers,
         worker_init_fn=start_worker,
         pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # else every start draws from the state that a resume restores
     )
 
 
-def test_loader(dataset: TestPairs, batch_size: int, workers: int) -> DataLoader:
+def painting_loader(dataset: PaintingPairs, batch_size: int, workers: int) -> DataLoader:
     return DataLoader(dataset, batch_size, num_workers=workers, worker_init_fn=start_worker)
 
 

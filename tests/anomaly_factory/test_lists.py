@@ -1,0 +1,118 @@
+"""Where a list is looked for, and what is said about a bad one."""
+
+from pathlib import Path
+
+import pytest
+from data.lists import check_images, find_list, read_pairs
+from util.errors import InputError
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True)
+    path.touch()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("place", "dataroot", "phase"),
+    [
+        ("List/test_nonhybrid/test_edges.txt", ".", "test_nonhybrid"),
+        ("Lists/test_nonhybrid/test_edges.txt", ".", "test_nonhybrid"),
+        ("List/test_nonhybrid/test_nonhybrid_edges.txt", ".", "test_nonhybrid"),
+        ("List/test_nonhybrid_edges.txt", ".", "test_nonhybrid"),
+        ("List/test_edges.txt", ".", "test"),
+        ("List/train_AFhybrid/train_edges.txt", ".", "train_AFhybrid"),
+        ("List/test_nonhybrid/test_edges.txt", "List", "test_nonhybrid"),
+        ("List/test_nonhybrid/test_edges.txt", "List/test_nonhybrid", "test"),
+        ("Lists/test_nonhybrid/test_edges.txt", "Lists/test_nonhybrid", "test_nonhybrid"),
+        ("List/test_nonhybrid/test_nonhybrid_edges.txt", "List/test_nonhybrid", "test"),
+    ],
+)
+def test_finds_the_list(tmp_path, place, dataroot, phase):
+    edges = touch(tmp_path / place)
+    found = find_list(tmp_path / dataroot, phase)
+    assert found.edges == edges
+    assert found.dataset == tmp_path
+    assert found.column("color_ref").name == edges.name.replace("edges", "color_ref")
+
+
+def test_list_of_another_name_is_not_taken(tmp_path):
+    touch(tmp_path / "List/test_edges.txt")  # says nothing about which list it is
+    with pytest.raises(InputError, match=r"looked for .*List/test_nonhybrid/test_edges\.txt"):
+        find_list(tmp_path, "test_nonhybrid")
+
+
+def test_phase_must_fit_a_list_folder(tmp_path):
+    touch(tmp_path / "List/test_nonhybrid/test_edges.txt")
+    with pytest.raises(InputError, match="is the list test_nonhybrid, but --phase asks for test_x"):
+        find_list(tmp_path / "List/test_nonhybrid", "test_x")
+
+
+def test_pairs_and_their_names(dataset):
+    pairs = read_pairs(find_list(dataset, "test_signalhybrid"), training=False)
+    assert [pair.generated_name for pair in pairs] == [
+        "AF_9_8_gen00000.png",
+        "AF_9_8_gen00001.png",
+    ]
+    assert pairs[1].edges == dataset / "Images/9/train/pidinet_edges/1.png"
+    assert pairs[1].reference == dataset / "Images/8/train/good/0.png"
+
+
+def test_painting_needs_no_ground_truth_list(dataset):
+    (dataset / "List/test_signalhybrid/test_color_gt.txt").unlink()
+    assert len(read_pairs(find_list(dataset, "test_signalhybrid"), training=False)) == 2
+
+
+def test_training_needs_the_ground_truth(dataset):
+    files = find_list(dataset, "test_signalhybrid")
+    with pytest.raises(InputError, match=r"test_color_gt\.txt, line 1: .*x\.png is not there"):
+        read_pairs(files, training=True)
+
+
+def test_list_files_of_windows_are_read(dataset):
+    path = dataset / "List/test_signalhybrid/test_edges.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    assert len(read_pairs(find_list(dataset, "test_signalhybrid"), training=False)) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("Images/9/train/good/7.png", r"line 2: .*7\.png is not there"),
+        ("../secret.png", r"line 2: '\.\./secret\.png' leaves the folder"),
+        ("/etc/passwd", "line 2: '/etc/passwd' leaves the folder"),
+        ("", "line 2: empty"),
+        ("photo.png", "line 2: 'photo.png' names no subspecies"),
+    ],
+)
+def test_bad_line_is_named(dataset, line, message):
+    (dataset / "photo.png").touch()
+    path = dataset / "List/test_nonhybrid/test_color_ref.txt"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], line, *lines[2:]]))
+    with pytest.raises(InputError, match=rf"test_color_ref\.txt, {message}"):
+        read_pairs(find_list(dataset, "test_nonhybrid"), training=False)
+
+
+def test_unequal_lengths_are_named(dataset):
+    path = dataset / "List/test_nonhybrid/test_color_ref.txt"
+    path.write_text(path.read_text().splitlines()[0])
+    message = r"test_edges\.txt has 4 lines, test_color_ref\.txt has 1 lines"
+    with pytest.raises(InputError, match=message):
+        read_pairs(find_list(dataset, "test_nonhybrid"), training=False)
+
+
+def test_empty_list_is_named(dataset):
+    for column in ("edges", "color_ref", "color_gt"):
+        (dataset / f"List/test_nonhybrid/test_{column}.txt").write_text("\n")
+    with pytest.raises(InputError, match=r"test_edges\.txt: the list is empty"):
+        read_pairs(find_list(dataset, "test_nonhybrid"), training=False)
+
+
+def test_photo_that_is_no_image_is_named(dataset):
+    (dataset / "Images/8/train/good/1.png").write_text("not a picture")
+    files = find_list(dataset, "test_nonhybrid")
+    pairs = read_pairs(files, training=False)
+    check_images(files, pairs, ["edges"])
+    with pytest.raises(InputError, match=r"test_color_ref\.txt, line 2: .*1\.png: not a readable"):
+        check_images(files, pairs, ["color_ref"])

@@ -1,0 +1,59 @@
+"""Keys and shapes of the published checkpoints, and the loss that has no golden file."""
+
+import pytest
+import torch
+from models.losses import PerceptualLoss
+from models.networks import Generator, MultiscaleDiscriminator
+from torch import nn
+
+
+def test_generator_has_the_published_keys():
+    with torch.device("meta"):
+        shapes = {key: tuple(value.shape) for key, value in Generator().state_dict().items()}
+    assert len(shapes) == 2 * (1 + 4 + 9 * 2 + 2 * (4 + 1))
+    assert shapes["enc_model.1.weight"] == (64, 6, 7, 7)
+    assert shapes["enc_model.13.weight"] == (1024, 512, 3, 3)
+    assert shapes["enc_model.24.conv_block.5.weight"] == (1024, 1024, 3, 3)
+    assert shapes["ano_model.0.weight"] == (1024, 512, 3, 3)
+    assert shapes["msk_model.13.weight"] == (3, 64, 7, 7)
+
+
+def test_discriminator_has_the_published_keys():
+    shapes = {
+        key: tuple(value.shape) for key, value in MultiscaleDiscriminator().state_dict().items()
+    }
+    assert len(shapes) == 2 * 2 * 5
+    assert shapes["scale0_layer0.0.weight"] == (64, 9, 4, 4)
+    assert shapes["scale1_layer3.0.weight"] == (512, 256, 4, 4)
+    assert shapes["scale1_layer4.0.weight"] == (1, 512, 4, 4)
+
+
+def test_discriminator_stops_widening_at_512_channels():
+    weights = MultiscaleDiscriminator(ndf=256, n_layers=3, num_D=1).state_dict()
+    assert weights["scale0_layer3.0.weight"].shape == (512, 512, 4, 4)
+
+
+def test_generator_blends_content_into_the_reference():
+    network = Generator(ngf=2, n_downsample=2, n_blocks=1)
+    nn.init.zeros_(network.msk_model[-2].weight)
+    nn.init.zeros_(network.msk_model[-2].bias)
+    pair = torch.rand(1, 6, 16, 16)
+    fake, mask = network(pair)
+    assert torch.equal(mask, torch.zeros_like(mask))
+    assert torch.equal(fake, pair[:, 3:])
+
+
+def test_perceptual_loss_weighs_five_depths():
+    # Thirty identities stand for VGG19's layers: every slice sees the same difference of 2.
+    loss = PerceptualLoss(nn.Sequential(*[nn.Identity() for _ in range(37)]))
+    fake, real = torch.full((1, 3, 4, 4), 1.0), torch.full((1, 3, 4, 4), -1.0)
+    assert loss(fake, real).item() == pytest.approx(2 * (1 / 32 + 1 / 16 + 1 / 8 + 1 / 4 + 1))
+
+
+def test_perceptual_loss_has_gradients_for_the_fake_alone():
+    torch.manual_seed(0)
+    loss = PerceptualLoss(nn.Sequential(*[nn.Conv2d(3, 3, 1) for _ in range(37)]))
+    fake = torch.rand(1, 3, 4, 4, requires_grad=True)
+    loss(fake, torch.rand(1, 3, 4, 4)).backward()
+    assert fake.grad.abs().sum() > 0
+    assert all(weight.grad is None for weight in loss.parameters())

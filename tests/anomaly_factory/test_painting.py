@@ -1,0 +1,197 @@
+"""Painting as a user does it: test.py, and the shell scripts as subprocesses."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from models.networks import Generator
+from PIL import Image
+
+
+def write_generator(path: Path, mask: float) -> None:
+    """A G file in the published format whose content is red and whose mask is `mask` throughout."""
+    torch.manual_seed(0)
+    weights = Generator(ngf=2, n_blocks=1).state_dict()
+    for decoder, colour in (
+        ("ano_model", [9.0, -9.0, -9.0]),
+        ("msk_model", [np.arctanh(mask)] * 3),
+    ):
+        weights[f"{decoder}.13.weight"] = torch.zeros(3, 2, 7, 7)
+        weights[f"{decoder}.13.bias"] = torch.tensor(colour, dtype=torch.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(weights, path)
+
+
+@pytest.fixture
+def generator(tmp_path: Path) -> Path:
+    """A generator that gives the reference back."""
+    path = tmp_path / "generators" / "AF4hybrid" / "latest_net_G.pth"
+    write_generator(path, mask=0.0)
+    return path
+
+
+@pytest.fixture
+def options(tiny: list[str], dataset: Path, generator: Path, tmp_path: Path) -> list[str]:
+    """Options that point a script into `tmp_path`."""
+    folder = generator.parent.parent
+    results = ["--results_dir", str(tmp_path / "results")]
+    return [*tiny, "--dataroot", str(dataset), "--checkpoints_dir", str(folder), *results]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+def painted(results: Path) -> list[str]:
+    return sorted(path.name for path in results.glob("AF_*.png"))
+
+
+SIGNAL = ("--name", "AF4hybrid", "--phase", "test_signalhybrid")
+
+
+def test_script_paints_both_lists_of_hybrids(run_process, options, results):
+    run_process("scripts/test_AF4hybrid.sh", *options)
+    assert painted(results) == [
+        "AF_8_8_gen00000.png",
+        "AF_8_8_gen00001.png",
+        "AF_9_8_gen00000.png",
+        "AF_9_8_gen00001.png",
+        "AF_9_8_gen00002.png",
+        "AF_9_8_gen00003.png",
+    ]
+    with Image.open(results / "AF_9_8_gen00000.png") as image:
+        assert image.size == (256, 256)
+        assert image.mode == "RGB"
+        # The mask is zero, so the result is the reference: the red disc of subspecies 8.
+        assert image.getpixel((128, 128)) == (200, 40, 30)
+        assert image.getpixel((4, 4)) == (210, 210, 210)
+
+
+def test_mask_blends_content_and_reference(run, options, results, generator):
+    write_generator(generator, mask=0.5)
+    run("test.py", *options, *SIGNAL)
+    with Image.open(results / "AF_9_8_gen00000.png") as image:
+        half_red = [round((210 + content) / 2) for content in (255, 0, 0)]
+        assert np.abs(np.subtract(image.getpixel((4, 4)), half_red)).max() <= 1
+
+
+def test_page_shows_every_pair(run, options, results):
+    run("test.py", *options, "--name", "AF4hybrid", "--phase", "test_nonsignalhybrid")
+    page = (results / "test_nonsignalhybrid.html").read_text()
+    pictures = re.findall(r'src="([^"]+)"', page)
+    links = re.findall(r'href="([^"]+)"', page)
+    assert len(pictures) == len(links) == 4
+    for name in pictures + links:
+        assert not Path(name).is_absolute()
+        with Image.open(results / name) as image:
+            assert image.size == ((512, 128) if name in pictures else (256, 256))
+    assert re.findall(r"<option[^>]*>([^<]+)<", page) == ["all", "8 x 8", "9 x 8"]
+    assert re.findall(r'data-group="([^"]+)"', page) == ["8 x 8", "8 x 8", "9 x 8", "9 x 8"]
+
+
+def test_without_a_page_only_results_are_written(run, options, results):
+    run("test.py", *options, *SIGNAL, "--no_html")
+    assert len(painted(results)) == 2
+    assert not list(results.rglob("*.html")) + list(results.rglob("*.jpg"))
+
+
+def test_interrupted_run_redoes_only_what_is_not_whole(run, options, results):
+    run("test.py", *options, *SIGNAL)
+    whole, broken = (results / f"AF_9_8_gen0000{number}.png" for number in (0, 1))
+    pixels = broken.read_bytes()
+    broken.write_bytes(pixels[:-20])
+    whole.touch()
+    untouched = whole.stat().st_mtime_ns
+    assert "2 pairs of test_signalhybrid, 1 of them painted before" in run(
+        "test.py", *options, *SIGNAL
+    )
+    assert broken.read_bytes() == pixels
+    assert whole.stat().st_mtime_ns == untouched
+
+
+def test_another_generator_paints_anew(run, options, results, generator):
+    run("test.py", *options, *SIGNAL)
+    before = (results / "AF_9_8_gen00000.png").read_bytes()
+    (results / "AF_mine.png").touch()
+    write_generator(generator, mask=0.5)
+    output = run("test.py", *options, *SIGNAL, "--how_many", "1")
+    assert "checkpoint changed, painting anew" in output
+    assert painted(results) == ["AF_9_8_gen00000.png", "AF_mine.png"]
+    assert (results / "AF_9_8_gen00000.png").read_bytes() != before
+
+
+def test_which_epoch_and_how_many(run, options, results, generator):
+    generator.rename(generator.with_name("40_net_G.pth"))
+    run("test.py", *options, *SIGNAL, "--which_epoch", "40", "--how_many", "1")
+    assert painted(results) == ["AF_9_8_gen00000.png"]
+
+
+def test_bfloat16_paints_nearly_the_same(run, options, results, generator):
+    write_generator(generator, mask=0.5)
+    run("test.py", *options, *SIGNAL)
+    with Image.open(results / "AF_9_8_gen00000.png") as image:
+        exact = np.asarray(image, int)
+    run("test.py", *options, *SIGNAL, "--amp")
+    with Image.open(results / "AF_9_8_gen00000.png") as image:
+        assert np.abs(np.asarray(image, int) - exact).max() <= 4
+
+
+def test_processes_share_the_list(run_process, options, results):
+    torchrun = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
+    run_process(
+        "test.py", *options, "--name", "AF4hybrid", "--phase", "test_nonhybrid", prefix=torchrun
+    )
+    assert len(painted(results)) == 4
+    assert (results / "test_nonhybrid.html").exists()
+
+
+def test_missing_generator_is_named(run, options, generator):
+    generator.unlink()
+    output = run("test.py", *options, *SIGNAL, status=2)
+    assert f"{generator}: no such checkpoint" in output
+
+
+def test_misfit_names_key_and_both_shapes(run, options, results):
+    output = run("test.py", *options, *SIGNAL, "--ngf", "3", status=2)
+    assert "'enc_model.1.weight' is [2, 6, 7, 7], expected [3, 6, 7, 7]" in output
+    assert not results.exists()
+
+
+def test_unsafe_checkpoint_is_refused(run, options, generator):
+    class Unsafe:
+        def __reduce__(self):
+            return print, ("executed",)
+
+    torch.save({"enc_model.1.weight": Unsafe()}, generator)
+    output = run("test.py", *options, *SIGNAL, status=2)
+    assert f"{generator}: not a checkpoint that can be loaded safely" in output
+    assert "executed" not in output
+
+
+def test_bad_list_is_named_before_any_work(run, options, results, dataset):
+    path = dataset / "List/test_signalhybrid/test_color_ref.txt"
+    path.write_text("Images/8/train/good/0.png\nImages/8/train/good/gone.png\n")
+    output = run("test.py", *options, *SIGNAL, status=2)
+    assert re.search(r"test_color_ref\.txt, line 2: .*gone\.png is not there", output)
+    assert not results.exists()
+
+
+def test_foreign_note_is_refused(run, options, results):
+    run("test.py", *options, *SIGNAL)
+    note = results / "gallery/test_signalhybrid/painted.json"
+    assert len(json.loads(note.read_text())["names"]) == 2
+    note.write_text("[]")
+    assert f"{note}: not a note of this program" in run("test.py", *options, *SIGNAL, status=2)
+
+
+def test_lists_folder_and_list_itself_are_accepted(run, options, results, dataset):
+    shutil.move(dataset / "List", dataset / "Lists")
+    itself = ("--dataroot", dataset / "Lists/test_signalhybrid", "--phase", "test")
+    run("test.py", *options, "--name", "AF4hybrid", *itself)
+    assert len(painted(results)) == 2
+    assert (results / "test_signalhybrid.html").exists()

@@ -1,0 +1,151 @@
+"""The warp, the training sample, and the order in which training visits the list."""
+
+import cv2
+import numpy as np
+import pytest
+from data.augmentation import training_sample
+from data.datasets import PaintingPairs, TrainingOrder, TrainingPairs
+from data.lists import find_list, read_pairs
+from data.warp import random_warp, solve, spline_map, terms, warp
+
+IDENTITY = np.stack(np.meshgrid(np.arange(64), np.arange(64)), axis=-1).astype(np.float32)
+
+
+def random_points(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    columns, rows = np.meshgrid(np.arange(3), np.arange(3))
+    points = 60 + 50.0 * np.stack([columns, rows], axis=-1).reshape(-1, 2)
+    return points + random.uniform(-15, 15, points.shape), points
+
+
+def test_spline_without_movement_is_the_identity():
+    points = np.array([[20.0, 20], [30, 25], [40, 44]])
+    assert np.abs(spline_map(points, points, 64, 64) - IDENTITY).max() < 1e-4
+
+
+def test_spline_passes_through_its_points_and_holds_the_corners():
+    moved, points = random_points(0)
+    coefficients = solve(moved, points - moved)
+    found = moved + terms(moved[:, 0], moved[:, 1], moved) @ coefficients
+    assert np.abs(found - points).max() < 1e-6
+    sampling = spline_map(moved, points, 256, 256)
+    assert np.abs(sampling[[0, 0, -1, -1], [0, -1, 0, -1]] - [
+        [0, 0], [255, 0], [0, 255], [255, 255]
+    ]).max() < 1.0  # fmt: skip
+
+
+def test_interpolated_spline_is_near_the_exact_one():
+    moved, points = random_points(1)
+    corners = np.array([[0, 0], [255, 0], [0, 255], [255, 255]], float)
+    knots = np.vstack([moved, corners])
+    coefficients = solve(knots, np.vstack([points - moved, np.zeros((4, 2))]))
+    y, x = np.mgrid[:256, :256].astype(float)
+    exact = np.stack([x, y], axis=-1) + terms(x, y, knots) @ coefficients
+    distance = np.abs(spline_map(moved, points, 256, 256) - exact).max(axis=-1)
+    assert np.quantile(distance, 0.99) < 0.5
+
+
+def test_warp_moves_what_the_map_says_and_reflects():
+    image = np.zeros((64, 64), np.uint8)
+    image[30, 20] = 255
+    assert warp(image, IDENTITY + np.float32([-5, 3]))[27, 25] == 255
+    ramp = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
+    assert warp(ramp, IDENTITY - np.float32([10, 0]))[0, :10].tolist() == list(range(10, 0, -1))
+
+
+def test_random_warps_are_local_and_seeded():
+    first, again, other = (random_warp(np.random.default_rng(seed), 64, 64) for seed in (1, 1, 2))
+    assert first.shape == (64, 64, 2) and first.dtype == np.float32
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert 1 < np.abs(first - IDENTITY).max() < 40
+    assert np.abs(first[0, 0]).max() < 2
+
+
+def test_edges_and_target_share_the_geometry_and_the_reference_does_not():
+    # The edge map is the photo's own brightness: shared geometry keeps the two alike inside.
+    random = np.random.default_rng(0)
+    photo = cv2.GaussianBlur(random.integers(0, 255, (64, 64, 3), np.uint8), (0, 0), 3)
+    agree, differ = [], []
+    for seed in range(20):
+        edges, reference, target = training_sample(
+            photo, photo, photo, np.random.default_rng([0, 0, seed])
+        )
+        agree.append(np.mean(edges != target))
+        differ.append(np.mean(reference != target))
+    assert min(agree) == 0  # not shrunk: nothing is padded
+    assert max(agree) < 0.8  # shrunk: white against reflected borders
+    assert min(differ) > 0.3
+
+
+def test_all_three_share_the_black_block():
+    white = np.full((64, 64, 3), 255, np.uint8)
+    edges, reference, target = training_sample(white, white, white, np.random.default_rng(3))
+    black = (edges == 0).all(axis=-1)
+    assert 0 < black.sum() <= 0.5 * 0.25 * 64 * 64 + 64
+    assert black[0].any() or black[-1].any() or black[:, 0].any() or black[:, -1].any()
+    assert np.array_equal(black, (reference == 0).all(axis=-1))
+    assert np.array_equal(black, (target == 0).all(axis=-1))
+
+
+def test_shrunk_edge_maps_are_padded_white_and_photos_reflected():
+    grey = np.full((64, 64, 3), 100, np.uint8)
+    padded = 0
+    for seed in range(40):
+        edges, _, target = training_sample(grey, grey, grey, np.random.default_rng(seed))
+        assert set(np.unique(target)) <= {0, 100}
+        padded += 255 in edges
+    assert 10 <= padded <= 30  # half the time
+
+
+def test_a_training_sample_depends_on_its_key_alone(dataset):
+    pairs = read_pairs(find_list(dataset, "train_AFhybrid"), training=True)
+    data = TrainingPairs(pairs, 32)
+    key = (1, (0, 5, 2))
+    first = data[key]
+    _ = data[(0, (0, 5, 3))]
+    again = data[key]
+    assert {name: tuple(image.shape) for name, image in first.items()} == {
+        "edges": (32, 32, 3),
+        "reference": (32, 32, 3),
+        "target": (32, 32, 3),
+    }
+    assert all((first[name] == again[name]).all() for name in first)
+    assert (first["target"] != data[(1, (0, 6, 2))]["target"]).any()
+
+
+def test_pairs_to_paint_are_not_augmented(dataset):
+    pairs = read_pairs(find_list(dataset, "test_signalhybrid"), training=False)
+    sample = PaintingPairs(pairs, 32)[1]
+    assert sample["place"] == 1
+    assert sample["reference"][16, 16].tolist() == [200, 40, 30]
+    assert sample["reference"][0, 0].tolist() == [210, 210, 210]
+
+
+def test_an_epoch_visits_every_pair_and_fills_its_last_batch():
+    batches = list(TrainingOrder(count=5, batch_size=2, seed=0, start=0, end=6))
+    assert [len(batch) for batch in batches] == [2] * 6
+    for epoch in (0, 1):
+        keys = [key for batch in batches[3 * epoch : 3 * epoch + 3] for key in batch]
+        assert {index for index, _ in keys} == set(range(5))
+        assert keys[5][0] == keys[0][0]  # the filling: the same pair, another augmentation
+        assert [seed for _, seed in keys] == [(0, epoch, place) for place in range(6)]
+    assert batches[:3] != batches[3:]
+
+
+def test_order_resumes_in_the_middle_of_an_epoch():
+    whole = list(TrainingOrder(count=5, batch_size=2, seed=7, start=0, end=9))
+    assert list(TrainingOrder(count=5, batch_size=2, seed=7, start=4, end=9)) == whole[4:]
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_processes_share_out_each_batch(world):
+    whole = TrainingOrder(count=9, batch_size=4, seed=0, start=1, end=5)
+    shares = [
+        list(TrainingOrder(count=9, batch_size=4, seed=0, start=1, end=5, rank=rank, world=world))
+        for rank in range(world)
+    ]
+    for number, batch in enumerate(whole):
+        parts = [share[number] for share in shares]
+        assert {len(part) for part in parts} == {4 // world}
+        assert sorted(key for part in parts for key in part) == sorted(batch)
