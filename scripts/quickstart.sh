@@ -6,7 +6,7 @@
 #   SCALE     size of the demo set and length of the training (default: 1, about 580 photographs)
 #   SEED      of the drawing, the lists and the generators (default: 0)
 #   BACKBONE  efficientnet_lite0 (default, needs no download) or dinov2_base
-#   DETECTOR  pidinet or scharr (default: pidinet where its weights are or can be fetched)
+#   DETECTOR  pidinet or scharr (default: pidinet where the first run has or can fetch its weights)
 #   GPU_IDS   for the generators, such as 0; -1 is the CPU (default)
 #   WORK      folder of everything that is written (default: quickstart/ in the repository)
 #   VENV      the Python environment, as for setup.sh
@@ -17,16 +17,21 @@ SCALE=${SCALE:-1} SEED=${SEED:-0} BACKBONE=${BACKBONE:-efficientnet_lite0} GPU_I
 "$ROOT/scripts/setup.sh"
 export PYTHON=${VENV:-$ROOT/.venv}/bin/python
 
-if [[ -z ${DETECTOR:-} ]]; then
+work=${WORK:-$ROOT/quickstart}
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
+if [[ -z ${DETECTOR:-} && -e $work/detector ]]; then
+    DETECTOR=$(cat "$work/detector")  # as the first run found out
+elif [[ -z ${DETECTOR:-} ]]; then
     DETECTOR=pidinet
     if ! "$ROOT/scripts/download_models.sh" pidinet; then
         DETECTOR=scharr
         echo "quickstart: PiDiNet's weights are not to be had; edge maps by the plain scharr detector"
     fi
+    echo "$DETECTOR" > "$work/detector"
 fi
 
 # Everything below depends on these three; another value is another folder.
-work=$(mkdir -p "${WORK:-$ROOT/quickstart}" && cd "${WORK:-$ROOT/quickstart}" && pwd)
 run=$work/scale$SCALE-seed$SEED-$DETECTOR
 demo=$run/demo datasets=$run/Datasets generators=$run/generators painted=$run/results
 detectors=$run/$BACKBONE

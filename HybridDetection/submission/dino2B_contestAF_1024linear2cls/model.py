@@ -257,7 +257,8 @@ SKLEARN_RECORDS = {
     ("sklearn.calibration", "_SigmoidCalibration"),
     ("sklearn.linear_model._stochastic_gradient", "SGDClassifier"),
     ("sklearn.linear_model._sgd_fast", "Log"),  # the loss object of scikit-learn up to 1.5
-    ("sklearn._loss._loss", "CyHalfBinomialLoss"),  # its successor
+    ("_loss", "CyHalfBinomialLoss"),  # its successor, as 1.6 to 1.8 call it
+    ("sklearn._loss._loss", "CyHalfBinomialLoss"),  # and as 1.9 does
 }
 
 
