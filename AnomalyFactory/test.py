@@ -13,17 +13,14 @@ import argparse
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
-import torch
 from data.datasets import PaintingPairs, painting_loader
 from data.lists import Pair, check_images, find_list, read_pairs
-from models.anomaly_factory import build_generator, load_network, network_path
-from models.networks import Generator
+from models.anomaly_factory import Painter, build_generator, load_network, network_path
 from options.test_options import test_options
-from torch import nn
 from tqdm import tqdm
 from util import distributed
 from util.errors import reported
-from util.images import to_network, to_pixels
+from util.images import to_pixels
 from util.results import Results
 
 
@@ -52,7 +49,8 @@ def main() -> None:
     process.wait()
     missing = [pair for pair in pairs if not results.is_whole(pair)]
     process.wait()  # nobody paints before everybody has looked
-    paint(generator, missing[process.rank :: process.world], opt, results, process)
+    painter = Painter(generator, process.device, opt.amp)
+    paint(painter, missing[process.rank :: process.world], opt, results, process)
     process.wait()
     if process.first:
         tqdm.write(
@@ -64,20 +62,13 @@ def main() -> None:
     process.stop()
 
 
-@torch.inference_mode()
 def paint(
-    generator: Generator,
+    painter: Painter,
     pairs: list[Pair],
     opt: argparse.Namespace,
     results: Results,
     process: distributed.Process,
 ) -> None:
-    device = process.device
-    generator.to(device, memory_format=torch.channels_last).eval()
-    if opt.amp:  # as autocast would at every batch: on a CPU that takes as long as the convolutions
-        for module in generator.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                module.to(torch.bfloat16)
     batch_size = max(1, opt.batchSize // process.world)
     loader = painting_loader(PaintingPairs(pairs, opt.loadSize), batch_size, opt.nThreads)
     quiet = None if process.first else True
@@ -87,9 +78,7 @@ def paint(
         tqdm(total=len(pairs), desc="paint", unit="image", disable=quiet) as bar,
     ):
         for batch in loader:
-            pair_input = torch.cat([batch["edges"], batch["reference"]], dim=-1)
-            with torch.autocast(device.type, torch.bfloat16, enabled=opt.amp):
-                fake, mask = generator(to_network(pair_input, device))
+            fake, mask = painter.paint(batch["edges"], batch["reference"])
             images = (batch["edges"].numpy(), batch["reference"].numpy())
             panels = zip(*images, to_pixels(fake), to_pixels(mask), strict=True)
             for done in writing:  # the last batch's, while this one was painted

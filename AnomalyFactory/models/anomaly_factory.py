@@ -24,6 +24,27 @@ def build_generator(opt: argparse.Namespace) -> Generator:
     return Generator(opt.ngf, opt.n_downsample_global, opt.n_blocks_global)
 
 
+class Painter:
+    """A trained generator on `device`, ready to paint batches of uint8 images (N, S, S, 3)."""
+
+    def __init__(self, generator: Generator, device: torch.device, amp: bool):
+        self.generator = generator.to(device, memory_format=torch.channels_last).eval()
+        self.device, self.amp = device, amp
+        if amp:  # once; autocast would do so at every batch, which costs as much as computing
+            for module in generator.modules():
+                if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                    module.to(torch.bfloat16)
+
+    @torch.inference_mode()
+    def paint(
+        self, edges: torch.Tensor, reference: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Results and masks, each (N, 3, S, S) in [-1, 1]."""
+        pair = to_network(torch.cat([edges, reference], dim=-1), self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
+            return self.generator(pair)
+
+
 class AnomalyFactory:
     """Generator and discriminator in training.
 

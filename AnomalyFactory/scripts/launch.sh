@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run train.py or test.py: launch.sh PROGRAM OPTION... One process, or one for each GPU when the
-# last --gpu_ids names several. Runs $PYTHON, else the repository's .venv, else python3.
+# Run a program of AnomalyFactory: launch.sh PROGRAM OPTION... In one process, or in one for each
+# GPU when the last --gpu_ids names several. Runs $PYTHON, else the repository's .venv, else python3.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 program=$ROOT/AnomalyFactory/$1

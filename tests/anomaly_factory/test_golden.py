@@ -1,5 +1,6 @@
 """Networks and losses against weights, inputs and outputs of the published code."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,14 @@ import torch
 from models.losses import feature_matching, lsgan
 from models.networks import Generator, MultiscaleDiscriminator
 
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 
+@pytest.fixture
+def golden(shared: Path) -> Callable[[str], dict[str, torch.Tensor]]:
+    def golden(name: str) -> dict[str, torch.Tensor]:
+        with np.load(shared / "golden" / name) as arrays:
+            return {key: torch.from_numpy(np.asarray(arrays[key])) for key in arrays.files}
 
-def golden(name: str) -> dict[str, torch.Tensor]:
-    path = GOLDEN / name
-    if not path.exists():
-        pytest.skip(f"{path} is not there: published outputs to compare with")
-    with np.load(path) as arrays:
-        return {key: torch.from_numpy(np.asarray(arrays[key])) for key in arrays.files}
+    return golden
 
 
 def weights(arrays: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -31,14 +31,14 @@ def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
 
 
 @pytest.fixture
-def discriminator() -> MultiscaleDiscriminator:
+def discriminator(golden) -> MultiscaleDiscriminator:
     network = MultiscaleDiscriminator(ndf=8, n_layers=3, num_D=2)
     network.load_state_dict(weights(golden("discriminator.npz")))
     return network
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_generator(layout):
+def test_generator(golden, layout):
     arrays = golden("generator.npz")
     network = Generator(ngf=6, n_downsample=3, n_blocks=2)
     network.load_state_dict(weights(arrays))
@@ -48,7 +48,7 @@ def test_generator(layout):
     assert_close(mask, arrays["mask"])
 
 
-def test_discriminator(discriminator):
+def test_discriminator(golden, discriminator):
     arrays = golden("discriminator.npz")
     scores = discriminator(arrays["input"])
     assert [len(scale) for scale in scores] == [5, 5]
@@ -57,7 +57,7 @@ def test_discriminator(discriminator):
             assert_close(found, arrays[f"output:{scale}:{layer}"])
 
 
-def test_losses(discriminator):
+def test_losses(golden, discriminator):
     arrays = golden("losses.npz")
     real, fake = (
         discriminator(torch.cat([arrays["condition"], arrays[name]], dim=1))

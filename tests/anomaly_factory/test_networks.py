@@ -2,9 +2,12 @@
 
 import pytest
 import torch
-from models.losses import PerceptualLoss
+from models.anomaly_factory import AnomalyFactory
+from models.losses import PerceptualLoss, feature_matching, lsgan
 from models.networks import Generator, MultiscaleDiscriminator
+from options.train_options import train_options
 from torch import nn
+from util.distributed import Process
 
 
 def test_generator_has_the_published_keys():
@@ -57,3 +60,30 @@ def test_perceptual_loss_has_gradients_for_the_fake_alone():
     loss(fake, torch.rand(1, 3, 4, 4)).backward()
     assert fake.grad.abs().sum() > 0
     assert all(weight.grad is None for weight in loss.parameters())
+
+
+def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd():
+    arguments = ["--name", "x", "--dataroot", "x", "--phase", "x", "--gpu_ids", "-1"]
+    sizes = "--ngf 4 --ndf 4 --n_blocks_global 1 --loadSize 32 --no_vgg_loss".split()
+    model = AnomalyFactory(train_options([*arguments, *sizes]), Process(torch.device("cpu")))
+    random = torch.Generator().manual_seed(0)
+    names = ("edges", "reference", "target")
+    size = (2, 32, 32, 3)
+    model.set_input(
+        {name: torch.randint(256, size, dtype=torch.uint8, generator=random) for name in names}
+    )
+    model.forward()
+    model.backward_D()
+    model.backward_G()
+
+    def judge(image: torch.Tensor) -> list[list[torch.Tensor]]:
+        return model.netD(torch.cat([model.pair, image], dim=1))
+
+    fake, _ = model.netG(model.pair)
+    of_fake, of_real = judge(fake), judge(model.target)
+    loss_G = lsgan(of_fake, 1.0) + 10 * feature_matching(of_fake, of_real)
+    loss_D = (lsgan(judge(fake.detach()), 0.0) + lsgan(judge(model.target), 1.0)) / 2
+    for network, loss in ((model.netG, loss_G), (model.netD, loss_D)):
+        weights = list(network.parameters())
+        for weight, expected in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+            assert torch.allclose(weight.grad, expected, rtol=1e-3, atol=1e-6)
