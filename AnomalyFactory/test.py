@@ -38,7 +38,9 @@ def main() -> None:
     results = Results(opt.results_dir, files.name, with_page=not opt.no_html)
     if process.first:
         weights = network_path(folder, opt.which_epoch, "G").read_bytes()
-        lines = "\n".join(f"{pair.edges}\t{pair.reference}" for pair in listed)
+        # An image of another size is another image; a copied one is not.
+        images = [path for pair in listed for path in (pair.edges, pair.reference)]
+        lines = "\n".join(f"{path}\t{path.stat().st_size}" for path in images)
         source = {
             "checkpoint": hashlib.sha256(weights).hexdigest(),
             "list": hashlib.sha256(lines.encode()).hexdigest(),

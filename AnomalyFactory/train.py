@@ -54,9 +54,8 @@ def main() -> int:
     loader = training_loader(TrainingPairs(pairs, opt.loadSize), order, opt.nThreads)
     report = Report(opt, folder, done * opt.batchSize, process)
 
-    bar = tqdm(
-        loader, initial=done, total=end, unit="step", disable=None if process.first else True
-    )
+    quiet = None if process.first else True
+    bar = tqdm(loader, initial=done, total=end, unit="step", disable=quiet)
     for batch in bar:
         epoch = done // steps + 1
         model.set_learning_rate(opt.lr * decay(epoch, opt.niter, opt.niter_decay))
@@ -94,8 +93,10 @@ def begin(
         if not path.exists():
             raise InputError(f"--continue_train: {path} is not there; leave it out to start anew")
         state = checkpoint.load(path)
+        if not isinstance(state, dict) or not {"model", "steps", "course"} <= state.keys():
+            raise InputError(f"{path}: not a resume file of this program")
         for name, now in course(opt, count).items():
-            before = state["course"][name]
+            before = state["course"].get(name)
             if now != before:
                 raise InputError(f"{path} was written with {name} {before}, but now it is {now}")
         model.load_state(state["model"], path)
@@ -158,7 +159,7 @@ class Report:
         self.opt, self.process = opt, process
         if process.first:
             self.log = LossLog(folder, images)
-            self.page = SamplePage(folder, opt.name)
+            self.page = SamplePage(folder, opt.name, images)
         self.started, self.images_before = time.monotonic(), images
 
     def after_step(self, model: AnomalyFactory, epoch: int, done: int) -> None:

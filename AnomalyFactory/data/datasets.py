@@ -76,7 +76,7 @@ class TrainingOrder:
         self.start, self.end, self.rank, self.world = start, end, rank, world
 
     def __len__(self) -> int:
-        return self.end - self.start
+        return max(self.end - self.start, 0)
 
     def __iter__(self) -> Iterator[list[Key]]:
         steps = steps_per_epoch(self.count, self.batch_size)

@@ -16,7 +16,7 @@ PANEL = 128  # pixels of a panel's side
 PER_PAGE = 50
 
 STYLE = """
-body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem auto; max-width: 60rem;
+body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem auto; max-width: 64rem;
        padding: 0 1rem; color: #222; background: #fff; }
 nav { position: sticky; top: 0; background: #fff; padding: .5rem 0; border-bottom: 1px solid #ccc; }
 nav button, nav select { font: inherit; }
@@ -26,6 +26,7 @@ nav > * { margin-right: .6rem; }
 figure { display: flex; align-items: center; gap: 1rem; margin: .3rem 0; }
 figure[hidden] { display: none; }
 img { display: block; background: #eee; }
+figcaption { overflow-wrap: anywhere; }
 """
 
 # All rows stand in the page, so it is readable without a script; the script only hides rows, and

@@ -61,8 +61,12 @@ class LossLog:
 class SamplePage:
     """`samples.html`: a strip of panels each time, the newest first."""
 
-    def __init__(self, folder: Path, name: str):
+    def __init__(self, folder: Path, name: str, images: int):
+        """Continue the page in `folder` after `images` images; start a new one at 0."""
         self.page, self.strips, self.name = folder / "samples.html", folder / "samples", name
+        for path in self.strips.glob("epoch*_images*.jpg"):
+            if int(path.stem.rpartition("_images")[2]) > images:
+                path.unlink()
 
     def add(self, epoch: int, images: int, panels: dict[str, torch.Tensor]) -> None:
         """Add the first image of each named batch in `panels`, and rewrite the page."""

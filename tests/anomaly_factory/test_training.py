@@ -90,7 +90,7 @@ def test_stopped_and_resumed_equals_uninterrupted(run, start, options, tmp_path)
     options += ["--display_freq", 500, "--phase", "train_AFhybrid", "--name"]
     run("train.py", *options, "whole")
     resume, begin = tmp_path / "AF/resume.pth", []
-    for number, images in ((signal.SIGTERM, "6 images"), (signal.SIGINT, "90 images")):
+    for number, images in ((signal.SIGTERM, ", 6 images,"), (signal.SIGINT, ", 90 images,")):
         process = start("train.py", *options, "AF", *begin)
         while images not in process.stdout.readline():
             assert process.poll() is None
@@ -159,7 +159,7 @@ def test_two_processes_train_as_one(run, run_process, options, tmp_path):
 def test_processes_stop_together(start, options, tmp_path):
     options = [*options, *NAMED, "--niter", 10000, "--nThreads", 1]
     process = start("train.py", *options, prefix=TORCHRUN)
-    while "6 images" not in process.stdout.readline():
+    while ", 6 images," not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
