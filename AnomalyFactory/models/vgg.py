@@ -16,14 +16,17 @@ def vgg19_features(backbones: Path) -> nn.Sequential:
     Raises InputError when neither can be had.
     """
     # Importing torchvision takes longer than importing torch; painting never needs it.
-    from torchvision.models import VGG19_Weights, vgg19
+    from torchvision.models import VGG19_Weights
+    from torchvision.models.vgg import cfgs, make_layers
 
     path = backbones / FILE_NAME
     if path.exists():
         weights = load_weights(path)
     else:
         try:
-            weights = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+            weights = VGG19_Weights.IMAGENET1K_V1.get_state_dict(
+                progress=True, check_hash=True, weights_only=True
+            )
         except (URLError, OSError, RuntimeError) as error:
             raise InputError(
                 f"the perceptual loss needs VGG19's weights. {path} is not there, and torchvision's"
@@ -34,6 +37,6 @@ def vgg19_features(backbones: Path) -> nn.Sequential:
     convolutions = {
         key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
     }
-    features = vgg19(weights=None).features
+    features = make_layers(cfgs["E"])  # vgg19().features without drawing 123 million weights more
     fit(features, convolutions, path)
     return features

@@ -11,10 +11,6 @@ options=(
     --name AF4hybrid
     --checkpoints_dir ./Models/AFgenerators
     --which_epoch latest
-    --primitive edges
-    --label_nc 0
-    --no_instance
-    --resize_or_crop none
 )
 nonsignal=(
     --phase test_nonsignalhybrid

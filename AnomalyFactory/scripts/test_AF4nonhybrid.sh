@@ -12,9 +12,5 @@ options=(
     --checkpoints_dir ./Models/AFgenerators
     --which_epoch latest
     --phase test_nonhybrid
-    --primitive edges
-    --label_nc 0
-    --no_instance
-    --resize_or_crop none
 )
 exec "$(dirname "${BASH_SOURCE[0]}")/launch.sh" test.py "${options[@]}" "$@"

@@ -9,10 +9,5 @@ options=(
     --name AF4hybrid
     --checkpoints_dir ./Models/AFgenerators     # latest_net_G.pth goes into its folder AF4hybrid
     --phase train_AFhybrid
-    --primitive edges
-    --tps_aug 1
-    --label_nc 0
-    --no_instance
-    --resize_or_crop none
 )
 exec "$(dirname "${BASH_SOURCE[0]}")/launch.sh" train.py "${options[@]}" "$@"

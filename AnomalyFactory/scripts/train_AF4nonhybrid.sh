@@ -10,10 +10,5 @@ options=(
     --name AF4nonhybrid
     --checkpoints_dir ./Models/AFgenerators                # latest_net_G.pth goes into AF4nonhybrid
     --phase train_AFnonhybrid
-    --primitive edges
-    --tps_aug 1
-    --label_nc 0
-    --no_instance
-    --resize_or_crop none
 )
 exec "$(dirname "${BASH_SOURCE[0]}")/launch.sh" train.py "${options[@]}" "$@"

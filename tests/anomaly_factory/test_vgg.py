@@ -1,0 +1,42 @@
+"""Where VGG19's weights come from, and that the perceptual loss runs on them."""
+
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from models.losses import PerceptualLoss
+from models.vgg import FILE_NAME, vgg19_features
+from torchvision.models import VGG19_Weights
+from torchvision.models.vgg import cfgs, make_layers
+from util.errors import InputError
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def fail(*_, **__):
+        raise URLError("no network")
+
+    monkeypatch.setattr(VGG19_Weights, "get_state_dict", fail)
+
+
+def test_weights_are_read_from_the_backbones_folder(tmp_path: Path, offline):
+    torch.manual_seed(0)
+    features = make_layers(cfgs["E"])
+    weights = {f"features.{key}": value for key, value in features.state_dict().items()}
+    torch.save(weights | {"classifier.0.bias": torch.zeros(3)}, tmp_path / FILE_NAME)
+    loss = PerceptualLoss(vgg19_features(tmp_path))
+    assert torch.equal(loss.slices[0][0].weight, features[0].weight)
+    assert [len(part) for part in loss.slices] == [2, 5, 5, 9, 9]
+    image, other = torch.rand(2, 1, 3, 32, 32)
+    assert loss(image, image) == 0
+    # relu1_1 alone, by hand; the four deeper ones only add to it.
+    first = (features[:2](image) - features[:2](other)).abs().mean() / 32
+    assert loss(image, other) > first > 0
+
+
+def test_without_weights_both_places_and_the_way_out_are_named(tmp_path: Path, offline):
+    with pytest.raises(InputError) as error:
+        vgg19_features(tmp_path)
+    for text in (str(tmp_path / FILE_NAME), "torchvision", "no network", "--no_vgg_loss"):
+        assert text in str(error.value)
