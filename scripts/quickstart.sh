@@ -10,9 +10,16 @@
 #   GPU_IDS   for the generators, such as 0; -1 is the CPU (default)
 #   WORK      folder of everything that is written (default: quickstart/ in the repository)
 #   VENV      the Python environment, as for setup.sh
+# Remove the run's folder to change one of these:
+#   GENERATOR options of the networks (default: small ones, at 128 pixels)
+#   EPOCHS    of AF4hybrid; AF4nonhybrid, which starts from it, trains half as long (default: 10)
+#   NEPOCH    of the linear classifier (default: 200)
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SCALE=${SCALE:-1} SEED=${SEED:-0} BACKBONE=${BACKBONE:-efficientnet_lite0} GPU_IDS=${GPU_IDS:--1}
+EPOCHS=${EPOCHS:-10} NEPOCH=${NEPOCH:-200}
+small="--loadSize 128 --ngf 24 --n_downsample_global 3 --n_blocks_global 4"
+read -ra networks <<< "${GENERATOR:-$small}"
 
 "$ROOT/scripts/setup.sh"
 export PYTHON=${VENV:-$ROOT/.venv}/bin/python
@@ -64,20 +71,19 @@ make_lists() {
         "${options[@]}" --seed "$SEED" --cap 12 --references 17
 }
 
-generator=(
-    --checkpoints_dir "$generators" --gpu_ids "$GPU_IDS" --batchSize 8 --amp
-    --loadSize 128 --ngf 24 --n_blocks_global 4
-)
-training=("${generator[@]}" --ndf 32 --no_vgg_loss --seed "$SEED")
+generator=(--checkpoints_dir "$generators" --gpu_ids "$GPU_IDS" --amp "${networks[@]}")
 
-# train_generator NAME OPTION...: go on with a training that was interrupted.
+# train_generator NAME EPOCHS OPTION...: the learning rate falls in the second half; a training
+# that was interrupted goes on. Minutes of training want many steps, so the batch is small, and
+# large ones, so the learning rate is four times the published one.
 train_generator() {
-    local name=$1
-    shift
+    local name=$1 epochs=$2
+    shift 2
     if [[ -e $generators/$name/resume.pth ]]; then
         set -- "$@" --continue_train
     fi
-    "$ROOT/AnomalyFactory/scripts/train_$name.sh" "${training[@]}" "$@"
+    "$ROOT/AnomalyFactory/scripts/train_$name.sh" "${generator[@]}" --batchSize 2 --lr 0.0008 \
+        --ndf 32 --no_vgg_loss --seed "$SEED" --niter $((epochs - epochs / 2)) --niter_decay $((epochs / 2)) "$@"
 }
 
 paint() {
@@ -89,7 +95,8 @@ paint() {
 train_classifiers() {
     "$PYTHON" "$ROOT/HybridDetection/train/training.py" --backbone "$BACKBONE" \
         --ROOT_DATA_DIR "$datasets/Images4TrainClassifier" --DATA_FILE "$1.csv" \
-        --CLF_SAVE_DIR "$detectors/$1" --CACHE_DIR "$work/features"
+        --CLF_SAVE_DIR "$detectors/$1" --CACHE_DIR "$work/features" \
+        --NEPOCH "$NEPOCH"
 }
 
 # score KIND: predictions and challenge scores of the test set, by the classifiers of KIND.
@@ -116,11 +123,11 @@ stage edges-nonhybrid "edge maps for AF4nonhybrid by $DETECTOR" \
     "$PYTHON" "$ROOT/AnomalyFactory/extract_edges.py" \
     --dataset "$datasets/Images4TrainAFnonhybrid" --detector "$DETECTOR"
 stage lists "pairing structures and references" make_lists
-stage train-hybrid "training AF4hybrid" train_generator AF4hybrid \
-    --dataroot "$datasets/Images4TrainAFhybrid" --niter 6 --niter_decay 4
+stage train-hybrid "training AF4hybrid" train_generator AF4hybrid "$EPOCHS" \
+    --dataroot "$datasets/Images4TrainAFhybrid"
 stage train-nonhybrid "training AF4nonhybrid, from AF4hybrid" train_generator AF4nonhybrid \
-    --dataroot "$datasets/Images4TrainAFnonhybrid" --load_pretrain "$generators/AF4hybrid" \
-    --niter 2 --niter_decay 2
+    $(((EPOCHS + 1) / 2)) --dataroot "$datasets/Images4TrainAFnonhybrid" \
+    --load_pretrain "$generators/AF4hybrid"
 stage paint-hybrid "painting hybrids" paint AF4hybrid --results_dir "$painted/hybrid"
 stage paint-nonhybrid "painting non-hybrids" paint AF4nonhybrid --results_dir "$painted/nonhybrid"
 stage csv-photographs "listing the photographs" "${collect[@]}" --name photographs.csv

@@ -1,0 +1,102 @@
+"""quickstart.sh: the whole chain as a user runs it, on the smallest set that can be trained on."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = {
+    "VENV": str(Path(sys.prefix)),
+    "SCALE": "0.42",  # ten hybrids to train on
+    "DETECTOR": "scharr",
+    "GENERATOR": "--loadSize 32 --ngf 4 --n_blocks_global 1 --n_downsample_global 2",
+    "EPOCHS": "1",
+    "NEPOCH": "2",
+}
+
+
+def start(work: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "scripts/quickstart.sh"],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | SETTINGS | {"WORK": str(work)} | changes,
+        cwd=work,
+    )
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    """The folder of a finished quick start."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    done = start(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def run_folder(work) -> Path:
+    return work / "scale0.42-seed0-scharr"
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_both_detectors_are_scored_on_the_whole_test_set(run_folder):
+    reference = read_rows(run_folder / "demo/ref_test.csv")
+    for kind in ("photographs", "generated"):
+        folder = run_folder / "efficientnet_lite0" / kind
+        lines = (folder / "predictions.txt").read_text().split("\n")
+        names = sorted(row["filename"] for row in reference)
+        assert sorted(line.split(",")[0] for line in lines) == names
+        scores = json.loads((folder / "scores.json").read_text())
+        assert 0 <= scores["challenge_score"] <= 1
+
+
+def test_every_line_of_the_lists_is_painted_and_listed(run_folder):
+    lists = run_folder / "Datasets/Images4TrainAFnonhybrid/List"
+    lines = sum(len(path.read_text().splitlines()) for path in lists.glob("test_*/test_edges.txt"))
+    painted = {path.name for path in (run_folder / "results").rglob("AF_*.png")}
+    rows = run_folder / "Datasets/Images4TrainClassifier/List"
+    photographs = read_rows(rows / "photographs.csv")
+    generated = read_rows(rows / "generated.csv")
+    assert lines > 0
+    assert len(painted) == lines
+    assert len(generated) == len(photographs) + lines
+    assert {row["filename"] for row in generated} >= painted
+
+
+def test_the_page_shows_both_rows_and_only_files_that_exist(run_folder):
+    page = (run_folder / "index.html").read_text()
+    assert "photographs only" in page
+    assert "photographs + painted images" in page
+    targets = set(re.findall(r'(?:href|src)="([^"]+)"', page))
+    assert len([target for target in targets if "AF_" in target]) >= 24
+    missing = [target for target in targets if not (run_folder / target).is_file()]
+    assert missing == []
+
+
+def test_a_second_run_does_nothing_again(work, run_folder):
+    files = [path for path in run_folder.rglob("*") if path.is_file() and path.name != "index.html"]
+    before = {path: path.stat().st_mtime_ns for path in files}
+    done = start(work)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("done before") == len(list((run_folder / ".done").iterdir()))
+    assert {path: path.stat().st_mtime_ns for path in files} == before
+
+
+def test_a_stage_that_fails_says_where_to_look(tmp_path):
+    done = start(tmp_path, SCALE="none")
+    assert done.returncode == 1
+    assert "invalid float value: 'none'" in done.stderr
+    log = tmp_path / "scalenone-seed0-scharr/demo.log"
+    assert f"drawing the demo set failed; the whole log is {log}" in done.stderr
