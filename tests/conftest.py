@@ -1,8 +1,11 @@
 """What all tests share: the repository's root, the optional reference data, small pictures."""
 
+import functools
+import http.server
 import os
 import subprocess
 import sys
+import threading
 import zlib
 from pathlib import Path
 
@@ -51,3 +54,20 @@ def draw():
         return path
 
     return draw_image
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A folder and the address of a local server that serves it."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
+        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{http_server.server_port}"
+        http_server.shutdown()

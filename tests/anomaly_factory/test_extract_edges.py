@@ -1,12 +1,9 @@
 """extract_edges.py as a user runs it: trees, datasets, resuming, bad photos, missing weights."""
 
 import hashlib
-import http.server
 import os
 import subprocess
 import sys
-import threading
-from functools import partial
 from pathlib import Path
 
 import extract_edges
@@ -214,27 +211,8 @@ def test_named_weights_that_are_missing_or_wrong(tmp_path, run_here):
     assert "text.pth: not a PyTorch weights file" in log
 
 
-@pytest.fixture
-def served(tmp_path):
-    """A folder and the address of a local server that serves it."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    folder = tmp_path / "served"
-    folder.mkdir()
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(Quiet, directory=str(folder))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def test_weights_are_fetched_when_the_checksum_is_right(tmp_path, served, monkeypatch):
-    folder, address = served
+def test_weights_are_fetched_when_the_checksum_is_right(tmp_path, server, monkeypatch):
+    folder, address = server
     (folder / "net.pth").write_bytes(b"the weights")
     monkeypatch.setenv("PIDINET_URL", f"{address}/net.pth")
     digest = hashlib.sha256(b"the weights").hexdigest()
@@ -245,9 +223,9 @@ def test_weights_are_fetched_when_the_checksum_is_right(tmp_path, served, monkey
 
 @pytest.mark.parametrize("name, reason", [("net.pth", "SHA-256 is"), ("none.pth", "404")])
 def test_a_failed_fetch_leaves_no_file_and_says_what_to_do(
-    tmp_path, served, monkeypatch, name, reason
+    tmp_path, server, monkeypatch, name, reason
 ):
-    folder, address = served
+    folder, address = server
     (folder / "net.pth").write_bytes(b"something else")
     monkeypatch.setenv("PIDINET_URL", f"{address}/{name}")
     with pytest.raises(extract_edges.EdgeError) as error:

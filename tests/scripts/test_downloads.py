@@ -1,15 +1,12 @@
 """The download scripts against a local server and stand-ins for cautious-robot and gdown."""
 
-import functools
 import hashlib
-import http.server
 import io
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
-import threading
 import zipfile
 from pathlib import Path
 
@@ -58,23 +55,6 @@ def stand_ins(tmp_path) -> dict[str, str]:
         "PYTHONPATH": str(tmp_path / "stand_ins"),
         "FAKE_DRIVE": str(tmp_path / "drive"),
     }
-
-
-@pytest.fixture
-def server(tmp_path):
-    """A folder and the address of a local server that serves it."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    folder = tmp_path / "served"
-    folder.mkdir()
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
-        threading.Thread(target=http_server.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{http_server.server_port}"
-        http_server.shutdown()
 
 
 def bash(script: Path, *arguments, folder: Path, env: dict[str, str]):
