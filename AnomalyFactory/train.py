@@ -27,7 +27,8 @@ from util.distributed import Process
 from util.errors import InputError, reported
 from util.visualizer import LossLog, SamplePage
 
-COURSE = ("batchSize", "seed", "loadSize")  # what must not change between a stop and its resume
+# What must not change between a stop and its resume.
+COURSE = ("batchSize", "seed", "loadSize", "recolour")
 
 
 def main() -> int:
@@ -51,7 +52,7 @@ def main() -> int:
     order = TrainingOrder(
         len(pairs), opt.batchSize, opt.seed, done, end, process.rank, process.world
     )
-    loader = training_loader(TrainingPairs(pairs, opt.loadSize), order, opt.nThreads)
+    loader = training_loader(TrainingPairs(pairs, opt.loadSize, opt.recolour), order, opt.nThreads)
     report = Report(opt, folder, done * opt.batchSize, process)
 
     quiet = None if process.first else True
@@ -125,7 +126,7 @@ def save(
     checkpoint.save(state, folder / "resume.pth")
 
 
-def course(opt: argparse.Namespace, count: int) -> dict[str, int]:
+def course(opt: argparse.Namespace, count: int) -> dict[str, float]:
     """What fixes the order of the samples, under the names that a user knows."""
     return {f"--{name}": getattr(opt, name) for name in COURSE} | {"lines in the list": count}
 

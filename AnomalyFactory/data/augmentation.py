@@ -13,6 +13,8 @@ SHRINK = (0.7, 1.0)  # the reflect-border resize leaves this part of the side
 BLOCK_ALONG = (0.1, 0.5)  # the black block's length along the border, as a part of the side
 BLOCK_DEPTH = (0.05, 0.25)  # and how far it reaches into the image
 WHITE = (255, 255, 255)  # an edge map without edges
+HUES = 180  # OpenCV counts hues from 0 to 179
+HUE_BEND = (30, 15)  # the most by which hues shift differently, over one and two turns
 
 
 def training_sample(
@@ -20,13 +22,23 @@ def training_sample(
     reference: np.ndarray,  # the photo that gives the colours, uint8 (S, S, 3)
     target: np.ndarray,  # the photo to arrive at, uint8 (S, S, 3)
     random: np.random.Generator,
+    recolour: float = 0.0,  # the chance of other colours, the same for reference and target
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Augmented (edges, reference, target).
 
     Shared by all three: flips, the reflect-border resize (half the time), and a black block
     against a border. The edge map and the target share one warp; the reference has another.
+
+    `recolour` is not in the published code. On few photos a generator learns which colours go
+    with which structure and stops looking at the reference; where colours are drawn by chance,
+    only the reference can tell them.
     """
     size = target.shape[0]
+    same = reference is target
+    if recolour and random.random() < recolour:
+        hues, saturation = random_hues(random), random.uniform(0.5, 1.5)
+        target = with_hues(target, hues, saturation)
+        reference = target if same else with_hues(reference, hues, saturation)
     flip = random.integers(4)
     resize = random_resize(random, size) if random.random() < 0.5 else None
     structure_map = random_warp(random, size, size)
@@ -43,7 +55,6 @@ def training_sample(
         return cv2.copyMakeBorder(image, top, bottom, left, right, border, value=WHITE)
 
     placed_target = place(target, cv2.BORDER_REFLECT_101)
-    same = reference is target
     placed_reference = placed_target if same else place(reference, cv2.BORDER_REFLECT_101)
     sample = (
         warp(place(edges, cv2.BORDER_CONSTANT), structure_map),
@@ -53,6 +64,24 @@ def training_sample(
     for image in sample:
         image[rows, columns] = 0
     return sample
+
+
+def random_hues(random: np.random.Generator) -> np.ndarray:
+    """What each hue becomes, uint8 (180,): a smooth map, so that like colours stay alike."""
+    hue = np.arange(HUES)
+    shift = np.full(HUES, random.uniform(0, HUES))
+    for turns, most in enumerate(HUE_BEND, start=1):
+        phase, bend = random.uniform(0, 2 * np.pi), random.uniform(0, most)
+        shift += bend * np.sin(2 * np.pi * turns * hue / HUES + phase)
+    return ((hue + shift).round() % HUES).astype(np.uint8)
+
+
+def with_hues(image: np.ndarray, hues: np.ndarray, saturation: float) -> np.ndarray:
+    """`image` (h, w, 3) with other hues and its saturation multiplied; its brightness stays."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    hsv[..., 0] = hues[hsv[..., 0]]
+    hsv[..., 1] = cv2.multiply(hsv[..., 1], saturation)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
 def random_resize(random: np.random.Generator, size: int) -> tuple[int, int, int]:

@@ -23,8 +23,8 @@ Key = tuple[int, tuple[int, int, int]]  # index in the list; seed, epoch, place 
 class TrainingPairs(Dataset):
     """Augmented training samples: `edges`, `reference`, `target`, each uint8 (S, S, 3)."""
 
-    def __init__(self, pairs: list[Pair], size: int):
-        self.pairs, self.size = pairs, size
+    def __init__(self, pairs: list[Pair], size: int, recolour: float = 0.0):
+        self.pairs, self.size, self.recolour = pairs, size, recolour
 
     def __getitem__(self, key: Key) -> Sample:
         index, seed = key
@@ -32,7 +32,8 @@ class TrainingPairs(Dataset):
         edges, target = read_square(pair.edges, self.size), read_square(pair.target, self.size)
         same = pair.reference == pair.target
         reference = target if same else read_square(pair.reference, self.size)
-        images = training_sample(edges, reference, target, np.random.default_rng(seed))
+        random = np.random.default_rng(seed)
+        images = training_sample(edges, reference, target, random, self.recolour)
         names = ("edges", "reference", "target")
         return {name: torch.from_numpy(image) for name, image in zip(names, images, strict=True)}
 

@@ -98,6 +98,16 @@ def positive(text: str) -> int:
     return at_least(1, text)
 
 
+def share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 to 1")
+    return value
+
+
 def at_least(least: int, text: str) -> int:
     try:
         value = int(text)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from options.base_options import base_parser, parse, positive, rooted, whole
+from options.base_options import base_parser, parse, positive, rooted, share, whole
 
 
 def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -18,6 +18,12 @@ def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--ndf", type=positive, default=64, help="discriminator: channels of its first layer")
     add("--n_layers_D", type=positive, default=3, help="discriminator: strided layers")
     add("--num_D", type=positive, default=2, help="discriminator: scales")
+    add(
+        "--recolour",
+        type=share,
+        default=0.0,
+        help="chance that a sample's reference and target get other colours (published: none)",
+    )
     add("--seed", type=whole, default=0, help="of the weights, the order and the augmentation")
     add("--continue_train", action="store_true", help="go on exactly where training stopped")
     add(

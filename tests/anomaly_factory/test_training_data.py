@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from data.augmentation import training_sample
+from data.augmentation import random_hues, training_sample
 from data.datasets import PaintingPairs, TrainingOrder, TrainingPairs
 from data.lists import find_list, read_pairs
 from data.warp import random_warp, solve, spline_map, terms, warp
@@ -96,6 +96,31 @@ def test_shrunk_edge_maps_are_padded_white_and_photos_reflected():
         assert set(np.unique(target)) <= {0, 100}
         padded += 255 in edges
     assert 10 <= padded <= 30  # half the time
+
+
+def test_recolouring_gives_reference_and_target_the_same_new_colours():
+    photo = np.full((64, 64, 3), (200, 40, 20), np.uint8)
+    edges = np.full((64, 64, 3), 255, np.uint8)
+    seen = set()
+    for seed in range(10):
+        published = training_sample(edges, photo, photo, np.random.default_rng(seed))
+        same, reference, target = training_sample(
+            edges, photo, photo, np.random.default_rng(seed), recolour=1.0
+        )
+        assert set(np.unique(same)) <= set(np.unique(published[0])) | {0, 255}
+        colours = {tuple(pixel) for pixel in reference.reshape(-1, 3)} - {(0, 0, 0)}
+        assert len(colours) == 1
+        assert {tuple(pixel) for pixel in target.reshape(-1, 3)} - {(0, 0, 0)} == colours
+        assert max(*colours) == 200  # the brightness of HSV stays
+        seen |= colours
+    assert len(seen) == 10
+
+
+def test_recolouring_keeps_like_hues_alike():
+    for seed in range(20):
+        hues = random_hues(np.random.default_rng(seed)).astype(int)
+        steps = (np.roll(hues, -1) - hues + 90) % 180 - 90
+        assert np.abs(steps).max() <= 4
 
 
 def test_a_training_sample_depends_on_its_key_alone(dataset):
