@@ -27,7 +27,7 @@ DEBIAN_PACKAGES = {
 }
 
 
-def advice(error: ImportError) -> str:
+def advice(error: Exception) -> str:
     """What to install, from the loader's message about a missing shared library."""
     library = re.search(r"([\w.+-]+\.so[.\d]*): cannot open shared object", str(error))
     if library is None:
@@ -43,7 +43,7 @@ def main() -> int:
     for module in MODULES:
         try:
             importlib.import_module(module)
-        except ImportError as error:
+        except (ImportError, OSError) as error:  # OSError: from a library loaded by ctypes
             failed = True
             print(f"setup: cannot import {module}: {error}; {advice(error)}", file=sys.stderr)
     return int(failed)

@@ -1,6 +1,6 @@
 """Which photographs of a CSV are whole in a folder; download_challenge.sh asks before and after.
 
-    python scripts/check_photos.py CSV FOLDER [--remove_broken]
+    python scripts/check_photos.py CSV FOLDER [--set_aside]
 
 The CSV needs the columns `filename` and `file_url`. With `md5` in it each file is compared with
 its checksum, without it each file is decoded. Exit status 0: all whole; 3: some are missing or
@@ -60,9 +60,10 @@ def run(args: argparse.Namespace) -> int:
             disable=not sys.stderr.isatty(),
         )
         problems = {path: found for path, found in zip(paths, bar, strict=True) if found}
-    if args.remove_broken:
-        for path in problems:
-            path.unlink(missing_ok=True)
+    if args.set_aside:
+        for path, found in problems.items():
+            if found != "is missing":
+                path.replace(path.with_name(f"{path.name}.broken"))
     if not problems:
         log.info("all %d photographs are whole in %s", len(paths), args.folder)
         return 0
@@ -82,9 +83,9 @@ def main() -> int:
     parser.add_argument("csv", type=Path, help="the challenge's CSV, or one of that form")
     parser.add_argument("folder", type=Path, help="the folder of photographs")
     parser.add_argument(
-        "--remove_broken",
+        "--set_aside",
         action="store_true",
-        help="remove the broken ones: cautious-robot fetches only what is not there",
+        help="rename the broken ones to NAME.broken: cautious-robot fetches what is not there",
     )
     try:
         return run(parser.parse_args())

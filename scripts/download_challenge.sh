@@ -21,7 +21,7 @@ fi
 CAUTIOUS_ROBOT=2.0.0
 
 if (( $# < 1 || $# > 2 )) || [[ $1 == -* ]]; then
-    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
+    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}" >&2
     exit 2
 fi
 csv=$1
@@ -30,9 +30,9 @@ mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 logs=${folder}_download
 
-# The downloader skips every file that is there, a half one too; so half ones go first.
+# The downloader skips every file that is there, a half one too; so half ones are set aside.
 status=0
-"$PYTHON" "$ROOT/scripts/check_photos.py" "$csv" "$folder" --remove_broken || status=$?
+"$PYTHON" "$ROOT/scripts/check_photos.py" "$csv" "$folder" --set_aside || status=$?
 case $status in
     0) exit 0 ;;
     3) ;;

@@ -106,7 +106,7 @@ download() {
         Images4TrainAFnonhybrid) drive "$1" 1Fk41aXh9n02roX57ynnUip069Hc3amWv Datasets/Images4TrainAFnonhybrid Images ;;
         Images4TrainAFhybrid) drive "$1" 1UUqLajOSo1faw_tE_JkWMMKvl_Ck6xdJ Datasets/Images4TrainAFhybrid Images ;;
         -*)
-            sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
+            sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}" >&2
             exit 2
             ;;
         *) fail "unknown name $1; $0 --help lists them" ;;

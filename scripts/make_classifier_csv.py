@@ -91,10 +91,12 @@ def find_generated(folders: list[Path], subspecies: list[str]) -> list[Generated
 def place(source: Path, target: Path, copy: bool) -> None:
     """Make `target` a hard link to `source`, or a copy of it; nothing when it is one already."""
     if target.exists():
-        if target.samefile(source):
+        linked = target.samefile(source)
+        if linked and not copy:
             return
         then, now = target.stat(), source.stat()
-        if copy and (then.st_size, then.st_mtime_ns) == (now.st_size, now.st_mtime_ns):
+        alike = (then.st_size, then.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
+        if copy and alike and not linked:
             return
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic(target) as part:

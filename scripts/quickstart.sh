@@ -44,7 +44,8 @@ demo=$run/demo datasets=$run/Datasets generators=$run/generators painted=$run/re
 detectors=$run/$BACKBONE
 mkdir -p "$run/.done"
 
-# stage NAME TITLE COMMAND...: run the command once; its output goes to NAME.log.
+# stage NAME TITLE COMMAND...: run the command once; its output goes to NAME.log. Bash does not
+# stop at errors inside a function that is tested so: its commands are joined by &&.
 stage() {
     local name=$1 title=$2 begin=$SECONDS
     shift 2
@@ -65,10 +66,11 @@ stage() {
 # The demo set has its own subspecies, so the pairing lists need its groups and signal pair. The
 # cap and the references keep the published ratios of painted images to photographs.
 make_lists() {
-    local options
-    read -ra options < "$demo/list_options.txt"
-    "$PYTHON" "$ROOT/scripts/make_lists.py" --csv "$demo/train.csv" --datasets "$datasets" \
-        "${options[@]}" --seed "$SEED" --cap 12 --references 17
+    local options cap
+    cap=$("$PYTHON" -c "print(max(1, round(12 * $SCALE)))") &&
+        read -ra options < "$demo/list_options.txt" &&
+        "$PYTHON" "$ROOT/scripts/make_lists.py" --csv "$demo/train.csv" --datasets "$datasets" \
+            "${options[@]}" --seed "$SEED" --cap "$cap" --references 17
 }
 
 generator=(--checkpoints_dir "$generators" --gpu_ids "$GPU_IDS" --amp "${networks[@]}")
@@ -102,9 +104,9 @@ train_classifiers() {
 # score KIND: predictions and challenge scores of the test set, by the classifiers of KIND.
 score() {
     "$PYTHON" "$ROOT/HybridDetection/submission/dino2B_contestAF_1024linear2cls/ingestion.py" \
-        "$demo/test/images" "$detectors/$1" --backbone "$BACKBONE" --classifiers "$detectors/$1"
-    "$PYTHON" "$ROOT/scripts/score_predictions.py" --predictions "$detectors/$1/predictions.txt" \
-        --reference "$demo/ref_test.csv" --output "$detectors/$1/scores.json"
+        "$demo/test/images" "$detectors/$1" --backbone "$BACKBONE" --classifiers "$detectors/$1" &&
+        "$PYTHON" "$ROOT/scripts/score_predictions.py" \
+            --predictions "$detectors/$1/predictions.txt" --reference "$demo/ref_test.csv" --output "$detectors/$1/scores.json"
 }
 
 collect=(

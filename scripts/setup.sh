@@ -15,7 +15,7 @@ if ! "$BASE_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev
 fi
 
 # What is installed is described by the pins and by the Python they were installed for.
-wanted=$(cat "$ROOT/requirements.txt" "$ROOT/HybridDetection/requirements.txt" "$ROOT/scripts/check_imports.py" | sha256sum)
+wanted=$(cat "$ROOT/requirements.txt" "$ROOT/HybridDetection/requirements.txt" "$ROOT/scripts/check_imports.py" | cksum)
 wanted="$wanted $("$BASE_PYTHON" --version)"
 stamp=$VENV/.installed
 if [[ -f $stamp && $(cat "$stamp") == "$wanted" ]]; then
@@ -24,8 +24,8 @@ if [[ -f $stamp && $(cat "$stamp") == "$wanted" ]]; then
 fi
 
 if [[ ! -x $VENV/bin/python ]] || [[ $("$VENV/bin/python" --version) != $("$BASE_PYTHON" --version) ]]; then
-    if [[ -d $VENV && ! -f $VENV/pyvenv.cfg && -n $(ls -A "$VENV") ]]; then
-        echo "setup: $VENV holds files but is no Python environment; name an empty folder in VENV" >&2
+    if [[ -d $VENV && ! -f $VENV/.made_by_setup && -n $(ls -A "$VENV") ]]; then
+        echo "setup: $VENV was not made by this script, and would be replaced; remove it, or name another folder in VENV" >&2
         exit 1
     fi
     echo "setup: making $VENV with $("$BASE_PYTHON" --version)"
@@ -33,6 +33,7 @@ if [[ ! -x $VENV/bin/python ]] || [[ $("$VENV/bin/python" --version) != $("$BASE
         echo "setup: making the environment failed; on Debian and Ubuntu: apt install python3-venv" >&2
         exit 1
     fi
+    touch "$VENV/.made_by_setup"
 fi
 
 rm -f "$stamp"

@@ -9,12 +9,24 @@ there as it is. Nothing that FOLDER holds already is overwritten.
 
 import argparse
 import logging
+import lzma
 import shutil
 import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
+
+UNREADABLE = (  # what a damaged archive raises
+    OSError,
+    EOFError,
+    RuntimeError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 log = logging.getLogger("unpack_archive")
 
@@ -47,7 +59,7 @@ def unpack(archive: Path, folder: Path) -> None:
             with archive.open("rb") as file:
                 start = file.read(60)
             raise ArchiveError(f"{archive}: neither a zip nor a tar file; it begins {start!r}")
-    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise ArchiveError(f"{archive}: cannot be unpacked ({error})") from error
 
 

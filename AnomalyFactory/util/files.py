@@ -32,7 +32,7 @@ def open_image(path: Path) -> Image.Image:
 def to_rgb(image: Image.Image) -> Image.Image:
     """`image` in RGB: 16-bit greys scaled to 8 bits, transparency laid on white."""
     if image.mode.startswith("I"):  # Pillow clips 16-bit values where it converts them itself
-        grey = np.asarray(image, np.int64).clip(0, 65535)
+        grey = np.asarray(image, np.int32).clip(0, 65535)
         image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -41,7 +41,7 @@ def read_table(csv_path: Path) -> pd.DataFrame:
         )
     if table.empty:
         raise ValueError(f"{csv_path}: no rows below the header")
-    first_line: dict[str, int] = {}
+    first_line: dict[Path, int] = {}
     for line, (status, name) in enumerate(
         zip(table["hybrid_stat"], table["filename"], strict=True), start=2
     ):
@@ -51,14 +51,14 @@ def read_table(csv_path: Path) -> pd.DataFrame:
                 f"{' or '.join(LABELS)}"
             )
         try:
-            inside(Path(), name)
+            path = inside(Path(), name)
         except ValueError as error:
             raise ValueError(f"{csv_path}, line {line}: filename {error}") from error
-        if name in first_line:
+        if path in first_line:  # as a path, so that ./a.jpg is a.jpg
             raise ValueError(
-                f"{csv_path}, line {line}: {name} stands on line {first_line[name]} already"
+                f"{csv_path}, line {line}: {name} stands on line {first_line[path]} already"
             )
-        first_line[name] = line
+        first_line[path] = line
     return table.assign(label=table["hybrid_stat"].map(LABELS).astype(int))
 
 

@@ -100,8 +100,12 @@ def challenge_scores(
 
 def read_predictions(path: Path) -> dict[str, float]:
     """File name -> score; ValueError naming the line of anything but `filename,score`."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not lines of filename,score ({error})") from error
     predictions: dict[str, float] = {}
-    for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for line, text in enumerate(lines, start=1):
         name, _, value = text.rpartition(",")
         try:
             score = float(value)

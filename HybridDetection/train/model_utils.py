@@ -5,7 +5,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,12 @@ from torch import nn
 from tqdm import tqdm
 
 
-def hash_file(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def hash_file(path: Path) -> str | None:
+    """The SHA-256 of a file; None where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def hash_weights(network: nn.Module) -> str:
@@ -53,14 +57,13 @@ class FeatureCache:
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self.path)
         try:
-            with connection:
+            with closing(sqlite3.connect(self.path, timeout=60)) as connection, connection:
                 yield connection
+        except sqlite3.OperationalError as error:  # locked by another training, disk full, ...
+            raise OSError(f"{self.path}: feature cache cannot be used ({error})") from error
         except sqlite3.DatabaseError as error:
             raise ValueError(f"{self.path}: damaged feature cache ({error}); delete it") from error
-        finally:
-            connection.close()
 
     def get_all(self) -> dict[str, np.ndarray]:
         """Every stored feature vector, (feature_size,) float32, by the hash of its image."""
@@ -98,10 +101,10 @@ def extract_features(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         hashes = list(pool.map(hash_file, paths))
 
-    wanted = {image: position for position, image in reversed(list(enumerate(hashes)))}
-    positions = sorted(position for image, position in wanted.items() if image not in stored)
+    first = {image: i for i, image in reversed(list(enumerate(hashes))) if image is not None}
+    positions = sorted(position for image, position in first.items() if image not in stored)
     missing = [paths[position] for position in positions]
-    failed: dict[str, str] = {}
+    failed: dict[str | None, str] = {None: "the file cannot be read"}
     with tqdm(total=len(missing), desc="features", unit="image", disable=None) as bar:
         for batch in load_batches(missing, make_transform(backbone), batch_size, workers):
             if batch.indices:

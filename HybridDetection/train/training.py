@@ -194,17 +194,20 @@ def train(options: argparse.Namespace) -> None:
         log.info("%s: accuracy %.4f on %d rows", name, accuracy, len(split.check))
         held_out_scores[name] = classifier.predict_proba(features[split.held_out])[:, 1]
         if name == "sgd":
-            save_bytes(pickle.dumps(classifier), save_dir / SGD_FILE)
+            sgd = pickle.dumps(classifier)
 
     # The classifier that is saved learns from all rows. How well it does on rows that it never
     # saw is told by a twin that learns from the training rows only.
     linear, losses = fit_linear(features, labels, options.NEPOCH, device, start)
-    save_linear(linear.state_dict(), options.backbone, save_dir / LINEAR_FILE)
+    if options.CTN:  # what is continued may have seen the rows that are held out
+        log.warning("CTN: evaluated is a linear classifier trained afresh, not the continued one")
     twin, _ = fit_linear(features[split.train], labels[split.train], options.NEPOCH, device)
     held_out = torch.tensor(features[split.held_out], device=device)
     held_out_scores["linear"] = twin.hybrid_probability(held_out)
     held_out_scores["ensemble"] = np.maximum(held_out_scores["sgd"], held_out_scores["linear"])
 
+    save_bytes(sgd, save_dir / SGD_FILE)  # side by side, so that an interruption mixes no pair
+    save_linear(linear.state_dict(), options.backbone, save_dir / LINEAR_FILE)
     write_evaluation(held_out_scores, table.iloc[split.held_out], save_dir)
     plots.plot_loss(losses, save_dir / "linear_loss.png")
     log.info("wrote %s", save_dir)

@@ -177,6 +177,11 @@ def test_unknown_backbone_is_named():
         model.Model("resnet")
 
 
+def test_unknown_device_is_named():
+    with pytest.raises(ValueError, match="unknown device 'gpu'"):
+        model.choose_device("gpu")
+
+
 def test_unavailable_device_is_replaced_and_said(caplog):
     with caplog.at_level(logging.WARNING):
         device = model.choose_device("xpu")
@@ -227,6 +232,43 @@ def test_a_hostile_pickle_runs_nothing(tmp_path):
     with pytest.raises(ValueError, match=r"sgd_clf\.pkl: not an SGD classifier.*mkdir"):
         model.load_sgd(path, "dinov2_base")
     assert not (tmp_path / "owned").exists()
+
+
+FORGED_POINTERS = """
+import io, pickle
+from pathlib import Path
+import numpy as np
+import model
+
+buffer = io.BytesIO()
+forged = pickle._Pickler(buffer, 3)
+forged.write(pickle.PROTO + bytes([3]))
+# An array of one 8-byte void whose only field claims to be a pointer to a Python object.
+forged.save(np._core.multiarray._reconstruct)
+forged.save((np.ndarray, (0,), b"b"))
+forged.write(pickle.REDUCE + pickle.MARK)
+forged.save(1)
+forged.save((1,))
+forged.save(np.dtype)
+forged.save(("V8", False, True))
+forged.write(pickle.REDUCE)
+forged.save((3, "|", None, ("x",), {"x": (np.dtype("O"), 0)}, 8, 1, 0))
+forged.write(pickle.BUILD)
+forged.save(False)
+forged.save(b"AAAAAAAA")
+forged.write(pickle.TUPLE + pickle.BUILD + pickle.STOP)
+Path("sgd_clf.pkl").write_bytes(buffer.getvalue())
+try:
+    model.load_sgd(Path("sgd_clf.pkl"), "dinov2_base")
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_forged_array_is_refused_before_it_is_read(run, submission, tmp_path):
+    done = run("-c", FORGED_POINTERS, cwd=tmp_path, env={"PYTHONPATH": str(submission)})
+    assert done.returncode == 0, done.stderr
+    assert "an array of |V8 has no place in an SGD classifier" in done.stdout
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps({"coef_": [1.0]})])

@@ -39,7 +39,9 @@ def cached_images(cache):
 
 def test_two_runs_give_the_same_files(train, dataset, tmp_path):
     for save in ("first", "second"):
-        done = train(dataset, "--classifiers", "sgd", "svm", "knn", "gaussian", save=save)
+        cache = tmp_path / f"cache-{save}"  # the features are extracted twice, too
+        kinds = ("sgd", "svm", "knn", "gaussian")
+        done = train(dataset, "--CACHE_DIR", cache, "--classifiers", *kinds, save=save)
         assert done.status == 0, done.errors
     first = {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()}
     second = {path.name: path.read_bytes() for path in (tmp_path / "second").iterdir()}
@@ -128,6 +130,7 @@ def test_ctn_continues_the_linear_classifier(train, dataset, tmp_path):
     }
     key = "classifier.1.num_batches_tracked"
     assert (int(steps["first"][key]), int(steps["second"][key])) == (3, 6)
+    assert "trained afresh, not the continued one" in done.errors
 
 
 def test_ctn_without_a_classifier_is_an_error(train, dataset, tmp_path):
@@ -147,6 +150,7 @@ def test_lists_is_found_too(train, dataset):
         ("hybrid_stat", "status", "line 1: no column hybrid_stat"),
         (",,hybrid,", ",,maybe,", "line 2: hybrid_stat is 'maybe', expected non-hybrid or hybrid"),
         ("hybrid_01.png", "hybrid_00.png", "line 3: hybrid_00.png stands on line 2 already"),
+        ("hybrid_01.png", "./hybrid_00.png", "line 3: ./hybrid_00.png stands on line 2 already"),
         ("hybrid_01.png", "../../secret.png", "line 3: filename '../../secret.png' leaves"),
         ("hybrid_01.png", "/etc/passwd", "line 3: filename '/etc/passwd' leaves"),
         ("hybrid_01.png", "", "line 3: filename '' leaves"),

@@ -76,6 +76,14 @@ def test_classifiers_of_another_backbone_are_refused(package, folder, tmp_path):
     assert not (tmp_path / "out.zip").exists()
 
 
+def test_an_import_that_the_platform_lacks_is_refused(package, folder, tmp_path):
+    with (folder / "model.py").open("a") as file:
+        file.write("import pandas as pd\n")
+    done = package(tmp_path / "out.zip")
+    assert done.returncode == 1
+    assert "imports pandas, which is not among the platform's packages" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

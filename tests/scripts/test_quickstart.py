@@ -94,6 +94,20 @@ def test_a_second_run_does_nothing_again(work, run_folder):
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
 
+def test_a_stage_of_two_commands_stops_at_the_first(work, run_folder):
+    """An older predictions.txt must not be scored when the new one could not be made."""
+    (run_folder / ".done/score-generated-efficientnet_lite0").unlink()
+    classifier = run_folder / "efficientnet_lite0/generated/clf1024.pth"
+    whole = classifier.read_bytes()
+    classifier.write_bytes(b"damaged")
+    done = start(work)
+    classifier.write_bytes(whole)
+    assert done.returncode == 1
+    assert "clf1024.pth: not a PyTorch weights file" in done.stderr
+    assert "scoring the test set failed" in done.stderr
+    assert not (run_folder / ".done/score-generated-efficientnet_lite0").exists()
+
+
 def test_a_stage_that_fails_says_where_to_look(tmp_path):
     done = start(tmp_path, SCALE="none")
     assert done.returncode == 1

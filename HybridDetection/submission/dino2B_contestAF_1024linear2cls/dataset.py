@@ -30,10 +30,13 @@ class ButterflyDataset(Dataset):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[int, torch.Tensor | str]:
+        path = self.paths[index]
         try:
-            return index, self.transform(open_image(self.paths[index]))
+            return index, self.transform(open_image(path))
         except ImageError as error:
             return index, str(error)
+        except (ValueError, OSError, MemoryError) as error:  # in an odd mode, or too large here
+            return index, f"{path}: not a readable image ({error or type(error).__name__})"
 
 
 def collate(items: list[tuple[int, torch.Tensor | str]]) -> Batch:

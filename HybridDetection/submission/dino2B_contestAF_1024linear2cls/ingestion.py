@@ -48,8 +48,11 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-def find_images(folder: Path) -> list[Path]:
-    """The image files directly in `folder`, sorted by name; ValueError where there are none."""
+def find_images(folder: Path) -> tuple[list[Path], list[str]]:
+    """The image files directly in `folder`, sorted, and why files with a bad name are left out.
+
+    Raises ValueError where there are no image files.
+    """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
     images = sorted(
@@ -59,13 +62,12 @@ def find_images(folder: Path) -> list[Path]:
     )
     if not images:
         raise ValueError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    for path in images:
-        if "," in path.name or not path.name.isprintable():
-            raise ValueError(
-                f"{path.name!r}: a name with a comma or a control character would break "
-                "predictions.txt; rename the file"
-            )
-    return images
+    bad = [path for path in images if "," in path.name or not path.name.isprintable()]
+    refused = [
+        f"{path.name!r}: a comma or a control character would break predictions.txt; rename it"
+        for path in bad
+    ]
+    return [path for path in images if path not in bad], refused
 
 
 def score_images(
@@ -89,7 +91,9 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="ingestion: %(message)s")
     options = parse_arguments()
     try:
-        images = find_images(options.input_dir)
+        images, refused = find_images(options.input_dir)
+        for message in refused:
+            print(f"ingestion: {message}", file=sys.stderr)
         model = Model(options.backbone, options.device, options.classifiers)
         model.load()
         scores, failures = score_images(model, images, options.batch_size, options.workers)
@@ -108,9 +112,10 @@ def main() -> int:
         print(f"ingestion: {error}", file=sys.stderr)
         return 1
     print(f"ingestion: scored {len(lines)} images with {options.backbone}: {output}")
-    if failures:
-        print(f"ingestion: {len(failures)} files were unreadable and left out", file=sys.stderr)
-    return int(bool(failures))
+    left_out = len(failures) + len(refused)
+    if left_out:
+        print(f"ingestion: {left_out} files were left out, named above", file=sys.stderr)
+    return int(left_out > 0)
 
 
 if __name__ == "__main__":

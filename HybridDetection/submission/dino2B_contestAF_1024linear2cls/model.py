@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 def to_rgb(image: Image.Image) -> Image.Image:
     """`image` in RGB: 16-bit greys scaled to 8 bits, transparency laid on white."""
     if image.mode.startswith("I"):  # Pillow clips 16-bit values where it converts them itself
-        grey = np.asarray(image, np.int64).clip(0, 65535)
+        grey = np.asarray(image, np.int32).clip(0, 65535)
         image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -262,22 +262,44 @@ SKLEARN_RECORDS = {
 }
 
 
+def plain_dtype(dtype: np.dtype) -> np.dtype:
+    """`dtype` if it is one of numbers; a forged one can make numpy follow any pointer."""
+    plain = np.dtype(dtype.str)  # without the fields and flags that a pickle can set
+    if plain.kind not in "fiub":
+        raise pickle.UnpicklingError(f"an array of {plain} has no place in an SGD classifier")
+    return plain
+
+
+class PlainArray(np.ndarray):
+    """An array of numbers, whatever a pickle says."""
+
+    def __setstate__(self, state: tuple) -> None:
+        version, shape, dtype, fortran, raw = state
+        super().__setstate__((version, shape, plain_dtype(dtype), fortran, raw))
+
+
+NUMPY_GLOBALS = {
+    ("numpy", "ndarray"): PickledRecord,  # named beside _reconstruct, never called
+    ("numpy", "dtype"): np.dtype,
+    ("numpy._core.multiarray", "_reconstruct"): lambda *_: PlainArray(0),
+    ("numpy._core.multiarray", "scalar"): lambda dtype, raw: np.frombuffer(
+        raw, plain_dtype(dtype), count=1
+    )[0],
+    ("numpy._core.numeric", "_frombuffer"): lambda raw, dtype, shape, order: np.frombuffer(
+        raw, plain_dtype(dtype)
+    ).reshape(shape, order=order),
+}
+
+
 class SGDUnpickler(pickle.Unpickler):
     """Reads SGD classifiers of scikit-learn 1.4 to today; refuses every global it does not know."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in SKLEARN_RECORDS:
             return type(name, (PickledRecord,), {})
-        if module.startswith("numpy.core."):  # the name of numpy._core before numpy 2
-            module = module.replace("numpy.core.", "numpy._core.", 1)
-        if (module, name) in {
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "scalar"),
-            ("numpy._core.numeric", "_frombuffer"),
-        }:
-            return super().find_class(module, name)
+        module = module.replace("numpy.core.", "numpy._core.", 1)  # its name before numpy 2
+        if (module, name) in NUMPY_GLOBALS:
+            return NUMPY_GLOBALS[module, name]
         raise pickle.UnpicklingError(f"{module}.{name} has no place in an SGD classifier")
 
 
@@ -379,8 +401,12 @@ def choose_device(wanted: str | None = None) -> torch.device:
         available.insert(0, "cuda")
     if wanted is None:
         return torch.device(available[0])
-    device = torch.device(wanted)
-    if device.type not in available:
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {wanted!r}; known: cuda, cuda:N, mps, cpu") from error
+    missing = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    if device.type not in available or missing:
         log.warning("device %s is not available here; using %s", wanted, available[0])
         return torch.device(available[0])
     return device
