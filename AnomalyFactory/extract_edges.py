@@ -34,10 +34,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from models.pidinet import WeightsError, load_pidinet, normalise
+from models.pidinet import load_pidinet, normalise
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
+from util.errors import InputError
 from util.files import IMAGE_FORMATS, IMAGE_SUFFIXES, ImageError, atomic, open_image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -49,6 +50,7 @@ PIDINET_SHA256 = "80860ac267258b5f27486e0ef152a211d0b08120f62aeb185a050acc30da48
 MAX_DOWNLOAD = 64 * 2**20  # the file has 2.9 MB; a server that sends more sends something else
 SMALLEST_SIDE = 8  # pixels: PiDiNet halves a photo three times
 MAX_BATCH_PIXELS = 2**20  # PiDiNet holds some 800 bytes a pixel at its widest
+MAX_PHOTO_PIXELS = 2**22  # of one photo in PiDiNet: 3.4 GB
 
 SETTINGS_KEY = "extract_edges"  # PNG text chunk that says how a map was made
 Detector = Callable[[np.ndarray], np.ndarray]  # photos (n, h, w, 3) uint8 -> edges (n, h, w) uint8
@@ -216,6 +218,17 @@ def photo_size(path: Path) -> tuple[int, int]:
     return width, height
 
 
+def refuse_large(jobs: list[Job]) -> None:
+    """Raise EdgeError for photos that would take PiDiNet more memory than most machines have."""
+    large = [job for job in jobs if job.size[0] * job.size[1] > MAX_PHOTO_PIXELS]
+    if large:
+        width, height = large[0].size
+        raise EdgeError(
+            f"{large[0].photo}: {width}x{height}, and PiDiNet takes {MAX_PHOTO_PIXELS:,} pixels at"
+            f" the most ({len(large)} of {len(jobs)} photos have more); resize them with --size W H"
+        )
+
+
 def batches(jobs: list[Job], most: int) -> Iterator[list[Job]]:
     """`jobs` in batches of one size each, `most` photos and MAX_BATCH_PIXELS at the most."""
     for (width, height), same in itertools.groupby(
@@ -366,13 +379,15 @@ def run(args: argparse.Namespace) -> int:
     if not pairs_to_do:
         return 0
 
-    detect = make_detector(args)
     jobs, broken = [], []
     for photo, edges in pairs_to_do:
         try:
             jobs.append(Job(photo, edges, tuple(args.size) if args.size else photo_size(photo)))
         except ImageError as error:
             broken.append(error)
+    if args.detector == "pidinet":
+        refuse_large(jobs)
+    detect = make_detector(args)
     start = time.perf_counter()
     broken += extract(jobs, detect, args.polarity, settings, args.batch_size)
     seconds = time.perf_counter() - start
@@ -391,7 +406,7 @@ def main() -> int:
     keep_freed_memory()
     try:
         return run(parse_arguments())
-    except (EdgeError, WeightsError, OSError) as error:
+    except (EdgeError, InputError, OSError) as error:
         log.error("%s", error)
         return 1
     except KeyboardInterrupt:

@@ -6,12 +6,13 @@ in its input, so each kernel is rewritten once, at load time, as a plain convolu
 the same output. What runs here are plain convolutions only.
 """
 
-import pickle
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from util import checkpoint
+from util.errors import InputError
 
 CHANNELS = 60
 FUSED_CHANNELS = 24
@@ -35,10 +36,6 @@ INNER = [6, 7, 8, 11, 13, 16, 17, 18]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-class WeightsError(ValueError):
-    """A weights file that does not hold this network; the message names the file and says why."""
 
 
 def vanilla_kernel(kind: str, weight: Tensor) -> Tensor:
@@ -181,25 +178,21 @@ def load_pidinet(path: Path) -> PiDiNet:
     """The network in evaluation mode with the weights of `path`, on the CPU.
 
     `path` is `table5_pidinet.pth` as the authors publish it: keys under `state_dict`, prefixed
-    `module.`, pixel-difference kernels. Raises WeightsError when it holds anything else.
+    `module.`, pixel-difference kernels. Raises InputError when it holds anything else.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path}: not a PyTorch weights file ({reason})") from error
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
-        raise WeightsError(f"{path}: no `state_dict` in it; expected table5_pidinet.pth")
+    content = checkpoint.load(path)
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise InputError(f"{path}: no `state_dict` in it; expected table5_pidinet.pth")
 
     published = {
-        str(key).removeprefix("module."): value for key, value in checkpoint["state_dict"].items()
+        str(key).removeprefix("module."): value for key, value in content["state_dict"].items()
     }
     network = PiDiNet()
     expected = network.state_dict()
     if published.keys() != expected.keys():
         key = min(map(str, published.keys() ^ expected.keys()))
         problem = "is missing" if key in expected else "is not part of the network"
-        raise WeightsError(f"{path}: {key} {problem}; expected table5_pidinet.pth (carv4, 60)")
+        raise InputError(f"{path}: {key} {problem}; expected table5_pidinet.pth (carv4, 60)")
     weights = {}
     for key, value in published.items():
         kind = DIFFERENCES.get(key.removesuffix(".weight"), "cv")
@@ -208,7 +201,7 @@ def load_pidinet(path: Path) -> PiDiNet:
             shape[2:] = 3, 3
         found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
         if found != shape:
-            raise WeightsError(f"{path}: {key} is {found}, expected {shape}")
+            raise InputError(f"{path}: {key} is {found}, expected {shape}")
         weights[key] = vanilla_kernel(kind, value.float())
     network.load_state_dict(weights)
     # Channels last: twice as fast on a CPU, where most of the work is in 1x1 convolutions.

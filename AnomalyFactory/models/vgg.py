@@ -38,5 +38,5 @@ def vgg19_features(backbones: Path) -> nn.Sequential:
         key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
     }
     features = make_layers(cfgs["E"])  # vgg19().features without drawing 123 million weights more
-    fit(features, convolutions, path)
+    fit(features, convolutions, path, advice=f"expected torchvision's {FILE_NAME}")
     return features

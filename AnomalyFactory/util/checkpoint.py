@@ -1,6 +1,5 @@
 """Weights and training states on disk: written whole, read without trusting them."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,30 @@ from util.files import atomic
 
 
 def save(content: Any, path: Path) -> None:
-    """Write `content` to `path`, which is either the old file or the new one, never half of it."""
+    """Write `content` to `path`, which is either the old file or the new one, never half of it.
+
+    Equal content gives equal bytes: torch.save writes a path's name into the file, but not that
+    of an open file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        torch.save(content, temporary)
+    for unfinished in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):  # a save was killed
+        unfinished.unlink()
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
+
+
+def require(path: Path) -> None:
+    """Raise InputError when `path` is not there."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
 
 
 def load(path: Path) -> Any:
     """What `save` wrote, on the CPU. Raises InputError for a missing file or anything unsafe."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint")
+    require(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # torch's readers raise many types on damaged bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{path}: not a checkpoint that can be loaded safely ({reason})"
@@ -42,25 +52,29 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
-def fit(network: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Load `weights`, read from `path`, into `network`. Raises InputError for a misfit."""
+SIZES = (
+    "are the options that size the network (--ngf, --ndf, --n_blocks_global,"
+    " --n_downsample_global, --n_layers_D, --num_D) those of its training?"
+)
+
+
+def fit(
+    network: nn.Module, weights: dict[str, torch.Tensor], path: Path, advice: str = SIZES
+) -> None:
+    """Load `weights`, read from `path`, into `network`.
+
+    Raises InputError with `advice` for a misfit.
+    """
     expected = network.state_dict()
     for key, value in expected.items():
         if key not in weights:
-            raise InputError(f"{path}: has no {key!r}; {size_advice(network)}")
+            raise InputError(f"{path}: has no {key!r}; {advice}")
         if weights[key].shape != value.shape:
             raise InputError(
                 f"{path}: {key!r} is {list(weights[key].shape)}, expected {list(value.shape)};"
-                f" {size_advice(network)}"
+                f" {advice}"
             )
     for key in weights:
         if key not in expected:
-            raise InputError(f"{path}: {key!r} has no place; {size_advice(network)}")
+            raise InputError(f"{path}: {key!r} has no place; {advice}")
     network.load_state_dict(weights)
-
-
-def size_advice(network: nn.Module) -> str:
-    return (
-        f"is it a {type(network).__name__} and are the options that size it (--ngf, --ndf,"
-        " --n_blocks_global, --n_downsample_global, --n_layers_D, --num_D) those of its training?"
-    )

@@ -208,7 +208,7 @@ def test_named_weights_that_are_missing_or_wrong(tmp_path, run_here):
         run_here(*common, "--weights", tmp_path / "none.pth")
     (tmp_path / "text.pth").write_text("no weights")
     log = run(*common, "--weights", tmp_path / "text.pth", expect=1)
-    assert "text.pth: not a PyTorch weights file" in log
+    assert "text.pth: not a checkpoint that can be loaded safely" in log
 
 
 def test_weights_are_fetched_when_the_checksum_is_right(tmp_path, server, monkeypatch):

@@ -8,13 +8,13 @@ import torch
 from models.pidinet import (
     DIFFERENCES,
     PiDiNet,
-    WeightsError,
     load_pidinet,
     normalise,
     vanilla_kernel,
 )
 from PIL import Image
 from torch.nn import functional as F
+from util.errors import InputError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared/pidinet"
 needs_shared = pytest.mark.skipif(
@@ -128,7 +128,7 @@ def test_weights_of_another_network_are_refused_by_key(tmp_path, spoil, message)
     weights = published_weights()
     spoil(weights)
     torch.save({"state_dict": weights}, tmp_path / "other.pth")
-    with pytest.raises(WeightsError, match=message):
+    with pytest.raises(InputError, match=message):
         load_pidinet(tmp_path / "other.pth")
 
 
@@ -140,7 +140,7 @@ class Malicious:
 @pytest.mark.parametrize("content", [{"state_dict": Malicious()}, [1, 2], {"weights": 1}])
 def test_a_file_that_is_no_checkpoint_is_refused_unexecuted(tmp_path, capsys, content):
     torch.save(content, tmp_path / "bad.pth")
-    with pytest.raises(WeightsError, match=r"bad\.pth"):
+    with pytest.raises(InputError, match=r"bad\.pth"):
         load_pidinet(tmp_path / "bad.pth")
     assert "executed" not in capsys.readouterr().out
 
@@ -148,5 +148,5 @@ def test_a_file_that_is_no_checkpoint_is_refused_unexecuted(tmp_path, capsys, co
 @pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04 cut short"])
 def test_a_broken_file_is_refused(tmp_path, content):
     (tmp_path / "bad.pth").write_bytes(content)
-    with pytest.raises(WeightsError, match=r"bad\.pth: not a PyTorch weights file"):
+    with pytest.raises(InputError, match=r"bad\.pth: not a checkpoint that can be loaded safely"):
         load_pidinet(tmp_path / "bad.pth")
