@@ -30,7 +30,7 @@ def main() -> None:
     files = find_list(opt.dataroot, opt.phase)
     listed = read_pairs(files, training=False)
     pairs = listed[: opt.how_many]
-    check_images(files, pairs, ("edges", "color_ref"))
+    check_images(files, pairs, ("edges", "color_ref"), process)
     folder = opt.checkpoints_dir / opt.name
     generator = build_generator(opt)
     load_network(generator, folder, opt.which_epoch, "G")

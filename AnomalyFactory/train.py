@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 from data.datasets import TrainingOrder, TrainingPairs, steps_per_epoch, training_loader
-from data.lists import check_images, find_list, read_pairs
-from models.anomaly_factory import AnomalyFactory
+from data.lists import COLUMNS, check_images, find_list, read_pairs
+from models.anomaly_factory import AnomalyFactory, network_path
 from options.train_options import train_options
 from tqdm import tqdm
 from util import checkpoint, distributed
@@ -28,7 +28,10 @@ from util.errors import InputError, reported
 from util.visualizer import LossLog, SamplePage
 
 # What must not change between a stop and its resume.
-COURSE = ("batchSize", "seed", "loadSize", "recolour")
+COURSE = (
+    *("batchSize", "seed", "loadSize", "recolour"),
+    *("beta1", "no_vgg_loss", "no_ganFeat_loss"),
+)
 
 
 def main() -> int:
@@ -39,14 +42,16 @@ def main() -> int:
             f"--batchSize {opt.batchSize} is the total over all {process.world} processes and must"
             " be a multiple of their number"
         )
+    folder = opt.checkpoints_dir / opt.name
+    check_beginning(opt, folder)
     files = find_list(opt.dataroot, opt.phase)
     pairs = read_pairs(files, training=True)
-    check_images(files, pairs, ("edges", "color_ref", "color_gt"))
+    check_images(files, pairs, COLUMNS, process)
 
-    stop = StopSignals()
+    torch.backends.cudnn.benchmark = True  # all batches have one size
     model = AnomalyFactory(opt, process)
-    folder = opt.checkpoints_dir / opt.name
     done = begin(model, opt, folder, len(pairs), process)
+    stop = StopSignals()
     steps = steps_per_epoch(len(pairs), opt.batchSize)
     end = steps * (opt.niter + opt.niter_decay)
     order = TrainingOrder(
@@ -85,27 +90,47 @@ def main() -> int:
     return 128 + (stop.received or signal.SIGTERM) if done < end else 0
 
 
+def check_beginning(opt: argparse.Namespace, folder: Path) -> None:
+    """Raise InputError when `folder` does not allow what the options ask for.
+
+    Starting anew never writes over a training, nor over a generator that was downloaded.
+    """
+    resume, generator = folder / "resume.pth", network_path(folder, "latest", "G")
+    if opt.continue_train:
+        if not resume.exists():
+            raise InputError(f"--continue_train: {resume} is not there; leave it out to start anew")
+        return
+    if resume.exists():
+        raise InputError(
+            f"{resume} is there already: go on with --continue_train, choose another --name, or"
+            " move that folder away"
+        )
+    if generator.exists():
+        raise InputError(
+            f"{generator} is there already: choose another --name, with --load_pretrain {folder}"
+            " to start from it, or move that folder away"
+        )
+    if opt.load_pretrain:
+        checkpoint.require(network_path(opt.load_pretrain, opt.which_epoch, "G"))
+
+
 def begin(
     model: AnomalyFactory, opt: argparse.Namespace, folder: Path, count: int, process: Process
 ) -> int:
     """Load what the options say training starts from; the number of steps already done."""
-    path = folder / "resume.pth"
     if opt.continue_train:
-        if not path.exists():
-            raise InputError(f"--continue_train: {path} is not there; leave it out to start anew")
+        path = folder / "resume.pth"
         state = checkpoint.load(path)
         if not isinstance(state, dict) or not {"model", "steps", "course"} <= state.keys():
             raise InputError(f"{path}: not a resume file of this program")
-        for name, now in course(opt, count).items():
-            before = state["course"].get(name)
-            if now != before:
-                raise InputError(f"{path} was written with {name} {before}, but now it is {now}")
+        now = course(opt, count)
+        for name, before in state["course"].items():
+            if now.get(name) != before:
+                raise InputError(
+                    f"{path} was written with {name} {before}, but now it is {now.get(name)}"
+                )
         model.load_state(state["model"], path)
         return state["steps"]
-    if process.first and path.exists():
-        tqdm.write(
-            f"{folder}: starting anew, not with --continue_train; its files will be replaced"
-        )
     if opt.load_pretrain:
         has_D = model.load_networks(opt.load_pretrain, opt.which_epoch)
         if process.first:
@@ -117,17 +142,18 @@ def begin(
 def save(
     model: AnomalyFactory, opt: argparse.Namespace, folder: Path, count: int, done: int
 ) -> None:
-    """Write the latest networks and the resume file.
+    """Write the resume file and the latest networks.
 
-    The resume file holds the networks too: a crash between two files cannot mix two states.
+    The resume file holds the networks too and comes first: a crash between two files cannot mix
+    two states, and leaves a training that can go on.
     """
-    model.save_networks(folder, "latest")
     state = {"model": model.state(), "steps": done, "course": course(opt, count)}
     checkpoint.save(state, folder / "resume.pth")
+    model.save_networks(folder, "latest")
 
 
 def course(opt: argparse.Namespace, count: int) -> dict[str, float]:
-    """What fixes the order of the samples, under the names that a user knows."""
+    """What fixes the samples, their order and the losses, under the names that a user knows."""
     return {f"--{name}": getattr(opt, name) for name in COURSE} | {"lines in the list": count}
 
 

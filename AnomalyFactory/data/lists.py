@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
+from util.distributed import Process
 from util.errors import InputError
 from util.files import inside, open_image
 
@@ -28,8 +29,8 @@ class ListFiles:
 
 @dataclass(frozen=True)
 class Pair:
-    """One line: a structure, an appearance and, for training, the photo to arrive at instead of
-    the names of their subspecies."""
+    """One line: a structure and an appearance. `target` is the photo to arrive at, where the list
+    has one; the subspecies name what is painted and are empty in training."""
 
     index: int
     edges: Path
@@ -150,8 +151,13 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
-def check_images(files: ListFiles, pairs: Iterable[Pair], columns: Iterable[str]) -> None:
-    """Decode every image of `columns` once. Raises InputError naming the list's line."""
+def check_images(
+    files: ListFiles, pairs: Iterable[Pair], columns: Iterable[str], process: Process
+) -> None:
+    """Decode every image of `columns` once, each process its share of them.
+
+    Raises InputError naming the list's line, the same in all processes.
+    """
     lines = {}
     for pair in pairs:
         for column in columns:
@@ -165,11 +171,13 @@ def check_images(files: ListFiles, pairs: Iterable[Pair], columns: Iterable[str]
             return f"{lines[path]}: {error}"
         return None
 
+    paths = list(lines)[process.rank :: process.world]
+    quiet = None if process.first else True
     with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter
         checked = tqdm(
-            pool.map(problem, lines), "check images", len(lines), disable=None, leave=False
+            pool.map(problem, paths), "check images", len(paths), disable=quiet, leave=False
         )
-        for found in checked:
-            if found:
-                pool.shutdown(cancel_futures=True)
-                raise InputError(found)
+        found = next(filter(None, checked), None)
+        pool.shutdown(cancel_futures=True)
+    for text in filter(None, process.gather(found)):
+        raise InputError(text)

@@ -58,7 +58,10 @@ class AnomalyFactory:
         torch.manual_seed(opt.seed)
         self.netG = build_generator(opt)
         self.netD = MultiscaleDiscriminator(opt.ndf, opt.n_layers_D, opt.num_D)
-        self.vgg = None if opt.no_vgg_loss else PerceptualLoss(vgg19_features(BACKBONES))
+        self.vgg = None
+        if not opt.no_vgg_loss:
+            with process.first_then_others():
+                self.vgg = PerceptualLoss(vgg19_features(BACKBONES))
         for network in filter(None, (self.netG, self.netD, self.vgg)):
             network.to(self.device)
         adam = {"lr": opt.lr, "betas": (opt.beta1, 0.999), "fused": True}

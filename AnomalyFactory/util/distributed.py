@@ -1,7 +1,10 @@
 """One process, or one of several under torchrun."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -25,9 +28,26 @@ class Process:
         if self.world > 1:
             dist.barrier()
 
+    @contextmanager
+    def first_then_others(self) -> Iterator[None]:
+        """The first process runs the block, then all others: they find what it has fetched."""
+        if not self.first:
+            self.wait()
+        yield
+        if self.first:
+            self.wait()
+
+    def gather(self, value: Any) -> list[Any]:
+        """The `value` of every process, in all of them."""
+        values = [value] * self.world
+        if self.world > 1:
+            dist.all_gather_object(values, value)
+        return values
+
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """`values` averaged over all processes."""
         if self.world > 1:
+            values = values.clone()  # all_reduce writes into its argument
             dist.all_reduce(values)
         return values / self.world
 
@@ -71,6 +91,8 @@ def start(gpu_ids: list[int]) -> Process:
             )
         device = torch.device("cuda", gpu_ids[int(os.environ.get("LOCAL_RANK", 0))])
         torch.cuda.set_device(device)
+        # Without --amp results are float32; TF32, cuDNN's default, has 10 bits.
+        torch.backends.cudnn.allow_tf32 = False
     if world == 1:
         return Process(device)
     dist.init_process_group("nccl" if gpu_ids else "gloo")

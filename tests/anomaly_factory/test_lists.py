@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
 from data.lists import check_images, find_list, read_pairs
+from util.distributed import Process
 from util.errors import InputError
 
 
@@ -113,6 +115,7 @@ def test_photo_that_is_no_image_is_named(dataset):
     (dataset / "Images/8/train/good/1.png").write_text("not a picture")
     files = find_list(dataset, "test_nonhybrid")
     pairs = read_pairs(files, training=False)
-    check_images(files, pairs, ["edges"])
+    alone = Process(torch.device("cpu"))
+    check_images(files, pairs, ["edges"], alone)
     with pytest.raises(InputError, match=r"test_color_ref\.txt, line 2: .*1\.png: not a readable"):
-        check_images(files, pairs, ["color_ref"])
+        check_images(files, pairs, ["color_ref"], alone)
