@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -76,7 +77,7 @@ def write_page(path: Path, title: str, columns: Sequence[str], rows: Sequence[Ro
         with tags.nav():
             with tags.select(aria_label="show"):
                 tags.option("all", value="")
-                for group in sorted({row.group for row in rows}):
+                for group in dict.fromkeys(row.group for row in rows):  # in the order of the rows
                     tags.option(group)
             tags.button("previous")
             tags.button("next")
@@ -86,9 +87,9 @@ def write_page(path: Path, title: str, columns: Sequence[str], rows: Sequence[Ro
                     tags.span(column, style=f"width: {PANEL}px")
         for row in rows:
             with tags.figure(data_group=row.group):
-                with tags.a(href=row.link):
+                with tags.a(href=quote(row.link)):
                     tags.img(
-                        src=row.strip,
+                        src=quote(row.strip),
                         alt=row.caption,
                         width=PANEL * len(columns),
                         height=PANEL,

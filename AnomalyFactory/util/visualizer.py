@@ -1,9 +1,9 @@
 """What a training shows of itself: the loss log, its plot, and a page of samples."""
 
 import csv
+import math
 from pathlib import Path
 
-import matplotlib
 import torch
 from matplotlib.figure import Figure
 
@@ -11,7 +11,9 @@ from util.files import atomic
 from util.html import Row, write_page, write_strip
 from util.images import to_pixels
 
-matplotlib.use("agg")
+POINTS = 2000  # of a curve: more cannot be told apart
+SHOWN = 500  # samples on the page
+GROUPED = 100  # epochs that the page's filter takes together
 
 
 class LossLog:
@@ -22,9 +24,8 @@ class LossLog:
         self.csv, self.plot = folder / "loss_log.csv", folder / "loss_log.png"
         self.rows = []
         if images and self.csv.exists():
-            with self.csv.open(newline="") as file:
-                # Rows past the resume point will be written again.
-                self.rows = [row for row in csv.DictReader(file) if int(row["images"]) <= images]
+            # Rows past the resume point will be written again.
+            self.rows = [row for row in whole_rows(self.csv) if int(row["images"]) <= images]
         folder.mkdir(parents=True, exist_ok=True)
         with atomic(self.csv) as temporary, temporary.open("w", newline="") as file:
             if self.rows:
@@ -47,10 +48,11 @@ class LossLog:
             return
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         axes = figure.subplots()
-        images = [int(row["images"]) for row in self.rows]
-        for name in self.rows[0]:
+        rows = self.rows[:: math.ceil(len(self.rows) / POINTS)]
+        images = [int(row["images"]) for row in rows]
+        for name in rows[0]:
             if name.startswith(("G_", "D_")):
-                axes.plot(images, [float(row[name]) for row in self.rows], label=name, lw=1)
+                axes.plot(images, [float(row[name]) for row in rows], label=name, lw=1)
         axes.set(xlabel="images", ylabel="loss", yscale="log")
         axes.legend()
         axes.grid(alpha=0.3)
@@ -58,8 +60,29 @@ class LossLog:
             figure.savefig(temporary, dpi=120)
 
 
+def whole_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of the log in `path` up to the first that a loss of power has spoilt."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = [line.split(",") for line in text[: text.rfind("\n") + 1].splitlines()]
+    rows = []
+    for values in lines[1:]:
+        if len(values) != len(lines[0]) or not all(map(is_number, values)):
+            break
+        rows.append(dict(zip(lines[0], values, strict=True)))
+    return rows
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 class SamplePage:
-    """`samples.html`: a strip of panels each time, the newest first."""
+    """`samples.html`: a strip of panels each time, the newest first. The page shows the last ones;
+    the strips of all stay in `samples/`."""
 
     def __init__(self, folder: Path, name: str, images: int):
         """Continue the page in `folder` after `images` images; start a new one at 0."""
@@ -74,9 +97,11 @@ class SamplePage:
         strip = self.strips / f"epoch{epoch:05d}_images{images:09d}.jpg"
         write_strip(strip, [to_pixels(batch[0]) for batch in panels.values()])
         rows = []
-        for path in sorted(self.strips.glob("epoch*_images*.jpg"), reverse=True):
+        for path in sorted(self.strips.glob("epoch*_images*.jpg"), reverse=True)[:SHOWN]:
             link = f"{self.strips.name}/{path.name}"
             epoch_text, images_text = path.stem.removeprefix("epoch").split("_images")
             caption = f"epoch {int(epoch_text)}, {int(images_text):,} images"
-            rows.append(Row(link, link, caption, f"epoch {epoch_text}"))
+            before = (int(epoch_text) - 1) // GROUPED * GROUPED
+            group = f"epochs {before + 1} to {before + GROUPED}"
+            rows.append(Row(link, link, caption, group))
         write_page(self.page, f"{self.name} in training", list(panels), rows)
