@@ -179,5 +179,6 @@ def check_images(
         )
         found = next(filter(None, checked), None)
         pool.shutdown(cancel_futures=True)
-    for text in filter(None, process.gather(found)):
-        raise InputError(text)
+    found = next(filter(None, process.gather(found)), None)
+    if found:
+        raise InputError(found)

@@ -1,6 +1,8 @@
 """Options that training and painting share."""
 
 import argparse
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 from util.errors import InputError
@@ -98,13 +100,32 @@ def positive(text: str) -> int:
     return at_least(1, text)
 
 
+def seed(text: str) -> int:
+    value = whole(text)
+    if value >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number below 2**63")
+    return value
+
+
 def share(text: str) -> float:
+    return number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+
+
+def momentum(text: str) -> float:
+    return number(text, "a number from 0 to below 1", lambda value: 0 <= value < 1)
+
+
+def not_negative(text: str) -> float:
+    return number(text, "a finite number, 0 or more", lambda value: 0 <= value < math.inf)
+
+
+def number(text: str, expected: str, accepts: Callable[[float], bool]) -> float:
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 0 to 1")
+        value = math.nan
+    if not accepts(value):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}")
     return value
 
 

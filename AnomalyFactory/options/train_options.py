@@ -2,7 +2,17 @@
 
 import argparse
 
-from options.base_options import base_parser, parse, positive, rooted, share, whole
+from options.base_options import (
+    base_parser,
+    momentum,
+    not_negative,
+    parse,
+    positive,
+    rooted,
+    seed,
+    share,
+    whole,
+)
 
 
 def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -10,9 +20,14 @@ def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--niter", type=whole, default=8000, help="epochs at the full learning rate")
     add("--niter_decay", type=whole, default=8000, help="epochs over which it falls to zero")
-    add("--lr", type=float, default=0.0002, help="learning rate of both Adams")
-    add("--beta1", type=float, default=0.5, help="first momentum of both Adams")
-    add("--lambda_feat", type=float, default=10.0, help="weight of the feature and VGG losses")
+    add("--lr", type=not_negative, default=0.0002, help="learning rate of both Adams")
+    add("--beta1", type=momentum, default=0.5, help="first momentum of both Adams")
+    add(
+        "--lambda_feat",
+        type=not_negative,
+        default=10.0,
+        help="weight of the feature and VGG losses",
+    )
     add("--no_ganFeat_loss", action="store_true", help="train without feature matching")
     add("--no_vgg_loss", action="store_true", help="train without VGG19's perceptual loss")
     add("--ndf", type=positive, default=64, help="discriminator: channels of its first layer")
@@ -24,7 +39,7 @@ def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
         default=0.0,
         help="chance that a sample's reference and target get other colours (published: none)",
     )
-    add("--seed", type=whole, default=0, help="of the weights, the order and the augmentation")
+    add("--seed", type=seed, default=0, help="of the weights, the order and the augmentation")
     add("--continue_train", action="store_true", help="go on exactly where training stopped")
     add(
         "--load_pretrain",

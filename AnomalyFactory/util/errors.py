@@ -1,10 +1,15 @@
 """Errors that are the user's to mend: one line that says what is wrong, no traceback."""
 
+import os
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from util.files import ImageError
+
+PATIENCE = 5  # seconds; torchrun ends all processes sooner when one has failed
 
 
 class InputError(ValueError):
@@ -18,7 +23,25 @@ def reported(program: str) -> Iterator[None]:
     try:
         yield
     except (InputError, ImageError, OSError) as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
+        let_others_report(turns=0)
+        text = str(error)
+        if text.startswith("Caught "):  # from a DataLoader's worker: with a traceback before it
+            text = text.splitlines()[-1]
+        print(f"{program}: error: {text}", file=sys.stderr)
         raise SystemExit(2) from error
+    except RuntimeError:  # perhaps only because another process has gone
+        let_others_report(turns=1)
+        raise
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error
+
+
+def let_others_report(turns: int) -> None:
+    """Under torchrun, wait so many turns, and one more in all processes but the first.
+
+    Processes fail together: over one mistake, or over the loss of another. Whoever reports first
+    leaves, and torchrun ends those that wait.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # training notes it only
+        time.sleep(PATIENCE * (turns + (os.environ["RANK"] != "0")))

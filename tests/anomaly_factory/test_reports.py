@@ -1,0 +1,93 @@
+"""What is shown of a training and of its errors: log, page of samples, messages."""
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.axes import Axes
+from util import errors, visualizer
+from util.errors import InputError, reported
+from util.html import Row, write_page
+from util.visualizer import LossLog, SamplePage
+
+HEAD = "images,epoch,lr,G_GAN\n"
+
+
+@pytest.mark.parametrize("spoilt", ["6,1,0.0", "6,1,0.1\n8,1,0.1,3\n", "\0\0\n", "6,1,0.1,x\n"])
+def test_a_log_is_continued_from_its_whole_rows(tmp_path: Path, spoilt: str):
+    log = tmp_path / "loss_log.csv"
+    log.write_text(HEAD + "2,1,0.1,3\n4,1,0.1,3\n" + spoilt)
+    LossLog(tmp_path, images=8).add({"images": 10, "epoch": 2, "lr": 0.1, "G_GAN": 2.5})
+    assert log.read_text() == HEAD + "2,1,0.1,3\n4,1,0.1,3\n10,2,0.1,2.5\n"
+
+
+def test_a_long_log_is_drawn_thinned(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(visualizer, "POINTS", 4)
+    drawn, plot = [], Axes.plot
+
+    def plot_and_note(self, x, *arguments, **options):
+        drawn.append(list(x))
+        return plot(self, x, *arguments, **options)
+
+    monkeypatch.setattr(Axes, "plot", plot_and_note)
+    log = LossLog(tmp_path, images=0)
+    for images in range(10):
+        log.add({"images": images, "epoch": 1, "lr": 0.1, "G_GAN": 1.0})
+    log.draw()
+    assert drawn == [[0, 3, 6, 9]]
+
+
+def test_the_page_shows_the_newest_samples(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(visualizer, "SHOWN", 3)
+    page = SamplePage(tmp_path, "AF", images=0)
+    for epoch in (99, 100, 101, 150):
+        page.add(epoch, epoch * 10, {"edges": torch.zeros(1, 3, 8, 8)})
+    text = (tmp_path / "samples.html").read_text()
+    assert re.findall(r'src="samples/epoch(\d+)_', text) == ["00150", "00101", "00100"]
+    assert re.findall(r'data-group="([^"]+)"', text) == [
+        *["epochs 101 to 200"] * 2,
+        "epochs 1 to 100",
+    ]
+    assert len(list((tmp_path / "samples").iterdir())) == 4
+
+
+def test_groups_stand_in_the_order_of_the_rows_and_names_are_quoted(tmp_path: Path):
+    rows = [Row("a#1.jpg", "b 2%.png", "", group) for group in ("2 x 1", "10 x 1", "2 x 1")]
+    write_page(tmp_path / "page.html", "page", ["result"], rows)
+    text = (tmp_path / "page.html").read_text()
+    assert re.findall(r"<option[^>]*>([^<]+)<", text) == ["all", "2 x 1", "10 x 1"]
+    assert text.count('src="a%231.jpg"') == text.count('href="b%202%25.png"') == 3
+
+
+def report(error: Exception) -> None:
+    with reported("train.py"):
+        raise error
+
+
+def test_an_error_of_a_worker_is_its_last_line(capsys):
+    with pytest.raises(SystemExit) as stop:
+        report(OSError("Caught OSError in DataLoader worker 0.\nTraceback:\nOSError: x.png: gone"))
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "train.py: error: OSError: x.png: gone\n"
+
+
+@pytest.mark.parametrize(
+    ("rank", "error", "seconds"),
+    [
+        (0, InputError("wrong"), 0),
+        (1, InputError("wrong"), errors.PATIENCE),
+        (0, RuntimeError("Connection closed by peer"), errors.PATIENCE),
+        (1, RuntimeError("Connection closed by peer"), 2 * errors.PATIENCE),
+    ],
+)
+def test_processes_take_turns_to_report(monkeypatch, rank, error, seconds):
+    waited = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setattr(errors.time, "sleep", waited.append)
+    monkeypatch.setattr(errors.signal, "signal", lambda *handler: waited.append(handler))
+    with pytest.raises((SystemExit, RuntimeError)):
+        report(error)
+    assert waited == [(signal.SIGTERM, signal.SIG_DFL), seconds]
