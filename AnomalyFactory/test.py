@@ -12,6 +12,7 @@ is painted anew. Under torchrun, every process paints its share.
 import argparse
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from data.datasets import PaintingPairs, painting_loader
 from data.lists import Pair, check_images, find_list, read_pairs
@@ -38,9 +39,9 @@ def main() -> None:
     results = Results(opt.results_dir, files.name, with_page=not opt.no_html)
     if process.first:
         weights = network_path(folder, opt.which_epoch, "G").read_bytes()
-        # An image of another size is another image; a copied one is not.
+        # A dataset that was moved is the same one; an image that was written since is another.
         images = [path for pair in listed for path in (pair.edges, pair.reference)]
-        lines = "\n".join(f"{path}\t{path.stat().st_size}" for path in images)
+        lines = "\n".join(identity(path, files.dataset) for path in images)
         source = {
             "checkpoint": hashlib.sha256(weights).hexdigest(),
             "list": hashlib.sha256(lines.encode()).hexdigest(),
@@ -62,6 +63,12 @@ def main() -> None:
         if not opt.no_html:
             tqdm.write(f"page: {results.write_page(pairs)}")
     process.stop()
+
+
+def identity(path: Path, dataset: Path) -> str:
+    """A line that changes when the file does."""
+    status = path.stat()
+    return f"{path.relative_to(dataset)}\t{status.st_size}\t{status.st_mtime_ns}"
 
 
 def paint(

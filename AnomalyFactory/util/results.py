@@ -46,6 +46,8 @@ class Results:
                 for name in old_names:
                     if re.fullmatch(r"AF_[^/\\]+_gen\d+\.png", name):
                         (self.folder / name).unlink(missing_ok=True)
+                for strip in self.gallery.glob("*.jpg"):
+                    strip.unlink()
         with atomic(note) as temporary:
             temporary.write_text(json.dumps({"source": source, "names": names}), encoding="utf-8")
 

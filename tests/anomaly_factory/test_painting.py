@@ -1,6 +1,7 @@
 """Painting as a user does it: test.py, and the shell scripts as subprocesses."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -123,6 +124,27 @@ def test_another_generator_paints_anew(run, options, results, generator):
     assert "checkpoint changed, painting anew" in output
     assert painted(results) == ["AF_9_8_gen00000.png", "AF_mine.png"]
     assert (results / "AF_9_8_gen00000.png").read_bytes() != before
+
+
+def test_a_strip_of_an_earlier_generator_is_not_shown(run, options, results, generator):
+    run("test.py", *options, *SIGNAL)
+    strip = results / "gallery/test_signalhybrid/00000.jpg"
+    before = strip.read_bytes()
+    write_generator(generator, mask=0.5)
+    run("test.py", *options, *SIGNAL, "--no_html")
+    run("test.py", *options, *SIGNAL)
+    assert strip.read_bytes() != before
+
+
+def test_a_moved_dataset_is_the_same_and_a_changed_image_is_not(run, options, results, dataset):
+    run("test.py", *options, *SIGNAL)
+    moved = dataset.rename(dataset.with_name("moved"))
+    options += ["--dataroot", str(moved)]
+    assert "2 of them painted before" in run("test.py", *options, *SIGNAL)
+    photo = moved / "Images/8/train/good/0.png"
+    status = photo.stat()
+    os.utime(photo, ns=(status.st_atime_ns, status.st_mtime_ns + 1))  # of the same size
+    assert "list changed, painting anew" in run("test.py", *options, *SIGNAL)
 
 
 def test_which_epoch_and_how_many(run, options, results, generator):
