@@ -98,7 +98,7 @@ class MultiscaleDiscriminator(nn.Module):
     ):
         super().__init__()
         self.n_layers, self.num_D = n_layers, num_D
-        widths = [min(ndf * 2**level, 512) for level in range(n_layers + 1)]
+        widths = [ndf, *(min(ndf * 2**level, 512) for level in range(1, n_layers + 1))]
         for scale in range(num_D):
             layers = [nn.Sequential(patch_conv(in_channels, ndf, 2), nn.LeakyReLU(0.2, True))]
             for level in range(n_layers):

@@ -1,5 +1,6 @@
 """Keys and shapes of the published checkpoints, and the loss that has no golden file."""
 
+import models.anomaly_factory
 import pytest
 import torch
 from models.anomaly_factory import AnomalyFactory
@@ -7,6 +8,7 @@ from models.losses import PerceptualLoss, feature_matching, lsgan
 from models.networks import Generator, MultiscaleDiscriminator
 from options.train_options import train_options
 from torch import nn
+from torchvision.models.vgg import cfgs, make_layers
 from util.distributed import Process
 
 
@@ -36,6 +38,12 @@ def test_discriminator_stops_widening_at_512_channels():
     assert weights["scale0_layer3.0.weight"].shape == (512, 512, 4, 4)
 
 
+def test_discriminator_may_start_above_512_channels():
+    with torch.device("meta"):
+        (maps,) = MultiscaleDiscriminator(ndf=600, n_layers=1, num_D=1)(torch.empty(1, 9, 32, 32))
+    assert [layer.shape[1] for layer in maps] == [600, 512, 1]
+
+
 def test_generator_blends_content_into_the_reference():
     network = Generator(ngf=2, n_downsample=2, n_blocks=1)
     nn.init.zeros_(network.msk_model[-2].weight)
@@ -47,7 +55,7 @@ def test_generator_blends_content_into_the_reference():
 
 
 def test_perceptual_loss_weighs_five_depths():
-    # Thirty identities stand for VGG19's layers: every slice sees the same difference of 2.
+    # 37 identities stand for VGG19's layers: every slice sees the same difference of 2.
     loss = PerceptualLoss(nn.Sequential(*[nn.Identity() for _ in range(37)]))
     fake, real = torch.full((1, 3, 4, 4), 1.0), torch.full((1, 3, 4, 4), -1.0)
     assert loss(fake, real).item() == pytest.approx(2 * (1 / 32 + 1 / 16 + 1 / 8 + 1 / 4 + 1))
@@ -62,9 +70,20 @@ def test_perceptual_loss_has_gradients_for_the_fake_alone():
     assert all(weight.grad is None for weight in loss.parameters())
 
 
-def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd():
+def narrow_vgg() -> nn.Sequential:
+    """VGG19's layers with a sixteenth of its channels and random weights."""
+    layers = make_layers([step if step == "M" else step // 16 for step in cfgs["E"]])
+    for weight in layers.parameters():
+        nn.init.normal_(weight, std=0.2)
+    return layers
+
+
+@pytest.mark.parametrize("with_vgg", [False, True])
+def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, monkeypatch):
+    monkeypatch.setattr(models.anomaly_factory, "vgg19_features", lambda _: narrow_vgg())
     arguments = ["--name", "x", "--dataroot", "x", "--phase", "x", "--gpu_ids", "-1"]
-    sizes = "--ngf 4 --ndf 4 --n_blocks_global 1 --loadSize 32 --no_vgg_loss".split()
+    sizes = "--ngf 4 --ndf 4 --n_blocks_global 1 --loadSize 32".split()
+    sizes += [] if with_vgg else ["--no_vgg_loss"]
     model = AnomalyFactory(train_options([*arguments, *sizes]), Process(torch.device("cpu")))
     random = torch.Generator().manual_seed(0)
     names = ("edges", "reference", "target")
@@ -82,6 +101,8 @@ def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd():
     fake, _ = model.netG(model.pair)
     of_fake, of_real = judge(fake), judge(model.target)
     loss_G = lsgan(of_fake, 1.0) + 10 * feature_matching(of_fake, of_real)
+    if with_vgg:
+        loss_G = loss_G + 10 * model.vgg(fake, model.target)
     loss_D = (lsgan(judge(fake.detach()), 0.0) + lsgan(judge(model.target), 1.0)) / 2
     for network, loss in ((model.netG, loss_G), (model.netD, loss_D)):
         weights = list(network.parameters())
