@@ -201,6 +201,16 @@ def test_pidinet_matches_the_published_edges_through_the_program(tmp_path):
         assert abs(255 - expected - found).max() <= 1
 
 
+def test_a_photo_too_large_for_pidinet_is_refused_before_any_work(tmp_path, run_here):
+    square_photo(tmp_path / "photos/a.png", size=(2100, 2000))
+    common = ["--input", tmp_path / "photos", "--output", tmp_path / "edges"]
+    common += ["--weights", tmp_path / "none.pth"]
+    with pytest.raises(extract_edges.EdgeError, match=r"a\.png: 2100x2000.* --size W H"):
+        run_here(*common)
+    with pytest.raises(extract_edges.EdgeError, match="no such file"):
+        run_here(*common, "--size", 210, 200)
+
+
 def test_named_weights_that_are_missing_or_wrong(tmp_path, run_here):
     square_photo(tmp_path / "photos/a.png")
     common = ["--input", tmp_path / "photos", "--output", tmp_path / "edges"]

@@ -3,8 +3,10 @@
 import csv
 import re
 import signal
+import subprocess
 from pathlib import Path
 
+import models.anomaly_factory
 import pytest
 import torch
 from PIL import Image
@@ -85,21 +87,28 @@ def test_learning_rate_falls_linearly(run, options, tmp_path):
     assert rates == pytest.approx([2e-4, 2e-4, 1.5e-4, 1e-4, 0.5e-4])
 
 
+def wait_for_a_report(process: subprocess.Popen) -> None:
+    while "images/s" not in process.stdout.readline():
+        assert process.poll() is None
+
+
 def test_stopped_and_resumed_equals_uninterrupted(run, start, options, tmp_path):
-    options = [*options, "--niter", 30, "--niter_decay", 30, "--nThreads", 1]
-    options += ["--display_freq", 500, "--phase", "train_AFhybrid", "--name"]
-    run("train.py", *options, "whole")
-    resume, begin = tmp_path / "AF/resume.pth", []
-    for number, images in ((signal.SIGTERM, ", 6 images,"), (signal.SIGINT, ", 90 images,")):
-        process = start("train.py", *options, "AF", *begin)
-        while images not in process.stdout.readline():
-            assert process.poll() is None
+    """Stopped in a training far too long to end first, then ended soon after the second stop."""
+    options = [*options, "--nThreads", 1, "--display_freq", 500, "--phase", "train_AFhybrid"]
+    resume, steps = tmp_path / "AF/resume.pth", [0]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        begin = ["--continue_train"] if resume.exists() else []
+        process = start("train.py", *options, "--name", "AF", "--niter", 100_000, *begin)
+        wait_for_a_report(process)
         process.send_signal(number)
         output = "".join(process.communicate(timeout=60))
         assert process.returncode == 128 + number, output
-        begin = ["--continue_train"]
-    assert 45 <= load(resume)["steps"] < 120
-    run("train.py", *options, "AF", *begin)
+        steps.append(load(resume)["steps"])
+        assert steps[-1] > steps[-2]
+    options += ["--niter", steps[-1] // 2 + 2, "--niter_decay", 2, "--name"]
+    run("train.py", *options, "AF", "--continue_train")
+    assert load(resume)["steps"] > steps[-1]
+    run("train.py", *options, "whole")
     assert_equal(load(resume), load(tmp_path / "whole/resume.pth"))
     assert_equal(load(tmp_path / "AF/latest_net_G.pth"), load(tmp_path / "whole/latest_net_G.pth"))
     assert losses(tmp_path / "AF") == losses(tmp_path / "whole")
@@ -124,11 +133,56 @@ def test_finished_training_has_nothing_to_continue(run, options, tmp_path):
     assert_equal(load(tmp_path / "AF/latest_net_G.pth"), before)
 
 
-def test_course_must_not_change_at_a_resume(run, options, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--batchSize", 4], "--batchSize 2, but now it is 4"),
+        (["--beta1", 0.6], "--beta1 0.5, but now it is 0.6"),
+        (["--no_ganFeat_loss"], "--no_ganFeat_loss False, but now it is True"),
+    ],
+)
+def test_course_must_not_change_at_a_resume(run, options, change, message):
     run("train.py", *options, *NAMED)
-    changed = [*options, *NAMED, "--continue_train", "--batchSize", 4]
-    output = run("train.py", *changed, status=2)
-    assert "resume.pth was written with --batchSize 2, but now it is 4" in output
+    output = run("train.py", *options, *NAMED, "--continue_train", *change, status=2)
+    assert f"resume.pth was written with {message}" in output
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_starting_anew_leaves_a_training_as_it_is(run, options, tmp_path):
+    run("train.py", *options, *NAMED, "--display_freq", 4)
+    before = contents(tmp_path / "AF")
+    assert len(before) == 9  # four of weights and state, the log, its plot, the page, two samples
+    output = run("train.py", *options, *NAMED, status=2)
+    assert f"{tmp_path}/AF/resume.pth is there already: go on with --continue_train" in output
+    assert contents(tmp_path / "AF") == before
+
+
+def test_starting_anew_leaves_a_downloaded_generator_as_it_is(run, options, tmp_path):
+    (tmp_path / "AF").mkdir()
+    generator = tmp_path / "AF/latest_net_G.pth"
+    generator.write_bytes(b"published")
+    output = run("train.py", *options, *NAMED, status=2)
+    assert f"{generator} is there already: choose another --name" in output
+    assert f"--load_pretrain {tmp_path}/AF" in output
+    assert contents(tmp_path / "AF") == {generator: b"published"}
+
+
+def test_the_resume_file_is_written_first(run, options, tmp_path):
+    (tmp_path / "AF/latest_net_D.pth").mkdir(parents=True)  # cannot be replaced by a file
+    assert "latest_net_D.pth" in run("train.py", *options, *NAMED, status=2)
+    assert load(tmp_path / "AF/resume.pth")["steps"] == 6
+
+
+def test_ctrl_c_before_training_leaves_at_once(run, options, tmp_path, monkeypatch):
+    def interrupted(_):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(models.anomaly_factory, "build_generator", interrupted)
+    run("train.py", *options, *NAMED, status=130)
+    assert not (tmp_path / "AF").exists()
 
 
 def test_nothing_to_continue_is_an_error(run, options, tmp_path):
@@ -157,21 +211,31 @@ def test_two_processes_train_as_one(run, run_process, options, tmp_path):
 
 
 def test_processes_stop_together(start, options, tmp_path):
-    options = [*options, *NAMED, "--niter", 10000, "--nThreads", 1]
+    options = [*options, *NAMED, "--niter", 100_000, "--nThreads", 1]
     process = start("train.py", *options, prefix=TORCHRUN)
-    while ", 6 images," not in process.stdout.readline():
-        assert process.poll() is None
+    wait_for_a_report(process)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    output = "".join(process.communicate(timeout=60))
     assert process.returncode != 0
-    assert load(tmp_path / "AF/resume.pth")["steps"] >= 3
+    assert "error:" not in output
+    steps = load(tmp_path / "AF/resume.pth")["steps"]
+    assert f"{steps} of 200002 steps done" in output
 
 
 def test_batch_must_divide_among_processes(start, options):
     process = start("train.py", *options, *NAMED, "--batchSize", 3, prefix=TORCHRUN)
     output = "".join(process.communicate(timeout=120))
     assert process.returncode != 0
-    assert "--batchSize 3 is the total over all 2 processes" in output
+    assert output.count("--batchSize 3 is the total over all 2 processes") == 1
+
+
+def test_processes_name_a_bad_image_once(start, options, dataset):
+    (dataset / "Images/8/train/good/0.png").write_text("not a picture")
+    process = start("train.py", *options, *NAMED, prefix=TORCHRUN)
+    output = "".join(process.communicate(timeout=120))
+    assert process.returncode != 0
+    assert output.count("0.png: not a readable image") == 1
+    assert 'train.py", line' not in output  # no traceback of ours
 
 
 def test_bfloat16_trains_close_to_float32(run, options, tmp_path):
@@ -193,6 +257,12 @@ def test_bfloat16_trains_close_to_float32(run, options, tmp_path):
         (["--gpu_ids", "99"], "GPU 99 is not there"),
         (["--gpu_ids", "cuda"], "argument --gpu_ids: 'cuda': expected such as 0, or 0,1"),
         (["--batchSize", "0"], "argument --batchSize: '0': expected a whole number, 1 or more"),
+        (["--lr", "-1"], "argument --lr: '-1': expected a finite number, 0 or more"),
+        (["--lr", "nan"], "argument --lr: 'nan': expected a finite number, 0 or more"),
+        (["--lambda_feat", "inf"], "argument --lambda_feat: 'inf': expected a finite number"),
+        (["--beta1", "1.5"], "argument --beta1: '1.5': expected a number from 0 to below 1"),
+        (["--recolour", "2"], "argument --recolour: '2': expected a number from 0 to 1"),
+        (["--seed", str(2**63)], "expected a whole number below 2**63"),
         (["--phase", "train_none"], "no list for --phase train_none; looked for"),
         (["--load_pretrain", "/nowhere"], "/nowhere/latest_net_G.pth: no such checkpoint"),
     ],

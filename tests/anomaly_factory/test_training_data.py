@@ -1,6 +1,7 @@
 """The warp, the training sample, and the order in which training visits the list."""
 
 import cv2
+import data.warp
 import numpy as np
 import pytest
 from data.augmentation import random_hues, training_sample
@@ -60,6 +61,42 @@ def test_random_warps_are_local_and_seeded():
     assert not np.array_equal(first, other)
     assert 1 < np.abs(first - IDENTITY).max() < 40
     assert np.abs(first[0, 0]).max() < 2
+
+
+def test_random_warps_move_nine_points_of_a_local_grid(monkeypatch):
+    calls = []
+    monkeypatch.setattr(data.warp, "spline_map", lambda *arguments: calls.append(arguments))
+    for seed in range(200):
+        random_warp(np.random.default_rng(seed), 256, 256)
+    steps = []
+    for moved, points, height, width in calls:
+        assert (height, width) == (256, 256) and points.shape == moved.shape == (9, 2)
+        grid = points.reshape(3, 3, 2)
+        across, down = np.diff(grid[..., 0], axis=1), np.diff(grid[..., 1], axis=0)
+        assert np.ptp([across.ravel(), down.ravel()]) < 1e-9
+        steps.append(across[0, 0])
+        assert points.min() >= 0 and points.max() <= 255
+        assert np.abs(moved - points).max() <= 0.1 * 256
+    assert 0.15 * 256 <= min(steps) < 0.17 * 256
+    assert 0.28 * 256 < max(steps) <= 0.30 * 256
+    assert max(np.abs(moved - points).max() for moved, points, *_ in calls) > 0.099 * 256
+
+
+def test_flips_are_shared_and_of_all_four_kinds():
+    quadrants = np.zeros((64, 64, 3), np.uint8)
+    colours = {(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0)}
+    for colour, (top, left) in zip(sorted(colours), np.ndindex(2, 2), strict=True):
+        quadrants[32 * top : 32 * (top + 1), 32 * left : 32 * (left + 1)] = colour
+    corners = set()
+    for seed in range(40):
+        edges, _, target = training_sample(
+            quadrants, quadrants, quadrants, np.random.default_rng(seed)
+        )
+        corner = tuple(edges[0, 0].tolist())
+        if corner in colours:  # neither padded nor under the black block
+            assert tuple(target[0, 0].tolist()) == corner
+            corners.add(corner)
+    assert corners == colours
 
 
 def test_edges_and_target_share_the_geometry_and_the_reference_does_not():

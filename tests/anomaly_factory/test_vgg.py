@@ -35,6 +35,13 @@ def test_weights_are_read_from_the_backbones_folder(tmp_path: Path, offline):
     assert loss(image, other) > first > 0
 
 
+def test_another_network_in_the_file_is_named(tmp_path: Path, offline):
+    torch.save({"features.0.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / FILE_NAME)
+    with pytest.raises(InputError, match=f"expected torchvision's {FILE_NAME}") as error:
+        vgg19_features(tmp_path)
+    assert "--ngf" not in str(error.value)
+
+
 def test_without_weights_both_places_and_the_way_out_are_named(tmp_path: Path, offline):
     with pytest.raises(InputError) as error:
         vgg19_features(tmp_path)
