@@ -11,6 +11,10 @@ Test lists, in Images4TrainAFnonhybrid/List, structure of subspecies i and refer
     test_nonsignalhybrid  each other ordered pair that looks unlike: 50 structures at the most
 Each list is three aligned files, {train,test}_{edges,color_ref,color_gt}.txt; the last is the
 structure's own photograph. The draw depends on --seed and, within a pair, on that pair only.
+
+--nearest is not in the published lists: of the reference's subspecies, it takes the photographs
+whose specimens lie most like the structure's. A generator learns on references that are its own
+structure, a little warped; one that lies otherwise leaves a ghost of its wings on the ground.
 """
 
 import argparse
@@ -22,8 +26,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from alignment import nearest, outline
 from challenge_csv import Photo, TableError, by_subspecies, challenge_parser, read_photos
-from script_files import atomic
+from script_files import ImageError, atomic
 
 HYBRID_DATASET = "Images4TrainAFhybrid"
 NONHYBRID_DATASET = "Images4TrainAFnonhybrid"
@@ -117,6 +122,26 @@ def nonsignal_pairs(
             for number, structure in enumerate(structures)
         ]
     return lines
+
+
+def with_nearest_references(
+    pairs: list[Pair], photos: dict[str, list[Photo]], dataset: Path
+) -> list[Pair]:
+    """`pairs` with the references of the same subspecies that lie most like the structures."""
+    outlines = {
+        subspecies: {photo: outline(dataset / edges_path(photo)) for photo in members}
+        for subspecies, members in photos.items()
+    }
+    wanted = [(pair.structure, pair.reference.subspecies) for pair in pairs]
+    references = nearest(wanted, outlines)
+    return [
+        Pair(pair.structure, reference) for pair, reference in zip(pairs, references, strict=True)
+    ]
+
+
+def edges_path(photo: Photo) -> str:
+    """The edge map of `photo` in Images4TrainAFnonhybrid."""
+    return f"Images/{photo.subspecies}/train/pidinet_edges/{photo.edges}"
 
 
 def write_list(
@@ -220,12 +245,14 @@ def run(args: argparse.Namespace) -> int:
             )
     themselves = [Pair(photo, photo) for photo in everything]
     write_list(hybrid, "train_AFhybrid", themselves, lambda photo: photo.status)
+    write_list(nonhybrid, "train_AFnonhybrid", themselves, lambda photo: photo.subspecies)
     for name, lines in {
-        "train_AFnonhybrid": themselves,
         "test_nonhybrid": nonhybrid_pairs(photos, args.seed),
         "test_signalhybrid": signal_pairs(photos, signal, args.references, args.seed),
         "test_nonsignalhybrid": nonsignal_pairs(photos, pairs, args.cap, args.seed),
     }.items():
+        if args.nearest:
+            lines = with_nearest_references(lines, photos, nonhybrid)
         write_list(nonhybrid, name, lines, lambda photo: photo.subspecies)
     return 0
 
@@ -263,6 +290,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="references for each structure of the signal pair (default: 22)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
+    parser.add_argument(
+        "--nearest", action="store_true", help="references that lie like their structures"
+    )
     args = parser.parse_args(arguments)
     for option in ("cap", "references"):
         if getattr(args, option) < 1:
@@ -274,7 +304,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="make_lists: %(message)s")
     try:
         return run(parse_arguments())
-    except (ListError, TableError, OSError) as error:
+    except (ListError, TableError, ImageError, OSError) as error:
         log.error("%s", error)
         return 1
 

@@ -3,9 +3,12 @@
 from collections import Counter
 from pathlib import Path
 
+import alignment
 import make_lists
+import numpy as np
 import pytest
 from challenge_csv import by_subspecies, read_photos
+from PIL import Image
 
 PROGRAM = make_lists.__file__
 PUBLISHED_COUNT = {"test_nonhybrid": 1991, "test_signalhybrid": 4422, "test_nonsignalhybrid": 4452}
@@ -190,3 +193,17 @@ def test_counts_below_one_are_refused(capsys, option):
     with pytest.raises(SystemExit):
         make_lists.parse_arguments(["--csv", "x", option, "0"])
     assert f"{option} 0: must be 1 or more" in capsys.readouterr().err
+
+
+def test_nearest_references_lie_like_their_structure(tmp_path):
+    outlines = {}
+    for number, left in enumerate([0, 2, 30, 60]):
+        edges = np.full((96, 96), 255, np.uint8)
+        edges[20:50, left : left + 30] = 0
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(edges).save(path)
+        outlines[number] = alignment.outline(path)
+    assert outlines[0].shape == (1024,)
+    groups = {"a": {0: outlines[0]}, "b": {n: outlines[n] for n in (1, 2, 3)}}
+    assert alignment.nearest([(0, "b")] * 4, groups) == [1, 2, 3, 1]
+    assert alignment.nearest([(3, "b"), (0, "a")], groups) == [2, 0]
