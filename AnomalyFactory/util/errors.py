@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,7 +22,8 @@ def reported(program: str) -> Iterator[None]:
     """Turn InputError, ImageError and OSError into a line on stderr and exit status 2; Ctrl-C
     where nothing is to be saved into status 130."""
     try:
-        yield
+        with workers_ended():
+            yield
     except (InputError, ImageError, OSError) as error:
         let_others_report(turns=0)
         text = str(error)
@@ -34,6 +36,19 @@ def reported(program: str) -> Iterator[None]:
         raise
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error
+
+
+@contextmanager
+def workers_ended() -> Iterator[None]:
+    """Let go of what an error's frames hold: a DataLoader ends its workers then.
+
+    Else Python would wait for them at its exit for ever: they are deaf to the SIGTERM it sends.
+    """
+    try:
+        yield
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
 
 
 def let_others_report(turns: int) -> None:

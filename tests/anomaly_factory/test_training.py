@@ -222,6 +222,16 @@ def test_processes_stop_together(start, options, tmp_path):
     assert f"{steps} of 200002 steps done" in output
 
 
+def test_an_image_lost_in_mid_training_ends_it(start, options, dataset):
+    process = start("train.py", *options, *NAMED, "--niter", 100_000, "--nThreads", 1)
+    wait_for_a_report(process)
+    (dataset / "Images/8/train/good/0.png").unlink()
+    output = "".join(process.communicate(timeout=60))
+    assert process.returncode == 2
+    assert re.search(r"error: .*0\.png: not a readable image", output)
+    assert "Traceback" not in output
+
+
 def test_batch_must_divide_among_processes(start, options):
     process = start("train.py", *options, *NAMED, "--batchSize", 3, prefix=TORCHRUN)
     output = "".join(process.communicate(timeout=120))
