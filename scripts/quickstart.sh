@@ -87,7 +87,8 @@ train_generator() {
         set -- "$@" --continue_train
     fi
     "$ROOT/AnomalyFactory/scripts/train_$name.sh" "${generator[@]}" --batchSize 2 --ndf 32 \
-        --no_vgg_loss --recolour 0.5 --seed "$SEED" --niter $((epochs - epochs / 2)) --niter_decay $((epochs / 2)) "$@"
+        --no_vgg_loss --recolour 0.5 --seed "$SEED" \
+        --niter $((epochs - epochs / 2)) --niter_decay $((epochs / 2)) "$@"
 }
 
 paint() {
