@@ -101,7 +101,9 @@ def make_page(run: Path, backbone: str) -> document:
                 target = gallery.relative_to(run).as_posix()
                 tags.li(tags.a(f"all of {gallery.stem}", href=target))
             for name in GENERATORS:
-                tags.li(tags.a(f"training of {name}", href=f"generators/{name}/samples.html"))
+                samples = f"generators/{name}/samples.html"
+                if (run / samples).is_file():  # a very short training ends before its first one
+                    tags.li(tags.a(f"training of {name}", href=samples))
         for name in GENERATORS:
             picture(f"generators/{name}/loss_log.png", f"Losses of {name}", 560)
         for kind, title in KINDS.items():

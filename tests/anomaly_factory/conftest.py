@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,6 +64,8 @@ def run_process(start) -> Callable[..., str]:
 @pytest.fixture
 def run(monkeypatch, capsys) -> Iterator[Callable[..., str]]:
     """Like `run_process`, but in this process, which spares another import of PyTorch."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as `start` does: other sums of floats differ in the last bit
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(program: str, *arguments: object, status: int = 0) -> str:
@@ -78,6 +81,7 @@ def run(monkeypatch, capsys) -> Iterator[Callable[..., str]]:
         return output
 
     yield run
+    torch.set_num_threads(threads)
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
