@@ -129,7 +129,7 @@ def with_nearest_references(
 ) -> list[Pair]:
     """`pairs` with the references of the same subspecies that lie most like the structures."""
     outlines = {
-        subspecies: {photo: outline(dataset / edges_path(photo)) for photo in members}
+        subspecies: {photo: outline(dataset / edges_path(photo, subspecies)) for photo in members}
         for subspecies, members in photos.items()
     }
     wanted = [(pair.structure, pair.reference.subspecies) for pair in pairs]
@@ -139,9 +139,9 @@ def with_nearest_references(
     ]
 
 
-def edges_path(photo: Photo) -> str:
-    """The edge map of `photo` in Images4TrainAFnonhybrid."""
-    return f"Images/{photo.subspecies}/train/pidinet_edges/{photo.edges}"
+def edges_path(photo: Photo, folder: str) -> str:
+    """The edge map of `photo`, in a dataset where it lies in `folder` below Images."""
+    return f"Images/{folder}/train/pidinet_edges/{photo.edges}"
 
 
 def write_list(
@@ -157,11 +157,8 @@ def write_list(
     def photo_path(photo: Photo) -> str:
         return f"Images/{folder_of(photo)}/train/good/{photo.filename}"
 
-    def edges_path(photo: Photo) -> str:
-        return f"Images/{folder_of(photo)}/train/pidinet_edges/{photo.edges}"
-
     columns = {
-        "edges": [edges_path(pair.structure) for pair in pairs],
+        "edges": [edges_path(pair.structure, folder_of(pair.structure)) for pair in pairs],
         "color_ref": [photo_path(pair.reference) for pair in pairs],
         "color_gt": [photo_path(pair.structure) for pair in pairs],
     }

@@ -109,7 +109,8 @@ score() {
     "$PYTHON" "$ROOT/HybridDetection/submission/dino2B_contestAF_1024linear2cls/ingestion.py" \
         "$demo/test/images" "$detectors/$1" --backbone "$BACKBONE" --classifiers "$detectors/$1" &&
         "$PYTHON" "$ROOT/scripts/score_predictions.py" \
-            --predictions "$detectors/$1/predictions.txt" --reference "$demo/ref_test.csv" --output "$detectors/$1/scores.json"
+            --predictions "$detectors/$1/predictions.txt" --reference "$demo/ref_test.csv" \
+            --output "$detectors/$1/scores.json"
 }
 
 collect=(
@@ -129,7 +130,7 @@ stage edges-nonhybrid "edge maps for AF4nonhybrid by $DETECTOR" \
     --dataset "$datasets/Images4TrainAFnonhybrid" --detector "$DETECTOR"
 stage lists "pairing structures and references" make_lists
 # Minutes of training want many and large steps: a small batch, four times the published learning
-# rate. AF4nonhybrid takes the published one, so that both generators leave the same traces.
+# rate. AF4nonhybrid takes the published one: it starts from AF4hybrid and should stay close to it.
 stage train-hybrid "training AF4hybrid" train_generator AF4hybrid "$EPOCHS" \
     --dataroot "$datasets/Images4TrainAFhybrid" --lr 0.0008
 stage train-nonhybrid "training AF4nonhybrid, from AF4hybrid" train_generator AF4nonhybrid \
