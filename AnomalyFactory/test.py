@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from data.datasets import PaintingPairs, painting_loader
-from data.lists import Pair, check_images, find_list, read_pairs
+from data.lists import COLUMNS, check_images, find_list, read_pairs
 from models.anomaly_factory import Painter, build_generator, load_network, network_path
 from options.test_options import test_options
 from tqdm import tqdm
@@ -29,9 +29,10 @@ def main() -> None:
     opt = test_options()
     process = distributed.start(opt.gpu_ids)
     files = find_list(opt.dataroot, opt.phase)
-    listed = read_pairs(files, training=False)
+    photos = opt.align or opt.inherit is not None
+    listed = read_pairs(files, training=False, photos=photos)
     pairs = listed[: opt.how_many]
-    check_images(files, pairs, ("edges", "color_ref"), process)
+    check_images(files, pairs, COLUMNS if photos else COLUMNS[:2], process)
     folder = opt.checkpoints_dir / opt.name
     generator = build_generator(opt)
     load_network(generator, folder, opt.which_epoch, "G")
@@ -41,19 +42,23 @@ def main() -> None:
         weights = network_path(folder, opt.which_epoch, "G").read_bytes()
         # A dataset that was moved is the same one; an image that was written since is another.
         images = [path for pair in listed for path in (pair.edges, pair.reference)]
+        images += [pair.target for pair in listed if photos]
         lines = "\n".join(identity(path, files.dataset) for path in images)
         source = {
             "checkpoint": hashlib.sha256(weights).hexdigest(),
             "list": hashlib.sha256(lines.encode()).hexdigest(),
             "loadSize": opt.loadSize,
             "amp": opt.amp,
+            "align": opt.align or None,  # None, as in notes of before there was such an option
+            "inherit": opt.inherit,
         }
         results.begin(source, [pair.generated_name for pair in listed])
     process.wait()
     missing = [pair for pair in pairs if not results.is_whole(pair)]
     process.wait()  # nobody paints before everybody has looked
     painter = Painter(generator, process.device, opt.amp)
-    paint(painter, missing[process.rank :: process.world], opt, results, process)
+    mine = missing[process.rank :: process.world]
+    paint(painter, PaintingPairs(mine, opt.loadSize, photos, opt.align), opt, results, process)
     process.wait()
     if process.first:
         tqdm.write(
@@ -73,27 +78,32 @@ def identity(path: Path, dataset: Path) -> str:
 
 def paint(
     painter: Painter,
-    pairs: list[Pair],
+    samples: PaintingPairs,
     opt: argparse.Namespace,
     results: Results,
     process: distributed.Process,
 ) -> None:
     batch_size = max(1, opt.batchSize // process.world)
-    loader = painting_loader(PaintingPairs(pairs, opt.loadSize), batch_size, opt.nThreads)
+    loader = painting_loader(samples, batch_size, opt.nThreads)
     quiet = None if process.first else True
     writing = []
     with (
         ThreadPoolExecutor() as writers,
-        tqdm(total=len(pairs), desc="paint", unit="image", disable=quiet) as bar,
+        tqdm(total=len(samples), desc="paint", unit="image", disable=quiet) as bar,
     ):
         for batch in loader:
-            fake, mask = painter.paint(batch["edges"], batch["reference"])
-            images = (batch["edges"].numpy(), batch["reference"].numpy())
+            edges, reference = batch["edges"], batch["reference"]
+            if opt.inherit is None:
+                fake, mask = painter.paint(edges, reference)
+            else:
+                photo, full_photo = batch["photo"], batch["full_photo"]
+                fake, mask = painter.inherit(edges, reference, photo, full_photo, opt.inherit)
+            images = (edges.numpy(), reference.numpy())
             panels = zip(*images, to_pixels(fake), to_pixels(mask), strict=True)
             for done in writing:  # the last batch's, while this one was painted
                 done.result()
             writing = [
-                writers.submit(results.write, pairs[place], list(images))
+                writers.submit(results.write, samples.pairs[place], list(images))
                 for place, images in zip(batch["place"].tolist(), panels, strict=True)
             ]
             bar.update(len(writing))

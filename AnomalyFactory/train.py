@@ -29,8 +29,8 @@ from util.visualizer import LossLog, SamplePage
 
 # What must not change between a stop and its resume.
 COURSE = (
-    *("batchSize", "seed", "loadSize", "recolour"),
-    *("beta1", "no_vgg_loss", "no_ganFeat_loss"),
+    *("batchSize", "seed", "loadSize", "recolour", "warp", "erase"),
+    *("beta1", "no_vgg_loss", "no_ganFeat_loss", "lambda_L1"),
 )
 
 
@@ -57,7 +57,8 @@ def main() -> int:
     order = TrainingOrder(
         len(pairs), opt.batchSize, opt.seed, done, end, process.rank, process.world
     )
-    loader = training_loader(TrainingPairs(pairs, opt.loadSize, opt.recolour), order, opt.nThreads)
+    samples = TrainingPairs(pairs, opt.loadSize, opt.recolour, opt.warp, opt.erase)
+    loader = training_loader(samples, order, opt.nThreads)
     report = Report(opt, folder, done * opt.batchSize, process)
 
     quiet = None if process.first else True

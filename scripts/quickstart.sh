@@ -12,12 +12,12 @@
 #   VENV      the Python environment, as for setup.sh
 # Remove the run's folder to change one of these:
 #   GENERATOR options of the networks (default: small ones, at 128 pixels)
-#   EPOCHS    of AF4hybrid; AF4nonhybrid, which starts from it, trains a quarter (default: 12)
+#   EPOCHS    of AF4hybrid; AF4nonhybrid, which starts from it, trains a quarter (default: 16)
 #   NEPOCH    of the linear classifier (default: 200)
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SCALE=${SCALE:-1} SEED=${SEED:-0} BACKBONE=${BACKBONE:-efficientnet_lite0} GPU_IDS=${GPU_IDS:--1}
-EPOCHS=${EPOCHS:-12} NEPOCH=${NEPOCH:-200}
+EPOCHS=${EPOCHS:-16} NEPOCH=${NEPOCH:-200}
 small="--loadSize 128 --ngf 24 --n_downsample_global 3 --n_blocks_global 4"
 read -ra networks <<< "${GENERATOR:-$small}"
 
@@ -65,11 +65,11 @@ stage() {
 
 # The demo set has its own subspecies, so the pairing lists need its groups and signal pair. Minutes
 # of training leave traces by which a painted image can be told from a photograph. Were most painted
-# images hybrids, as in the published lists, the classifiers would learn those traces; so one is
-# painted for each pair and each signal structure, a quarter of all.
+# images hybrids, as in the published lists, the classifiers would learn those traces; so the lists
+# hold about as many hybrids as non-hybrids.
 make_lists() {
     local options cap
-    cap=$("$PYTHON" -c "print(max(1, round($SCALE)))") &&
+    cap=$("$PYTHON" -c "print(max(1, round(4 * $SCALE)))") &&
         read -ra options < "$demo/list_options.txt" &&
         "$PYTHON" "$ROOT/scripts/make_lists.py" --csv "$demo/train.csv" --datasets "$datasets" \
             "${options[@]}" --seed "$SEED" --cap "$cap" --references 1 --nearest
@@ -78,8 +78,11 @@ make_lists() {
 generator=(--checkpoints_dir "$generators" --gpu_ids "$GPU_IDS" --amp "${networks[@]}")
 
 # train_generator NAME EPOCHS OPTION...: the learning rate falls in the second half; a training
-# that was interrupted goes on. Few photographs want other colours now and then: without, the
-# generator learns the colours by the structure and ignores the reference.
+# that was interrupted goes on. Minutes of training, without a perceptual loss, want an easier task
+# than the published one: small warps, as painting aligns the references, and the plain distance to
+# the target. Few photographs want other colours now and then: without, the generator learns the
+# colours by the structure and ignores the reference. With whole edge maps it paints the structure's
+# pattern only; where edges are erased it learns to take the reference's.
 train_generator() {
     local name=$1 epochs=$2
     shift 2
@@ -87,13 +90,14 @@ train_generator() {
         set -- "$@" --continue_train
     fi
     "$ROOT/AnomalyFactory/scripts/train_$name.sh" "${generator[@]}" --batchSize 2 --ndf 32 \
-        --no_vgg_loss --recolour 0.5 --seed "$SEED" \
+        --no_vgg_loss --lambda_L1 10 --warp 0.04 --recolour 0.5 --erase 0.9 --seed "$SEED" \
         --niter $((epochs - epochs / 2)) --niter_decay $((epochs / 2)) "$@"
 }
 
+# paint NAME OPTION...: hybrids lie between their parents, so they inherit half of what changes.
 paint() {
     "$ROOT/AnomalyFactory/scripts/test_$1.sh" "${generator[@]}" \
-        --dataroot "$datasets/Images4TrainAFnonhybrid" "${@:2}"
+        --dataroot "$datasets/Images4TrainAFnonhybrid" --align --inherit 0.5 "${@:2}"
 }
 
 # train_classifiers KIND: on the images in the list KIND.csv.

@@ -7,12 +7,14 @@ otherwise (reference): structure can come only from the edges, colour only from 
 import cv2
 import numpy as np
 
-from data.warp import random_warp, warp
+from data.warp import SHIFT, random_warp, warp
 
 SHRINK = (0.7, 1.0)  # the reflect-border resize leaves this part of the side
 BLOCK_ALONG = (0.1, 0.5)  # the black block's length along the border, as a part of the side
 BLOCK_DEPTH = (0.05, 0.25)  # and how far it reaches into the image
 WHITE = (255, 255, 255)  # an edge map without edges
+ERASED = (1, 3)  # rectangles that are erased from an edge map, where any are
+ERASED_SIDE = (0.15, 0.5)  # the sides of each, as parts of the side
 HUES = 180  # OpenCV counts hues from 0 to 179
 HUE_BEND = (30, 15)  # the most by which hues shift differently, over one and two turns
 
@@ -23,6 +25,8 @@ def training_sample(
     target: np.ndarray,  # the photo to arrive at, uint8 (S, S, 3)
     random: np.random.Generator,
     recolour: float = 0.0,  # the chance of other colours, the same for reference and target
+    shift: float = SHIFT,  # of the warps
+    erase: float = 0.0,  # the chance that parts of the edge map are erased
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Augmented (edges, reference, target).
 
@@ -31,7 +35,9 @@ def training_sample(
 
     `recolour` is not in the published code. On few photos a generator learns which colours go
     with which structure and stops looking at the reference; where colours are drawn by chance,
-    only the reference can tell them.
+    only the reference can tell them. Nor is `erase`, Random Erasing (Zhong et al. 2020) of edges:
+    where they are gone, the pattern is to be found in the reference too, and a generator that
+    learned so paints patterns that the structure does not have.
     """
     size = target.shape[0]
     same = reference is target
@@ -41,8 +47,8 @@ def training_sample(
         reference = target if same else with_hues(reference, hues, saturation)
     flip = random.integers(4)
     resize = random_resize(random, size) if random.random() < 0.5 else None
-    structure_map = random_warp(random, size, size)
-    reference_map = random_warp(random, size, size)
+    structure_map = random_warp(random, size, size, shift)
+    reference_map = random_warp(random, size, size, shift)
     rows, columns = random_block(random, size)
 
     def place(image: np.ndarray, border: int) -> np.ndarray:
@@ -63,6 +69,10 @@ def training_sample(
     )
     for image in sample:
         image[rows, columns] = 0
+    if erase and random.random() < erase:
+        for _ in range(random.integers(*ERASED, endpoint=True)):
+            rows, columns = random_rectangle(random, size)
+            sample[0][rows, columns] = WHITE
     return sample
 
 
@@ -89,6 +99,13 @@ def random_resize(random: np.random.Generator, size: int) -> tuple[int, int, int
     inner = round(size * random.uniform(*SHRINK))
     top, left = random.integers(0, size - inner, 2, endpoint=True)
     return inner, int(top), int(left)
+
+
+def random_rectangle(random: np.random.Generator, size: int) -> tuple[slice, slice]:
+    """Rows and columns of a rectangle somewhere in the image."""
+    sides = np.round(size * random.uniform(*ERASED_SIDE, 2)).astype(int)
+    top, left = random.integers(0, size - sides, endpoint=True)
+    return slice(top, top + sides[0]), slice(left, left + sides[1])
 
 
 def random_block(random: np.random.Generator, size: int) -> tuple[slice, slice]:

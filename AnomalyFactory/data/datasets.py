@@ -13,9 +13,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from util.images import read_square
 
+from data.alignment import aligned
 from data.augmentation import training_sample
 from data.lists import Pair
+from data.warp import SHIFT
 
+RESULT_SIZE = 256  # pixels of a painted image's side
 Sample = dict[str, torch.Tensor]
 Key = tuple[int, tuple[int, int, int]]  # index in the list; seed, epoch, place in the epoch
 
@@ -23,8 +26,16 @@ Key = tuple[int, tuple[int, int, int]]  # index in the list; seed, epoch, place 
 class TrainingPairs(Dataset):
     """Augmented training samples: `edges`, `reference`, `target`, each uint8 (S, S, 3)."""
 
-    def __init__(self, pairs: list[Pair], size: int, recolour: float = 0.0):
-        self.pairs, self.size, self.recolour = pairs, size, recolour
+    def __init__(
+        self,
+        pairs: list[Pair],
+        size: int,
+        recolour: float = 0.0,
+        shift: float = SHIFT,
+        erase: float = 0.0,
+    ):
+        self.pairs, self.size = pairs, size
+        self.recolour, self.shift, self.erase = recolour, shift, erase
 
     def __getitem__(self, key: Key) -> Sample:
         index, seed = key
@@ -33,27 +44,39 @@ class TrainingPairs(Dataset):
         same = pair.reference == pair.target
         reference = target if same else read_square(pair.reference, self.size)
         random = np.random.default_rng(seed)
-        images = training_sample(edges, reference, target, random, self.recolour)
+        images = training_sample(
+            edges, reference, target, random, self.recolour, self.shift, self.erase
+        )
         names = ("edges", "reference", "target")
         return {name: torch.from_numpy(image) for name, image in zip(names, images, strict=True)}
 
 
 class PaintingPairs(Dataset):
-    """Samples to paint: `edges`, `reference`, each uint8 (S, S, 3), and the pair's `place`."""
+    """Samples to paint: `edges`, `reference`, each uint8 (S, S, 3), and the pair's `place`.
 
-    def __init__(self, pairs: list[Pair], size: int):
-        self.pairs, self.size = pairs, size
+    With `photos`, which the lists must then have, also the structure's own: `photo`, of the same
+    size, and `full_photo`, of the size of a result. With `align` references are moved onto them.
+    """
+
+    def __init__(self, pairs: list[Pair], size: int, photos: bool = False, align: bool = False):
+        self.pairs, self.size, self.photos, self.align = pairs, size, photos, align
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, place: int) -> Sample:
         pair = self.pairs[place]
-        return {
-            "edges": torch.from_numpy(read_square(pair.edges, self.size)),
-            "reference": torch.from_numpy(read_square(pair.reference, self.size)),
-            "place": torch.tensor(place),
+        images = {
+            "edges": read_square(pair.edges, self.size),
+            "reference": read_square(pair.reference, self.size),
         }
+        if self.photos:
+            images["photo"] = read_square(pair.target, self.size)
+            images["full_photo"] = read_square(pair.target, RESULT_SIZE)
+        if self.align:
+            images["reference"] = aligned(images["reference"], images["photo"])
+        sample = {name: torch.from_numpy(image) for name, image in images.items()}
+        return sample | {"place": torch.tensor(place)}
 
 
 class TrainingOrder:

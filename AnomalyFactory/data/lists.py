@@ -83,15 +83,17 @@ def find_list(dataroot: Path, phase: str) -> ListFiles:
     )
 
 
-def read_pairs(files: ListFiles, training: bool) -> list[Pair]:
+def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[Pair]:
     """The pairs in `files`, every path checked to be a file inside the dataset folder.
 
-    Only training needs the photos in color_gt, or that list at all; only painting needs to know
-    the subspecies. Raises InputError that names the list and its line.
+    The photos in color_gt, and that list at all, need only be there in training and where
+    `photos` asks for them; only painting needs to know the subspecies. Raises InputError that
+    names the list and its line.
     """
+    photos = photos or training
     lines = {column: read_lines(files.column(column)) for column in COLUMNS[:2]}
     target_list = files.column("color_gt")
-    if training or target_list.exists():
+    if photos or target_list.exists():
         lines["color_gt"] = read_lines(target_list)
     counts = {files.column(column).name: len(found) for column, found in lines.items()}
     if len(set(counts.values())) > 1:
@@ -107,7 +109,7 @@ def read_pairs(files: ListFiles, training: bool) -> list[Pair]:
             found = inside(files.dataset, line)
         except ValueError as error:
             raise InputError(f"{where}: {error}") from error
-        if (column != "color_gt" or training) and not found.is_file():
+        if (column != "color_gt" or photos) and not found.is_file():
             raise InputError(f"{where}: {found} is not there")
         return found
 

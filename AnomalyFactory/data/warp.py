@@ -6,11 +6,13 @@ import numpy as np
 
 GRID = 3  # control points along each side of the patch
 STEP = (0.15, 0.30)  # between control points: from this part of the height to that of the width
-SHIFT = 0.10  # the most a control point moves along each axis, as a part of the width
+SHIFT = 0.10  # published: the most a control point moves along each axis, as a part of the width
 CELL = 8  # pixels between the points where the spline is evaluated; linear in between
 
 
-def random_warp(random: np.random.Generator, height: int, width: int) -> np.ndarray:
+def random_warp(
+    random: np.random.Generator, height: int, width: int, shift: float = SHIFT
+) -> np.ndarray:
     """Sampling map of a random warp: float32 (height, width, 2), the (x, y) to read from."""
     low, high = sorted((STEP[0] * height, STEP[1] * width))
     step = random.uniform(low, high)
@@ -18,7 +20,7 @@ def random_warp(random: np.random.Generator, height: int, width: int) -> np.ndar
     corner = random.uniform(0, [max(width - 1 - span, 0), max(height - 1 - span, 0)])
     columns, rows = np.meshgrid(np.arange(GRID), np.arange(GRID))
     points = corner + step * np.stack([columns, rows], axis=-1).reshape(-1, 2)
-    moved = points + random.uniform(-SHIFT * width, SHIFT * width, points.shape)
+    moved = points + random.uniform(-shift * width, shift * width, points.shape)
     return spline_map(moved, points, height, width)
 
 

@@ -8,6 +8,7 @@ import torch
 from data.datasets import Sample
 from options.base_options import ROOT
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from util import checkpoint
 from util.distributed import Process
@@ -44,6 +45,30 @@ class Painter:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             return self.generator(pair)
 
+    @torch.inference_mode()
+    def inherit(
+        self,
+        edges: torch.Tensor,  # of the structure, uint8 (N, S, S, 3)
+        reference: torch.Tensor,  # uint8 (N, S, S, 3)
+        photo: torch.Tensor,  # of the structure, uint8 (N, S, S, 3)
+        full_photo: torch.Tensor,  # the same photo, uint8 (N, T, T, 3)
+        share: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Results (N, 3, T, T) in [-1, 1], and masks (N, 3, S, S).
+
+        A result is the structure's photo and `share` of what the reference changes: the painting
+        with the reference less the painting with the structure's own photo, an image analogy
+        (Hertzmann et al. 2001) in its plainest form. What the generator does to both alike, its
+        blur and its traces, cancels out.
+        """
+        with_reference, mask = self.paint(edges, reference)
+        with_photo, _ = self.paint(edges, photo)
+        whole = to_network(full_photo, self.device)
+        change = (with_reference - with_photo).float()
+        if change.shape != whole.shape:
+            change = F.interpolate(change, whole.shape[2:], mode="bicubic", align_corners=False)
+        return (whole + share * change).clamp(-1, 1), mask
+
 
 class AnomalyFactory:
     """Generator and discriminator in training.
@@ -55,6 +80,7 @@ class AnomalyFactory:
     def __init__(self, opt: argparse.Namespace, process: Process):
         self.device, self.amp = process.device, opt.amp
         self.lambda_feat, self.match_features = opt.lambda_feat, not opt.no_ganFeat_loss
+        self.lambda_L1 = opt.lambda_L1
         torch.manual_seed(opt.seed)
         self.netG = build_generator(opt)
         self.netD = MultiscaleDiscriminator(opt.ndf, opt.n_layers_D, opt.num_D)
@@ -106,6 +132,8 @@ class AnomalyFactory:
         if self.match_features:
             matching = feature_matching(self.fake_scores, self.real_scores)
             losses["G_GAN_Feat"] = self.lambda_feat * matching
+        if self.lambda_L1:
+            losses["G_L1"] = self.lambda_L1 * F.l1_loss(self.judged, self.target)
         if self.vgg is not None:
             with self.autocast():
                 losses["G_VGG"] = self.lambda_feat * self.vgg(self.judged, self.target)

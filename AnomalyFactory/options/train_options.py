@@ -2,6 +2,8 @@
 
 import argparse
 
+from data.warp import SHIFT
+
 from options.base_options import (
     base_parser,
     momentum,
@@ -28,6 +30,12 @@ def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
         default=10.0,
         help="weight of the feature and VGG losses",
     )
+    add(
+        "--lambda_L1",
+        type=not_negative,
+        default=0.0,
+        help="weight of the mean absolute difference in [-1, 1] to the target (published: none)",
+    )
     add("--no_ganFeat_loss", action="store_true", help="train without feature matching")
     add("--no_vgg_loss", action="store_true", help="train without VGG19's perceptual loss")
     add("--ndf", type=positive, default=64, help="discriminator: channels of its first layer")
@@ -38,6 +46,18 @@ def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
         type=share,
         default=0.0,
         help="chance that a sample's reference and target get other colours (published: none)",
+    )
+    add(
+        "--warp",
+        type=share,
+        default=SHIFT,
+        help="the most by which a warp moves a point, as a part of the width",
+    )
+    add(
+        "--erase",
+        type=share,
+        default=0.0,
+        help="chance that parts of a sample's edge map are erased (published: none)",
     )
     add("--seed", type=seed, default=0, help="of the weights, the order and the augmentation")
     add("--continue_train", action="store_true", help="go on exactly where training stopped")

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from data.datasets import RESULT_SIZE
 from data.lists import Pair
 from PIL import Image
 from tqdm import tqdm
@@ -13,7 +14,6 @@ from util.errors import InputError
 from util.files import atomic
 from util.html import Row, write_page, write_strip
 
-SIZE = 256
 PNG_END = b"IEND\xaeB`\x82"
 COLUMNS = ("structure", "reference", "result", "mask")
 
@@ -67,8 +67,8 @@ class Results:
         if self.with_page:
             write_strip(self.strip(pair), panels)
         image = Image.fromarray(panels[COLUMNS.index("result")])
-        if image.size != (SIZE, SIZE):
-            image = image.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+        if image.size != (RESULT_SIZE, RESULT_SIZE):
+            image = image.resize((RESULT_SIZE, RESULT_SIZE), Image.Resampling.BICUBIC)
         with atomic(self.folder / pair.generated_name) as temporary:
             image.save(temporary)
 

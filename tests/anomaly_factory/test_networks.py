@@ -78,12 +78,13 @@ def narrow_vgg() -> nn.Sequential:
     return layers
 
 
-@pytest.mark.parametrize("with_vgg", [False, True])
-def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, monkeypatch):
+@pytest.mark.parametrize(("with_vgg", "lambda_L1"), [(False, 0), (True, 0), (False, 20)])
+def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, lambda_L1, monkeypatch):
     monkeypatch.setattr(models.anomaly_factory, "vgg19_features", lambda _: narrow_vgg())
     arguments = ["--name", "x", "--dataroot", "x", "--phase", "x", "--gpu_ids", "-1"]
     sizes = "--ngf 4 --ndf 4 --n_blocks_global 1 --loadSize 32".split()
     sizes += [] if with_vgg else ["--no_vgg_loss"]
+    sizes += ["--lambda_L1", str(lambda_L1)]
     model = AnomalyFactory(train_options([*arguments, *sizes]), Process(torch.device("cpu")))
     random = torch.Generator().manual_seed(0)
     names = ("edges", "reference", "target")
@@ -103,6 +104,7 @@ def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, monkey
     loss_G = lsgan(of_fake, 1.0) + 10 * feature_matching(of_fake, of_real)
     if with_vgg:
         loss_G = loss_G + 10 * model.vgg(fake, model.target)
+    loss_G = loss_G + lambda_L1 * (fake - model.target).abs().mean()
     loss_D = (lsgan(judge(fake.detach()), 0.0) + lsgan(judge(model.target), 1.0)) / 2
     for network, loss in ((model.netG, loss_G), (model.netD, loss_D)):
         weights = list(network.parameters())

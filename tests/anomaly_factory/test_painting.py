@@ -11,6 +11,7 @@ import pytest
 import torch
 from models.networks import Generator
 from PIL import Image
+from util.images import read_square
 
 
 def write_generator(path: Path, mask: float) -> None:
@@ -145,6 +146,55 @@ def test_a_moved_dataset_is_the_same_and_a_changed_image_is_not(run, options, re
     status = photo.stat()
     os.utime(photo, ns=(status.st_atime_ns, status.st_mtime_ns + 1))  # of the same size
     assert "list changed, painting anew" in run("test.py", *options, *SIGNAL)
+
+
+def own_photos(dataset: Path) -> None:
+    """Make color_gt of test_signalhybrid name its structures' photos, those of subspecies 9."""
+    path = dataset / "List/test_signalhybrid/test_color_gt.txt"
+    path.write_text("Images/9/train/good/0.png\nImages/9/train/good/1.png\n")
+
+
+def test_inherited_changes_are_added_to_the_photo(run, options, results, dataset):
+    own_photos(dataset)
+    run("test.py", *options, *SIGNAL)
+    assert "inherit changed" in run("test.py", *options, *SIGNAL, "--inherit", "0.5")
+    with Image.open(results / "AF_9_8_gen00000.png") as image:
+        # The generator gives back what it is given: red in one painting, blue in the other.
+        halfway = np.add((200, 40, 30), (30, 40, 200)) / 2
+        assert np.abs(np.subtract(image.getpixel((128, 128)), halfway)).max() <= 1
+        assert image.getpixel((4, 4)) == (210, 210, 210)
+    run("test.py", *options, *SIGNAL, "--inherit", "0")
+    with Image.open(results / "AF_9_8_gen00000.png") as image:
+        assert np.array_equal(image, read_square(dataset / "Images/9/train/good/0.png", 256))
+
+
+def test_aligned_references_lie_on_their_structure(run, options, results, dataset):
+    own_photos(dataset)
+    photo = dataset / "Images/8/train/good/0.png"
+    with Image.open(photo) as image:
+        shifted = np.roll(np.asarray(image), 4, axis=1)
+    Image.fromarray(shifted).save(photo)
+
+    def red() -> float:
+        """The middle column of the red disc."""
+        with Image.open(results / "AF_9_8_gen00000.png") as image:
+            pixels = np.asarray(image, int)
+        return np.nonzero(pixels[..., 0] - pixels[..., 2] > 80)[1].mean()
+
+    run("test.py", *options, *SIGNAL)
+    assert red() > 140
+    run("test.py", *options, *SIGNAL, "--align")
+    assert abs(red() - 128) < 4
+
+
+@pytest.mark.parametrize("option", [["--align"], ["--inherit", "0.5"]])
+def test_options_on_the_photo_need_it(run, options, results, dataset, option):
+    output = run("test.py", *options, *SIGNAL, *option, status=2)
+    assert re.search(r"test_color_gt\.txt, line 1: .*x\.png is not there", output)
+    (dataset / "List/test_signalhybrid/test_color_gt.txt").unlink()
+    output = run("test.py", *options, *SIGNAL, *option, status=2)
+    assert "test_color_gt.txt: this list is missing" in output
+    assert not results.exists()
 
 
 def test_which_epoch_and_how_many(run, options, results, generator):

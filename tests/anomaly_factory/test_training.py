@@ -138,6 +138,9 @@ def test_finished_training_has_nothing_to_continue(run, options, tmp_path):
     [
         (["--batchSize", 4], "--batchSize 2, but now it is 4"),
         (["--beta1", 0.6], "--beta1 0.5, but now it is 0.6"),
+        (["--lambda_L1", 10], "--lambda_L1 0.0, but now it is 10.0"),
+        (["--warp", 0.04], "--warp 0.1, but now it is 0.04"),
+        (["--erase", 0.5], "--erase 0.0, but now it is 0.5"),
         (["--no_ganFeat_loss"], "--no_ganFeat_loss False, but now it is True"),
     ],
 )
@@ -272,6 +275,9 @@ def test_bfloat16_trains_close_to_float32(run, options, tmp_path):
         (["--lambda_feat", "inf"], "argument --lambda_feat: 'inf': expected a finite number"),
         (["--beta1", "1.5"], "argument --beta1: '1.5': expected a number from 0 to below 1"),
         (["--recolour", "2"], "argument --recolour: '2': expected a number from 0 to 1"),
+        (["--warp", "-1"], "argument --warp: '-1': expected a number from 0 to 1"),
+        (["--erase", "2"], "argument --erase: '2': expected a number from 0 to 1"),
+        (["--lambda_L1", "-1"], "argument --lambda_L1: '-1': expected a finite number"),
         (["--seed", str(2**63)], "expected a whole number below 2**63"),
         (["--phase", "train_none"], "no list for --phase train_none; looked for"),
         (["--load_pretrain", "/nowhere"], "/nowhere/latest_net_G.pth: no such checkpoint"),

@@ -4,7 +4,8 @@ import cv2
 import data.warp
 import numpy as np
 import pytest
-from data.augmentation import random_hues, training_sample
+from data.alignment import aligned
+from data.augmentation import random_hues, random_rectangle, training_sample
 from data.datasets import PaintingPairs, TrainingOrder, TrainingPairs
 from data.lists import find_list, read_pairs
 from data.warp import random_warp, solve, spline_map, terms, warp
@@ -80,6 +81,15 @@ def test_random_warps_move_nine_points_of_a_local_grid(monkeypatch):
     assert 0.15 * 256 <= min(steps) < 0.17 * 256
     assert 0.28 * 256 < max(steps) <= 0.30 * 256
     assert max(np.abs(moved - points).max() for moved, points, *_ in calls) > 0.099 * 256
+
+
+def test_warps_move_as_far_as_they_are_told(monkeypatch):
+    calls = []
+    monkeypatch.setattr(data.warp, "spline_map", lambda *arguments: calls.append(arguments))
+    for seed in range(20):
+        random_warp(np.random.default_rng(seed), 256, 256, shift=0.04)
+    farthest = max(np.abs(moved - points).max() for moved, points, *_ in calls)
+    assert 0.039 * 256 < farthest <= 0.04 * 256
 
 
 def test_flips_are_shared_and_of_all_four_kinds():
@@ -160,6 +170,31 @@ def test_recolouring_keeps_like_hues_alike():
         assert np.abs(steps).max() <= 4
 
 
+def test_erasing_whitens_rectangles_of_the_edge_map_alone():
+    grey = np.full((64, 64, 3), 100, np.uint8)
+    erased = 0
+    for seed in range(40):
+        published = training_sample(grey, grey, grey, np.random.default_rng(seed))
+        sample = training_sample(grey, grey, grey, np.random.default_rng(seed), erase=0.5)
+        assert np.array_equal(sample[1], published[1]) and np.array_equal(sample[2], published[2])
+        changed = (sample[0] != published[0]).any(axis=-1)
+        assert (sample[0][changed] == 255).all()
+        erased += changed.any()
+    assert 12 <= erased <= 28  # half of them
+
+
+def test_erased_rectangles_have_the_sides_they_may_have():
+    random = np.random.default_rng(0)
+    corners, sides = [], []
+    for _ in range(300):
+        rows, columns = random_rectangle(random, 100)
+        corners += [rows.start, columns.start]
+        sides += [rows.stop - rows.start, columns.stop - columns.start]
+        assert max(rows.stop, columns.stop) <= 100
+    assert (min(sides), max(sides)) == (15, 50)
+    assert min(corners) == 0
+
+
 def test_a_training_sample_depends_on_its_key_alone(dataset):
     pairs = read_pairs(find_list(dataset, "train_AFhybrid"), training=True)
     data = TrainingPairs(pairs, 32)
@@ -174,6 +209,37 @@ def test_a_training_sample_depends_on_its_key_alone(dataset):
     }
     assert all((first[name] == again[name]).all() for name in first)
     assert (first["target"] != data[(1, (0, 6, 2))]["target"]).any()
+
+
+def two_wings(turn: float = 0.0, scale: float = 1.0, shift: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """Two dark ellipses on a pale ground, 128x128, turned by degrees about the middle."""
+    image = np.full((128, 128, 3), 220, np.uint8)
+    cv2.ellipse(image, (44, 60), (22, 12), 40, 0, 360, (40, 30, 20), -1)
+    cv2.ellipse(image, (84, 60), (22, 12), -30, 0, 360, (40, 30, 20), -1)
+    matrix = cv2.getRotationMatrix2D((64, 64), turn, scale)
+    matrix[:, 2] += shift
+    return cv2.warpAffine(image, matrix, (128, 128), borderValue=(220, 220, 220))
+
+
+@pytest.mark.parametrize("size", [128, 256])
+def test_aligned_references_cover_their_structure(size):
+    structure, reference = (
+        cv2.resize(image, (size, size)) for image in (two_wings(), two_wings(8, 0.9, (6, -5)))
+    )
+    before = np.mean(np.abs(structure.astype(int) - reference) > 60)
+    moved = aligned(reference, structure)
+    assert moved.shape == reference.shape and moved.dtype == np.uint8
+    after = np.mean(np.abs(structure.astype(int) - moved) > 60)
+    assert before > 0.06
+    assert after < 0.005
+
+
+def test_a_reference_without_a_specimen_stays_as_it_lies():
+    blank = np.full((128, 128, 3), 220, np.uint8)
+    assert np.array_equal(aligned(blank, two_wings()), blank)
+    dot = blank.copy()
+    dot[60:64, 60:64] = 0
+    assert np.array_equal(aligned(dot, two_wings()), dot)  # it would have to grow too much
 
 
 def test_pairs_to_paint_are_not_augmented(dataset):
