@@ -4,9 +4,9 @@ python AnomalyFactory/test.py --name AF4nonhybrid --phase test_nonhybrid \\
     --dataroot ./Datasets/Images4TrainAFnonhybrid --results_dir ./results/butterflyContest/nh/
 
 Writes AF_{i}_{j}_gen{index}.png, 256x256, into --results_dir: structure of subspecies i, colours
-of subspecies j, line `index` of the list. The page {list}.html there shows them. An interrupted
-run goes on where it stopped; what was painted with another checkpoint, list, size or precision
-is painted anew. Under torchrun, every process paints its share.
+of subspecies j (with --inherit, a share of them), line `index` of the list. The page {list}.html
+there shows them. An interrupted run goes on where it stopped; what was painted with another
+checkpoint, list or option is painted anew. Under torchrun, every process paints its share.
 """
 
 import argparse
@@ -42,7 +42,8 @@ def main() -> None:
         weights = network_path(folder, opt.which_epoch, "G").read_bytes()
         # A dataset that was moved is the same one; an image that was written since is another.
         images = [path for pair in listed for path in (pair.edges, pair.reference)]
-        images += [pair.target for pair in listed if photos]
+        if photos:
+            images += [pair.target for pair in listed]
         lines = "\n".join(identity(path, files.dataset) for path in images)
         source = {
             "checkpoint": hashlib.sha256(weights).hexdigest(),
@@ -58,7 +59,8 @@ def main() -> None:
     process.wait()  # nobody paints before everybody has looked
     painter = Painter(generator, process.device, opt.amp)
     mine = missing[process.rank :: process.world]
-    paint(painter, PaintingPairs(mine, opt.loadSize, photos, opt.align), opt, results, process)
+    samples = PaintingPairs(mine, opt.loadSize, opt.align, opt.inherit is not None)
+    paint(painter, samples, opt, results, process)
     process.wait()
     if process.first:
         tqdm.write(

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from data.datasets import TrainingOrder, TrainingPairs, steps_per_epoch, training_loader
 from data.lists import COLUMNS, check_images, find_list, read_pairs
+from data.warp import SHIFT
 from models.anomaly_factory import AnomalyFactory, network_path
 from options.train_options import train_options
 from tqdm import tqdm
@@ -32,6 +33,9 @@ COURSE = (
     *("batchSize", "seed", "loadSize", "recolour", "warp", "erase"),
     *("beta1", "no_vgg_loss", "no_ganFeat_loss", "lambda_L1"),
 )
+
+# What trainings did that were stopped before these could be chosen.
+ADDED_LATER = {"--recolour": 0.0, "--warp": SHIFT, "--erase": 0.0, "--lambda_L1": 0.0}
 
 
 def main() -> int:
@@ -57,7 +61,9 @@ def main() -> int:
     order = TrainingOrder(
         len(pairs), opt.batchSize, opt.seed, done, end, process.rank, process.world
     )
-    samples = TrainingPairs(pairs, opt.loadSize, opt.recolour, opt.warp, opt.erase)
+    samples = TrainingPairs(
+        pairs, opt.loadSize, recolour=opt.recolour, shift=opt.warp, erase=opt.erase
+    )
     loader = training_loader(samples, order, opt.nThreads)
     report = Report(opt, folder, done * opt.batchSize, process)
 
@@ -124,11 +130,11 @@ def begin(
         state = checkpoint.load(path)
         if not isinstance(state, dict) or not {"model", "steps", "course"} <= state.keys():
             raise InputError(f"{path}: not a resume file of this program")
-        now = course(opt, count)
-        for name, before in state["course"].items():
-            if now.get(name) != before:
+        before = ADDED_LATER | state["course"]
+        for name, now in course(opt, count).items():
+            if before.get(name) != now:
                 raise InputError(
-                    f"{path} was written with {name} {before}, but now it is {now.get(name)}"
+                    f"{path} was written with {name} {before.get(name)}, but now it is {now}"
                 )
         model.load_state(state["model"], path)
         return state["steps"]

@@ -65,11 +65,11 @@ stage() {
 
 # The demo set has its own subspecies, so the pairing lists need its groups and signal pair. Minutes
 # of training leave traces by which a painted image can be told from a photograph. Were most painted
-# images hybrids, as in the published lists, the classifiers would learn those traces; so the lists
-# hold about as many hybrids as non-hybrids.
+# images hybrids, as in the published lists, the classifiers would learn those traces; so one is
+# painted for each pair and each signal structure, a quarter of all.
 make_lists() {
     local options cap
-    cap=$("$PYTHON" -c "print(max(1, round(4 * $SCALE)))") &&
+    cap=$("$PYTHON" -c "print(max(1, round($SCALE)))") &&
         read -ra options < "$demo/list_options.txt" &&
         "$PYTHON" "$ROOT/scripts/make_lists.py" --csv "$demo/train.csv" --datasets "$datasets" \
             "${options[@]}" --seed "$SEED" --cap "$cap" --references 1 --nearest
@@ -94,7 +94,8 @@ train_generator() {
         --niter $((epochs - epochs / 2)) --niter_decay $((epochs / 2)) "$@"
 }
 
-# paint NAME OPTION...: hybrids lie between their parents, so they inherit half of what changes.
+# paint NAME OPTION...: hybrids lie between their parents, so they inherit half of what changes. So
+# do the non-hybrids, of another of their subspecies: both bear the same traces of the generator.
 paint() {
     "$ROOT/AnomalyFactory/scripts/test_$1.sh" "${generator[@]}" \
         --dataroot "$datasets/Images4TrainAFnonhybrid" --align --inherit 0.5 "${@:2}"
@@ -134,12 +135,13 @@ stage edges-nonhybrid "edge maps for AF4nonhybrid by $DETECTOR" \
     --dataset "$datasets/Images4TrainAFnonhybrid" --detector "$DETECTOR"
 stage lists "pairing structures and references" make_lists
 # Minutes of training want many and large steps: a small batch, four times the published learning
-# rate. AF4nonhybrid takes the published one: it starts from AF4hybrid and should stay close to it.
+# rate. AF4nonhybrid takes a tenth of the published one: were its traces other than AF4hybrid's, the
+# classifiers would learn to tell the two generators apart.
 stage train-hybrid "training AF4hybrid" train_generator AF4hybrid "$EPOCHS" \
     --dataroot "$datasets/Images4TrainAFhybrid" --lr 0.0008
 stage train-nonhybrid "training AF4nonhybrid, from AF4hybrid" train_generator AF4nonhybrid \
     $(((EPOCHS + 3) / 4)) --dataroot "$datasets/Images4TrainAFnonhybrid" \
-    --load_pretrain "$generators/AF4hybrid"
+    --load_pretrain "$generators/AF4hybrid" --lr 0.00002
 stage paint-hybrid "painting hybrids" paint AF4hybrid --results_dir "$painted/hybrid"
 stage paint-nonhybrid "painting non-hybrids" paint AF4nonhybrid --results_dir "$painted/nonhybrid"
 stage csv-photographs "listing the photographs" "${collect[@]}" --name photographs.csv

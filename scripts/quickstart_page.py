@@ -93,7 +93,10 @@ def make_page(run: Path, backbone: str) -> document:
         tags.h2("The drawn specimens")
         picture("demo/overview.png", "Each cross between its parents", 1150)
         tags.h2("Painted hybrids")
-        tags.p("The colours of the first subspecies on the structure of the second.")
+        tags.p(
+            "A photograph of the second subspecies, with half of what changes when the generator "
+            "lays the colours of the first on its structure."
+        )
         for source, caption in painted_hybrids(run, list(demo["subspecies"])):
             picture(source, caption, 180)
         with tags.ul():

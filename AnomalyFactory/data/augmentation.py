@@ -49,7 +49,7 @@ def training_sample(
     resize = random_resize(random, size) if random.random() < 0.5 else None
     structure_map = random_warp(random, size, size, shift)
     reference_map = random_warp(random, size, size, shift)
-    rows, columns = random_block(random, size)
+    block = random_block(random, size)
 
     def place(image: np.ndarray, border: int) -> np.ndarray:
         image = image[:: -1 if flip & 1 else 1, :: -1 if flip & 2 else 1]
@@ -67,12 +67,11 @@ def training_sample(
         warp(placed_reference, reference_map),
         warp(placed_target, structure_map),
     )
-    for image in sample:
-        image[rows, columns] = 0
     if erase and random.random() < erase:
         for _ in range(random.integers(*ERASED, endpoint=True)):
-            rows, columns = random_rectangle(random, size)
-            sample[0][rows, columns] = WHITE
+            sample[0][random_rectangle(random, size)] = WHITE
+    for image in sample:
+        image[block] = 0
     return sample
 
 

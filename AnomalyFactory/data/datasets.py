@@ -13,9 +13,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from util.images import read_square
 
-from data.alignment import aligned
 from data.augmentation import training_sample
 from data.lists import Pair
+from data.registration import aligned
 from data.warp import SHIFT
 
 RESULT_SIZE = 256  # pixels of a painted image's side
@@ -44,9 +44,8 @@ class TrainingPairs(Dataset):
         same = pair.reference == pair.target
         reference = target if same else read_square(pair.reference, self.size)
         random = np.random.default_rng(seed)
-        images = training_sample(
-            edges, reference, target, random, self.recolour, self.shift, self.erase
-        )
+        chances = {"recolour": self.recolour, "shift": self.shift, "erase": self.erase}
+        images = training_sample(edges, reference, target, random, **chances)
         names = ("edges", "reference", "target")
         return {name: torch.from_numpy(image) for name, image in zip(names, images, strict=True)}
 
@@ -54,12 +53,12 @@ class TrainingPairs(Dataset):
 class PaintingPairs(Dataset):
     """Samples to paint: `edges`, `reference`, each uint8 (S, S, 3), and the pair's `place`.
 
-    With `photos`, which the lists must then have, also the structure's own: `photo`, of the same
-    size, and `full_photo`, of the size of a result. With `align` references are moved onto them.
+    With `align`, the reference is moved onto the structure's own photo. With `inherit`, that photo
+    comes too: `photo`, of the same size, and `full_photo`, of the size of a result.
     """
 
-    def __init__(self, pairs: list[Pair], size: int, photos: bool = False, align: bool = False):
-        self.pairs, self.size, self.photos, self.align = pairs, size, photos, align
+    def __init__(self, pairs: list[Pair], size: int, align: bool = False, inherit: bool = False):
+        self.pairs, self.size, self.align, self.inherit = pairs, size, align, inherit
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -70,11 +69,12 @@ class PaintingPairs(Dataset):
             "edges": read_square(pair.edges, self.size),
             "reference": read_square(pair.reference, self.size),
         }
-        if self.photos:
-            images["photo"] = read_square(pair.target, self.size)
-            images["full_photo"] = read_square(pair.target, RESULT_SIZE)
+        if self.align or self.inherit:
+            photo = read_square(pair.target, self.size)
         if self.align:
-            images["reference"] = aligned(images["reference"], images["photo"])
+            images["reference"] = aligned(images["reference"], photo)
+        if self.inherit:
+            images |= {"photo": photo, "full_photo": read_square(pair.target, RESULT_SIZE)}
         sample = {name: torch.from_numpy(image) for name, image in images.items()}
         return sample | {"place": torch.tensor(place)}
 

@@ -29,8 +29,8 @@ class ListFiles:
 
 @dataclass(frozen=True)
 class Pair:
-    """One line: a structure and an appearance. `target` is the photo to arrive at, where the list
-    has one; the subspecies name what is painted and are empty in training."""
+    """One line: a structure and an appearance. `target` is the structure's own photo, where the
+    list has one; the subspecies name what is painted and are empty in training."""
 
     index: int
     edges: Path
@@ -113,6 +113,21 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
             raise InputError(f"{where}: {found} is not there")
         return found
 
+    def target(index: int) -> Path | None:
+        if "color_gt" not in lines:
+            return None
+        photo, edges = path("color_gt", index), path("edges", index)
+        if photos and not training and own(photo) != own(edges):
+            raise InputError(
+                f"{target_list}, line {index + 1}: {photo} is not the photo of {edges}; expected"
+                " the same name, in a folder beside it"
+            )
+        return photo
+
+    def own(image: Path) -> tuple[Path, str]:
+        """What a photo and its edge map have in common."""
+        return image.parents[1], image.stem
+
     def subspecies(column: str, index: int) -> str:
         if training:
             return ""
@@ -130,7 +145,7 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
             index,
             path("edges", index),
             path("color_ref", index),
-            path("color_gt", index) if "color_gt" in lines else None,
+            target(index),
             subspecies("edges", index),
             subspecies("color_ref", index),
         )

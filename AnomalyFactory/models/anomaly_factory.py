@@ -66,7 +66,7 @@ class Painter:
         whole = to_network(full_photo, self.device)
         change = (with_reference - with_photo).float()
         if change.shape != whole.shape:
-            change = F.interpolate(change, whole.shape[2:], mode="bicubic", align_corners=False)
+            change = F.interpolate(change, whole.shape[2:], mode="bicubic", antialias=True)
         return (whole + share * change).clamp(-1, 1), mask
 
 

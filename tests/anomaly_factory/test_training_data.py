@@ -4,10 +4,10 @@ import cv2
 import data.warp
 import numpy as np
 import pytest
-from data.alignment import aligned
 from data.augmentation import random_hues, random_rectangle, training_sample
 from data.datasets import PaintingPairs, TrainingOrder, TrainingPairs
 from data.lists import find_list, read_pairs
+from data.registration import aligned
 from data.warp import random_warp, solve, spline_map, terms, warp
 
 IDENTITY = np.stack(np.meshgrid(np.arange(64), np.arange(64)), axis=-1).astype(np.float32)
