@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from models.anomaly_factory import Painter
 from models.networks import Generator
 from PIL import Image
 from util.images import read_square
@@ -158,6 +159,8 @@ def test_inherited_changes_are_added_to_the_photo(run, options, results, dataset
     own_photos(dataset)
     run("test.py", *options, *SIGNAL)
     assert "inherit changed" in run("test.py", *options, *SIGNAL, "--inherit", "0.5")
+    again = run("test.py", *options, *SIGNAL, "--inherit", "0.5")
+    assert "2 pairs of test_signalhybrid, 2 of them painted before" in again
     with Image.open(results / "AF_9_8_gen00000.png") as image:
         # The generator gives back what it is given: red in one painting, blue in the other.
         halfway = np.add((200, 40, 30), (30, 40, 200)) / 2
@@ -185,6 +188,35 @@ def test_aligned_references_lie_on_their_structure(run, options, results, datase
     assert red() > 140
     run("test.py", *options, *SIGNAL, "--align")
     assert abs(red() - 128) < 4
+    assert "align changed" in run("test.py", *options, *SIGNAL)
+    assert red() > 140
+    run("test.py", *options, *SIGNAL, "--align", "--inherit", "1", "--amp")
+    assert abs(red() - 128) < 4
+
+
+def test_changes_are_reduced_without_aliasing():
+    torch.manual_seed(0)
+    network = Generator(ngf=2, n_downsample=2, n_blocks=1)
+    for weights in (network.msk_model[-2].weight, network.msk_model[-2].bias):
+        torch.nn.init.zeros_(weights)  # the reference is given back
+    painter = Painter(network, torch.device("cpu"), amp=False)
+    photo = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    stripes = photo.clone()
+    stripes[:, :, ::4] = 255
+    whole = torch.zeros(1, 16, 16, 3, dtype=torch.uint8)
+    result, mask = painter.inherit(photo, stripes, photo, whole, share=1.0)
+    assert result.shape == (1, 3, 16, 16) and mask.shape == (1, 3, 64, 64)
+    inner = result[..., 2:-2]
+    assert inner.sub(-0.5).abs().max() < 0.05  # a quarter of the way from black, -1, to white, 1
+
+
+def test_another_photo_in_color_gt_is_refused(run, options, results, dataset):
+    own_photos(dataset)
+    path = dataset / "List/test_signalhybrid/test_color_gt.txt"
+    path.write_text("Images/9/train/good/0.png\nImages/8/train/good/1.png\n")
+    output = run("test.py", *options, *SIGNAL, "--inherit", "0.5", status=2)
+    assert re.search(r"test_color_gt\.txt, line 2: .*1\.png is not the photo of .*1\.png", output)
+    assert not results.exists()
 
 
 @pytest.mark.parametrize("option", [["--align"], ["--inherit", "0.5"]])

@@ -6,9 +6,11 @@ import signal
 import subprocess
 from pathlib import Path
 
+import data.datasets
 import models.anomaly_factory
 import pytest
 import torch
+from data.augmentation import training_sample
 from PIL import Image
 
 TORCHRUN = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
@@ -92,6 +94,19 @@ def wait_for_a_report(process: subprocess.Popen) -> None:
         assert process.poll() is None
 
 
+def test_options_reach_the_samples(run, options, monkeypatch):
+    seen = []
+
+    def record(*images: object, **chances: float) -> tuple:
+        seen.append(chances)
+        return training_sample(*images, **chances)
+
+    monkeypatch.setattr(data.datasets, "training_sample", record)
+    chances = "--recolour 0.25 --warp 0.04 --erase 0.5".split()
+    run("train.py", *options, *NAMED, *chances)
+    assert seen == [{"recolour": 0.25, "shift": 0.04, "erase": 0.5}] * 12
+
+
 def test_stopped_and_resumed_equals_uninterrupted(run, start, options, tmp_path):
     """Stopped in a training far too long to end first, then ended soon after the second stop."""
     options = [*options, "--nThreads", 1, "--display_freq", 500, "--phase", "train_AFhybrid"]
@@ -148,6 +163,19 @@ def test_course_must_not_change_at_a_resume(run, options, change, message):
     run("train.py", *options, *NAMED)
     output = run("train.py", *options, *NAMED, "--continue_train", *change, status=2)
     assert f"resume.pth was written with {message}" in output
+
+
+def test_an_older_resume_file_counts_newer_options_as_unset(run, options, tmp_path):
+    run("train.py", *options, *NAMED)
+    resume = tmp_path / "AF/resume.pth"
+    state = load(resume)
+    for name in ("--recolour", "--warp", "--erase", "--lambda_L1"):
+        del state["course"][name]
+    torch.save(state, resume)
+    change = ["--lambda_L1", 10]
+    output = run("train.py", *options, *NAMED, "--continue_train", *change, status=2)
+    assert "--lambda_L1 0.0, but now it is 10.0" in output
+    run("train.py", *options, *NAMED, "--continue_train")
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

@@ -1,6 +1,7 @@
 """The warp, the training sample, and the order in which training visits the list."""
 
 import cv2
+import data.registration
 import data.warp
 import numpy as np
 import pytest
@@ -92,6 +93,14 @@ def test_warps_move_as_far_as_they_are_told(monkeypatch):
     assert 0.039 * 256 < farthest <= 0.04 * 256
 
 
+def test_without_warps_the_reference_is_the_target():
+    photo = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        _, reference, target = training_sample(photo, photo, photo, random, shift=0.0)
+        assert np.array_equal(reference, target)
+
+
 def test_flips_are_shared_and_of_all_four_kinds():
     quadrants = np.zeros((64, 64, 3), np.uint8)
     colours = {(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0)}
@@ -179,20 +188,21 @@ def test_erasing_whitens_rectangles_of_the_edge_map_alone():
         assert np.array_equal(sample[1], published[1]) and np.array_equal(sample[2], published[2])
         changed = (sample[0] != published[0]).any(axis=-1)
         assert (sample[0][changed] == 255).all()
+        assert np.array_equal((sample[0] == 0), (published[0] == 0))  # the black block stays
         erased += changed.any()
     assert 12 <= erased <= 28  # half of them
 
 
 def test_erased_rectangles_have_the_sides_they_may_have():
     random = np.random.default_rng(0)
-    corners, sides = [], []
+    corners, ends, sides = [], [], []
     for _ in range(300):
         rows, columns = random_rectangle(random, 100)
         corners += [rows.start, columns.start]
+        ends += [rows.stop, columns.stop]
         sides += [rows.stop - rows.start, columns.stop - columns.start]
-        assert max(rows.stop, columns.stop) <= 100
     assert (min(sides), max(sides)) == (15, 50)
-    assert min(corners) == 0
+    assert (min(corners), max(ends)) == (0, 100)
 
 
 def test_a_training_sample_depends_on_its_key_alone(dataset):
@@ -237,9 +247,27 @@ def test_aligned_references_cover_their_structure(size):
 def test_a_reference_without_a_specimen_stays_as_it_lies():
     blank = np.full((128, 128, 3), 220, np.uint8)
     assert np.array_equal(aligned(blank, two_wings()), blank)
-    dot = blank.copy()
-    dot[60:64, 60:64] = 0
-    assert np.array_equal(aligned(dot, two_wings()), dot)  # it would have to grow too much
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [[3, 0, 0], [0, 3, 0]],  # too far
+        [[1.7, 0, 0], [0, 0.7, 0]],  # too far along one axis alone
+        [[1, 0, 50], [0, 1, 0]],  # away from the specimen
+        [[np.nan, 0, 0], [0, 1, 0]],
+    ],
+)
+def test_a_map_that_does_not_help_is_not_taken(monkeypatch, found):
+    result = 0.5, np.array(found, np.float32)
+    monkeypatch.setattr(data.registration.cv2, "findTransformECC", lambda *_: result)
+    reference = two_wings(8, 0.9, (6, -5))
+    assert np.array_equal(aligned(reference, two_wings()), reference)
+
+
+def test_a_mistake_is_not_taken_for_a_search_without_result(monkeypatch):
+    with pytest.raises(cv2.error):
+        aligned(two_wings()[..., :2], two_wings())
 
 
 def test_pairs_to_paint_are_not_augmented(dataset):
