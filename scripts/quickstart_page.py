@@ -90,7 +90,7 @@ def make_page(run: Path, backbone: str) -> document:
             "Recall is the share of hybrids above the threshold that keeps 95 % of the "
             "non-hybrids below it. Signal hybrids are of the one cross that the photographs to "
             "train on show, non-signal hybrids of others; mimics are of another species that looks "
-            "alike. One hybrid more or less moves a recall by two to four hundredths."
+            "alike. A recall moves in steps of one hybrid: few hybrids, large steps."
         )
         tags.h2("The drawn specimens")
         picture("demo/overview.png", "Each cross between its parents", 1150)
