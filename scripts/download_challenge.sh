@@ -32,7 +32,7 @@ logs=${folder}_download
 
 # The downloader skips every file that is there, a half one too; so half ones are set aside.
 status=0
-"$PYTHON" "$ROOT/scripts/check_photos.py" "$csv" "$folder" --set_aside || status=$?
+PYTHONPATH="$ROOT/scripts" "$PYTHON" -m common.check_photos "$csv" "$folder" --set_aside || status=$?
 case $status in
     0) exit 0 ;;
     3) ;;
@@ -60,7 +60,7 @@ cd "$logs"
 
 # It ends with status 0 whatever happened to the photographs; so the last word is ours.
 status=0
-"$PYTHON" "$ROOT/scripts/check_photos.py" photos.csv "$folder" || status=$?
+PYTHONPATH="$ROOT/scripts" "$PYTHON" -m common.check_photos photos.csv "$folder" || status=$?
 if (( status == 3 )); then
     echo "download_challenge: not complete; see $logs/photos_error_log.jsonl, then run the same command again" >&2
 fi

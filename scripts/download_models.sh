@@ -83,10 +83,10 @@ drive() {
     local downloads=$ROOT/Models/.downloads/$name files
     mkdir -p "$downloads"
     "$PYTHON" -m gdown --continue --output "$downloads/" "$id" ||
-        fail "$name could not be fetched. Google Drive limits the downloads of a day: try later, or open https://drive.google.com/file/d/$id/view in a browser, then: $PYTHON $ROOT/scripts/unpack_archive.py DOWNLOADED_FILE $folder $*"
+        fail "$name could not be fetched. Google Drive limits the downloads of a day: try later, or open https://drive.google.com/file/d/$id/view in a browser, then: PYTHONPATH=$ROOT/scripts $PYTHON -m common.archives DOWNLOADED_FILE $folder $*"
     files=("$downloads"/*)
     (( ${#files[@]} == 1 )) || fail "$downloads should hold one file, but holds ${#files[@]}; remove that folder and run the same command again"
-    "$PYTHON" "$ROOT/scripts/unpack_archive.py" "${files[0]}" "$folder" "$@" || exit 1
+    PYTHONPATH="$ROOT/scripts" "$PYTHON" -m common.archives "${files[0]}" "$folder" "$@" || exit 1
     rm -rf "$downloads"
 }
 

@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from challenge_csv import (
+from common.challenge_csv import (
     COLUMNS,
     SUBSPECIES,
     Photo,
@@ -31,7 +31,7 @@ from challenge_csv import (
     challenge_parser,
     read_photos,
 )
-from script_files import atomic
+from common.files import atomic
 from tqdm import tqdm
 
 NAME = SUBSPECIES.pattern

@@ -26,9 +26,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from alignment import nearest, outline
-from challenge_csv import Photo, TableError, by_subspecies, challenge_parser, read_photos
-from script_files import ImageError, atomic
+from common.alignment import nearest, outline
+from common.challenge_csv import Photo, TableError, by_subspecies, challenge_parser, read_photos
+from common.files import ImageError, atomic
 
 HYBRID_DATASET = "Images4TrainAFhybrid"
 NONHYBRID_DATASET = "Images4TrainAFnonhybrid"

@@ -18,7 +18,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from script_files import atomic
+from common.files import atomic
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SUBMISSION = REPOSITORY / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"

@@ -22,9 +22,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from challenge_csv import Photo, TableError, challenge_parser, read_photos
+from common.challenge_csv import Photo, TableError, challenge_parser, read_photos
+from common.files import IMAGE_FORMATS, ImageError, atomic, open_image
 from PIL import Image
-from script_files import IMAGE_FORMATS, ImageError, atomic, open_image
 from tqdm import tqdm
 
 HYBRID_SIZE = (500, 333)  # width, height in pixels, as published

@@ -123,7 +123,7 @@ collect=(
 )
 
 stage demo "drawing the demo set" \
-    "$PYTHON" "$ROOT/scripts/make_demo_dataset.py" --output "$demo" --scale "$SCALE" --seed "$SEED"
+    env PYTHONPATH="$ROOT/scripts" "$PYTHON" -m demo.make_demo_dataset --output "$demo" --scale "$SCALE" --seed "$SEED"
 stage images "resizing the photographs" \
     "$PYTHON" "$ROOT/scripts/prepare_images.py" --csv "$demo/train.csv" \
     --photos "$demo/train/images" --datasets "$datasets"
@@ -151,4 +151,4 @@ for kind in photographs generated; do
     stage "train-$kind-$BACKBONE" "training the classifiers on $kind.csv" train_classifiers $kind
     stage "score-$kind-$BACKBONE" "scoring the test set" score $kind
 done
-"$PYTHON" "$ROOT/scripts/quickstart_page.py" --run "$run" --backbone "$BACKBONE"
+PYTHONPATH="$ROOT/scripts" "$PYTHON" -m demo.quickstart_page --run "$run" --backbone "$BACKBONE"

@@ -15,7 +15,7 @@ if ! "$BASE_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev
 fi
 
 # What is installed is described by the pins and by the Python they were installed for.
-wanted=$(cat "$ROOT/requirements.txt" "$ROOT/HybridDetection/requirements.txt" "$ROOT/scripts/check_imports.py" | cksum)
+wanted=$(cat "$ROOT/requirements.txt" "$ROOT/HybridDetection/requirements.txt" "$ROOT/scripts/common/check_imports.py" | cksum)
 wanted="$wanted $("$BASE_PYTHON" --version)"
 stamp=$VENV/.installed
 if [[ -f $stamp && $(cat "$stamp") == "$wanted" ]]; then
@@ -39,6 +39,6 @@ fi
 rm -f "$stamp"
 echo "setup: installing requirements.txt (about 6 GB on disk with PyTorch's CUDA libraries)"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r "$ROOT/requirements.txt"
-"$VENV/bin/python" "$ROOT/scripts/check_imports.py"
+"$VENV/bin/python" "$ROOT/scripts/common/check_imports.py"
 echo "$wanted" > "$stamp"
 echo "setup: $VENV is ready"

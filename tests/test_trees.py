@@ -75,7 +75,7 @@ def test_the_file_modules_are_alike(repository):
     modules = [
         "HybridDetection/submission/dino2B_contestAF_1024linear2cls/files.py",
         "AnomalyFactory/util/files.py",
-        "scripts/script_files.py",
+        "scripts/common/files.py",
     ]
     sources = [(repository / module).read_text() for module in modules]
     assert all(source.count("\n") < 60 for source in sources)

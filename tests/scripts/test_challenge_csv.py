@@ -1,7 +1,7 @@
 """Reading the challenge's CSV: what it gives, and an error with a line number for each fault."""
 
 import pytest
-from challenge_csv import TableError, by_subspecies, read_photos
+from common.challenge_csv import TableError, by_subspecies, read_photos
 
 GOOD = "C1,u,non-hybrid,train,z,m,8.0,,,C1.jpg"
 

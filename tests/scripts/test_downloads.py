@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import unpack_archive
+from common import archives
 
 # Like cautious-robot 2.0.0: skips every file that is there, ends with status 0 whatever happened.
 CAUTIOUS_ROBOT = """
@@ -157,8 +157,8 @@ def models(repository, stand_ins, tmp_path):
     """A copy of the script in a repository of its own; a function that runs it."""
     scripts = tmp_path / "repository/scripts"
     scripts.mkdir(parents=True)
-    for name in ("download_models.sh", "unpack_archive.py"):
-        shutil.copy(repository / "scripts" / name, scripts)
+    shutil.copy(repository / "scripts/download_models.sh", scripts)
+    shutil.copytree(repository / "scripts/common", scripts / "common")
 
     def download(*names, **env):
         script = scripts / "download_models.sh"
@@ -264,7 +264,7 @@ def test_google_drive_that_refuses(models, tmp_path):
     done = models("classifiers")
     assert done.returncode == 1
     assert f"https://drive.google.com/file/d/{CLASSIFIERS}/view" in done.stderr
-    assert "unpack_archive.py DOWNLOADED_FILE" in done.stderr
+    assert "-m common.archives DOWNLOADED_FILE" in done.stderr
     assert done.stderr.rstrip().endswith("Models/classifiers clf1024.pth sgd_clf.pkl")
 
 
@@ -277,7 +277,7 @@ def test_an_unknown_name_and_help(models):
     assert "Images4TrainClassifier" in done.stderr
 
 
-# -------------------------------------------------------------------------- unpack_archive.py
+# -------------------------------------------------------------------------- common/archives.py
 
 
 def write_tar(path: Path, names: list[str], link: str | None = None) -> None:
@@ -294,7 +294,7 @@ def write_tar(path: Path, names: list[str], link: str | None = None) -> None:
 
 def test_tar_files_are_read_too(tmp_path):
     write_tar(tmp_path / "a.tgz", ["model/latest_net_G.pth", "model/opt.txt", "readme.txt"])
-    unpack_archive.install(tmp_path / "a.tgz", tmp_path / "place", ["latest_net_G.pth"])
+    archives.install(tmp_path / "a.tgz", tmp_path / "place", ["latest_net_G.pth"])
     assert sorted(p.name for p in (tmp_path / "place").iterdir()) == ["latest_net_G.pth", "opt.txt"]
 
 
@@ -303,8 +303,8 @@ def test_tar_files_are_read_too(tmp_path):
 )
 def test_a_tar_file_that_leaves_the_folder_is_refused(tmp_path, names, link):
     write_tar(tmp_path / "a.tar", names, link)
-    with pytest.raises(unpack_archive.ArchiveError, match="cannot be unpacked"):
-        unpack_archive.install(tmp_path / "a.tar", tmp_path / "deep/place", ["w.pth"])
+    with pytest.raises(archives.ArchiveError, match="cannot be unpacked"):
+        archives.install(tmp_path / "a.tar", tmp_path / "deep/place", ["w.pth"])
     assert not list((tmp_path / "deep/place").iterdir())
     assert not (tmp_path / "escaped.txt").exists()
 
@@ -313,7 +313,7 @@ def test_a_zip_file_cannot_leave_the_folder(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.writestr("../../escaped.txt", "x")
         file.writestr("w.pth", "x")
-    unpack_archive.install(tmp_path / "a.zip", tmp_path / "deep/place", ["w.pth"])
+    archives.install(tmp_path / "a.zip", tmp_path / "deep/place", ["w.pth"])
     assert (tmp_path / "deep/place/w.pth").exists()
     assert not (tmp_path / "escaped.txt").exists()
     assert not (tmp_path / "deep/escaped.txt").exists()
@@ -323,8 +323,8 @@ def test_nothing_is_overwritten(tmp_path):
     write_tar(tmp_path / "a.tar", ["clf1024.pth", "sgd_clf.pkl"])
     (tmp_path / "place").mkdir()
     (tmp_path / "place/sgd_clf.pkl").write_text("my own")
-    with pytest.raises(unpack_archive.ArchiveError, match=r"sgd_clf\.pkl is there already"):
-        unpack_archive.install(tmp_path / "a.tar", tmp_path / "place", ["clf1024.pth"])
+    with pytest.raises(archives.ArchiveError, match=r"sgd_clf\.pkl is there already"):
+        archives.install(tmp_path / "a.tar", tmp_path / "place", ["clf1024.pth"])
     assert [p.name for p in (tmp_path / "place").iterdir()] == ["sgd_clf.pkl"]
     assert (tmp_path / "place/sgd_clf.pkl").read_text() == "my own"
 
@@ -337,7 +337,7 @@ def test_archives_without_what_is_wanted(tmp_path, run):
         "page.zip": "neither a zip nor a tar file; it begins b'<html>quota",
         "none.zip": "no such file",
     }.items():
-        done = run(unpack_archive.__file__, tmp_path / name, tmp_path / "place", "w.pth")
+        done = run(archives.__file__, tmp_path / name, tmp_path / "place", "w.pth")
         assert done.returncode == 1
         assert message in done.stderr
         assert "Traceback" not in done.stderr

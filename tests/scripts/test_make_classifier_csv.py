@@ -7,7 +7,7 @@ from pathlib import Path
 
 import make_classifier_csv
 import pytest
-from challenge_csv import COLUMNS, by_subspecies, read_photos
+from common.challenge_csv import COLUMNS, by_subspecies, read_photos
 from make_lists import parse_excluded, parse_groups, unlike_pairs
 
 PROGRAM = make_classifier_csv.__file__

@@ -11,18 +11,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from demo_photograph import photograph
-from demo_traits import SUBSPECIES, Traits, individual, inherit, vary
-from make_demo_dataset import specimens
+from demo.make_demo_dataset import specimens
+from demo.photograph import photograph
+from demo.traits import SUBSPECIES, Traits, individual, inherit, vary
 from PIL import Image
 
-PROGRAM = Path(__file__).resolve().parents[2] / "scripts" / "make_demo_dataset.py"
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 TINY = ("--scale", "0.03")  # one or two of a kind: 12 training and 19 test pictures
 
 
 def run(output: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, PROGRAM, "--output", output, "--workers", "2", *TINY, *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    command = [
+        sys.executable,
+        "-m",
+        "demo.make_demo_dataset",
+        "--output",
+        output,
+        "--workers",
+        "2",
+        *TINY,
+        *options,
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=SCRIPTS)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

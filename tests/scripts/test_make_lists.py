@@ -3,11 +3,11 @@
 from collections import Counter
 from pathlib import Path
 
-import alignment
 import make_lists
 import numpy as np
 import pytest
-from challenge_csv import by_subspecies, read_photos
+from common import alignment
+from common.challenge_csv import by_subspecies, read_photos
 from PIL import Image
 
 PROGRAM = make_lists.__file__

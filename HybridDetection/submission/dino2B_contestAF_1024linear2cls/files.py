@@ -1,10 +1,11 @@
 """Files on disk: images from outside, names from a list, outputs that are whole or absent."""
 
-import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from model import to_rgb
 from PIL import Image
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
@@ -17,16 +18,16 @@ class ImageError(ValueError):
 
 
 def open_image(path: Path) -> Image.Image:
-    """Image in `path`, of any mode, fully decoded. Raises ImageError for anything else."""
+    """RGB image in `path`, fully decoded. Raises ImageError for anything else."""
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise ImageError("a folder, a pipe or a device")
         with Image.open(path, formats=IMAGE_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageError(f"{image.width}x{image.height} is over {MAX_PIXELS:,} pixels")
-            image.load()
-            return image
+            if image.width * image.height > MAX_PIXELS or image.mode == "F":
+                raise ImageError(f"{image.mode} {image.size}: over {MAX_PIXELS:,} pixels or floats")
+            return to_rgb(image)
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
-        reason = str(error) or type(error).__name__
-        raise ImageError(f"{path}: not a readable image ({reason})") from error
+        raise ImageError(f"{path}: not a readable image ({str(error) or repr(error)})") from error
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -40,7 +41,7 @@ def inside(folder: Path, name: str) -> Path:
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, moved onto it when the block succeeds, else removed."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)

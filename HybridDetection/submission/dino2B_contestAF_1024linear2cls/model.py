@@ -37,7 +37,12 @@ log = logging.getLogger(__name__)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """`image` in RGB: 16-bit greys scaled to 8 bits, transparency laid on white."""
+    """`image` in RGB: 16-bit greys scaled to 8 bits, transparency laid on white.
+
+    Raises ValueError for floats, whose white nobody knows.
+    """
+    if image.mode == "F":
+        raise ValueError("an image of floats; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # Pillow clips 16-bit values where it converts them itself
         grey = np.asarray(image, np.int32).clip(0, 65535)
         image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))

@@ -1,6 +1,6 @@
 """Which photographs of a CSV are whole in a folder; download_challenge.sh asks before and after.
 
-    python scripts/check_photos.py CSV FOLDER [--set_aside]
+    PYTHONPATH=scripts python -m common.check_photos CSV FOLDER [--set_aside]
 
 The CSV needs the columns `filename` and `file_url`. With `md5` in it each file is compared with
 its checksum, without it each file is decoded. Exit status 0: all whole; 3: some are missing or
@@ -15,9 +15,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from challenge_csv import TableError, read_table
-from script_files import ImageError, open_image
 from tqdm import tqdm
+
+from common.challenge_csv import TableError, read_table
+from common.files import ImageError, open_image
 
 INCOMPLETE = 3
 

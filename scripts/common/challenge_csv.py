@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from script_files import IMAGE_SUFFIXES, inside
+from common.files import IMAGE_SUFFIXES, inside
 
 COLUMNS = (
     "CAMID",
@@ -20,7 +20,7 @@ COLUMNS = (
     "parent_subspecies_2",
     "filename",
 )
-DATASETS = Path(__file__).resolve().parents[1] / "Datasets"
+DATASETS = Path(__file__).resolve().parents[2] / "Datasets"
 # No "_" and no ".": AF_{i}_{j}_gen00000.png and the folder i_j must read back one way only.
 SUBSPECIES = re.compile(r"[A-Za-z0-9-]+")
 

@@ -11,7 +11,8 @@ from functools import cache
 
 import cv2
 import numpy as np
-from demo_traits import Traits
+
+from demo.traits import Traits
 
 Planes = np.ndarray  # (3, height, width), or (3, 1, 1) for one colour
 

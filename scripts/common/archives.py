@@ -1,6 +1,6 @@
 """Put the contents of a downloaded archive in their place.
 
-    python scripts/unpack_archive.py ARCHIVE FOLDER NAME [NAME ...]
+    PYTHONPATH=scripts python -m common.archives ARCHIVE FOLDER NAME [NAME ...]
 
 finds the folder of the zip or tar ARCHIVE that holds all the NAMEs, however deep it lies, and
 moves what is in it to FOLDER. An ARCHIVE that is itself the one NAME (a weights file) is moved
@@ -28,7 +28,7 @@ UNREADABLE = (  # what a damaged archive raises
     lzma.LZMAError,
 )
 
-log = logging.getLogger("unpack_archive")
+log = logging.getLogger("archives")
 
 
 class ArchiveError(Exception):
@@ -112,7 +112,7 @@ def install(archive: Path, folder: Path, names: list[str]) -> None:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="unpack_archive: %(message)s")
+    logging.basicConfig(level=logging.INFO, format="archives: %(message)s")
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,6 +1,6 @@
 """Draw the demo set: butterflies after Heliconius in the splits and CSV files of the challenge.
 
-    python scripts/make_demo_dataset.py --output Datasets/demo --seed 0 --scale 1
+    PYTHONPATH=scripts python -m demo.make_demo_dataset --output Datasets/demo --seed 0 --scale 1
 
     train/images/DEMO00012.jpg        every subspecies of A, and the hybrids of one cross
     train.csv                         in the form of butterfly_anomaly_train.csv
@@ -31,13 +31,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from demo_photograph import photograph
-from demo_traits import LOOK_ALIKES, SIGNAL_PAIR, SUBSPECIES, SUBSPECIES_ID, individual
+from common.files import atomic, open_image
 from PIL import Image, ImageDraw, ImageFont
-from script_files import atomic, open_image
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parent.parent
+from demo.photograph import photograph
+from demo.traits import LOOK_ALIKES, SIGNAL_PAIR, SUBSPECIES, SUBSPECIES_ID, individual
+
+ROOT = Path(__file__).resolve().parents[2]
 DRAWING = 1  # raised when the drawing changes, so that sets drawn before are drawn again
 SPLITS = ("train", "test")
 

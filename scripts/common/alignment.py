@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageFilter
-from script_files import open_image
+
+from common.files import open_image
 
 SIDE = 32  # pixels of a coarse edge map: the outline of the wings, not their pattern
 BLUR = 1 / 64  # of the width: a shift by this much still counts as alike

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from demo_traits import Traits
-from demo_wings import WING_PIXELS, Template, forewing, hindwing, smooth_noise, template, worn
 from PIL import Image, ImageDraw, ImageFont
+
+from demo.traits import Traits
+from demo.wings import WING_PIXELS, Template, forewing, hindwing, smooth_noise, template, worn
 
 Colour = tuple[int, int, int]
 

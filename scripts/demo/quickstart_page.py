@@ -1,8 +1,8 @@
 """The page at the end of quickstart.sh: drawings, painted hybrids, plots and both score rows.
 
-    python scripts/quickstart_page.py --run quickstart/scale1-seed0-scharr --backbone BACKBONE
+    PYTHONPATH=scripts python -m demo.quickstart_page --run RUN --backbone BACKBONE
 
-writes index.html into the run's folder.
+writes index.html into the folder RUN, such as quickstart/scale1-seed0-scharr.
 """
 
 import argparse
@@ -11,9 +11,9 @@ import re
 import sys
 from pathlib import Path
 
+from common.files import atomic
 from dominate import document, tags
 from dominate.util import raw
-from script_files import atomic
 
 PAINTED = 24  # painted hybrids on the page, spread evenly over all
 KINDS = {"photographs": "photographs only", "generated": "photographs + painted images"}
