@@ -11,15 +11,17 @@ and then, resume.pth, loss_log.csv and .png, samples.html. SIGTERM and Ctrl-C sa
 """
 
 import argparse
+import functools
 import signal
 import sys
 import time
 from pathlib import Path
 
 import torch
+from data.augmentation import random_augmentation
 from data.datasets import TrainingOrder, TrainingPairs, steps_per_epoch, training_loader
-from data.lists import COLUMNS, check_images, find_list, read_pairs
-from data.warp import SHIFT
+from data.few_photos import FewPhotos
+from data.lists import check_images, find_list, read_pairs
 from models.anomaly_factory import AnomalyFactory, network_path
 from options.train_options import train_options
 from tqdm import tqdm
@@ -30,12 +32,10 @@ from util.visualizer import LossLog, SamplePage
 
 # What must not change between a stop and its resume.
 COURSE = (
-    *("batchSize", "seed", "loadSize", "recolour", "warp", "erase"),
+    *("batchSize", "seed", "loadSize", "tps_aug", "tps_percent", "block_aug", "no_flip"),
+    *("recolour", "warp", "erase"),
     *("beta1", "no_vgg_loss", "no_ganFeat_loss", "lambda_L1"),
 )
-
-# What trainings did that were stopped before these could be chosen.
-ADDED_LATER = {"--recolour": 0.0, "--warp": SHIFT, "--erase": 0.0, "--lambda_L1": 0.0}
 
 
 def main() -> int:
@@ -50,7 +50,7 @@ def main() -> int:
     check_beginning(opt, folder)
     files = find_list(opt.dataroot, opt.phase)
     pairs = read_pairs(files, training=True)
-    check_images(files, pairs, COLUMNS, process)
+    check_images(files, pairs, ("edges", "color_gt"), process)
 
     torch.backends.cudnn.benchmark = True  # all batches have one size
     model = AnomalyFactory(opt, process)
@@ -61,9 +61,14 @@ def main() -> int:
     order = TrainingOrder(
         len(pairs), opt.batchSize, opt.seed, done, end, process.rank, process.world
     )
-    samples = TrainingPairs(
-        pairs, opt.loadSize, recolour=opt.recolour, shift=opt.warp, erase=opt.erase
+    augment = functools.partial(
+        random_augmentation,
+        flips=not opt.no_flip,
+        windows=opt.block_aug,
+        warps=opt.tps_percent if opt.tps_aug else 0.0,
     )
+    few_photos = FewPhotos(opt.recolour, opt.erase, opt.warp)
+    samples = TrainingPairs(pairs, opt.loadSize, augment, few_photos)
     loader = training_loader(samples, order, opt.nThreads)
     report = Report(opt, folder, done * opt.batchSize, process)
 
@@ -130,7 +135,7 @@ def begin(
         state = checkpoint.load(path)
         if not isinstance(state, dict) or not {"model", "steps", "course"} <= state.keys():
             raise InputError(f"{path}: not a resume file of this program")
-        before = ADDED_LATER | state["course"]
+        before = state["course"]
         for name, now in course(opt, count).items():
             if before.get(name) != now:
                 raise InputError(

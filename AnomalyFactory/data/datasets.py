@@ -5,7 +5,7 @@ it. Nothing is kept between calls, so a resumed training sees what an uninterrup
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -13,10 +13,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from util.images import read_square
 
-from data.augmentation import training_sample
+from data.augmentation import Augmentation, training_sample
+from data.few_photos import FewPhotos
 from data.lists import Pair
 from data.registration import aligned
-from data.warp import SHIFT
 
 RESULT_SIZE = 256  # pixels of a painted image's side
 Sample = dict[str, torch.Tensor]
@@ -30,22 +30,21 @@ class TrainingPairs(Dataset):
         self,
         pairs: list[Pair],
         size: int,
-        recolour: float = 0.0,
-        shift: float = SHIFT,
-        erase: float = 0.0,
+        augment: Callable[[np.random.Generator, int], Augmentation],  # draws for images of a size
+        few_photos: FewPhotos | None = None,  # changes what the published samples are
     ):
-        self.pairs, self.size = pairs, size
-        self.recolour, self.shift, self.erase = recolour, shift, erase
+        self.pairs, self.size, self.augment, self.few_photos = pairs, size, augment, few_photos
 
     def __getitem__(self, key: Key) -> Sample:
         index, seed = key
         pair = self.pairs[index]
-        edges, target = read_square(pair.edges, self.size), read_square(pair.target, self.size)
-        same = pair.reference == pair.target
-        reference = target if same else read_square(pair.reference, self.size)
+        edges, photo = read_square(pair.edges, self.size), read_square(pair.target, self.size)
         random = np.random.default_rng(seed)
-        chances = {"recolour": self.recolour, "shift": self.shift, "erase": self.erase}
-        images = training_sample(edges, reference, target, random, **chances)
+        augmentation = self.augment(random, self.size)
+        if self.few_photos:
+            images = self.few_photos.sample(edges, photo, augmentation, random)
+        else:
+            images = training_sample(edges, photo, augmentation)
         names = ("edges", "reference", "target")
         return {name: torch.from_numpy(image) for name, image in zip(names, images, strict=True)}
 

@@ -30,7 +30,8 @@ class ListFiles:
 @dataclass(frozen=True)
 class Pair:
     """One line: a structure and an appearance. `target` is the structure's own photo, where the
-    list has one; the subspecies name what is painted and are empty in training."""
+    list has one. In training it is the reference, too, and the subspecies, which name what is
+    painted, are empty."""
 
     index: int
     edges: Path
@@ -86,15 +87,17 @@ def find_list(dataroot: Path, phase: str) -> ListFiles:
 def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[Pair]:
     """The pairs in `files`, every path checked to be a file inside the dataset folder.
 
-    The photos in color_gt, and that list at all, need only be there in training and where
-    `photos` asks for them; only painting needs to know the subspecies. Raises InputError that
+    Training reads edges and color_gt: a photo is its own reference, and color_ref, which the
+    published lists have, is not read. Painting reads edges and color_ref, and color_gt where it
+    is there; its photos need only be there where `photos` asks for them. Raises InputError that
     names the list and its line.
     """
-    photos = photos or training
-    lines = {column: read_lines(files.column(column)) for column in COLUMNS[:2]}
     target_list = files.column("color_gt")
+    columns = ["edges"] if training else ["edges", "color_ref"]
+    photos = photos or training
     if photos or target_list.exists():
-        lines["color_gt"] = read_lines(target_list)
+        columns.append("color_gt")
+    lines = {column: read_lines(files.column(column)) for column in columns}
     counts = {files.column(column).name: len(found) for column, found in lines.items()}
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{name} has {count} lines" for name, count in counts.items())
@@ -144,7 +147,7 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
         Pair(
             index,
             path("edges", index),
-            path("color_ref", index),
+            path("color_gt" if training else "color_ref", index),
             target(index),
             subspecies("edges", index),
             subspecies("color_ref", index),

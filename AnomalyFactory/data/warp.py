@@ -1,49 +1,60 @@
-"""Local thin-plate-spline warps: a 3x3 patch of control points somewhere in the image is
+"""Local thin-plate-spline warps (Bookstein 1989): a 3x3 grid of points somewhere in the image is
 jostled, the image's corners are held, and everything between follows smoothly."""
+
+from dataclasses import dataclass
+from math import ceil, floor
 
 import cv2
 import numpy as np
 
-GRID = 3  # control points along each side of the patch
-STEP = (0.15, 0.30)  # between control points: from this part of the height to that of the width
-SHIFT = 0.10  # published: the most a control point moves along each axis, as a part of the width
-CELL = 8  # pixels between the points where the spline is evaluated; linear in between
+GRID = 3  # points along each side of the patch
+OFFSET = (0.15, 0.30)  # of the image's side, as a whole number of pixels
+PATCH = 3  # offsets along each side of the patch
+SHIFT = 0.10  # the most a point moves along each axis, as a part of the side
+CELL = 4  # pixels between the places where the spline is evaluated; linear in between
 
 
-def random_warp(
-    random: np.random.Generator, height: int, width: int, shift: float = SHIFT
-) -> np.ndarray:
-    """Sampling map of a random warp: float32 (height, width, 2), the (x, y) to read from."""
-    low, high = sorted((STEP[0] * height, STEP[1] * width))
-    step = random.uniform(low, high)
-    span = (GRID - 1) * step
-    corner = random.uniform(0, [max(width - 1 - span, 0), max(height - 1 - span, 0)])
-    columns, rows = np.meshgrid(np.arange(GRID), np.arange(GRID))
-    points = corner + step * np.stack([columns, rows], axis=-1).reshape(-1, 2)
-    moved = points + random.uniform(-shift * width, shift * width, points.shape)
-    return spline_map(moved, points, height, width)
+@dataclass(frozen=True)
+class Warp:
+    """What lies at `read_from` goes to `write_to`: points (x, y) in pixels, both (n, 2)."""
+
+    read_from: np.ndarray
+    write_to: np.ndarray
 
 
-def spline_map(output: np.ndarray, source: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Sampling map of the spline that brings `source` points to `output` points, corners held.
+def random_warp(random: np.random.Generator, size: int) -> Warp:
+    """A published warp for images of size x size pixels."""
+    offset = random.integers(ceil(OFFSET[0] * size), floor(OFFSET[1] * size), endpoint=True)
+    corner = random.integers(0, size - PATCH * offset, 2, endpoint=True)
+    steps = np.linspace(0, PATCH * offset, GRID)
+    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    points = corner + grid
+    return Warp(points, points + random.uniform(-SHIFT * size, SHIFT * size, points.shape))
 
-    `output` and `source` are (x, y) in pixels, (n, 2). The displacement is evaluated every CELL
-    pixels and interpolated between, some twenty times faster than at every pixel. That rounds
-    off the sharpest bends, which is no loss: edge map and photo go through the same map.
+
+def warped(image: np.ndarray, warp: Warp) -> np.ndarray:
+    """`image` (S, S, 3) after `warp`: bilinear, reflected beyond its border."""
+    sampling = sampling_map(warp, image.shape[0])
+    return cv2.remap(image, sampling, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+
+
+def sampling_map(warp: Warp, size: int) -> np.ndarray:
+    """The (x, y) to read from at every pixel, float32 (size, size, 2).
+
+    The displacement is evaluated every CELL pixels and interpolated between, some ten times
+    faster than at every pixel. That rounds off the sharpest bends by a few hundredths of a pixel.
     """
-    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], float)
-    knots = np.vstack([output, corners])
-    coefficients = solve(knots, np.vstack([source - output, np.zeros((4, 2))]))
+    corners = size * np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    knots = np.vstack([warp.write_to, corners])
+    coefficients = solve(knots, np.vstack([warp.read_from, corners]) - knots)
 
     # One cell of margin on each side keeps cv2.resize's own border rule out of the image.
-    x = (np.arange(-(-width // CELL) + 2) - 0.5) * CELL - 0.5
-    y = (np.arange(-(-height // CELL) + 2) - 0.5) * CELL - 0.5
-    coarse = (terms(x[None, :], y[:, None], knots) @ coefficients).astype(np.float32)
+    x = (np.arange(ceil(size / CELL) + 2) - 0.5) * CELL - 0.5
+    coarse = (terms(x[None, :], x[:, None], knots) @ coefficients).astype(np.float32)
     fine = cv2.resize(coarse, None, fx=CELL, fy=CELL, interpolation=cv2.INTER_LINEAR)
-    fine = fine[CELL : CELL + height, CELL : CELL + width]
-    fine[..., 0] += np.arange(width, dtype=np.float32)
-    fine[..., 1] += np.arange(height, dtype=np.float32)[:, None]
-    return fine
+    fine = fine[CELL : CELL + size, CELL : CELL + size]
+    pixels = np.arange(size, dtype=np.float32)
+    return fine + np.stack(np.meshgrid(pixels, pixels), axis=-1)
 
 
 def solve(knots: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -63,8 +74,3 @@ def terms(x: np.ndarray, y: np.ndarray, knots: np.ndarray) -> np.ndarray:
     np.multiply(squared, np.log(np.maximum(squared, 1e-12)), out=result[..., :n])
     result[..., n], result[..., n + 1], result[..., n + 2] = 1, x, y
     return result
-
-
-def warp(image: np.ndarray, sampling_map: np.ndarray) -> np.ndarray:
-    """`image` read bilinearly through `sampling_map`, reflected beyond its border."""
-    return cv2.remap(image, sampling_map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)

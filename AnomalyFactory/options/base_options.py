@@ -13,7 +13,6 @@ ROOT = Path(__file__).resolve().parents[2]
 # is accepted, and what it says.
 FIXED = {
     "primitive": ("edges", "what describes the structure: an edge map"),
-    "tps_aug": ("1", "thin-plate-spline warps make the training pair"),
     "label_nc": ("0", "there are no label maps"),
     "resize_or_crop": ("none", "photos are resized to --loadSize, never cropped"),
     "aspect_ratio": ("1.0", "results are square"),

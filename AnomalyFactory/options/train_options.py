@@ -41,6 +41,15 @@ def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--ndf", type=positive, default=64, help="discriminator: channels of its first layer")
     add("--n_layers_D", type=positive, default=3, help="discriminator: strided layers")
     add("--num_D", type=positive, default=2, help="discriminator: scales")
+    add("--tps_aug", type=int, choices=[0, 1], default=1, help="1: warp the samples; 0: do not")
+    add("--tps_percent", type=share, default=0.99, help="chance of each of a sample's two warps")
+    add(
+        "--block_aug",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="black outside a window, half of the time",
+    )
+    add("--no_flip", action="store_true", help="never flip a sample")
     add(
         "--recolour",
         type=share,

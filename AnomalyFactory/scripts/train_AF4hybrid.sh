@@ -8,6 +8,7 @@ options=(
     --batchSize 8                               # over all GPUs together
     --name AF4hybrid
     --checkpoints_dir ./Models/AFgenerators     # latest_net_G.pth goes into its folder AF4hybrid
+    --tps_aug 1 --tps_percent 0.99 --block_aug
     --phase train_AFhybrid
 )
 exec "$(dirname "${BASH_SOURCE[0]}")/launch.sh" train.py "${options[@]}" "$@"

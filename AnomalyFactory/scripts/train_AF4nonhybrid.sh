@@ -9,6 +9,7 @@ options=(
     --batchSize 8                                          # over all GPUs together
     --name AF4nonhybrid
     --checkpoints_dir ./Models/AFgenerators                # latest_net_G.pth goes into AF4nonhybrid
+    --tps_aug 1 --tps_percent 0.99 --block_aug
     --phase train_AFnonhybrid
 )
 exec "$(dirname "${BASH_SOURCE[0]}")/launch.sh" train.py "${options[@]}" "$@"

@@ -2,21 +2,20 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from util.files import open_image
 
 
 def read_square(path: Path, size: int) -> np.ndarray:
-    """The image in `path` resized to size x size, uint8 RGB; its proportions are not kept."""
-    image = np.array(open_image(path))  # a copy: Pillow's own memory is read-only
-    if image.shape[:2] == (size, size):
-        return image
-    shrinks = min(image.shape[:2]) >= size
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return cv2.resize(image, (size, size), interpolation=interpolation)
+    """The image in `path` resized to size x size as published, by Pillow's bicubic; uint8 RGB.
+
+    Its proportions are not kept.
+    """
+    image = open_image(path).resize((size, size), Image.Resampling.BICUBIC)
+    return np.array(image)  # a copy: Pillow's own memory is read-only
 
 
 def to_network(images: torch.Tensor, device: torch.device) -> torch.Tensor:

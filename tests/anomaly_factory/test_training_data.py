@@ -1,213 +1,336 @@
 """The warp, the training sample, and the order in which training visits the list."""
 
-import cv2
-import data.registration
-import data.warp
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
-from data.augmentation import random_hues, random_rectangle, training_sample
+from data.augmentation import (
+    Augmentation,
+    blackened,
+    random_augmentation,
+    training_sample,
+)
 from data.datasets import PaintingPairs, TrainingOrder, TrainingPairs
 from data.lists import find_list, read_pairs
-from data.registration import aligned
-from data.warp import random_warp, solve, spline_map, terms, warp
+from data.warp import Warp, random_warp, sampling_map, warped
+from PIL import Image
+from util.images import read_square
 
-IDENTITY = np.stack(np.meshgrid(np.arange(64), np.arange(64)), axis=-1).astype(np.float32)
-
-
-def random_points(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(seed)
-    columns, rows = np.meshgrid(np.arange(3), np.arange(3))
-    points = 60 + 50.0 * np.stack([columns, rows], axis=-1).reshape(-1, 2)
-    return points + random.uniform(-15, 15, points.shape), points
+NOTHING = Augmentation(None, None, None, None, None)
 
 
-def test_spline_without_movement_is_the_identity():
-    points = np.array([[20.0, 20], [30, 25], [40, 44]])
-    assert np.abs(spline_map(points, points, 64, 64) - IDENTITY).max() < 1e-4
+# ---- the published procedure, written once more, plainly and slowly ----------------------------
 
 
-def test_spline_passes_through_its_points_and_holds_the_corners():
-    moved, points = random_points(0)
-    coefficients = solve(moved, points - moved)
-    found = moved + terms(moved[:, 0], moved[:, 1], moved) @ coefficients
-    assert np.abs(found - points).max() < 1e-6
-    sampling = spline_map(moved, points, 256, 256)
-    assert np.abs(sampling[[0, 0, -1, -1], [0, -1, 0, -1]] - [
-        [0, 0], [255, 0], [0, 255], [255, 255]
-    ]).max() < 1.0  # fmt: skip
+def reflected(places: np.ndarray, size: int) -> np.ndarray:
+    """Whole places beyond 0 to size - 1 as OpenCV's BORDER_REFLECT reads them: cba|abc|cba."""
+    places = places % (2 * size)
+    return np.where(places < size, places, 2 * size - 1 - places)
 
 
-def test_interpolated_spline_is_near_the_exact_one():
-    moved, points = random_points(1)
-    corners = np.array([[0, 0], [255, 0], [0, 255], [255, 255]], float)
-    knots = np.vstack([moved, corners])
-    coefficients = solve(knots, np.vstack([points - moved, np.zeros((4, 2))]))
-    y, x = np.mgrid[:256, :256].astype(float)
-    exact = np.stack([x, y], axis=-1) + terms(x, y, knots) @ coefficients
-    distance = np.abs(spline_map(moved, points, 256, 256) - exact).max(axis=-1)
-    assert np.quantile(distance, 0.99) < 0.5
+def exact_map(warp: Warp, size: int) -> np.ndarray:
+    """The thin-plate spline at every pixel: where each output pixel (x, y) reads from."""
+    corners = [[0, 0], [size, 0], [0, size], [size, size]]
+    ends, starts = np.vstack([warp.write_to, corners]), np.vstack([warp.read_from, corners])
+
+    def rows(places: np.ndarray) -> np.ndarray:
+        squared = ((places[:, None] - ends) ** 2).sum(axis=2)
+        bent = np.where(squared > 0, squared * np.log(np.where(squared > 0, squared, 1)), 0)
+        return np.hstack([bent, np.ones((len(places), 1)), places])
+
+    n = len(ends)
+    system = np.zeros((n + 3, n + 3))
+    system[:n] = rows(ends)
+    system[n:, :n] = system[:n, n:].T
+    coefficients = np.linalg.solve(system, np.vstack([starts, np.zeros((3, 2))]))
+    pixels = np.array([(x, y) for y in range(size) for x in range(size)], float)
+    return (rows(pixels) @ coefficients).reshape(size, size, 2)
 
 
-def test_warp_moves_what_the_map_says_and_reflects():
-    image = np.zeros((64, 64), np.uint8)
-    image[30, 20] = 255
-    assert warp(image, IDENTITY + np.float32([-5, 3]))[27, 25] == 255
-    ramp = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
-    assert warp(ramp, IDENTITY - np.float32([10, 0]))[0, :10].tolist() == list(range(10, 0, -1))
+def exact_warp(image: np.ndarray, warp: Warp) -> np.ndarray:
+    size = len(image)
+    reading = exact_map(warp, size)
+    low = np.floor(reading).astype(int)
+    part = reading - low
+    total = np.zeros(image.shape)
+    for right in (0, 1):
+        for down in (0, 1):
+            x, y = reflected(low[..., 0] + right, size), reflected(low[..., 1] + down, size)
+            share = np.abs(1 - right - part[..., 0]) * np.abs(1 - down - part[..., 1])
+            total += share[..., None] * image[y, x]
+    return total
 
 
-def test_random_warps_are_local_and_seeded():
-    first, again, other = (random_warp(np.random.default_rng(seed), 64, 64) for seed in (1, 1, 2))
-    assert first.shape == (64, 64, 2) and first.dtype == np.float32
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-    assert 1 < np.abs(first - IDENTITY).max() < 40
-    assert np.abs(first[0, 0]).max() < 2
+def exact_sample(
+    edges: np.ndarray, photo: np.ndarray, augmentation: Augmentation
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `training_sample` does, of an augmentation without margins."""
+
+    def placed(image: np.ndarray) -> np.ndarray:
+        flips = {None: image, "lr": image[:, ::-1], "tb": image[::-1]}
+        image = flips[augmentation.flip].copy()
+        left, top, width, height = augmentation.window or (0, 0, *image.shape[1::-1])
+        rows, columns = np.mgrid[: len(image), : len(image)]
+        outside = (columns < left) | (columns >= left + width)
+        outside |= (rows < top) | (rows >= top + height)
+        image[outside] = 0
+        return image
+
+    return (
+        exact_warp(placed(edges), augmentation.structure_warp),
+        exact_warp(placed(photo), augmentation.reference_warp),
+        exact_warp(placed(photo), augmentation.structure_warp),
+    )
 
 
-def test_random_warps_move_nine_points_of_a_local_grid(monkeypatch):
-    calls = []
-    monkeypatch.setattr(data.warp, "spline_map", lambda *arguments: calls.append(arguments))
-    for seed in range(200):
-        random_warp(np.random.default_rng(seed), 256, 256)
-    steps = []
-    for moved, points, height, width in calls:
-        assert (height, width) == (256, 256) and points.shape == moved.shape == (9, 2)
-        grid = points.reshape(3, 3, 2)
-        across, down = np.diff(grid[..., 0], axis=1), np.diff(grid[..., 1], axis=0)
-        assert np.ptp([across.ravel(), down.ravel()]) < 1e-9
-        steps.append(across[0, 0])
-        assert points.min() >= 0 and points.max() <= 255
-        assert np.abs(moved - points).max() <= 0.1 * 256
-    assert 0.15 * 256 <= min(steps) < 0.17 * 256
-    assert 0.28 * 256 < max(steps) <= 0.30 * 256
-    assert max(np.abs(moved - points).max() for moved, points, *_ in calls) > 0.099 * 256
+def noise(size: int, seed: int = 0) -> np.ndarray:
+    """A smooth random image, uint8 (size, size, 3)."""
+    small = np.random.default_rng(seed).integers(0, 256, (size // 8, size // 8, 3), np.uint8)
+    return np.array(Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC))
 
 
-def test_warps_move_as_far_as_they_are_told(monkeypatch):
-    calls = []
-    monkeypatch.setattr(data.warp, "spline_map", lambda *arguments: calls.append(arguments))
-    for seed in range(20):
-        random_warp(np.random.default_rng(seed), 256, 256, shift=0.04)
-    farthest = max(np.abs(moved - points).max() for moved, points, *_ in calls)
-    assert 0.039 * 256 < farthest <= 0.04 * 256
+@pytest.mark.parametrize("flip", [None, "lr", "tb"])
+@pytest.mark.parametrize("window", [None, (5, 9, 52, 55)])
+def test_a_sample_is_the_published_one(flip, window):
+    random = np.random.default_rng(1)
+    warps = random_warp(random, 64), random_warp(random, 64)
+    augmentation = Augmentation(None, flip, window, *warps)
+    edges, photo = noise(64, 1), noise(64, 2)
+    found = training_sample(edges, photo, augmentation)
+    expected = exact_sample(edges, photo, augmentation)
+    for name, image, wanted in zip(("edges", "reference", "target"), found, expected, strict=True):
+        assert image.dtype == np.uint8
+        assert np.abs(image - wanted).mean() < 2.5, name
 
 
-def test_without_warps_the_reference_is_the_target():
-    photo = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-    for seed in range(10):
-        random = np.random.default_rng(seed)
-        _, reference, target = training_sample(photo, photo, photo, random, shift=0.0)
-        assert np.array_equal(reference, target)
+def golden_cases(golden) -> list[Augmentation]:
+    def numbers(key: str) -> tuple[int, ...] | None:
+        return tuple(golden[key].tolist()) if key in golden else None
 
+    def warp(key: str) -> Warp:
+        return Warp(golden[f"{key}_read_from"], golden[f"{key}_write_to"])
 
-def test_flips_are_shared_and_of_all_four_kinds():
-    quadrants = np.zeros((64, 64, 3), np.uint8)
-    colours = {(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0)}
-    for colour, (top, left) in zip(sorted(colours), np.ndindex(2, 2), strict=True):
-        quadrants[32 * top : 32 * (top + 1), 32 * left : 32 * (left + 1)] = colour
-    corners = set()
-    for seed in range(40):
-        edges, _, target = training_sample(
-            quadrants, quadrants, quadrants, np.random.default_rng(seed)
+    return [
+        Augmentation(
+            numbers(f"case{case}:margins"),
+            {"none": None}.get(flip := str(golden[f"case{case}:flip"]), flip),
+            numbers(f"case{case}:window"),
+            warp(f"case{case}:structure"),
+            warp(f"case{case}:reference"),
         )
-        corner = tuple(edges[0, 0].tolist())
-        if corner in colours:  # neither padded nor under the black block
-            assert tuple(target[0, 0].tolist()) == corner
-            corners.add(corner)
-    assert corners == colours
+        for case in range(4)
+    ]
 
 
-def test_edges_and_target_share_the_geometry_and_the_reference_does_not():
-    # The edge map is the photo's own brightness: shared geometry keeps the two alike inside.
-    random = np.random.default_rng(0)
-    photo = cv2.GaussianBlur(random.integers(0, 255, (64, 64, 3), np.uint8), (0, 0), 3)
-    agree, differ = [], []
-    for seed in range(20):
-        edges, reference, target = training_sample(
-            photo, photo, photo, np.random.default_rng([0, 0, seed])
+def test_samples_are_those_of_the_published_code(shared):
+    golden = np.load(shared / "golden/augmentation.npz")
+    for case, augmentation in enumerate(golden_cases(golden)):
+        found = training_sample(golden["edges_256"], golden["photo_256"], augmentation)
+        for name, image in zip(("edges", "reference", "target"), found, strict=True):
+            error = np.abs(image.astype(int) - golden[f"case{case}:out_{name}"])
+            assert error.mean() < 0.25, (case, name)
+
+
+def test_steps_before_the_warp_are_those_of_the_published_code(shared):
+    """With the spline at every pixel, what is left of the difference is that of those steps."""
+    golden = np.load(shared / "golden/augmentation.npz")
+    for case, augmentation in enumerate(golden_cases(golden)):
+        still = replace(augmentation, structure_warp=None, reference_warp=None)
+        _, photo, _ = training_sample(golden["edges_256"], golden["photo_256"], still)
+        error = np.abs(
+            exact_warp(photo, augmentation.structure_warp) - golden[f"case{case}:out_target"]
         )
-        agree.append(np.mean(edges != target))
-        differ.append(np.mean(reference != target))
-    assert min(agree) == 0  # not shrunk: nothing is padded
-    assert max(agree) < 0.8  # shrunk: white against reflected borders
-    assert min(differ) > 0.3
+        assert error.mean() < 0.6, case  # OpenCV rounds places to 1/32 of a pixel
+        assert np.median(error) < 0.51, case
 
 
-def test_all_three_share_the_black_block():
+def test_images_are_resized_as_published(shared, tmp_path):
+    golden = np.load(shared / "golden/augmentation.npz")
+    for name in ("photo", "edges"):
+        Image.fromarray(golden[name]).save(tmp_path / f"{name}.png")
+        assert np.array_equal(read_square(tmp_path / f"{name}.png", 256), golden[f"{name}_256"])
+
+
+def test_images_are_resized_by_pillows_bicubic(tmp_path):
+    # Four columns to two: Pillow's bicubic (a = -0.5, widened by the factor 2) weighs them
+    # 63, 61, 9 and -5 of 128 for the left pixel.
+    columns = np.zeros((2, 4, 3), np.uint8)
+    columns[:, 0], columns[:, 2] = 200, 100
+    Image.fromarray(columns).save(tmp_path / "a.png")
+    left = read_square(tmp_path / "a.png", 2)[0, 0, 0]
+    expected = Image.fromarray(columns).resize((2, 2), Image.Resampling.BICUBIC)
+    assert (
+        left
+        == np.array(expected)[0, 0, 0]
+        != np.array(Image.fromarray(columns).resize((2, 2), Image.Resampling.BILINEAR))[0, 0, 0]
+    )
+
+
+def test_margins_reflect_the_photo_and_are_white_on_the_edge_map():
+    image = np.full((256, 256, 3), 100, np.uint8)
+    image[0], image[1] = 10, 20
+    augmentation = replace(NOTHING, margins=(30, 10, 20, 12))
+    edges, reference, target = training_sample(image, image, augmentation)
+    assert edges.shape == (256, 256, 3)
+    # 296 rows become 256: the photo's first row, after 30 of margin, comes to row 25 or 26.
+    assert (edges[:24] == 255).all() and (edges[40:240, 30:230] == 100).all()
+    assert (edges[:, :15] == 255).all() and (edges[:, -8:] == 255).all()
+    assert (edges[-7:] == 255).all()
+    assert np.array_equal(reference, target)
+    assert target[25, 100, 0] < 20 and (target[:20, :, 0] > 90).all()  # reflected: 20, 10, 10, 20
+    assert target[24:27, 100, 0].min() < 15
+
+
+def test_only_what_lies_in_the_window_stays():
+    image = np.full((10, 10, 3), 7, np.uint8)
+    expected = np.zeros((10, 10, 3), np.uint8)
+    expected[2:5, 1:9] = 7
+    assert np.array_equal(blackened(image, (1, 2, 8, 3)), expected)
+
+
+def test_the_window_comes_before_the_warp():
     white = np.full((64, 64, 3), 255, np.uint8)
-    edges, reference, target = training_sample(white, white, white, np.random.default_rng(3))
-    black = (edges == 0).all(axis=-1)
-    assert 0 < black.sum() <= 0.5 * 0.25 * 64 * 64 + 64
-    assert black[0].any() or black[-1].any() or black[:, 0].any() or black[:, -1].any()
-    assert np.array_equal(black, (reference == 0).all(axis=-1))
-    assert np.array_equal(black, (target == 0).all(axis=-1))
+    points = np.array([[20.0, 20], [44, 20], [20, 44], [44, 44]])
+    warp = Warp(points, points + 6)
+    augmentation = replace(NOTHING, window=(8, 8, 48, 48), structure_warp=warp)
+    edges, reference, target = training_sample(white, white, augmentation)
+    assert np.array_equal(edges, warped(blackened(white, (8, 8, 48, 48)), warp))
+    assert np.array_equal(reference, blackened(white, (8, 8, 48, 48)))
+    assert np.array_equal(edges, target)
+    assert (edges[10, 10:50] == 0).any()  # the warp has moved the window's border
 
 
-def test_shrunk_edge_maps_are_padded_white_and_photos_reflected():
-    grey = np.full((64, 64, 3), 100, np.uint8)
-    padded = 0
-    for seed in range(40):
-        edges, _, target = training_sample(grey, grey, grey, np.random.default_rng(seed))
-        assert set(np.unique(target)) <= {0, 100}
-        padded += 255 in edges
-    assert 10 <= padded <= 30  # half the time
+def test_shares_of_the_published_draw():
+    white = np.full((256, 256, 3), 255, np.uint8)
+    drawn = [random_augmentation(np.random.default_rng([7, n]), 256) for n in range(1000)]
+    black = np.array(
+        [(blackened(white, d.window)[..., 0] == 0).mean() if d.window else 0 for d in drawn]
+    )
+    assert abs(np.mean(black == 0) - 0.5) < 0.05
+    assert abs(black.mean() - 0.117) < 0.02
+    flips = [d.flip for d in drawn]
+    for flip, share in ((None, 0.5), ("lr", 0.25), ("tb", 0.25)):
+        assert abs(flips.count(flip) / 1000 - share) < 0.05
+    assert abs(np.mean([d.margins is not None for d in drawn]) - 0.5) < 0.05
+    margins = np.array([d.margins for d in drawn if d.margins])
+    assert margins.min() == 10 and margins.max() == 30
+    assert (np.ptp(margins, axis=1) > 0).mean() > 0.9  # each side its own
+    windows = np.array([d.window for d in drawn if d.window])
+    assert 0.80 * 256 <= windows[:, 2:].min() < 0.81 * 256
+    assert 0.94 * 256 < windows[:, 2:].max() <= 0.95 * 256
+    assert (windows[:, 2] != windows[:, 3]).mean() > 0.9
+    assert windows[:, :2].min() == 0
+    assert (windows[:, :2] + windows[:, 2:]).max() == 256
 
 
-def test_recolouring_gives_reference_and_target_the_same_new_colours():
-    photo = np.full((64, 64, 3), (200, 40, 20), np.uint8)
-    edges = np.full((64, 64, 3), 255, np.uint8)
-    seen = set()
-    for seed in range(10):
-        published = training_sample(edges, photo, photo, np.random.default_rng(seed))
-        same, reference, target = training_sample(
-            edges, photo, photo, np.random.default_rng(seed), recolour=1.0
-        )
-        assert set(np.unique(same)) <= set(np.unique(published[0])) | {0, 255}
-        colours = {tuple(pixel) for pixel in reference.reshape(-1, 3)} - {(0, 0, 0)}
-        assert len(colours) == 1
-        assert {tuple(pixel) for pixel in target.reshape(-1, 3)} - {(0, 0, 0)} == colours
-        assert max(*colours) == 200  # the brightness of HSV stays
-        seen |= colours
-    assert len(seen) == 10
+def test_margins_scale_with_the_images():
+    drawn = [random_augmentation(np.random.default_rng(n), 64).margins for n in range(200)]
+    margins = np.array([found for found in drawn if found])
+    assert (margins.min(), margins.max()) == (2, 8)  # 10/4 and 30/4, rounded
 
 
-def test_recolouring_keeps_like_hues_alike():
-    for seed in range(20):
-        hues = random_hues(np.random.default_rng(seed)).astype(int)
-        steps = (np.roll(hues, -1) - hues + 90) % 180 - 90
-        assert np.abs(steps).max() <= 4
+def test_each_warp_has_its_own_chance():
+    drawn = [random_augmentation(np.random.default_rng(n), 64, warps=0.7) for n in range(1000)]
+    structure = np.array([d.structure_warp is not None for d in drawn])
+    reference = np.array([d.reference_warp is not None for d in drawn])
+    assert abs(structure.mean() - 0.7) < 0.05 and abs(reference.mean() - 0.7) < 0.05
+    assert abs((structure & reference).mean() - 0.49) < 0.05
 
 
-def test_erasing_whitens_rectangles_of_the_edge_map_alone():
-    grey = np.full((64, 64, 3), 100, np.uint8)
-    erased = 0
-    for seed in range(40):
-        published = training_sample(grey, grey, grey, np.random.default_rng(seed))
-        sample = training_sample(grey, grey, grey, np.random.default_rng(seed), erase=0.5)
-        assert np.array_equal(sample[1], published[1]) and np.array_equal(sample[2], published[2])
-        changed = (sample[0] != published[0]).any(axis=-1)
-        assert (sample[0][changed] == 255).all()
-        assert np.array_equal((sample[0] == 0), (published[0] == 0))  # the black block stays
-        erased += changed.any()
-    assert 12 <= erased <= 28  # half of them
+def test_what_is_switched_off_is_not_drawn():
+    for n in range(50):
+        drawn = random_augmentation(np.random.default_rng(n), 64, False, False, 0.0)
+        assert replace(drawn, margins=None) == NOTHING
 
 
-def test_erased_rectangles_have_the_sides_they_may_have():
-    random = np.random.default_rng(0)
-    corners, ends, sides = [], [], []
-    for _ in range(300):
-        rows, columns = random_rectangle(random, 100)
-        corners += [rows.start, columns.start]
-        ends += [rows.stop, columns.stop]
-        sides += [rows.stop - rows.start, columns.stop - columns.start]
-    assert (min(sides), max(sides)) == (15, 50)
-    assert (min(corners), max(ends)) == (0, 100)
+# ---- the warp ----------------------------------------------------------------------------------
+
+
+def test_random_warps_jostle_a_grid_three_offsets_wide():
+    drawn = [random_warp(np.random.default_rng(seed), 256) for seed in range(500)]
+    sides = []
+    for warp in drawn:
+        assert warp.read_from.shape == warp.write_to.shape == (9, 2)
+        grid = warp.read_from.reshape(3, 3, 2)
+        side = grid[0, 2, 0] - grid[0, 0, 0]
+        x, y = grid[0, 0]
+        assert np.array_equal(grid[..., 0], np.tile([x, x + side / 2, x + side], (3, 1)))
+        assert np.array_equal(grid[..., 1], np.tile([[y], [y + side / 2], [y + side]], (1, 3)))
+        assert side % 3 == 0 and x % 1 == y % 1 == 0
+        sides.append(side)
+    assert (min(sides), max(sides)) == (3 * 39, 3 * 76)  # offsets from 38.4 to 76.8 pixels
+    points = np.array([warp.read_from for warp in drawn])
+    assert (points.min(), points.max()) == (0, 256)
+    moves = np.abs([warp.write_to - warp.read_from for warp in drawn])
+    assert 0.0999 * 256 < moves.max() <= 0.1 * 256
+    assert abs(moves.mean() - 0.05 * 256) < 0.3
+
+
+def test_a_warp_brings_what_it_reads_to_where_it_writes():
+    warp = random_warp(np.random.default_rng(3), 256)
+    found = sampling_map(warp, 256)
+    assert found.shape == (256, 256, 2) and found.dtype == np.float32
+    difference = np.abs(found - exact_map(warp, 256))
+    assert difference.mean() < 0.05 and difference.max() < 1
+    for place, source in zip(warp.write_to, warp.read_from, strict=True):
+        x, y = np.round(place).astype(int)
+        if 0 <= x < 256 and 0 <= y < 256:
+            assert np.abs(found[y, x] - source).max() < 1.5
+    assert np.abs(found[0, 0]).max() < 0.5
+
+
+def test_a_warp_without_movement_changes_nothing():
+    points = np.array([[20.0, 20], [30, 25], [40, 44]])
+    image = noise(64)
+    assert np.array_equal(warped(image, Warp(points, points)), image)
+
+
+def test_a_warp_reflects_beyond_the_border():
+    ramp = np.tile(np.arange(64, dtype=np.uint8)[None, :, None], (64, 1, 3))
+    # The nine points move 12 to the right; between the corner that stays and them, places before
+    # the left border are read.
+    points = np.array([[4.0, y] for y in (16, 32, 48)])
+    warp = Warp(points, points + np.array([12, 0]))
+    assert np.abs(warped(ramp, warp) - exact_warp(ramp, warp)).max() <= 1.5
+    assert exact_map(warp, 64)[..., 0].min() < -3
+
+
+# ---- the dataset -------------------------------------------------------------------------------
+
+
+def training_pairs(dataset, size: int = 32, **options) -> TrainingPairs:
+    pairs = read_pairs(find_list(dataset, "train_AFhybrid"), training=True)
+    return TrainingPairs(pairs, size, partial(random_augmentation, **options))
+
+
+def test_the_reference_is_the_targets_own_photo(dataset):
+    """Whatever train_color_ref.txt says, and whether it is there at all."""
+    reference_list = dataset / "List/train_AFhybrid/train_color_ref.txt"
+    reference_list.write_text("Images/nowhere/x.png\n")
+    unwarped = {"flips": False, "windows": False, "warps": 0.0}
+    for _ in range(2):
+        samples = training_pairs(dataset, **unwarped)
+        for index in range(4):
+            sample = samples[(index, (0, 0, index))]
+            assert (sample["reference"] == sample["target"]).all()
+            own = read_square(samples.pairs[index].target, 32)
+            assert samples.pairs[index].target.stem == samples.pairs[index].edges.stem
+            if samples.augment(np.random.default_rng((0, 0, index)), 32).margins is None:
+                assert np.array_equal(sample["target"], own)
+        reference_list.unlink(missing_ok=True)
+
+
+def test_the_options_of_a_training_reach_its_samples(dataset):
+    drawn = training_pairs(dataset, flips=False, windows=True, warps=0.0)
+    some = [drawn.augment(np.random.default_rng(n), 32) for n in range(100)]
+    assert {d.flip for d in some} == {None}
+    assert {d.structure_warp for d in some} == {None}
+    assert 30 < sum(d.window is not None for d in some) < 70
 
 
 def test_a_training_sample_depends_on_its_key_alone(dataset):
-    pairs = read_pairs(find_list(dataset, "train_AFhybrid"), training=True)
-    data = TrainingPairs(pairs, 32)
+    data = training_pairs(dataset)
     key = (1, (0, 5, 2))
     first = data[key]
     _ = data[(0, (0, 5, 3))]
@@ -219,55 +342,6 @@ def test_a_training_sample_depends_on_its_key_alone(dataset):
     }
     assert all((first[name] == again[name]).all() for name in first)
     assert (first["target"] != data[(1, (0, 6, 2))]["target"]).any()
-
-
-def two_wings(turn: float = 0.0, scale: float = 1.0, shift: tuple[int, int] = (0, 0)) -> np.ndarray:
-    """Two dark ellipses on a pale ground, 128x128, turned by degrees about the middle."""
-    image = np.full((128, 128, 3), 220, np.uint8)
-    cv2.ellipse(image, (44, 60), (22, 12), 40, 0, 360, (40, 30, 20), -1)
-    cv2.ellipse(image, (84, 60), (22, 12), -30, 0, 360, (40, 30, 20), -1)
-    matrix = cv2.getRotationMatrix2D((64, 64), turn, scale)
-    matrix[:, 2] += shift
-    return cv2.warpAffine(image, matrix, (128, 128), borderValue=(220, 220, 220))
-
-
-@pytest.mark.parametrize("size", [128, 256])
-def test_aligned_references_cover_their_structure(size):
-    structure, reference = (
-        cv2.resize(image, (size, size)) for image in (two_wings(), two_wings(8, 0.9, (6, -5)))
-    )
-    before = np.mean(np.abs(structure.astype(int) - reference) > 60)
-    moved = aligned(reference, structure)
-    assert moved.shape == reference.shape and moved.dtype == np.uint8
-    after = np.mean(np.abs(structure.astype(int) - moved) > 60)
-    assert before > 0.06
-    assert after < 0.005
-
-
-def test_a_reference_without_a_specimen_stays_as_it_lies():
-    blank = np.full((128, 128, 3), 220, np.uint8)
-    assert np.array_equal(aligned(blank, two_wings()), blank)
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        [[3, 0, 0], [0, 3, 0]],  # too far
-        [[1.7, 0, 0], [0, 0.7, 0]],  # too far along one axis alone
-        [[1, 0, 50], [0, 1, 0]],  # away from the specimen
-        [[np.nan, 0, 0], [0, 1, 0]],
-    ],
-)
-def test_a_map_that_does_not_help_is_not_taken(monkeypatch, found):
-    result = 0.5, np.array(found, np.float32)
-    monkeypatch.setattr(data.registration.cv2, "findTransformECC", lambda *_: result)
-    reference = two_wings(8, 0.9, (6, -5))
-    assert np.array_equal(aligned(reference, two_wings()), reference)
-
-
-def test_a_mistake_is_not_taken_for_a_search_without_result(monkeypatch):
-    with pytest.raises(cv2.error):
-        aligned(two_wings()[..., :2], two_wings())
 
 
 def test_pairs_to_paint_are_not_augmented(dataset):
