@@ -1,0 +1,138 @@
+"""What goes beyond the published system: samples that ask for more, aligned references."""
+
+import cv2
+import data.registration
+import numpy as np
+import pytest
+from data.augmentation import random_augmentation, training_sample
+from data.datasets import TrainingPairs
+from data.few_photos import FewPhotos, random_hues, random_rectangle
+from data.lists import find_list, read_pairs
+from data.registration import aligned
+from data.warp import SHIFT
+
+
+def both(edges: np.ndarray, photo: np.ndarray, seed: int, few: FewPhotos):
+    """The published sample, and the one of `few`, of the same augmentation."""
+    random = np.random.default_rng(seed)
+    augmentation = random_augmentation(random, len(photo))
+    return training_sample(edges, photo, augmentation), few.sample(
+        edges, photo, augmentation, random
+    )
+
+
+def test_without_a_wish_the_samples_are_the_published_ones(dataset):
+    pairs = read_pairs(find_list(dataset, "train_AFhybrid"), training=True)
+    published = TrainingPairs(pairs, 32, random_augmentation)
+    extended = TrainingPairs(pairs, 32, random_augmentation, FewPhotos())
+    for place in range(4):
+        one, other = (samples[(place, (0, 0, place))] for samples in (published, extended))
+        assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_recolouring_gives_reference_and_target_the_same_new_colours():
+    photo = np.full((64, 64, 3), (200, 40, 20), np.uint8)
+    edges = np.full((64, 64, 3), 255, np.uint8)
+    seen = set()
+    for seed in range(10):
+        published, sample = both(edges, photo, seed, FewPhotos(recolour=1.0))
+        assert np.array_equal(sample[0], published[0])
+        colours = []
+        for image, before in zip(sample[1:], published[1:], strict=True):
+            whole = (before == photo[0, 0]).all(axis=-1)  # not blackened, nor mixed with black
+            colours += np.unique(image[whole], axis=0).tolist()
+        assert colours[0] == colours[1] and len(colours) == 2
+        assert max(colours[0]) == 200  # the brightness of HSV stays
+        seen.add(tuple(colours[0]))
+    assert len(seen) == 10
+
+
+def test_recolouring_keeps_like_hues_alike():
+    for seed in range(20):
+        hues = random_hues(np.random.default_rng(seed)).astype(int)
+        steps = (np.roll(hues, -1) - hues + 90) % 180 - 90
+        assert np.abs(steps).max() <= 4
+
+
+def test_erasing_whitens_rectangles_of_the_edge_map_alone():
+    grey = np.full((64, 64, 3), 100, np.uint8)
+    erased = 0
+    for seed in range(40):
+        published, sample = both(grey, grey, seed, FewPhotos(erase=0.5))
+        assert np.array_equal(sample[1], published[1]) and np.array_equal(sample[2], published[2])
+        changed = (sample[0] != published[0]).any(axis=-1)
+        assert (sample[0][changed] == 255).all()
+        erased += changed.any()
+    assert 12 <= erased <= 28  # half of them
+
+
+def test_erased_rectangles_have_the_sides_they_may_have():
+    random = np.random.default_rng(0)
+    corners, ends, sides = [], [], []
+    for _ in range(300):
+        rows, columns = random_rectangle(random, 100)
+        corners += [rows.start, columns.start]
+        ends += [rows.stop, columns.stop]
+        sides += [rows.stop - rows.start, columns.stop - columns.start]
+    assert (min(sides), max(sides)) == (15, 50)
+    assert (min(corners), max(ends)) == (0, 100)
+
+
+def test_warps_move_as_far_as_they_are_told():
+    few = FewPhotos(warp=0.04)
+    for seed in range(20):
+        warp = random_augmentation(np.random.default_rng(seed), 256).reference_warp
+        gentler = few.gentler(warp)
+        assert np.array_equal(gentler.read_from, warp.read_from)
+        ratio = (gentler.write_to - warp.read_from) / (warp.write_to - warp.read_from)
+        assert np.abs(ratio - 0.04 / SHIFT).max() < 1e-9
+    assert SHIFT == 0.10
+
+
+def two_wings(turn: float = 0.0, scale: float = 1.0, shift: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """Two dark ellipses on a pale ground, 128x128, turned by degrees about the middle."""
+    image = np.full((128, 128, 3), 220, np.uint8)
+    cv2.ellipse(image, (44, 60), (22, 12), 40, 0, 360, (40, 30, 20), -1)
+    cv2.ellipse(image, (84, 60), (22, 12), -30, 0, 360, (40, 30, 20), -1)
+    matrix = cv2.getRotationMatrix2D((64, 64), turn, scale)
+    matrix[:, 2] += shift
+    return cv2.warpAffine(image, matrix, (128, 128), borderValue=(220, 220, 220))
+
+
+@pytest.mark.parametrize("size", [128, 256])
+def test_aligned_references_cover_their_structure(size):
+    structure, reference = (
+        cv2.resize(image, (size, size)) for image in (two_wings(), two_wings(8, 0.9, (6, -5)))
+    )
+    before = np.mean(np.abs(structure.astype(int) - reference) > 60)
+    moved = aligned(reference, structure)
+    assert moved.shape == reference.shape and moved.dtype == np.uint8
+    after = np.mean(np.abs(structure.astype(int) - moved) > 60)
+    assert before > 0.06
+    assert after < 0.005
+
+
+def test_a_reference_without_a_specimen_stays_as_it_lies():
+    blank = np.full((128, 128, 3), 220, np.uint8)
+    assert np.array_equal(aligned(blank, two_wings()), blank)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [[3, 0, 0], [0, 3, 0]],  # too far
+        [[1.7, 0, 0], [0, 0.7, 0]],  # too far along one axis alone
+        [[1, 0, 50], [0, 1, 0]],  # away from the specimen
+        [[np.nan, 0, 0], [0, 1, 0]],
+    ],
+)
+def test_a_map_that_does_not_help_is_not_taken(monkeypatch, found):
+    result = 0.5, np.array(found, np.float32)
+    monkeypatch.setattr(data.registration.cv2, "findTransformECC", lambda *_: result)
+    reference = two_wings(8, 0.9, (6, -5))
+    assert np.array_equal(aligned(reference, two_wings()), reference)
+
+
+def test_a_mistake_is_not_taken_for_a_search_without_result(monkeypatch):
+    with pytest.raises(cv2.error):
+        aligned(two_wings()[..., :2], two_wings())
