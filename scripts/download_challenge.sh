@@ -11,19 +11,10 @@
 #
 #   PYTHON  the Python to use (default: the repository's .venv, else python3)
 set -euo pipefail
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-if [[ -z ${PYTHON:-} ]]; then
-    PYTHON=$ROOT/.venv/bin/python
-    [[ -x $PYTHON ]] || PYTHON=python3
-elif [[ $PYTHON == */* && $PYTHON != /* ]]; then
-    PYTHON=$PWD/$PYTHON # this script changes its folder
-fi
+source "$(dirname "${BASH_SOURCE[0]}")/common/python.sh"
 CAUTIOUS_ROBOT=2.0.0
 
-if (( $# < 1 || $# > 2 )) || [[ $1 == -* ]]; then
-    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}" >&2
-    exit 2
-fi
+(( $# == 1 || $# == 2 )) && [[ $1 != -* ]] || explain
 csv=$1
 folder=${2:-$ROOT/Datasets/challenge/images}
 mkdir -p "$folder"
@@ -32,7 +23,7 @@ logs=${folder}_download
 
 # The downloader skips every file that is there, a half one too; so half ones are set aside.
 status=0
-PYTHONPATH="$ROOT/scripts" "$PYTHON" -m common.check_photos "$csv" "$folder" --set_aside || status=$?
+module common.check_photos "$csv" "$folder" --set_aside || status=$?
 case $status in
     0) exit 0 ;;
     3) ;;
@@ -60,7 +51,7 @@ cd "$logs"
 
 # It ends with status 0 whatever happened to the photographs; so the last word is ours.
 status=0
-PYTHONPATH="$ROOT/scripts" "$PYTHON" -m common.check_photos photos.csv "$folder" || status=$?
+module common.check_photos photos.csv "$folder" || status=$?
 if (( status == 3 )); then
     echo "download_challenge: not complete; see $logs/photos_error_log.jsonl, then run the same command again" >&2
 fi

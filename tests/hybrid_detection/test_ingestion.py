@@ -118,7 +118,7 @@ def test_a_failed_run_leaves_the_old_predictions(ingest, tmp_path):
     (tmp_path / "predictions.txt").write_text("from before")
     done = ingest(tmp_path / "images", tmp_path)
     assert done.returncode == 1
-    assert "none of 1 images is readable" in done.stderr
+    assert "none of 1 images can be scored" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "predictions.txt").read_text() == "from before"
 
@@ -151,7 +151,7 @@ def test_classifiers_of_another_folder(ingest, folder, tmp_path):
     samples = folder / "ImageSamples"
     done = ingest(samples, tmp_path, "--classifiers", tmp_path / "mine")
     assert done.returncode == 1
-    assert f"no sgd_clf.pkl: looked for {tmp_path / 'mine/sgd_clf.pkl'}. Put" in done.stderr
+    assert f"{tmp_path / 'mine/clf1024.pth'} lies there without sgd_clf.pkl" in done.stderr
     (folder / "sgd_clf.pkl").rename(tmp_path / "mine/sgd_clf.pkl")
     done = ingest(samples, tmp_path, "--classifiers", tmp_path / "mine")
     assert done.returncode == 0, done.stderr

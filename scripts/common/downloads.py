@@ -1,0 +1,192 @@
+"""Fetch published weights and data sets, each into its place; download_models.sh starts it.
+
+    PYTHONPATH=scripts python -m common.downloads [NAME ...]
+
+Files at a plain address come by pooch, archives on Google Drive by gdown. What comes has a
+temporary name until it is whole and checked. A file that is there is left alone.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.archives import ArchiveError, install
+
+ROOT = Path(__file__).resolve().parents[2]
+GDOWN = "6.5.1"
+RETRIES = 2  # pooch waits 1 s before the first, 2 s before the second
+
+
+class DownloadError(Exception):
+    """Something that did not come; the message names it, its address and the next step."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file at a plain address."""
+
+    url: str  # the environment variable {NAME}_URL overrides it
+    file: str  # where it belongs, below the repository
+    sha256: str  # as its authors publish it: in full, the first digits, or nothing
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive on Google Drive."""
+
+    identity: str
+    folder: str  # where its contents belong, below the repository
+    names: tuple[str, ...]  # what must be in it
+
+
+MODELS: dict[str, Published | Archive] = {
+    "pidinet": Published(
+        "https://raw.githubusercontent.com/hellozhuo/pidinet/master/trained_models/table5_pidinet.pth",
+        "Models/edges/table5_pidinet.pth",
+        "80860ac267258b5f27486e0ef152a211d0b08120f62aeb185a050acc30da486c",
+    ),
+    "dinov2": Published(
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
+        "Models/backbones/dinov2_vitb14_pretrain.pth",
+        "",
+    ),
+    "vgg19": Published(
+        "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+        "Models/backbones/vgg19-dcbb9e9d.pth",
+        "dcbb9e9d",  # PyTorch's file names carry the first digits
+    ),
+    "classifiers": Archive(
+        "1Un188eNc8Nit644ZAzcOYwUoA3Dfh1TE", "Models/classifiers", ("clf1024.pth", "sgd_clf.pkl")
+    ),
+    "AF4hybrid": Archive(
+        "1-D06R7eiCF6mlCsELzopHlmsCMWhlmsQ",
+        "Models/AFgenerators/AF4hybrid",
+        ("latest_net_G.pth",),
+    ),
+    "AF4nonhybrid": Archive(
+        "12duO1fsfuhVmBzuf0ll9n2lgiKtBsoiL",
+        "Models/AFgenerators/AF4nonhybrid",
+        ("latest_net_G.pth",),
+    ),
+}
+DATASETS: dict[str, Published | Archive] = {
+    name: Archive(identity, f"Datasets/{name}", ("Images",))
+    for name, identity in {
+        "Images4TrainClassifier": "1MLIP8gbKVm_A0a5HTowBvfzsuRk7j37u",
+        "Images4TrainAFnonhybrid": "1Fk41aXh9n02roX57ynnUip069Hc3amWv",
+        "Images4TrainAFhybrid": "1UUqLajOSo1faw_tE_JkWMMKvl_Ck6xdJ",
+    }.items()
+}
+KNOWN = MODELS | DATASETS
+
+
+def say(message: str) -> None:
+    print(f"download_models: {message}", flush=True)
+
+
+def fetch_file(name: str, published: Published) -> None:
+    """Put a published file in its place. Raises DownloadError, leaving nothing behind."""
+    file = ROOT / published.file
+    if file.exists():
+        say(f"{name} is there: {file}")
+        return
+    try:
+        import pooch
+    except ImportError as error:
+        raise DownloadError(f"{sys.executable} has no pooch; run scripts/setup.sh first") from error
+    url = os.environ.get(f"{name.upper()}_URL") or published.url
+    say(f"{name} from {url}")
+
+    def download(url: str, temporary: str, keeper: pooch.Pooch) -> None:
+        """pooch's own download, and the check of a checksum that may be its first digits only."""
+        bar = sys.stderr.isatty()
+        pooch.HTTPDownloader(progressbar=bar, chunk_size=2**20)(url, temporary, keeper)
+        found = pooch.file_hash(temporary)
+        if not found.startswith(published.sha256):
+            raise DownloadError(
+                f"{name} from {url} has SHA-256 {found}, expected {published.sha256}; "
+                "it was removed"
+            )
+        if not published.sha256:
+            say(f"{name} has no published checksum; SHA-256 of what came: {found}")
+        Path(temporary).chmod(0o644)  # pooch's temporary files are for their owner alone
+
+    keeper = pooch.create(
+        file.parent, "", registry={file.name: None}, urls={file.name: url}, retry_if_failed=RETRIES
+    )
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        keeper.fetch(file.name, downloader=download)
+    except OSError as error:  # as requests' own errors are
+        raise DownloadError(
+            f"{name} could not be fetched from {url} ({error}); put it at {file} yourself, or run "
+            "the same command again"
+        ) from error
+
+
+def fetch_archive(name: str, archive: Archive) -> None:
+    """Fetch an archive from Google Drive and unpack it into its place. Raises DownloadError."""
+    folder = ROOT / archive.folder
+    if all((folder / content).exists() for content in archive.names):
+        say(f"{name} is there: {folder}")
+        return
+    gdown = [sys.executable, "-m", "gdown"]
+    version = subprocess.run([*gdown, "--version"], capture_output=True, text=True).stdout
+    if GDOWN not in version:
+        say(f"installing gdown {GDOWN}")
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        if subprocess.run([*pip, f"gdown=={GDOWN}"]).returncode:
+            raise DownloadError(
+                f"gdown could not be installed for {sys.executable}; run scripts/setup.sh first"
+            )
+    say(f"{name} from Google Drive")
+    downloads = ROOT / "Models/.downloads" / name
+    downloads.mkdir(parents=True, exist_ok=True)
+    command = [*gdown, "--continue", "--output", f"{downloads}/", archive.identity]
+    if subprocess.run(command).returncode:
+        raise DownloadError(
+            f"{name} could not be fetched. Google Drive limits the downloads of a day: try later, "
+            f"or open https://drive.google.com/file/d/{archive.identity}/view in a browser, then: "
+            f"PYTHONPATH={ROOT}/scripts {sys.executable} -m common.archives DOWNLOADED_FILE "
+            f"{folder} {' '.join(archive.names)}"
+        )
+    files = list(downloads.iterdir())
+    if len(files) != 1:
+        raise DownloadError(
+            f"{downloads} should hold one file, but holds {len(files)}; remove that folder and run "
+            "the same command again"
+        )
+    try:
+        install(files[0], folder, list(archive.names))
+    except (ArchiveError, OSError) as error:
+        raise DownloadError(str(error)) from error
+    shutil.rmtree(downloads)
+
+
+def main() -> int:
+    names = sys.argv[1:] or list(MODELS)
+    failed = []
+    for name in names:  # one that fails must not keep the others from coming
+        try:
+            source = KNOWN.get(name)
+            if source is None:
+                raise DownloadError(
+                    f"unknown name {name}; scripts/download_models.sh --help lists them"
+                )
+            if isinstance(source, Published):
+                fetch_file(name, source)
+            else:
+                fetch_archive(name, source)
+        except DownloadError as error:
+            print(f"download_models: {error}", file=sys.stderr, flush=True)
+            failed.append(name)
+    if failed and len(names) > 1:
+        print(f"download_models: not fetched: {' '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

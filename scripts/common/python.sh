@@ -1,0 +1,20 @@
+# What the download scripts share, to be sourced: ROOT, the repository; PYTHON, the one that the user
+# names, else the repository's .venv, else python3; and how they run our modules and print their help.
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+if [[ -z ${PYTHON:-} ]]; then
+    PYTHON=$ROOT/.venv/bin/python
+    [[ -x $PYTHON ]] || PYTHON=python3
+elif [[ $PYTHON == */* && $PYTHON != /* ]]; then
+    PYTHON=$PWD/$PYTHON # a script may change its folder
+fi
+
+# module NAME ARGUMENT...: run scripts/NAME of ours.
+module() {
+    PYTHONPATH=$ROOT/scripts${PYTHONPATH:+:$PYTHONPATH} "$PYTHON" -m "$@"
+}
+
+# explain: print the head of the script that is running, and stop.
+explain() {
+    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "$0" >&2
+    exit 2
+}
