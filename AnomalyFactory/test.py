@@ -32,7 +32,9 @@ def main() -> None:
     photos = opt.align or opt.inherit is not None
     listed = read_pairs(files, training=False, photos=photos)
     pairs = listed[: opt.how_many]
-    check_images(files, pairs, COLUMNS if photos else COLUMNS[:2], process)
+    with process.agreeing():
+        columns = COLUMNS if photos else COLUMNS[:2]
+        check_images(files, pairs, columns, process.share, process.quiet)
     folder = opt.checkpoints_dir / opt.name
     generator = build_generator(opt)
     load_network(generator, folder, opt.which_epoch, "G")
