@@ -18,7 +18,7 @@ import cv2
 import torch
 from data.datasets import TrainingPairs
 from data.lists import find_list, read_pairs
-from models.anomaly_factory import AnomalyFactory, Painter, build_generator
+from models.anomaly_factory import AnomalyFactory, Painter, build_generator, micro_batches
 from options.train_options import train_options
 from tqdm import tqdm
 from util import distributed
@@ -56,10 +56,11 @@ def main() -> None:
 
         def step() -> None:
             model.amp = amp
-            model.set_input(images)
-            model.forward()
-            model.backward_D()
-            model.backward_G()
+            for part, share in micro_batches(images, opt.micro_batch):
+                model.set_input(part, share)
+                model.forward()
+                model.backward_D()
+                model.backward_G()
             model.step()
 
         return step

@@ -1,12 +1,13 @@
 """Paint the pairs of a list with a trained generator.
 
-python AnomalyFactory/test.py --name AF4nonhybrid --phase test_nonhybrid \\
-    --dataroot ./Datasets/Images4TrainAFnonhybrid --results_dir ./results/butterflyContest/nh/
+python AnomalyFactory/test.py --name AF4nonhybrid --results_dir ./results/butterflyContest/nh/ \\
+    --dataroot ./Datasets/Images4TrainAFnonhybrid/List/test_nonhybrid
 
 Writes AF_{i}_{j}_gen{index}.png, 256x256, into --results_dir: structure of subspecies i, colours
 of subspecies j (with --inherit, a share of them), line `index` of the list. The page {list}.html
-there shows them. An interrupted run goes on where it stopped; what was painted with another
-checkpoint, list or option is painted anew. Under torchrun, every process paints its share.
+there shows them. An interrupted run goes on where it stopped. What was painted with another
+checkpoint, list or option is an error, or with --overwrite painted anew; nothing is removed before
+its new one is whole. With several --gpu_ids, every GPU paints its share.
 """
 
 import argparse
@@ -14,15 +15,15 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from data.datasets import PaintingPairs, painting_loader
-from data.lists import COLUMNS, check_images, find_list, read_pairs
+from data.datasets import RESULT_SIZE, PaintingPairs, painting_loader
+from data.lists import COLUMNS, ListFiles, Pair, check_images, find_list, read_pairs
 from models.anomaly_factory import Painter, build_generator, load_network, network_path
 from options.test_options import test_options
 from tqdm import tqdm
 from util import distributed
 from util.errors import reported
 from util.images import to_pixels
-from util.results import Results
+from util.results import Results, Source
 
 
 def main() -> None:
@@ -32,34 +33,24 @@ def main() -> None:
     photos = opt.align or opt.inherit is not None
     listed = read_pairs(files, training=False, photos=photos)
     pairs = listed[: opt.how_many]
-    check_images(files, pairs, COLUMNS if photos else COLUMNS[:2], process)
-    folder = opt.checkpoints_dir / opt.name
+    with process.agreeing():
+        columns = COLUMNS if photos else COLUMNS[:2]
+        check_images(files, pairs, columns, process.share, process.quiet)
     generator = build_generator(opt)
-    load_network(generator, folder, opt.which_epoch, "G")
+    load_network(generator, opt.checkpoints_dir / opt.name, opt.which_epoch, "G")
 
-    results = Results(opt.results_dir, files.name, with_page=not opt.no_html)
+    names = [pair.generated_name for pair in listed]
+    source = source_of(opt, files, listed)
+    results = Results(opt.results_dir, files.name, names, source, RESULT_SIZE, not opt.no_html)
+    missing = [pair for pair in pairs if not results.is_whole(pair.generated_name)]
+    process.wait()  # nobody writes before everybody has looked
     if process.first:
-        weights = network_path(folder, opt.which_epoch, "G").read_bytes()
-        # A dataset that was moved is the same one; an image that was written since is another.
-        images = [path for pair in listed for path in (pair.edges, pair.reference)]
-        if photos:
-            images += [pair.target for pair in listed]
-        lines = "\n".join(identity(path, files.dataset) for path in images)
-        source = {
-            "checkpoint": hashlib.sha256(weights).hexdigest(),
-            "list": hashlib.sha256(lines.encode()).hexdigest(),
-            "loadSize": opt.loadSize,
-            "amp": opt.amp,
-            "align": opt.align or None,  # None, as in notes of before there was such an option
-            "inherit": opt.inherit,
-        }
-        results.begin(source, [pair.generated_name for pair in listed])
+        results.begin(opt.overwrite)
     process.wait()
-    missing = [pair for pair in pairs if not results.is_whole(pair)]
-    process.wait()  # nobody paints before everybody has looked
     painter = Painter(generator, process.device, opt.amp)
-    mine = missing[process.rank :: process.world]
-    samples = PaintingPairs(mine, opt.loadSize, opt.align, opt.inherit is not None)
+    samples = PaintingPairs(
+        missing[process.share], opt.loadSize, opt.align, opt.inherit is not None
+    )
     paint(painter, samples, opt, results, process)
     process.wait()
     if process.first:
@@ -68,8 +59,31 @@ def main() -> None:
             f" {len(pairs) - len(missing)} of them painted before"
         )
         if not opt.no_html:
-            tqdm.write(f"page: {results.write_page(pairs)}")
+            groups = {
+                pair.generated_name: f"{pair.structure_subspecies} x {pair.reference_subspecies}"
+                for pair in pairs
+            }
+            tqdm.write(f"page: {results.write_page(groups)}")
+        results.check_unmixed()
     process.stop()
+
+
+def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> Source:
+    """All that shapes the results of the list's `pairs`."""
+    weights = network_path(opt.checkpoints_dir / opt.name, opt.which_epoch, "G").read_bytes()
+    # A dataset that was moved is the same one; an image that was written since is another.
+    images = [path for pair in pairs for path in (pair.edges, pair.reference)]
+    if opt.align or opt.inherit is not None:
+        images += [pair.target for pair in pairs]
+    lines = "\n".join(identity(path, files.dataset) for path in images)
+    return {
+        "checkpoint": hashlib.sha256(weights).hexdigest(),
+        "list": hashlib.sha256(lines.encode()).hexdigest(),
+        "loadSize": opt.loadSize,
+        "amp": opt.amp,
+        "align": opt.align or None,
+        "inherit": opt.inherit,
+    }
 
 
 def identity(path: Path, dataset: Path) -> str:
@@ -87,11 +101,10 @@ def paint(
 ) -> None:
     batch_size = max(1, opt.batchSize // process.world)
     loader = painting_loader(samples, batch_size, opt.nThreads)
-    quiet = None if process.first else True
     writing = []
     with (
         ThreadPoolExecutor() as writers,
-        tqdm(total=len(samples), desc="paint", unit="image", disable=quiet) as bar,
+        tqdm(total=len(samples), desc="paint", unit="image", disable=process.quiet) as bar,
     ):
         for batch in loader:
             edges, reference = batch["edges"], batch["reference"]
@@ -105,7 +118,7 @@ def paint(
             for done in writing:  # the last batch's, while this one was painted
                 done.result()
             writing = [
-                writers.submit(results.write, samples.pairs[place], list(images))
+                writers.submit(results.write, samples.pairs[place].generated_name, list(images))
                 for place, images in zip(batch["place"].tolist(), panels, strict=True)
             ]
             bar.update(len(writing))

@@ -1,8 +1,8 @@
 """Train a generator of AnomalyFactory.
 
-One process:   python AnomalyFactory/train.py --name AF4hybrid --phase train_AFhybrid \\
-                   --dataroot ./Datasets/Images4TrainAFhybrid
-Several GPUs:  torchrun --standalone --nproc_per_node=2 AnomalyFactory/train.py ... --gpu_ids 0,1
+One process:   python AnomalyFactory/train.py --name AF4hybrid \\
+                   --dataroot ./Datasets/Images4TrainAFhybrid/List/train_AFhybrid
+Several GPUs:  ... --gpu_ids 0,1
 On the CPU:    ... --gpu_ids -1
 
 Writes into {checkpoints_dir}/{name}/: latest_net_G.pth and latest_net_D.pth, numbered ones now
@@ -12,49 +12,65 @@ and then, resume.pth, loss_log.csv and .png, samples.html. SIGTERM and Ctrl-C sa
 
 import argparse
 import functools
+import hashlib
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from data.augmentation import random_augmentation
 from data.datasets import TrainingOrder, TrainingPairs, steps_per_epoch, training_loader
 from data.few_photos import FewPhotos
-from data.lists import check_images, find_list, read_pairs
-from models.anomaly_factory import AnomalyFactory, network_path
+from data.lists import ListFiles, Pair, check_images, find_list, read_pairs
+from models.anomaly_factory import AnomalyFactory, micro_batches, network_path
+from options.base_options import GENERATORS, rooted
 from options.train_options import train_options
 from tqdm import tqdm
-from util import checkpoint, distributed
+from util import checkpoint, distributed, lock
 from util.distributed import Process
 from util.errors import InputError, reported
 from util.visualizer import LossLog, SamplePage
 
-# What must not change between a stop and its resume.
-COURSE = (
-    *("batchSize", "seed", "loadSize", "tps_aug", "tps_percent", "block_aug", "no_flip"),
-    *("recolour", "warp", "erase"),
-    *("beta1", "no_vgg_loss", "no_ganFeat_loss", "lambda_L1"),
-)
+# What may change between a stop and its resume; every other option shapes the course and may not.
+# On purpose: where things lie, what is written when, the machine's share of the work (which moves
+# the last bits only), and the length and the learning rate of what is still to come.
+FREE = {
+    *("name", "checkpoints_dir", "dataroot", "phase", "continue_train"),
+    *("load_pretrain", "which_epoch"),  # where a training began
+    *("print_freq", "display_freq", "save_latest_freq", "save_epoch_freq", "no_html"),
+    *("gpu_ids", "nThreads", "micro_batch"),
+    *("niter", "niter_decay", "lr"),
+    "fineSize",  # equals --loadSize
+}
 
 
 def main() -> int:
     opt = train_options()
     process = distributed.start(opt.gpu_ids)
+    folder = opt.checkpoints_dir / opt.name
+    with lock.held(folder) if process.first else nullcontext():
+        return train(opt, folder, process)
+
+
+def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
+    """Train into `folder`; the exit status."""
     if opt.batchSize % process.world:
         raise InputError(
             f"--batchSize {opt.batchSize} is the total over all {process.world} processes and must"
             " be a multiple of their number"
         )
-    folder = opt.checkpoints_dir / opt.name
     check_beginning(opt, folder)
     files = find_list(opt.dataroot, opt.phase)
     pairs = read_pairs(files, training=True)
-    check_images(files, pairs, ("edges", "color_gt"), process)
+    with process.agreeing():
+        check_images(files, pairs, ("edges", "color_gt"), process.share, process.quiet)
 
-    torch.backends.cudnn.benchmark = True  # all batches have one size
+    torch.backends.cudnn.benchmark = True  # images of one size, in parts of one or two
     model = AnomalyFactory(opt, process)
-    done = begin(model, opt, folder, len(pairs), process)
+    course = course_of(opt, files, pairs)
+    done = begin(model, opt, folder, course, process)
     stop = StopSignals()
     steps = steps_per_epoch(len(pairs), opt.batchSize)
     end = steps * (opt.niter + opt.niter_decay)
@@ -72,15 +88,15 @@ def main() -> int:
     loader = training_loader(samples, order, opt.nThreads)
     report = Report(opt, folder, done * opt.batchSize, process)
 
-    quiet = None if process.first else True
-    bar = tqdm(loader, initial=done, total=end, unit="step", disable=quiet)
+    bar = tqdm(loader, initial=done, total=end, unit="step", disable=process.quiet)
     for batch in bar:
         epoch = done // steps + 1
         model.set_learning_rate(opt.lr * decay(epoch, opt.niter, opt.niter_decay))
-        model.set_input(batch)
-        model.forward()
-        model.backward_D()
-        model.backward_G()
+        for images, share in micro_batches(batch, opt.micro_batch):
+            model.set_input(images, share)
+            model.forward()
+            model.backward_D()
+            model.backward_G()
         model.step()
         done += 1
 
@@ -89,13 +105,14 @@ def main() -> int:
             if done % steps == 0 and epoch % opt.save_epoch_freq == 0:
                 model.save_networks(folder, epoch)
             if due(done, opt.batchSize, opt.save_latest_freq) and done < end:
-                save(model, opt, folder, len(pairs), done)
+                save(model, folder, course, done)
+                report.log.draw()
         if process.any(stop.received is not None):
             break
 
     bar.close()
     if process.first:
-        save(model, opt, folder, len(pairs), done)
+        save(model, folder, course, done)
         report.log.draw()
         tqdm.write(f"{folder}: {done} of {end} steps done, {done * opt.batchSize:,} images")
     process.stop()
@@ -123,50 +140,79 @@ def check_beginning(opt: argparse.Namespace, folder: Path) -> None:
             " to start from it, or move that folder away"
         )
     if opt.load_pretrain:
-        checkpoint.require(network_path(opt.load_pretrain, opt.which_epoch, "G"))
+        checkpoint.require(network_path(pretrained(opt), opt.which_epoch, "G"))
+
+
+def pretrained(opt: argparse.Namespace) -> Path:
+    """The folder of --load_pretrain, or where it is not there, the generator of its name."""
+    name = opt.load_pretrain.name
+    places = (opt.load_pretrain, opt.checkpoints_dir / name, rooted(GENERATORS) / name)
+    found = [folder for folder in places if folder.is_dir()]
+    if not found:
+        raise InputError(
+            f"{network_path(opt.load_pretrain, opt.which_epoch, 'G')}: no such checkpoint; neither"
+            f" {places[1]} nor {places[2]} is there"
+        )
+    return found[0]
 
 
 def begin(
-    model: AnomalyFactory, opt: argparse.Namespace, folder: Path, count: int, process: Process
+    model: AnomalyFactory,
+    opt: argparse.Namespace,
+    folder: Path,
+    course: dict[str, object],
+    process: Process,
 ) -> int:
     """Load what the options say training starts from; the number of steps already done."""
     if opt.continue_train:
         path = folder / "resume.pth"
         state = checkpoint.load(path)
-        if not isinstance(state, dict) or not {"model", "steps", "course"} <= state.keys():
-            raise InputError(f"{path}: not a resume file of this program")
-        before = state["course"]
-        for name, now in course(opt, count).items():
-            if before.get(name) != now:
-                raise InputError(
-                    f"{path} was written with {name} {before.get(name)}, but now it is {now}"
-                )
+        if (
+            not isinstance(state, dict)
+            or set(state) != {"model", "steps", "course"}
+            or type(state["steps"]) is not int
+            or state["steps"] < 0
+            or not isinstance(state["course"], dict)
+        ):
+            raise InputError(
+                f"{path}: not a resume file of this program; move {folder} away and start anew"
+            )
+        for name in {**course, **state["course"]}:
+            before, now = state["course"].get(name), course.get(name)
+            if before != now:
+                raise InputError(f"{path} was written with {name} {before}, but now it is {now}")
         model.load_state(state["model"], path)
         return state["steps"]
     if opt.load_pretrain:
-        has_D = model.load_networks(opt.load_pretrain, opt.which_epoch)
+        found = pretrained(opt)
+        has_D = model.load_networks(found, opt.which_epoch)
         if process.first:
+            if found != opt.load_pretrain:
+                tqdm.write(f"{opt.load_pretrain} is not there: taking {found}")
             networks = "generator and discriminator" if has_D else "generator"
-            tqdm.write(f"starting from the {networks} in {opt.load_pretrain}")
+            tqdm.write(f"starting from the {networks} in {found}")
     return 0
 
 
-def save(
-    model: AnomalyFactory, opt: argparse.Namespace, folder: Path, count: int, done: int
-) -> None:
+def save(model: AnomalyFactory, folder: Path, course: dict[str, object], done: int) -> None:
     """Write the resume file and the latest networks.
 
     The resume file holds the networks too and comes first: a crash between two files cannot mix
     two states, and leaves a training that can go on.
     """
-    state = {"model": model.state(), "steps": done, "course": course(opt, count)}
+    state = {"model": model.state(), "steps": done, "course": course}
     checkpoint.save(state, folder / "resume.pth")
     model.save_networks(folder, "latest")
 
 
-def course(opt: argparse.Namespace, count: int) -> dict[str, float]:
+def course_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> dict[str, object]:
     """What fixes the samples, their order and the losses, under the names that a user knows."""
-    return {f"--{name}": getattr(opt, name) for name in COURSE} | {"lines in the list": count}
+    paths = [
+        path.relative_to(files.dataset) for pair in pairs for path in (pair.edges, pair.target)
+    ]
+    content = hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()
+    options = {f"--{name}": value for name, value in vars(opt).items() if name not in FREE}
+    return options | {"the list's content, in SHA-256,": content}
 
 
 def decay(epoch: int, niter: int, niter_decay: int) -> float:
@@ -205,19 +251,16 @@ class Report:
         opt, images = self.opt, done * self.opt.batchSize
         if due(done, opt.batchSize, opt.print_freq):
             losses = model.losses()
-            means = self.process.mean(torch.stack(list(losses.values()))).tolist()
             if self.process.first:
-                row = dict(zip(losses, means, strict=True))
                 rate = model.optimizer_G.param_groups[0]["lr"]
-                self.log.add({"images": images, "epoch": epoch, "lr": rate} | row)
+                self.log.add({"images": images, "epoch": epoch, "lr": rate} | losses)
                 seconds = time.monotonic() - self.started
                 speed = (images - self.images_before) / seconds
-                text = " ".join(f"{name} {value:.3f}" for name, value in row.items())
+                text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
                 tqdm.write(f"epoch {epoch}, {images:,} images, {speed:.1f} images/s: {text}")
-        if self.process.first and due(done, opt.batchSize, opt.display_freq):
-            self.log.draw()
-            if not opt.no_html:
-                self.page.add(epoch, images, model.panels())
+        shows = self.process.first and not opt.no_html
+        if shows and due(done, opt.batchSize, opt.display_freq):
+            self.page.add(epoch, images, model.panels())
 
 
 if __name__ == "__main__":

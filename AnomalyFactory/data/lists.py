@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
-from util.distributed import Process
 from util.errors import InputError
 from util.files import inside, open_image
 
@@ -47,23 +46,25 @@ class Pair:
 
 
 def find_list(dataroot: Path, phase: str) -> ListFiles:
-    """The list `phase` of `dataroot`.
+    """The list that `dataroot` or `phase` names.
 
-    `dataroot` is the dataset folder (its lists lie in List/ or Lists/, each in a folder of its
-    name or directly), or a list's own folder. The files start with `train` or `test`, or with
-    the list's whole name. Raises InputError that says what was looked for.
+    `dataroot` is a list's own folder, DATASET/List/NAME, or else the dataset folder, whose lists
+    lie in List/ or Lists/, each in a folder of its name or directly; then `phase` says which. The
+    files start with the first word of `phase`, train or test, or with the list's whole name.
+    Raises InputError that says what was looked for.
     """
     split = phase.split("_")[0]
     if dataroot.parent.name in LIST_FOLDERS:
-        folders = [dataroot] if phase in (split, dataroot.name) else []
-        dataset, name = dataroot.parent.parent, dataroot.name
+        dataset, name = dataroot.parents[1], dataroot.name
+        others = (dataset / folder / name for folder in LIST_FOLDERS)
+        folders = list(dict.fromkeys((dataroot, *others)))
     elif dataroot.name in LIST_FOLDERS:
-        folders = [dataroot / phase, dataroot]
         dataset, name = dataroot.parent, phase
+        folders = [dataroot / phase, dataroot]
     else:
+        dataset, name = dataroot, phase
         roots = [dataroot / folder for folder in LIST_FOLDERS]
         folders = [root / phase for root in roots] + roots
-        dataset, name = dataroot, phase
     # Directly in List/ a bare prefix says nothing about which list it is, unless that was asked.
     wanted = [
         folder / f"{prefix}_edges.txt"
@@ -74,10 +75,6 @@ def find_list(dataroot: Path, phase: str) -> ListFiles:
     for edges in wanted:
         if edges.is_file():
             return ListFiles(dataset, name, edges)
-    if not wanted:
-        raise InputError(
-            f"--dataroot {dataroot} is the list {dataroot.name}, but --phase asks for {phase}"
-        )
     raise InputError(
         f"--dataroot {dataroot}: no list for --phase {phase}; looked for "
         + ", ".join(map(str, wanted))
@@ -172,11 +169,15 @@ def read_lines(path: Path) -> list[str]:
 
 
 def check_images(
-    files: ListFiles, pairs: Iterable[Pair], columns: Iterable[str], process: Process
+    files: ListFiles,
+    pairs: Iterable[Pair],
+    columns: Iterable[str],
+    share: slice = slice(None),
+    quiet: bool | None = None,
 ) -> None:
-    """Decode every image of `columns` once, each process its share of them.
+    """Decode every image of `columns` once, or a `share` of them; `quiet` is tqdm's `disable`.
 
-    Raises InputError naming the list's line, the same in all processes.
+    Raises InputError naming the list's line.
     """
     lines = {}
     for pair in pairs:
@@ -191,14 +192,12 @@ def check_images(
             return f"{lines[path]}: {error}"
         return None
 
-    paths = list(lines)[process.rank :: process.world]
-    quiet = None if process.first else True
+    paths = list(lines)[share]
     with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter
         checked = tqdm(
             pool.map(problem, paths), "check images", len(paths), disable=quiet, leave=False
         )
         found = next(filter(None, checked), None)
         pool.shutdown(cancel_futures=True)
-    found = next(filter(None, process.gather(found)), None)
     if found:
         raise InputError(found)

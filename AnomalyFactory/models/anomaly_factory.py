@@ -1,6 +1,7 @@
 """One training step of AnomalyFactory: the networks, their losses and their optimisers."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ from data.datasets import Sample
 from options.base_options import ROOT
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.parallel import DistributedDataParallel
 from util import checkpoint
 from util.distributed import Process
+from util.errors import InputError
 from util.images import to_network
 
 from models.losses import PerceptualLoss, feature_matching, lsgan
@@ -70,15 +71,25 @@ class Painter:
         return (whole + share * change).clamp(-1, 1), mask
 
 
+def micro_batches(batch: Sample, size: int) -> Iterator[tuple[Sample, float]]:
+    """Parts of at most `size` images, and each part's share of the batch."""
+    count = len(batch["edges"])
+    for start in range(0, count, size):
+        part = {name: images[start : start + size] for name, images in batch.items()}
+        yield part, len(part["edges"]) / count
+
+
 class AnomalyFactory:
     """Generator and discriminator in training.
 
-    A step is `set_input`, `forward`, `backward_D`, `backward_G`, `step`. Both gradients are taken
-    at the same weights, as in the published code.
+    A step is `set_input`, `forward`, `backward_D`, `backward_G` for each part of a batch, and then
+    `step`. All gradients are taken at the same weights, as in the published code. No layer mixes
+    images and all losses are means over them, so gradients and losses of a batch are the sums of
+    its parts', weighted by their shares.
     """
 
     def __init__(self, opt: argparse.Namespace, process: Process):
-        self.device, self.amp = process.device, opt.amp
+        self.process, self.device, self.amp = process, process.device, opt.amp
         self.lambda_feat, self.match_features = opt.lambda_feat, not opt.no_ganFeat_loss
         self.lambda_L1 = opt.lambda_L1
         torch.manual_seed(opt.seed)
@@ -93,12 +104,13 @@ class AnomalyFactory:
         adam = {"lr": opt.lr, "betas": (opt.beta1, 0.999), "fused": True}
         self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **adam)
         self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **adam)
-        self.run_G, self.run_D = self.netG, self.netD
-        if process.world > 1:
-            self.run_G = DistributedDataParallel(self.netG)
-            self.run_D = DistributedDataParallel(self.netD)
+        self.losses_G: dict[str, torch.Tensor] = {}  # of the step so far
+        self.losses_D: dict[str, torch.Tensor] = {}
+        self.last_losses: dict[str, torch.Tensor] = {}
 
-    def set_input(self, batch: Sample) -> None:
+    def set_input(self, batch: Sample, share: float = 1.0) -> None:
+        """Take up uint8 images (N, S, S, 3), which are a `share` of the step's batch."""
+        self.share = share
         self.edges, self.reference, self.target = (
             to_network(batch[name], self.device) for name in ("edges", "reference", "target")
         )
@@ -107,27 +119,28 @@ class AnomalyFactory:
     def forward(self) -> None:
         """Paint, and judge real and painted in one pass."""
         with self.autocast():
-            self.fake, self.mask = self.run_G(self.pair)
+            self.fake, self.mask = self.netG(self.pair)
         # A leaf of its own: the losses' gradients stop here, so one pass of the discriminator
         # serves its own loss (fake detached) and the generator's.
         self.judged = self.fake.detach().float().requires_grad_()
         images = torch.cat([self.target, self.judged])
         with self.autocast():
-            scores = self.run_D(torch.cat([self.pair.repeat(2, 1, 1, 1), images], dim=1))
+            scores = self.netD(torch.cat([self.pair.repeat(2, 1, 1, 1), images], dim=1))
         halves = [[maps.chunk(2) for maps in scale] for scale in scores]
         self.real_scores, self.fake_scores = (
             [[half[part] for half in scale] for scale in halves] for part in (0, 1)
         )
 
     def backward_D(self) -> None:
-        """Gradients of the discriminator."""
+        """Add to the gradients of the discriminator."""
         real, fake = lsgan(self.real_scores, 1.0), lsgan(self.fake_scores, 0.0)
-        self.loss_D = {"D_real": real, "D_fake": fake}
-        weights = list(self.netD.parameters())
-        torch.autograd.backward((real + fake) / 2, retain_graph=True, inputs=weights)
+        self.note(self.losses_D, {"D_real": real, "D_fake": fake})
+        loss = self.share * (real + fake) / 2
+        torch.autograd.backward(loss, retain_graph=True, inputs=list(self.netD.parameters()))
 
     def backward_G(self) -> None:
-        """Gradients of the generator: through discriminator and VGG to the image, then back."""
+        """Add to the gradients of the generator: through discriminator and VGG to the image, then
+        back."""
         losses = {"G_GAN": lsgan(self.fake_scores, 1.0)}
         if self.match_features:
             matching = feature_matching(self.fake_scores, self.real_scores)
@@ -137,21 +150,31 @@ class AnomalyFactory:
         if self.vgg is not None:
             with self.autocast():
                 losses["G_VGG"] = self.lambda_feat * self.vgg(self.judged, self.target)
-        self.loss_G = losses
-        (gradient,) = torch.autograd.grad(sum(losses.values()), self.judged)
+        self.note(self.losses_G, losses)
+        (gradient,) = torch.autograd.grad(self.share * sum(losses.values()), self.judged)
         self.fake.backward(gradient.to(self.fake.dtype))
 
+    def note(self, sums: dict[str, torch.Tensor], losses: dict[str, torch.Tensor]) -> None:
+        for name, loss in losses.items():
+            sums[name] = sums.get(name, 0.0) + self.share * loss.detach()
+
     def step(self) -> None:
-        for optimizer in (self.optimizer_G, self.optimizer_D):
+        """Change the weights by the gradients of the whole batch, that of all processes."""
+        for network, optimizer in ((self.netG, self.optimizer_G), (self.netD, self.optimizer_D)):
+            self.process.average(weight.grad for weight in network.parameters())
             optimizer.step()
             optimizer.zero_grad()
+        self.last_losses = self.losses_G | self.losses_D
+        self.losses_G, self.losses_D = {}, {}
 
-    def losses(self) -> dict[str, torch.Tensor]:
-        """The last step's losses by name, detached."""
-        return {name: loss.detach() for name, loss in (self.loss_G | self.loss_D).items()}
+    def losses(self) -> dict[str, float]:
+        """The last step's losses by name: those of the whole batch, that of all processes."""
+        values = torch.stack(list(self.last_losses.values()))
+        self.process.average([values])
+        return dict(zip(self.last_losses, values.tolist(), strict=True))
 
     def panels(self) -> dict[str, torch.Tensor]:
-        """The last step's images by name."""
+        """The last images by name."""
         return {
             "edges": self.edges,
             "reference": self.reference,
@@ -185,18 +208,22 @@ class AnomalyFactory:
         return {
             "netG": self.netG.state_dict(),
             "netD": self.netD.state_dict(),
-            "optimizer_G": self.optimizer_G.state_dict(),
-            "optimizer_D": self.optimizer_D.state_dict(),
-            "torch_random": torch.get_rng_state(),
+            "optimizer_G": checkpoint.moments(self.optimizer_G),
+            "optimizer_D": checkpoint.moments(self.optimizer_D),
         }
 
-    def load_state(self, state: dict[str, Any], path: Path) -> None:
-        """Restore what `state` gave, read from `path`."""
-        checkpoint.fit(self.netG, state["netG"], path)
-        checkpoint.fit(self.netD, state["netD"], path)
-        self.optimizer_G.load_state_dict(state["optimizer_G"])
-        self.optimizer_D.load_state_dict(state["optimizer_D"])
-        torch.set_rng_state(state["torch_random"])
+    def load_state(self, state: Any, path: Path) -> None:
+        """Restore what `state` gave, read from `path`. Raises InputError for anything else."""
+        names = ("netG", "netD", "optimizer_G", "optimizer_D")
+        if not isinstance(state, dict) or set(state) != set(names):
+            raise InputError(f"{path}: 'model' must hold {', '.join(names)} and nothing else")
+        netG, netD, optimizer_G, optimizer_D = (
+            checkpoint.as_tensors(state[name], path) for name in names
+        )
+        checkpoint.fit(self.netG, netG, path)
+        checkpoint.fit(self.netD, netD, path)
+        checkpoint.fit_moments(self.optimizer_G, optimizer_G, path)
+        checkpoint.fit_moments(self.optimizer_D, optimizer_D, path)
 
 
 def network_path(folder: Path, epoch: str | int, letter: str) -> Path:

@@ -9,22 +9,77 @@ from util.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Options of the published scripts whose other values this project does not have: the value that
-# is accepted, and what it says.
-FIXED = {
-    "primitive": ("edges", "what describes the structure: an edge map"),
-    "label_nc": ("0", "there are no label maps"),
+GENERATORS = "./Models/AFgenerators"
+
+# Options of the published programs of which this project has one value only: that value, and why
+# no other. Nothing reads them. The first ones stand in the published command lines.
+PUBLISHED = {
+    "primitive": ("seg_edges", "the structure is an edge map"),
+    "input_nc": (6, "the generator reads an edge map and a reference, both RGB"),
+    "encoder_nc": (6, "the encoder reads an edge map and a reference, both RGB"),
+    "decoder_nc": (3, "the decoders end in RGB"),
+    "output_nc": (3, "results are RGB"),
+    "kRef": (1, "each structure has one reference"),
+    "netG": ("AFsplitglobal", "the generator is one encoder with two decoders"),
+    "use_edgemask": (0.0, "edge maps are used whole, without noise in a mask"),
+    "train_mode": ("BootAF_I2DE", "a photo is rebuilt from its edge map and its warped self"),
+    "label_nc": (0, "there are no label maps"),
     "resize_or_crop": ("none", "photos are resized to --loadSize, never cropped"),
-    "aspect_ratio": ("1.0", "results are square"),
-    "apply_binary_threshold": ("0", "edge maps keep their grey levels"),
-    "output_nc": ("3", "results are RGB"),
-    "netG": ("global", "the generator is pix2pixHD's global one"),
-    "norm": ("instance", "instance normalisation"),
-    "ntest": ("inf", "--how_many says how many lines are painted"),
+    "norm": ("instance", "the networks normalise by instance"),
+    "aspect_ratio": (1.0, "results are square"),
+    "apply_binary_threshold": (0, "edge maps keep their grey levels"),
+    "ntest": (math.inf, "--how_many says how many lines are painted"),
+    "no_instance": (None, "there are no instance maps"),
 }
 
 
-def base_parser(description: str) -> argparse.ArgumentParser:
+class Published(argparse.Action):
+    """An option that is accepted with one value, or as a bare switch, and leaves no trace."""
+
+    def __init__(self, option_strings: list[str], dest: str, only: tuple[object, str]):
+        self.value, self.reason = only
+        switch = self.value is None
+        super().__init__(
+            option_strings,
+            dest,
+            nargs=0 if switch else None,
+            default=argparse.SUPPRESS,
+            metavar=None if switch else str(self.value),
+            help=self.reason,
+        )
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        given: str | list[str],
+        option_string: str | None = None,
+    ) -> None:
+        if self.value is not None and not same_value(given, self.value):
+            raise argparse.ArgumentError(
+                self, f"{given!r}: expected {self.value}, the only one there is: {self.reason}"
+            )
+
+
+def same_value(text: str, value: object) -> bool:
+    """Whether `text` spells `value`; 0, 0.0 and 0e0 are one number."""
+    if isinstance(value, str):
+        return text == value
+    try:
+        return float(text) == value
+    except ValueError:
+        return False
+
+
+def add_published(
+    parser: argparse.ArgumentParser, options: dict[str, tuple[object, str]], title: str
+) -> None:
+    group = parser.add_argument_group(f"accepted with one value only, {title}")
+    for name, only in options.items():
+        group.add_argument(f"--{name}", action=Published, only=only)
+
+
+def base_parser(description: str, phase: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description,
         epilog="Relative paths start at the repository's root, wherever the program is started.",
@@ -33,14 +88,14 @@ def base_parser(description: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--name", required=True, help="the generator: its folder in --checkpoints_dir")
-    add("--checkpoints_dir", type=rooted, default="./Models/AFgenerators", help="all generators")
+    add("--checkpoints_dir", type=rooted, default=GENERATORS, help="all generators")
     add(
         "--dataroot",
         type=rooted,
         required=True,
         help="dataset folder, with its lists in List/ or Lists/; or the folder of one list",
     )
-    add("--phase", required=True, help="the list, such as train_AFhybrid or test_nonhybrid")
+    add("--phase", default=phase, help="the list, where --dataroot names none: test_nonhybrid")
     add("--gpu_ids", type=gpu_ids, default="0", help="GPUs such as 0 or 0,1; -1 for the CPU")
     add("--batchSize", type=positive, default=1, help="images a step, over all GPUs together")
     add("--nThreads", type=whole, default=2, help="worker processes that read images, per GPU")
@@ -51,10 +106,7 @@ def base_parser(description: str) -> argparse.ArgumentParser:
     add("--ngf", type=positive, default=64, help="generator: channels of its first layer")
     add("--n_downsample_global", type=positive, default=4, help="generator: halvings")
     add("--n_blocks_global", type=whole, default=9, help="generator: residual blocks")
-    fixed = parser.add_argument_group("accepted with one value only, for the published scripts")
-    for name, (value, meaning) in FIXED.items():
-        fixed.add_argument(f"--{name}", default=value, choices=[value], help=meaning)
-    fixed.add_argument("--no_instance", action="store_true", default=True, help="always so")
+    add_published(parser, PUBLISHED, "of the published programs")
     return parser
 
 

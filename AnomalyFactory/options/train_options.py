@@ -3,8 +3,10 @@
 import argparse
 
 from data.warp import SHIFT
+from util.errors import InputError
 
 from options.base_options import (
+    add_published,
     base_parser,
     momentum,
     not_negative,
@@ -16,10 +18,21 @@ from options.base_options import (
     whole,
 )
 
+PUBLISHED = {
+    "reflect_aug": (None, "margins are added half of the time, always"),
+    "mask_loss_weight": (10, "in BootAF_I2DE, the one --train_mode, the mask has no loss to weigh"),
+}
+
 
 def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = base_parser("Train a generator to paint one photo's colours on an edge map.")
+    parser = base_parser("Train a generator to paint one photo's colours on an edge map.", "train")
     add = parser.add_argument
+    add(
+        "--micro_batch",
+        type=positive,
+        default=8,
+        help="images computed at once, per GPU; the gradients of a batch are summed",
+    )
     add("--niter", type=whole, default=8000, help="epochs at the full learning rate")
     add("--niter_decay", type=whole, default=8000, help="epochs over which it falls to zero")
     add("--lr", type=not_negative, default=0.0002, help="learning rate of both Adams")
@@ -91,4 +104,8 @@ def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
         default=1000,
         help="epochs between networks that are kept under their epoch's number",
     )
-    return parse(parser, arguments)
+    add_published(parser, PUBLISHED, "of the published train.py")
+    options = parse(parser, arguments)
+    if not options.niter + options.niter_decay:
+        raise InputError("--niter 0 --niter_decay 0: no epoch to train; give one of them more")
+    return options

@@ -9,18 +9,29 @@ from torch import nn
 from util.errors import InputError
 from util.files import atomic
 
+Tensors = dict[str, torch.Tensor]
+
 
 def save(content: Any, path: Path) -> None:
     """Write `content` to `path`, which is either the old file or the new one, never half of it.
 
-    Equal content gives equal bytes: torch.save writes a path's name into the file, but not that
-    of an open file.
+    All tensors in it lie on the CPU, so any machine can read it. Equal content gives equal bytes:
+    torch.save writes a path's name into the file, but not that of an open file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for unfinished in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):  # a save was killed
-        unfinished.unlink()
     with atomic(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
+        torch.save(on_cpu(content), file)
+
+
+def on_cpu(content: Any) -> Any:
+    """`content` with every tensor in its dictionaries and lists on the CPU."""
+    if isinstance(content, torch.Tensor):
+        return content.cpu()
+    if isinstance(content, dict):
+        return {key: on_cpu(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return type(content)(map(on_cpu, content))
+    return content
 
 
 def require(path: Path) -> None:
@@ -41,10 +52,17 @@ def load(path: Path) -> Any:
         ) from error
 
 
-def load_weights(path: Path) -> dict[str, torch.Tensor]:
+def load_weights(path: Path) -> Tensors:
     """The state dict in `path`. Raises InputError when it holds anything else."""
     weights = load(path)
-    if not isinstance(weights, dict) or not weights:
+    if not weights:
+        raise InputError(f"{path}: expected a state dict, found an empty {type(weights).__name__}")
+    return as_tensors(weights, path)
+
+
+def as_tensors(weights: Any, path: Path) -> Tensors:
+    """`weights`, read from `path`. Raises InputError unless they are tensors by name."""
+    if not isinstance(weights, dict):
         raise InputError(f"{path}: expected a state dict, found {type(weights).__name__}")
     for key, value in weights.items():
         if not isinstance(value, torch.Tensor):
@@ -58,23 +76,52 @@ SIZES = (
 )
 
 
-def fit(
-    network: nn.Module, weights: dict[str, torch.Tensor], path: Path, advice: str = SIZES
-) -> None:
+def fit(network: nn.Module, weights: Tensors, path: Path, advice: str = SIZES) -> None:
     """Load `weights`, read from `path`, into `network`.
 
     Raises InputError with `advice` for a misfit.
     """
-    expected = network.state_dict()
-    for key, value in expected.items():
-        if key not in weights:
+    shapes = {key: value.shape for key, value in network.state_dict().items()}
+    check_shapes(weights, shapes, path, advice)
+    network.load_state_dict(weights)
+
+
+def moments(optimizer: torch.optim.Adam) -> Tensors:
+    """What Adam remembers of its steps: `{number of the weight}.{name}`."""
+    return {
+        f"{number}.{name}": value
+        for number, memory in optimizer.state_dict()["state"].items()
+        for name, value in memory.items()
+    }
+
+
+def fit_moments(optimizer: torch.optim.Adam, found: Tensors, path: Path) -> None:
+    """Load `found`, which `moments` gave, read from `path`. Raises InputError for a misfit."""
+    names = ("step", "exp_avg", "exp_avg_sq")
+    groups = optimizer.state_dict()["param_groups"]
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    shapes = {
+        f"{number}.{name}": torch.Size() if name == "step" else weight.shape
+        for number, weight in enumerate(weights)
+        for name in names
+    }
+    check_shapes(found, shapes, path, "expected what Adam remembers of these networks")
+    state = {
+        number: {name: found[f"{number}.{name}"] for name in names}
+        for number in range(len(weights))
+    }
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def check_shapes(found: Tensors, expected: dict[str, torch.Size], path: Path, advice: str) -> None:
+    """Raise InputError with `advice` unless `found`, read from `path`, is as `expected`."""
+    for key, shape in expected.items():
+        if key not in found:
             raise InputError(f"{path}: has no {key!r}; {advice}")
-        if weights[key].shape != value.shape:
+        if found[key].shape != shape:
             raise InputError(
-                f"{path}: {key!r} is {list(weights[key].shape)}, expected {list(value.shape)};"
-                f" {advice}"
+                f"{path}: {key!r} is {list(found[key].shape)}, expected {list(shape)}; {advice}"
             )
-    for key in weights:
+    for key in found:
         if key not in expected:
             raise InputError(f"{path}: {key!r} has no place; {advice}")
-    network.load_state_dict(weights)

@@ -1,10 +1,10 @@
-"""One process, or one of several under torchrun."""
+"""One process, or one of several: torchrun's, which a program starts itself for several GPUs."""
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -24,6 +24,16 @@ class Process:
     def first(self) -> bool:
         return self.rank == 0
 
+    @property
+    def share(self) -> slice:
+        """What of a list is this process's to do."""
+        return slice(self.rank, None, self.world)
+
+    @property
+    def quiet(self) -> bool | None:
+        """For tqdm's `disable`: a bar in the first process only, and only on a terminal."""
+        return None if self.first else True
+
     def wait(self) -> None:
         if self.world > 1:
             dist.barrier()
@@ -37,19 +47,26 @@ class Process:
         if self.first:
             self.wait()
 
-    def gather(self, value: Any) -> list[Any]:
-        """The `value` of every process, in all of them."""
-        values = [value] * self.world
+    @contextmanager
+    def agreeing(self) -> Iterator[None]:
+        """An InputError that one process's block raises is raised in all of them."""
+        message = None
+        try:
+            yield
+        except InputError as error:
+            message = str(error)
+        messages = [message] * self.world
         if self.world > 1:
-            dist.all_gather_object(values, value)
-        return values
+            dist.all_gather_object(messages, message)
+        if any(messages):
+            raise InputError(next(filter(None, messages)))
 
-    def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """`values` averaged over all processes."""
+    def average(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give each tensor the mean of its values in all processes."""
         if self.world > 1:
-            values = values.clone()  # all_reduce writes into its argument
-            dist.all_reduce(values)
-        return values / self.world
+            for tensor in tensors:
+                dist.all_reduce(tensor)
+                tensor /= self.world
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in at least one process."""
@@ -67,9 +84,10 @@ class Process:
 
 
 def start(gpu_ids: list[int]) -> Process:
-    """Join torchrun's group if there is one and take the device; no `gpu_ids` means CPU.
+    """Take the device and join the other processes; no `gpu_ids` means CPU.
 
-    Raises InputError when a GPU that is asked for is not there.
+    With several GPUs and no torchrun, this process becomes torchrun, which starts the program
+    once for each GPU. Raises InputError when a GPU that is asked for is not there.
     """
     world = int(os.environ.get("WORLD_SIZE", 1))
     local_world = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
@@ -83,11 +101,14 @@ def start(gpu_ids: list[int]) -> Process:
                 f"--gpu_ids {','.join(map(str, gpu_ids))}: GPU {missing[0]} is not there, this"
                 f" machine has {found}. Use --gpu_ids -1 to work on the CPU"
             )
+        if len(gpu_ids) > 1 and not dist.is_torchelastic_launched():
+            torchrun = ["-m", "torch.distributed.run", "--standalone"]
+            count = f"--nproc_per_node={len(gpu_ids)}"
+            os.execv(sys.executable, [sys.executable, *torchrun, count, *sys.argv])
         if len(gpu_ids) != local_world:
             raise InputError(
                 f"--gpu_ids names {len(gpu_ids)} GPUs for {local_world} processes. Start one for"
-                f" each: torchrun --standalone --nproc_per_node={len(gpu_ids)} (the shell scripts"
-                " do so)"
+                f" each, --nproc_per_node={len(gpu_ids)}; without torchrun the program does so"
             )
         device = torch.device("cuda", gpu_ids[int(os.environ.get("LOCAL_RANK", 0))])
         torch.cuda.set_device(device)

@@ -1,91 +1,178 @@
 """The folder of painted images: which of them are whole, and what they were painted from."""
 
+import hashlib
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from data.datasets import RESULT_SIZE
-from data.lists import Pair
 from PIL import Image
-from tqdm import tqdm
+from PIL.PngImagePlugin import PngInfo
 
 from util.errors import InputError
 from util.files import atomic
 from util.html import Row, write_page, write_strip
 
+NAME = re.compile(r"AF_[^/\\]+_gen(\d+)\.png")  # the number is the line of the list
 PNG_END = b"IEND\xaeB`\x82"
+KEY = "AnomalyFactory"  # PNG text chunk with the digest of what an image was painted from
+HEAD = 256  # bytes at the beginning of a PNG; the chunk lies within
+MARK = re.compile(rb"tEXt" + KEY.encode() + rb"\0([0-9a-f]{64})")
 COLUMNS = ("structure", "reference", "result", "mask")
+Source = dict[str, object]  # all that shapes an image, by the names that a user knows
 
 
 class Results:
-    """Results of one list: AF_*.png in `folder`, strips for its page in gallery/{list}/."""
+    """Results of one list: AF_*.png in `folder`, strips for its page in gallery/{list}/.
 
-    def __init__(self, folder: Path, list_name: str, with_page: bool):
-        self.folder, self.list_name, self.with_page = folder, list_name, with_page
+    Every image bears the digest of its source. The note painted.json there says which source is
+    painted, and over which. Nothing is removed, only replaced: an image of another source stays
+    until its own new one is whole.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        list_name: str,
+        names: Iterable[str],  # of all images of the list
+        source: Source,  # what they are to be painted from; None counts as absent
+        size: int,  # pixels of an image's side
+        with_page: bool,
+    ):
+        """Raises InputError when the folder's note is not one of this program."""
+        self.folder, self.list_name, self.size, self.with_page = folder, list_name, size, with_page
         self.gallery = folder / "gallery" / list_name
+        self.note = self.gallery / "painted.json"
+        self.source = without_none(source)
+        text = json.dumps(self.source, sort_keys=True)
+        self.mark = hashlib.sha256(text.encode()).hexdigest()
+        before, noted, replaced = self.read_note()
+        self.listed = set(names)
+        self.names = sorted(self.listed.union(noted))
+        # Notes of before images bore digests name one source only, and what it replaces not.
+        self.takes_unmarked = replaced is None and before == self.source
+        self.replaces = before if before != self.source else replaced or {}
 
-    def begin(self, source: dict[str, object], names: list[str]) -> None:
-        """Remove what an earlier run painted from another `source`, and note the present one.
-
-        The note names every file of the list, so nothing else in the folder is touched.
-        """
-        self.gallery.mkdir(parents=True, exist_ok=True)
-        note = self.gallery / "painted.json"
-        if note.exists():
-            try:
-                before = json.loads(note.read_text(encoding="utf-8"))
-                old_source, old_names = dict(before["source"]), list(before["names"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"{note}: not a note of this program ({error}); remove {self.folder}"
-                ) from error
-            changed = [key for key in source if old_source.get(key) != source[key]]
-            if changed:
-                tqdm.write(f"{self.folder}: {', '.join(changed)} changed, painting anew")
-                for name in old_names:
-                    if re.fullmatch(r"AF_[^/\\]+_gen\d+\.png", name):
-                        (self.folder / name).unlink(missing_ok=True)
-                for strip in self.gallery.glob("*.jpg"):
-                    strip.unlink()
-        with atomic(note) as temporary:
-            temporary.write_text(json.dumps({"source": source, "names": names}), encoding="utf-8")
-
-    def is_whole(self, pair: Pair) -> bool:
-        """Whether nothing of `pair` is left to paint."""
-        if self.with_page and not self.strip(pair).exists():
-            return False
+    def read_note(self) -> tuple[Source, list[str], Source | None]:
+        """Source and names of the note, and the source that is being replaced."""
+        if not self.note.exists():
+            return self.source, [], {}
         try:
-            with (self.folder / pair.generated_name).open("rb") as file:
-                file.seek(-len(PNG_END), 2)
-                return file.read() == PNG_END
-        except OSError:  # not there, or shorter than that
+            note = json.loads(self.note.read_text(encoding="utf-8"))
+            source, names = without_none(dict(note["source"])), list(note["names"])
+            if not all(map(NAME.fullmatch, names)):
+                raise ValueError("a name that is no result's")
+            replaced = dict(note["replaces"]) if "replaces" in note else None
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.note}: not a note of this program ({error}); move {self.folder} away, or"
+                " choose another --results_dir"
+            ) from error
+        return source, names, replaced
+
+    def begin(self, overwrite: bool) -> None:
+        """Note what is painted now. Unless it may `overwrite` them, raises InputError when the
+        folder has images of another source."""
+        others = self.others()
+        if others and not overwrite:
+            raise InputError(
+                f"{self.folder}: {self.describe(others)}. --overwrite paints them anew, each"
+                " staying until it is; another --results_dir leaves them alone"
+            )
+        if self.takes_unmarked:
+            return
+        self.gallery.mkdir(parents=True, exist_ok=True)
+        note = {
+            "source": self.source,
+            "names": self.names,
+            "replaces": self.replaces if others else {},
+        }
+        with atomic(self.note) as temporary:
+            temporary.write_text(json.dumps(note), encoding="utf-8")
+
+    def check_unmixed(self) -> None:
+        """Raise InputError when images of another source are left beside the painted ones."""
+        others = self.others()
+        if not others:
+            return
+        advice = "--overwrite without --how_many paints anew what is in the list"
+        unlisted = [name for name in others if name not in self.listed]
+        if unlisted:
+            advice += f"; {len(unlisted)}, such as {unlisted[0]}, are not in it: move them away"
+        raise InputError(f"{self.folder}: not finished, {self.describe(others)}. {advice}")
+
+    def describe(self, others: list[str]) -> str:
+        """What is different about images of another source."""
+        what = f"{len(others)} results of {self.list_name}, such as {others[0]}, are of another"
+        if not self.replaces:
+            return f"{what} painting, and no note says of which"
+        changes = [
+            f"{key} was {str(self.replaces.get(key))[:12]}, now {str(self.source.get(key))[:12]}"
+            for key in {**self.source, **self.replaces}
+            if self.replaces.get(key) != self.source.get(key)
+        ]
+        return f"{what} painting: {', '.join(changes)}"
+
+    def others(self) -> list[str]:
+        """The images that are there and of another source."""
+        heads = {name: self.ends(name)[0] for name in self.names}
+        return [name for name, head in heads.items() if head is not None and not self.is_ours(head)]
+
+    def is_whole(self, name: str) -> bool:
+        """Whether nothing of the image `name` is left to paint."""
+        if self.with_page and not self.strip(name).exists():
             return False
+        head, end = self.ends(name)
+        return head is not None and self.is_ours(head) and end == PNG_END
 
-    def write(self, pair: Pair, panels: list[np.ndarray]) -> None:
+    def is_ours(self, head: bytes) -> bool:
+        """Whether an image that begins with `head` is of this source."""
+        found = MARK.search(head)
+        return found[1].decode() == self.mark if found else self.takes_unmarked
+
+    def ends(self, name: str) -> tuple[bytes | None, bytes]:
+        """The first and the last bytes of an image; None and nothing when it is not there."""
+        try:
+            with (self.folder / name).open("rb") as file:
+                head = file.read(HEAD)
+                file.seek(max(0, file.seek(0, 2) - len(PNG_END)))
+                return head, file.read()
+        except FileNotFoundError:
+            return None, b""
+
+    def write(self, name: str, panels: list[np.ndarray]) -> None:
         """Write one result; `panels` are uint8 RGB images in the order of COLUMNS."""
-        if self.with_page:
-            write_strip(self.strip(pair), panels)
+        if self.with_page:  # first: a new image stands for a new strip
+            write_strip(self.strip(name), panels)
+        else:
+            self.strip(name).unlink(missing_ok=True)  # it shows what is replaced now
         image = Image.fromarray(panels[COLUMNS.index("result")])
-        if image.size != (RESULT_SIZE, RESULT_SIZE):
-            image = image.resize((RESULT_SIZE, RESULT_SIZE), Image.Resampling.BICUBIC)
-        with atomic(self.folder / pair.generated_name) as temporary:
-            image.save(temporary)
+        if image.size != (self.size, self.size):
+            image = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
+        info = PngInfo()
+        info.add_text(KEY, self.mark)
+        with atomic(self.folder / name) as temporary:
+            image.save(temporary, pnginfo=info)
 
-    def write_page(self, pairs: list[Pair]) -> Path:
-        """Write the page of all `pairs` beside the results; its path."""
+    def write_page(self, groups: dict[str, str]) -> Path:
+        """Write the page of all images in `groups`, by name, beside them; its path."""
         rows = [
             Row(
-                strip=self.strip(pair).relative_to(self.folder).as_posix(),
-                link=pair.generated_name,
-                caption=pair.generated_name.removesuffix(".png"),
-                group=f"{pair.structure_subspecies} x {pair.reference_subspecies}",
+                strip=self.strip(name).relative_to(self.folder).as_posix(),
+                link=name,
+                caption=name.removesuffix(".png"),
+                group=group,
             )
-            for pair in pairs
+            for name, group in groups.items()
         ]
         page = self.folder / f"{self.list_name}.html"
         write_page(page, self.list_name, COLUMNS, rows)
         return page
 
-    def strip(self, pair: Pair) -> Path:
-        return self.gallery / f"{pair.index:05d}.jpg"
+    def strip(self, name: str) -> Path:
+        return self.gallery / f"{NAME.fullmatch(name)[1]}.jpg"
+
+
+def without_none(source: Source) -> Source:
+    return {key: value for key, value in source.items() if value is not None}

@@ -87,17 +87,21 @@ class SamplePage:
     def __init__(self, folder: Path, name: str, images: int):
         """Continue the page in `folder` after `images` images; start a new one at 0."""
         self.page, self.strips, self.name = folder / "samples.html", folder / "samples", name
-        for path in self.strips.glob("epoch*_images*.jpg"):
+        self.newest = []  # at most SHOWN of them, the newest first
+        for path in sorted(self.strips.glob("epoch*_images*.jpg"), reverse=True):
             if int(path.stem.rpartition("_images")[2]) > images:
                 path.unlink()
+            elif len(self.newest) < SHOWN:
+                self.newest.append(path)
 
     def add(self, epoch: int, images: int, panels: dict[str, torch.Tensor]) -> None:
         """Add the first image of each named batch in `panels`, and rewrite the page."""
         self.strips.mkdir(parents=True, exist_ok=True)
         strip = self.strips / f"epoch{epoch:05d}_images{images:09d}.jpg"
         write_strip(strip, [to_pixels(batch[0]) for batch in panels.values()])
+        self.newest = [strip, *self.newest][:SHOWN]  # listing the folder would take ever longer
         rows = []
-        for path in sorted(self.strips.glob("epoch*_images*.jpg"), reverse=True)[:SHOWN]:
+        for path in self.newest:
             link = f"{self.strips.name}/{path.name}"
             epoch_text, images_text = path.stem.removeprefix("epoch").split("_images")
             caption = f"epoch {int(epoch_text)}, {int(images_text):,} images"

@@ -1,10 +1,14 @@
 """Checkpoints on disk: the same bytes for the same weights, and what is said about damaged ones."""
 
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from util import checkpoint
+from util import checkpoint, lock
 from util.errors import InputError
 
 WEIGHTS = {"weight": torch.arange(200.0)}
@@ -18,14 +22,76 @@ def test_equal_weights_give_equal_bytes(tmp_path: Path):
     assert torch.equal(checkpoint.load(tmp_path / "40_net_G.pth")["weight"], WEIGHTS["weight"])
 
 
-def test_saving_removes_what_a_killed_save_left(tmp_path: Path):
-    for name in (".resume.123.part.pth", ".other.123.part.pth"):
-        (tmp_path / name).touch()
+class OnDevice(torch.Tensor):
+    """Stands for a tensor on a GPU: `cpu` gives it as a plain one."""
+
+    def cpu(self) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+
+def test_saved_tensors_lie_on_the_cpu(tmp_path: Path):
+    """A file that holds anything but plain tensors is refused by PyTorch's safe loader."""
+    moved = WEIGHTS["weight"].as_subclass(OnDevice)
+    checkpoint.save({"netG": {"weight": moved}, "others": [1, (moved, "x")]}, tmp_path / "r.pth")
+    found = torch.load(tmp_path / "r.pth", weights_only=True)
+    assert torch.equal(found["netG"]["weight"], WEIGHTS["weight"])
+    assert torch.equal(found["others"][1][0], WEIGHTS["weight"])
+    assert found["others"][0] == 1 and found["others"][1][1] == "x"
+
+
+def test_saving_leaves_unfinished_files_of_others(tmp_path: Path):
+    unfinished = tmp_path / ".resume.0123456789abcdef.part.pth", tmp_path / f".{16 * 'a'}.part.pth"
+    for path in unfinished:
+        path.touch()
     checkpoint.save(WEIGHTS, tmp_path / "resume.pth")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        ".other.123.part.pth",
-        "resume.pth",
-    ]
+    assert all(path.exists() for path in unfinished)
+
+
+def test_a_lock_says_who_holds_it_and_is_released(tmp_path: Path):
+    folder = tmp_path / "AF"
+    with pytest.raises(ZeroDivisionError), lock.held(folder):
+        host, process, _ = (folder / "training.lock").read_text().split()
+        assert (host, process) == (platform.node(), str(os.getpid()))
+        with pytest.raises(InputError, match=f"is running, process {process} on {host}"):
+            lock.held(folder).__enter__()
+        assert 1 / 0
+    assert not folder.exists()
+
+
+def ended_process() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("number", [ended_process, os.getpid])
+def test_a_stale_lock_is_taken_over(tmp_path: Path, number):
+    """Its process has ended, or its number has been given to another since."""
+    (tmp_path / "training.lock").write_text(f"{platform.node()} {number()} 123")
+    leftover = tmp_path / ".0123456789abcdef.part.pth"
+    leftover.touch()
+    kept = tmp_path / ".mine.part.pth"
+    kept.touch()
+    with lock.held(tmp_path):
+        assert (tmp_path / "training.lock").read_text().split()[1] == str(os.getpid())
+        assert not leftover.exists() and kept.exists()
+    assert not (tmp_path / "training.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("node7 41 123", "was started on node7, process 41, .*; when it runs no more, remove"),
+        ("", "does not say who holds it"),
+        ("node7 x 123", "does not say who holds it"),
+    ],
+)
+def test_a_lock_that_cannot_be_judged_is_left(tmp_path: Path, text, message):
+    path = tmp_path / "training.lock"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        lock.held(tmp_path).__enter__()
+    assert path.read_text() == text
 
 
 def test_any_damage_is_an_error_that_names_the_file(tmp_path: Path):

@@ -1,11 +1,10 @@
 """Where a list is looked for, and what is said about a bad one."""
 
+import re
 from pathlib import Path
 
 import pytest
-import torch
 from data.lists import check_images, find_list, read_pairs
-from util.distributed import Process
 from util.errors import InputError
 
 
@@ -28,6 +27,9 @@ def touch(path: Path) -> Path:
         ("List/test_nonhybrid/test_edges.txt", "List/test_nonhybrid", "test"),
         ("Lists/test_nonhybrid/test_edges.txt", "Lists/test_nonhybrid", "test_nonhybrid"),
         ("List/test_nonhybrid/test_nonhybrid_edges.txt", "List/test_nonhybrid", "test"),
+        # A list's own folder says which list it is, whatever a script's --phase.
+        ("List/test_signalhybrid/test_edges.txt", "List/test_signalhybrid", "test_nonhybrid"),
+        ("Lists/train_AFhybrid/train_edges.txt", "List/train_AFhybrid", "train"),
     ],
 )
 def test_finds_the_list(tmp_path, place, dataroot, phase):
@@ -44,10 +46,10 @@ def test_list_of_another_name_is_not_taken(tmp_path):
         find_list(tmp_path, "test_nonhybrid")
 
 
-def test_phase_must_fit_a_list_folder(tmp_path):
-    touch(tmp_path / "List/test_nonhybrid/test_edges.txt")
-    with pytest.raises(InputError, match="is the list test_nonhybrid, but --phase asks for test_x"):
-        find_list(tmp_path / "List/test_nonhybrid", "test_x")
+def test_a_list_to_train_on_is_not_painted(tmp_path):
+    touch(tmp_path / "List/train_AFhybrid/train_edges.txt")
+    with pytest.raises(InputError, match=r"looked for .*List/train_AFhybrid/test_edges\.txt"):
+        find_list(tmp_path / "List/train_AFhybrid", "test")
 
 
 def test_pairs_and_their_names(dataset):
@@ -115,7 +117,26 @@ def test_photo_that_is_no_image_is_named(dataset):
     (dataset / "Images/8/train/good/1.png").write_text("not a picture")
     files = find_list(dataset, "test_nonhybrid")
     pairs = read_pairs(files, training=False)
-    alone = Process(torch.device("cpu"))
-    check_images(files, pairs, ["edges"], alone)
-    with pytest.raises(InputError, match=r"test_color_ref\.txt, line 2: .*1\.png: not a readable"):
-        check_images(files, pairs, ["color_ref"], alone)
+    check_images(files, pairs, ["edges"])
+    check_images(files, pairs, ["color_ref"], slice(0, None, 2))
+    for share in (slice(None), slice(1, None, 2)):
+        with pytest.raises(InputError, match=r"test_color_ref\.txt, line 2: .*1\.png: not a rea"):
+            check_images(files, pairs, ["color_ref"], share)
+
+
+@pytest.mark.parametrize(
+    ("room", "forbidden"),
+    [("util", {"data", "models", "options"}), ("data", {"models", "options", "util.distributed"})],
+)
+def test_rooms_below_know_nothing_of_those_above(repository, room, forbidden):
+    code = "\n".join(
+        path.read_text()
+        for path in (repository / "AnomalyFactory" / room).iterdir()
+        if path.suffix == ".py"
+    )
+    imported = {
+        name
+        for found in re.findall(r"^ *(?:from|import) (\w+)(?:\.(\w+))?", code, re.MULTILINE)
+        for name in (found[0], ".".join(found))
+    }
+    assert "numpy" in imported and not imported & forbidden

@@ -13,6 +13,7 @@ from models.anomaly_factory import Painter
 from models.networks import Generator
 from PIL import Image
 from util.images import read_square
+from util.results import Results
 
 
 def write_generator(path: Path, mask: float) -> None:
@@ -117,15 +118,130 @@ def test_interrupted_run_redoes_only_what_is_not_whole(run, options, results):
     assert whole.stat().st_mtime_ns == untouched
 
 
-def test_another_generator_paints_anew(run, options, results, generator):
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def image(results: Path, number: int) -> bytes:
+    return (results / f"AF_9_8_gen0000{number}.png").read_bytes()
+
+
+def test_what_was_painted_otherwise_stays(run, options, results, generator, dataset):
+    """Nothing is removed or painted; the error says what differs."""
     run("test.py", *options, *SIGNAL)
-    before = (results / "AF_9_8_gen00000.png").read_bytes()
+    before = contents(results)
+    for change, difference in (
+        (["--amp", "--how_many", "1"], "amp was False, now True"),
+        (["--loadSize", "64"], "loadSize was 32, now 64"),
+    ):
+        output = run("test.py", *options, *SIGNAL, *change, status=2)
+        found = "2 results of test_signalhybrid, such as AF_9_8_gen00000.png, are of another"
+        assert f"{results}: {found} painting: {difference}. --overwrite paints them anew" in output
+    write_generator(generator, mask=0.5)
+    photo = dataset / "Images/8/train/good/0.png"
+    status = photo.stat()
+    os.utime(photo, ns=(status.st_atime_ns, status.st_mtime_ns + 1))  # of the same size
+    output = run("test.py", *options, *SIGNAL, status=2)
+    digest = "[0-9a-f]{12}"
+    expected = f"checkpoint was {digest}, now {digest}, list was {digest}, now {digest}. --over"
+    assert re.search(expected, output), output
+    assert contents(results) == before
+
+
+def test_overwriting_replaces_one_by_one(run, options, results, generator):
+    run("test.py", *options, *SIGNAL)
+    before = [image(results, number) for number in (0, 1)]
     (results / "AF_mine.png").touch()
     write_generator(generator, mask=0.5)
-    output = run("test.py", *options, *SIGNAL, "--how_many", "1")
-    assert "checkpoint changed, painting anew" in output
-    assert painted(results) == ["AF_9_8_gen00000.png", "AF_mine.png"]
-    assert (results / "AF_9_8_gen00000.png").read_bytes() != before
+    one = run("test.py", *options, *SIGNAL, "--overwrite", "--how_many", "1", status=2)
+    assert f"{results}: not finished, 1 results of test_signalhybrid" in one
+    assert "checkpoint was" in one
+    assert "--overwrite without --how_many paints anew what is in the list" in one
+    assert image(results, 0) != before[0] and image(results, 1) == before[1]
+    without = run("test.py", *options, *SIGNAL, status=2)
+    assert "such as AF_9_8_gen00001.png, are of another painting: checkpoint was" in without
+    assert image(results, 1) == before[1]
+    assert "1 of them painted before" in run("test.py", *options, *SIGNAL, "--overwrite")
+    assert image(results, 1) != before[1]
+    assert "2 of them painted before" in run("test.py", *options, *SIGNAL)
+    assert painted(results) == ["AF_9_8_gen00000.png", "AF_9_8_gen00001.png", "AF_mine.png"]
+
+
+def test_interrupted_overwriting_goes_on(run, options, results, generator, monkeypatch):
+    run("test.py", *options, *SIGNAL)
+    before = [image(results, number) for number in (0, 1)]
+    write_generator(generator, mask=0.5)
+    write = Results.write
+
+    def write_the_second_only(self: Results, name: str, panels: list[np.ndarray]) -> None:
+        if name == "AF_9_8_gen00000.png":
+            raise OSError("the disk is full")
+        write(self, name, panels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Results, "write", write_the_second_only)
+        overwrite = (*options, *SIGNAL, "--overwrite", "--batchSize", "2")
+        assert "the disk is full" in run("test.py", *overwrite, status=2)
+    second = image(results, 1)
+    assert image(results, 0) == before[0] and second != before[1]
+    assert "checkpoint was" in run("test.py", *options, *SIGNAL, status=2)
+    assert "1 of them painted before" in run("test.py", *options, *SIGNAL, "--overwrite")
+    assert image(results, 0) != before[0] and image(results, 1) == second
+
+
+def as_painted_by_the_first_program(results: Path) -> Path:
+    """Its images bear no digest, and its note names one source only; the note."""
+    for path in results.glob("AF_*.png"):
+        with Image.open(path) as bearing:
+            pixels = np.asarray(bearing)
+        Image.fromarray(pixels).save(path)
+    note = results / "gallery/test_signalhybrid/painted.json"
+    content = json.loads(note.read_text())
+    assert list(content) == ["source", "names", "replaces"]
+    content["source"] |= {"align": None, "inherit": None}
+    del content["replaces"]
+    note.write_text(json.dumps(content))
+    return note
+
+
+def test_results_of_the_first_program_count(run, options, results, generator):
+    run("test.py", *options, *SIGNAL)
+    note = as_painted_by_the_first_program(results)
+    before = note.read_text()
+    (results / "AF_9_8_gen00001.png").unlink()
+    assert "1 of them painted before" in run("test.py", *options, *SIGNAL)
+    assert "2 of them painted before" in run("test.py", *options, *SIGNAL)
+    assert note.read_text() == before
+    write_generator(generator, mask=0.5)
+    assert "2 results of test_signalhybrid" in run("test.py", *options, *SIGNAL, status=2)
+    one = (*options, *SIGNAL, "--overwrite", "--how_many", "1")
+    assert "not finished, 1 results" in run("test.py", *one, status=2)
+    assert "not finished, 1 results" in run("test.py", *one, status=2)  # the note says so now
+    assert "1 of them painted before" in run("test.py", *options, *SIGNAL, "--overwrite")
+
+
+def test_results_that_left_the_list_are_named(run, options, results, dataset):
+    run("test.py", *options, *SIGNAL)
+    last = image(results, 1)
+    for column in ("edges", "color_ref", "color_gt"):
+        path = dataset / f"List/test_signalhybrid/test_{column}.txt"
+        path.write_text(path.read_text().splitlines()[0])
+    for _ in range(2):
+        output = run("test.py", *options, *SIGNAL, "--overwrite", status=2)
+        assert "not finished, 1 results" in output and "list was" in output
+        assert "; 1, such as AF_9_8_gen00001.png, are not in it: move them away" in output
+    assert image(results, 1) == last
+    (results / "AF_9_8_gen00001.png").unlink()
+    assert "1 pairs of test_signalhybrid, 1 of them" in run("test.py", *options, *SIGNAL)
+
+
+def test_images_of_unknown_origin_are_not_taken_for_results(run, options, results, draw):
+    draw(results / "AF_9_8_gen00001.png", size=(256, 256))
+    found = image(results, 1)
+    output = run("test.py", *options, *SIGNAL, status=2)
+    assert "1 results of test_signalhybrid" in output and "no note says of which" in output
+    assert painted(results) == ["AF_9_8_gen00001.png"] and image(results, 1) == found
+    assert "2 pairs of test_signalhybrid, 0 of" in run("test.py", *options, *SIGNAL, "--overwrite")
 
 
 def test_a_strip_of_an_earlier_generator_is_not_shown(run, options, results, generator):
@@ -133,20 +249,17 @@ def test_a_strip_of_an_earlier_generator_is_not_shown(run, options, results, gen
     strip = results / "gallery/test_signalhybrid/00000.jpg"
     before = strip.read_bytes()
     write_generator(generator, mask=0.5)
-    run("test.py", *options, *SIGNAL, "--no_html")
+    run("test.py", *options, *SIGNAL, "--overwrite", "--no_html")
+    assert not strip.exists()
     run("test.py", *options, *SIGNAL)
     assert strip.read_bytes() != before
 
 
-def test_a_moved_dataset_is_the_same_and_a_changed_image_is_not(run, options, results, dataset):
+def test_a_moved_dataset_is_the_same(run, options, results, dataset):
     run("test.py", *options, *SIGNAL)
     moved = dataset.rename(dataset.with_name("moved"))
     options += ["--dataroot", str(moved)]
     assert "2 of them painted before" in run("test.py", *options, *SIGNAL)
-    photo = moved / "Images/8/train/good/0.png"
-    status = photo.stat()
-    os.utime(photo, ns=(status.st_atime_ns, status.st_mtime_ns + 1))  # of the same size
-    assert "list changed, painting anew" in run("test.py", *options, *SIGNAL)
 
 
 def own_photos(dataset: Path) -> None:
@@ -158,7 +271,7 @@ def own_photos(dataset: Path) -> None:
 def test_inherited_changes_are_added_to_the_photo(run, options, results, dataset):
     own_photos(dataset)
     run("test.py", *options, *SIGNAL)
-    assert "inherit changed" in run("test.py", *options, *SIGNAL, "--inherit", "0.5")
+    run("test.py", *options, *SIGNAL, "--inherit", "0.5", "--overwrite")
     again = run("test.py", *options, *SIGNAL, "--inherit", "0.5")
     assert "2 pairs of test_signalhybrid, 2 of them painted before" in again
     with Image.open(results / "AF_9_8_gen00000.png") as image:
@@ -166,7 +279,7 @@ def test_inherited_changes_are_added_to_the_photo(run, options, results, dataset
         halfway = np.add((200, 40, 30), (30, 40, 200)) / 2
         assert np.abs(np.subtract(image.getpixel((128, 128)), halfway)).max() <= 1
         assert image.getpixel((4, 4)) == (210, 210, 210)
-    run("test.py", *options, *SIGNAL, "--inherit", "0")
+    run("test.py", *options, *SIGNAL, "--inherit", "0", "--overwrite")
     with Image.open(results / "AF_9_8_gen00000.png") as image:
         assert np.array_equal(image, read_square(dataset / "Images/9/train/good/0.png", 256))
 
@@ -186,11 +299,11 @@ def test_aligned_references_lie_on_their_structure(run, options, results, datase
 
     run("test.py", *options, *SIGNAL)
     assert red() > 140
-    run("test.py", *options, *SIGNAL, "--align")
+    run("test.py", *options, *SIGNAL, "--align", "--overwrite")
     assert abs(red() - 128) < 4
-    assert "align changed" in run("test.py", *options, *SIGNAL)
+    run("test.py", *options, *SIGNAL, "--overwrite")
     assert red() > 140
-    run("test.py", *options, *SIGNAL, "--align", "--inherit", "1", "--amp")
+    run("test.py", *options, *SIGNAL, "--align", "--inherit", "1", "--amp", "--overwrite")
     assert abs(red() - 128) < 4
 
 
@@ -240,7 +353,7 @@ def test_bfloat16_paints_nearly_the_same(run, options, results, generator):
     run("test.py", *options, *SIGNAL)
     with Image.open(results / "AF_9_8_gen00000.png") as image:
         exact = np.asarray(image, int)
-    run("test.py", *options, *SIGNAL, "--amp")
+    run("test.py", *options, *SIGNAL, "--amp", "--overwrite")
     with Image.open(results / "AF_9_8_gen00000.png") as image:
         assert np.abs(np.asarray(image, int) - exact).max() <= 4
 
@@ -289,8 +402,9 @@ def test_foreign_note_is_refused(run, options, results):
     run("test.py", *options, *SIGNAL)
     note = results / "gallery/test_signalhybrid/painted.json"
     assert len(json.loads(note.read_text())["names"]) == 2
-    note.write_text("[]")
-    assert f"{note}: not a note of this program" in run("test.py", *options, *SIGNAL, status=2)
+    for text in ("[]", "{", '{"source": {}, "names": ["../AF_9_8_gen00000.png"]}'):
+        note.write_text(text)
+        assert f"{note}: not a note of this program" in run("test.py", *options, *SIGNAL, status=2)
 
 
 def test_lists_folder_and_list_itself_are_accepted(run, options, results, dataset):

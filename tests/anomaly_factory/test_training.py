@@ -4,14 +4,21 @@ import csv
 import re
 import signal
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
 
 import data.datasets
 import models.anomaly_factory
 import pytest
 import torch
-from data.augmentation import training_sample
+from data.datasets import TrainingPairs
+from data.few_photos import FewPhotos
+from models.anomaly_factory import AnomalyFactory, micro_batches
+from options.train_options import train_options
 from PIL import Image
+from torch import nn
+from util.distributed import Process
 
 TORCHRUN = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
 
@@ -94,17 +101,29 @@ def wait_for_a_report(process: subprocess.Popen) -> None:
         assert process.poll() is None
 
 
-def test_options_reach_the_samples(run, options, monkeypatch):
-    seen = []
+@pytest.mark.parametrize(
+    ("chosen", "published", "beyond"),
+    [
+        ("", {"flips": True, "windows": False, "warps": 0.99}, FewPhotos(0.0, 0.0, 0.1)),
+        (
+            "--tps_percent 0.5 --block_aug --no_flip --recolour 0.25 --warp 0.04 --erase 0.5",
+            {"flips": False, "windows": True, "warps": 0.5},
+            FewPhotos(0.25, 0.5, 0.04),
+        ),
+        ("--tps_aug 0", {"flips": True, "windows": False, "warps": 0.0}, FewPhotos()),
+    ],
+)
+def test_options_reach_the_samples(run, options, monkeypatch, chosen, published, beyond):
+    made = []
 
-    def record(*images: object, **chances: float) -> tuple:
-        seen.append(chances)
-        return training_sample(*images, **chances)
+    class Recorded(TrainingPairs):
+        def __init__(self, pairs, size, augment, few_photos):
+            super().__init__(pairs, size, augment, few_photos)
+            made.append((size, augment.keywords, few_photos))
 
-    monkeypatch.setattr(data.datasets, "training_sample", record)
-    chances = "--recolour 0.25 --warp 0.04 --erase 0.5".split()
-    run("train.py", *options, *NAMED, *chances)
-    assert seen == [{"recolour": 0.25, "shift": 0.04, "erase": 0.5}] * 12
+    monkeypatch.setattr(data.datasets, "TrainingPairs", Recorded)
+    run("train.py", *options, *NAMED, *chosen.split())
+    assert made == [(32, published, beyond)]
 
 
 def test_stopped_and_resumed_equals_uninterrupted(run, start, options, tmp_path):
@@ -153,6 +172,9 @@ def test_finished_training_has_nothing_to_continue(run, options, tmp_path):
     [
         (["--batchSize", 4], "--batchSize 2, but now it is 4"),
         (["--beta1", 0.6], "--beta1 0.5, but now it is 0.6"),
+        (["--lambda_feat", 5], "--lambda_feat 10.0, but now it is 5.0"),
+        (["--seed", 1], "--seed 0, but now it is 1"),
+        (["--amp"], "--amp False, but now it is True"),
         (["--lambda_L1", 10], "--lambda_L1 0.0, but now it is 10.0"),
         (["--warp", 0.04], "--warp 0.1, but now it is 0.04"),
         (["--erase", 0.5], "--erase 0.0, but now it is 0.5"),
@@ -165,17 +187,73 @@ def test_course_must_not_change_at_a_resume(run, options, change, message):
     assert f"resume.pth was written with {message}" in output
 
 
-def test_an_older_resume_file_counts_newer_options_as_unset(run, options, tmp_path):
+def test_another_list_must_not_be_resumed(run, options, dataset):
+    """As long as before, but another: line 1 of the list names another photo."""
     run("train.py", *options, *NAMED)
-    resume = tmp_path / "AF/resume.pth"
-    state = load(resume)
-    for name in ("--recolour", "--warp", "--erase", "--lambda_L1"):
-        del state["course"][name]
-    torch.save(state, resume)
-    change = ["--lambda_L1", 10]
-    output = run("train.py", *options, *NAMED, "--continue_train", *change, status=2)
-    assert "--lambda_L1 0.0, but now it is 10.0" in output
-    run("train.py", *options, *NAMED, "--continue_train")
+    for column in ("edges", "color_ref", "color_gt"):
+        path = dataset / f"List/train_AFhybrid/train_{column}.txt"
+        first, second, *others = path.read_text().splitlines()
+        path.write_text("\n".join([second, first, *others]))
+    output = run("train.py", *options, *NAMED, "--continue_train", status=2)
+    assert "resume.pth was written with the list's content, in SHA-256, " in output
+
+
+def test_what_does_not_shape_the_course_may_change_at_a_resume(run, options, tmp_path):
+    run("train.py", *options, *NAMED)
+    free = ["--micro_batch", 1, "--lr", 0.1, "--niter", 4, "--display_freq", 7, "--fineSize", 32]
+    output = run("train.py", *options, *NAMED, "--continue_train", *free)
+    assert "10 of 10 steps done" in output
+
+
+def remove(*keys: object):
+    def change(state: dict) -> None:
+        for key in keys[:-1]:
+            state = state[key]
+        del state[keys[-1]]
+
+    return change
+
+
+def replace(value: object, *keys: object):
+    def change(state: dict) -> None:
+        for key in keys[:-1]:
+            state = state[key]
+        state[keys[-1]] = value
+
+    return change
+
+
+G = ("model", "netG", "enc_model.1.bias")
+ADAM = ("model", "optimizer_D")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (remove("steps"), "not a resume file of this program; move"),
+        (replace("6", "steps"), "not a resume file of this program; move"),
+        (replace(-6, "steps"), "not a resume file of this program; move"),
+        (replace([], "course"), "not a resume file of this program; move"),
+        (replace(1, "course", "--gone"), "was written with --gone 1, but now it is None"),
+        (remove(*ADAM), "'model' must hold netG, netD, optimizer_G, optimizer_D and nothing"),
+        (replace([], "model"), "'model' must hold netG"),
+        (replace([], *ADAM), "expected a state dict, found list"),
+        (remove(*G), "has no 'enc_model.1.bias'"),
+        (replace(1.0, *G), "expected a tensor at 'enc_model.1.bias', found float"),
+        (remove(*ADAM, "0.step"), "has no '0.step'; expected what Adam remembers"),
+        (replace(torch.zeros(3), *ADAM, "1.exp_avg"), "'1.exp_avg' is [3], expected [2]"),
+        (replace(torch.zeros(3), *ADAM, "99.exp_avg"), "'99.exp_avg' has no place"),
+    ],
+)
+def test_a_wrong_resume_file_is_named(run, options, tmp_path, change, message):
+    short = ["--niter", 1, "--niter_decay", 0, "--batchSize", 4]
+    run("train.py", *options, *NAMED, *short)
+    path = tmp_path / "AF/resume.pth"
+    state = load(path)
+    change(state)
+    torch.save(state, path)
+    output = run("train.py", *options, *NAMED, *short, "--continue_train", status=2)
+    assert re.search(rf"error: {path}:? {re.escape(message)}", output), output
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -221,6 +299,14 @@ def test_nothing_to_continue_is_an_error(run, options, tmp_path):
     assert f"{tmp_path}/AF/resume.pth is not there; leave it out to start anew" in output
 
 
+def test_a_generator_is_looked_for_among_all_generators(run, options, tmp_path):
+    run("train.py", *options, *NAMED, "--name", "AF4hybrid")
+    gone = tmp_path / "checkpoints/AF4hybrid"
+    output = run("train.py", *options, *NAMED, "--load_pretrain", gone)
+    assert f"{gone} is not there: taking {tmp_path}/AF4hybrid" in output
+    assert f"starting from the generator and discriminator in {tmp_path}/AF4hybrid" in output
+
+
 def test_script_starts_from_another_generator(run_process, options, tmp_path):
     run_process("scripts/train_AF4hybrid.sh", *options)
     hybrid = load(tmp_path / "AF4hybrid/latest_net_G.pth")
@@ -233,7 +319,7 @@ def test_script_starts_from_another_generator(run_process, options, tmp_path):
 def test_two_processes_train_as_one(run, run_process, options, tmp_path):
     options = [*options, "--batchSize", 4, "--print_freq", 4, "--phase", "train_AFhybrid"]
     run("train.py", *options, "--name", "one")
-    run_process("train.py", *options, "--name", "two", prefix=TORCHRUN)
+    run_process("train.py", *options, "--micro_batch", 1, "--name", "two", prefix=TORCHRUN)
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert len(one) == len(two) == 3
     for alone, shared in zip(one, two, strict=True):
@@ -251,6 +337,83 @@ def test_processes_stop_together(start, options, tmp_path):
     assert "error:" not in output
     steps = load(tmp_path / "AF/resume.pth")["steps"]
     assert f"{steps} of 200002 steps done" in output
+
+
+def test_a_second_start_of_a_training_is_refused(start, run, options, tmp_path):
+    """Also when the first has not saved anything yet; a killed one is taken over."""
+    options = [*options, *NAMED, "--niter", 100_000]
+    process = start("train.py", *options)
+    wait_for_a_report(process)
+    lock = tmp_path / "AF/training.lock"
+    leftover = tmp_path / "AF/.0123456789abcdef.part.pth"
+    leftover.touch()
+    held = lock.read_text()
+    output = run("train.py", *options, status=2)
+    assert f"{lock}: a training of this name is running, process {process.pid}" in output
+    assert lock.read_text() == held and leftover.exists()
+    process.kill()
+    process.wait()
+    assert lock.exists()
+    short = ["--niter", 1, "--niter_decay", 0]
+    assert "2 of 2 steps done" in run("train.py", *options, *short)
+    assert not lock.exists() and not leftover.exists()
+
+
+def test_a_mistaken_start_leaves_nothing(run, options, tmp_path, dataset):
+    (dataset / "Images/8/train/good/0.png").write_text("not a picture")
+    assert "not a readable image" in run("train.py", *options, *NAMED, status=2)
+    assert not (tmp_path / "AF").exists()
+
+
+class Counted(Process):
+    """A process that counts how often gradients are reduced."""
+
+    reductions: ClassVar[list[int]] = []
+
+    def average(self, tensors: Iterable[torch.Tensor]) -> None:
+        self.reductions.append(len(list(tensors)))
+
+
+def test_a_batch_in_parts_is_the_same_step(monkeypatch):
+    """One step of 8 images against 4 x 2, and against 3 + 3 + 2."""
+
+    def small_vgg(_: Path) -> nn.Sequential:
+        layers = [(nn.Conv2d(3, 3, 3, padding=1), nn.Tanh()) for _ in range(15)]
+        return nn.Sequential(*(layer for pair in layers for layer in pair))
+
+    monkeypatch.setattr(models.anomaly_factory, "vgg19_features", small_vgg)
+    arguments = "--name x --dataroot x --gpu_ids -1 --ngf 4 --ndf 4 --n_blocks_global 1".split()
+    opt = train_options([*arguments, "--loadSize", "32", "--lambda_L1", "20"])
+    random = torch.Generator().manual_seed(0)
+    size = (8, 32, 32, 3)
+    batch = {
+        name: torch.randint(256, size, dtype=torch.uint8, generator=random)
+        for name in ("edges", "reference", "target")
+    }
+
+    def step(micro_batch: int) -> tuple[list[torch.Tensor], dict[str, float]]:
+        model = AnomalyFactory(opt, Counted(torch.device("cpu")))
+        for images, share in micro_batches(batch, micro_batch):
+            model.set_input(images, share)
+            model.forward()
+            model.backward_D()
+            model.backward_G()
+        gradients = [
+            torch.cat([weight.grad.ravel() for weight in network.parameters()])
+            for network in (model.netG, model.netD)
+        ]
+        Counted.reductions.clear()
+        model.step()
+        assert len(Counted.reductions) == 2  # each network's gradients, once a step
+        return gradients, model.losses()
+
+    whole, losses = step(8)
+    assert list(losses) == ["G_GAN", "G_GAN_Feat", "G_L1", "G_VGG", "D_real", "D_fake"]
+    for micro_batch in (2, 3):
+        parts, losses_of_parts = step(micro_batch)
+        for expected, found in zip(whole, parts, strict=True):
+            assert (found - expected).norm() < 1e-5 * expected.norm()
+        assert losses_of_parts == pytest.approx(losses, rel=1e-5)
 
 
 def test_an_image_lost_in_mid_training_ends_it(start, options, dataset):
@@ -290,8 +453,8 @@ def test_bfloat16_trains_close_to_float32(run, options, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--netG", "local"], "argument --netG: invalid choice: 'local'"),
-        (["--label_nc", "35"], "argument --label_nc: invalid choice: '35'"),
+        (["--micro_batch", "0"], "argument --micro_batch: '0': expected a whole number, 1 or more"),
+        (["--niter", "0", "--niter_decay", "0"], "no epoch to train"),
         (["--loadSize", "40"], "--loadSize 40: must be a multiple of 16"),
         (["--loadSize", "16"], "--loadSize 16: must be a multiple of 16 and at least 32"),
         (["--fineSize", "64"], "--fineSize 64: photos are not cropped"),
