@@ -30,7 +30,7 @@ class Published:
 
     url: str  # the environment variable {NAME}_URL overrides it
     file: str  # where it belongs, below the repository
-    sha256: str  # as its authors publish it: in full, the first digits, or nothing
+    sha256: str  # what is known of it: all, the first digits, or nothing
 
 
 @dataclass(frozen=True)
