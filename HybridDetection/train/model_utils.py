@@ -1,6 +1,7 @@
 """Features of image files: extracted once by a frozen backbone, then kept on disk."""
 
 import hashlib
+import inspect
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL
+import timm
 import torch
 import torchvision
 from dataset import load_batches
@@ -36,10 +38,15 @@ def hash_weights(network: nn.Module) -> str:
 
 
 def cache_name(backbone: str, network: nn.Module) -> str:
-    """File name of the cache for this backbone, its weights and the preprocessing."""
+    """File name of the cache: its own for other weights, preprocessing, pooling or versions."""
     spec = backbone_spec(backbone)
-    preprocessing = (IMAGE_SIZE, spec.mean, spec.std, PIL.__version__, torchvision.__version__)
-    key = hashlib.sha256(f"{hash_weights(network)} {preprocessing}".encode()).hexdigest()
+    definition = (
+        hash_weights(network),
+        inspect.getsource(type(network)),  # how the tokens are pooled to features
+        (IMAGE_SIZE, spec.mean, spec.std),
+        [module.__version__ for module in (PIL, timm, torch, torchvision)],
+    )
+    key = hashlib.sha256(repr(definition).encode()).hexdigest()
     return f"{backbone}-{key[:16]}.sqlite"
 
 

@@ -1,9 +1,13 @@
-"""model_utils.py: an interrupted extraction goes on where it stopped."""
+"""model_utils.py: each row is its image's, kept under a key, and an interruption loses nothing."""
 
+import shutil
+
+import model
 import model_utils
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 
 @pytest.fixture
@@ -59,3 +63,40 @@ def test_other_weights_have_another_cache():
     with torch.no_grad():
         network.weight[0, 0] += 1
     assert model_utils.cache_name("efficientnet_lite0", network) != before
+
+
+def test_other_versions_and_another_pooling_have_another_cache(monkeypatch):
+    class Mean(torch.nn.Linear):
+        def forward(self, inputs):
+            return super().forward(inputs).mean(dim=1)
+
+    class Largest(torch.nn.Linear):
+        def forward(self, inputs):
+            return super().forward(inputs).amax(dim=1)
+
+    network, other = Mean(2, 1), Largest(2, 1)
+    other.load_state_dict(network.state_dict())
+    names = [model_utils.cache_name("dinov2_base", each) for each in (network, other)]
+    for package in ("PIL", "timm", "torch", "torchvision"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"{package}.__version__", "0.0")
+            names.append(model_utils.cache_name("dinov2_base", network))
+    assert len(set(names)) == 6
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_each_row_is_the_feature_of_its_image(tmp_path, paths, workers):
+    paths[1].write_bytes(b"no picture")
+    paths.append(shutil.copy(paths[0], tmp_path / "images/same.png"))
+    device = torch.device("cpu")
+    features, failures = model_utils.extract_features(
+        paths, "efficientnet_lite0", device, 3, workers, tmp_path / "cache"
+    )
+    network = model.build_backbone("efficientnet_lite0", device)
+    transform = model.make_transform("efficientnet_lite0")
+    assert list(failures) == [1]
+    for row in (0, 2, 3, 4, 5):
+        with torch.inference_mode():
+            expected = network(transform(Image.open(paths[row]))[None])[0].numpy()
+        assert np.abs(features[row] - expected).max() < 1e-4
+    assert np.abs(features[2] - features[3]).max() > 0.1

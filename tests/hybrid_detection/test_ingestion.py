@@ -1,42 +1,75 @@
-"""ingestion.py and the organisers' protocol, as subprocesses on folders of good and bad files."""
+"""ingestion.py on folders of good and bad files."""
 
 import io
+import os
 import pickle
 import shutil
 import struct
+import sys
 import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from types import SimpleNamespace
 
+import dataset
 import ingestion
+import model
 import numpy as np
 import pytest
 import torch
-import training
-from classifier import fit_classifier
 from model import LinearClassifier
 from PIL import Image
+from sklearn.linear_model import SGDClassifier
 
 
 @pytest.fixture
-def folder(submission, tmp_path):
-    """A copy of the submission folder with classifiers of random weights for the light backbone."""
+def folder(submission, tmp_path) -> Path:
+    """A copy of the submission folder with classifiers of random weights for the light backbone.
+
+    They are spread so that unlike images have clearly unlike scores, some by the one classifier
+    and some by the other.
+    """
     folder = tmp_path / "submission"
     shutil.copytree(submission, folder, ignore=shutil.ignore_patterns("*.p*[lth]", "__pycache__"))
     torch.manual_seed(0)
-    training.save_linear(
-        LinearClassifier(1280).state_dict(), "efficientnet_lite0", folder / "clf1024.pth"
-    )
-    features = np.random.default_rng(0).standard_normal((30, 1280))
-    labels = (features[:, 0] > 0).astype(int)
-    classifier = fit_classifier("sgd", features, labels, "efficientnet_lite0")
-    (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(classifier))
+    linear = LinearClassifier(1280)
+    linear.classifier[9].weight.data *= 60
+    linear.classifier[9].bias.data = 60 * linear.classifier[9].bias - torch.tensor([0, 2.1])
+    state = linear.state_dict()
+    state._metadata[""] |= {"backbone": "efficientnet_lite0", "training": "1f3c"}
+    torch.save(state, folder / "clf1024.pth")
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((30, 1280))
+    sgd = SGDClassifier(loss="log_loss").fit(features, (features[:, 0] > 0).astype(int))
+    sgd.coef_ = rng.standard_normal((1, 1280)) / 8
+    sgd.intercept_ = np.array([1.5])
+    sgd.backbone_, sgd.training_ = "efficientnet_lite0", "1f3c"
+    (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(sgd))
     return folder
 
 
+@dataclass
+class Finished:
+    """What ingestion.py left: its exit status and its output."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def ingest(run, folder):
-    def run_ingestion(*arguments, **options):
-        program = folder / "ingestion.py"
-        return run(program, *arguments, "--backbone", "efficientnet_lite0", **options)
+def ingest(folder, monkeypatch, capsys):
+    """Run the main of ingestion.py as if it lay in `folder`, in this process for speed."""
+    monkeypatch.setattr(ingestion, "HERE", folder)
+    monkeypatch.setattr(model, "HERE", folder)
+    monkeypatch.setattr(model, "MODELS", [])
+
+    def run_ingestion(*arguments: object) -> Finished:
+        command = ["ingestion.py", "--device", "cpu", "--workers", "0", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", command)
+        capsys.readouterr()
+        status = ingestion.main()
+        return Finished(status, *capsys.readouterr())
 
     return run_ingestion
 
@@ -57,7 +90,7 @@ def bomb() -> bytes:
     )
 
 
-def test_good_and_bad_files(ingest, draw, tmp_path):
+def test_good_and_bad_files_as_a_user_runs_it(run, folder, draw, tmp_path):
     images = tmp_path / "images"
     for name in ("b.png", "a.jpg", "C.PNG"):
         draw(images / name)
@@ -75,7 +108,8 @@ def test_good_and_bad_files(ingest, draw, tmp_path):
         (images / name).write_bytes(content)
     (images / "notes.txt").write_text("not an image, and not named as one")
 
-    done = ingest(images, tmp_path / "out", "--batch_size", 2, "--workers", 2)
+    options = ("--batch_size", 2, "--workers", 2)
+    done = run(folder / "ingestion.py", images, tmp_path / "out", *options)
 
     assert done.returncode == 1
     lines = (tmp_path / "out/predictions.txt").read_text().split("\n")
@@ -88,17 +122,55 @@ def test_good_and_bad_files(ingest, draw, tmp_path):
         assert done.stderr.count(f"{name}: not a readable image") == 1
     assert "'a,b.png': a comma" in done.stderr
     assert "5 files were left out" in done.stderr
+    assert "scored 3 images with efficientnet_lite0: " in done.stdout
     assert "Traceback" not in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.txt"]
 
 
-def test_defaults_score_the_samples_beside_the_script(ingest, folder, tmp_path):
-    done = ingest(cwd=tmp_path)
+def test_every_score_is_that_of_its_file(ingest, folder, draw, tmp_path):
+    """In batches of any size, decoded here or elsewhere, with a broken file in the middle."""
+    images = tmp_path / "images"
+    colours = [(250, 30, 20), (20, 240, 60), (30, 40, 250), (250, 240, 40), (90, 90, 90), (9, 9, 9)]
+    paths = [draw(images / f"{index}.png", colour) for index, colour in enumerate(colours)]
+    (images / "2a.png").write_bytes(b"no picture")
+    detector = model.Model(device="cpu")
+    detector.load()
+    expected = {path.name: detector.predict(Image.open(path)) for path in paths}
+    assert np.diff(sorted(expected.values())).min() > 0.01
+
+    for batch_size, workers in [(1, 0), (2, 0), (3, 0), (7, 0), (2, 2), (3, 2)]:
+        done = ingest(images, tmp_path, "--batch_size", batch_size, "--workers", workers)
+        assert done.returncode == 1
+        assert done.stderr.count("2a.png: not a readable image") == 1
+        lines = (tmp_path / "predictions.txt").read_text().split("\n")
+        scores = {line.split(",")[0]: float(line.split(",")[1]) for line in lines}
+        assert list(scores) == [path.name for path in paths]
+        assert scores == pytest.approx(expected, abs=1e-4)
+
+
+def test_defaults_score_the_samples_beside_the_script(ingest, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = ingest()
     assert done.returncode == 0, done.stderr
     samples = sorted(path.name for path in (folder / "ImageSamples").iterdir())
     lines = (folder / "predictions.txt").read_text().split("\n")
     assert len(lines) == 2
     assert [line.split(",")[0] for line in lines] == samples
+
+
+def test_typed_paths_are_relative_to_the_current_folder(
+    ingest, folder, draw, tmp_path, monkeypatch
+):
+    here = tmp_path / "elsewhere"
+    draw(here / "images/a.png")
+    (here / "mine").mkdir()
+    for name in ("clf1024.pth", "sgd_clf.pkl"):
+        (folder / name).rename(here / "mine" / name)
+    monkeypatch.chdir(here)
+    done = ingest("images", "out", "--classifiers", "mine")
+    assert done.returncode == 0, done.stderr
+    assert (here / "out/predictions.txt").read_text().startswith("a.png,0.")
+    assert not (folder / "predictions.txt").exists()
 
 
 def test_every_image_mode_is_scored(ingest, tmp_path):
@@ -112,6 +184,34 @@ def test_every_image_mode_is_scored(ingest, tmp_path):
     assert len((tmp_path / "predictions.txt").read_text().split("\n")) == 5
 
 
+def test_pipes_folders_and_floats_are_named_and_left_out(ingest, draw, tmp_path):
+    images = tmp_path / "images"
+    draw(images / "z.png")
+    os.mkfifo(images / "a.png")  # opening it would wait for a writer for ever
+    (images / "b.jpg").mkdir()
+    (images / "c.jpg").symlink_to("/dev/zero")
+    Image.new("F", (30, 30), 0.5).save(images / "d.tif")
+    (images / "e.png").symlink_to(images / "gone.png")
+    done = ingest(images, tmp_path)
+    assert done.returncode == 1
+    for name in ("a.png", "b.jpg", "c.jpg"):
+        assert f"{images / name}: not a readable image (a folder, a pipe or a dev" in done.stderr
+    assert f"{images / 'd.tif'}: not a readable image (F (30, 30): over 1" in done.stderr
+    assert f"{images / 'e.png'}: not a readable image ([Errno 2] No such file" in done.stderr
+    assert "5 files were left out" in done.stderr
+    assert (tmp_path / "predictions.txt").read_text().startswith("z.png,0.")
+
+
+def test_an_image_too_large_for_the_memory_is_named(draw, tmp_path):
+    path = draw(tmp_path / "a.png")
+
+    def exhausted(_):
+        raise MemoryError
+
+    expected = (0, f"{path}: too large to resize in the memory that is left")
+    assert dataset.ButterflyDataset([path], exhausted)[0] == expected
+
+
 def test_a_failed_run_leaves_the_old_predictions(ingest, tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images/a.jpg").touch()
@@ -119,8 +219,31 @@ def test_a_failed_run_leaves_the_old_predictions(ingest, tmp_path):
     done = ingest(tmp_path / "images", tmp_path)
     assert done.returncode == 1
     assert "none of 1 images can be scored" in done.stderr
-    assert "Traceback" not in done.stderr
     assert (tmp_path / "predictions.txt").read_text() == "from before"
+
+
+def test_a_score_that_is_no_number_is_never_written(ingest, folder, draw, tmp_path):
+    state = torch.load(folder / "clf1024.pth", weights_only=True)
+    state["classifier.1.running_var"].fill_(-1)  # finite, but its square root is not
+    torch.save(state, folder / "clf1024.pth")
+    path = draw(tmp_path / "images/a.png")
+    done = ingest(path.parent, tmp_path / "out")
+    assert done.returncode == 1
+    assert f"{path}: its score is nan; check the weights" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_score_that_is_no_number_moves_no_other(draw, tmp_path, capsys):
+    paths = [draw(tmp_path / f"{index}.png") for index in range(3)]
+    detector = SimpleNamespace(
+        transform=model.make_transform("dinov2_base"),
+        score=lambda batch: np.array([0.25, np.inf, 0.75])[: len(batch)],
+    )
+    scores = ingestion.score_images(detector, paths, batch_size=3, workers=0)
+    assert scores == {"0.png": 0.25, "2.png": 0.75}
+    assert (
+        capsys.readouterr().err == f"ingestion: {paths[1]}: its score is inf; check the weights\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,93 +262,32 @@ def test_a_folder_that_cannot_be_scored(tmp_path, name, message):
         ingestion.find_images(folder)
 
 
-def test_another_backbones_classifiers_are_refused(run, folder):
-    done = run(folder / "ingestion.py", "--backbone", "dinov2_base")
+def test_bad_names_are_found_in_one_pass(tmp_path, monkeypatch):
+    """Comparing each name with all bad ones took minutes for 100,000 files."""
+    for index in range(300):
+        (tmp_path / f"{index:03d},.png").touch()
+        (tmp_path / f"{index:03d}.png").touch()
+    comparisons = []
+    equal = PurePath.__eq__
+    monkeypatch.setattr(
+        PurePath, "__eq__", lambda one, other: comparisons.append(one) or equal(one, other)
+    )
+    images, refused = ingestion.find_images(tmp_path)
+    assert [path.name for path in images] == [f"{index:03d}.png" for index in range(300)]
+    assert len(refused) == 300
+    assert refused[7].startswith("'007,.png': a comma")
+    assert len(comparisons) <= 1200
+
+
+def test_another_backbones_classifiers_are_refused(ingest, folder):
+    done = ingest("--backbone", "dinov2_base")
     assert done.returncode == 1
-    assert "clf1024.pth was trained on features of efficientnet_lite0" in done.stderr
+    assert "clf1024.pth was trained on features of efficientnet_lite0, but" in done.stderr
+    assert ingest("--backbone", "efficientnet_lite0").returncode == 0
 
 
-def test_classifiers_of_another_folder(ingest, folder, tmp_path):
-    (tmp_path / "mine").mkdir()
-    (folder / "clf1024.pth").rename(tmp_path / "mine/clf1024.pth")
-    samples = folder / "ImageSamples"
-    done = ingest(samples, tmp_path, "--classifiers", tmp_path / "mine")
+def test_half_a_pair_is_refused(ingest, folder):
+    (folder / "sgd_clf.pkl").unlink()
+    done = ingest()
     assert done.returncode == 1
-    assert f"{tmp_path / 'mine/clf1024.pth'} lies there without sgd_clf.pkl" in done.stderr
-    (folder / "sgd_clf.pkl").rename(tmp_path / "mine/sgd_clf.pkl")
-    done = ingest(samples, tmp_path, "--classifiers", tmp_path / "mine")
-    assert done.returncode == 0, done.stderr
-
-
-ORGANISERS = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from model import Model
-from PIL import Image
-model = Model()
-model.load()
-for path in sys.argv[2:]:
-    print(model.predict(Image.open(path)))
-"""
-
-
-def test_the_organisers_protocol_with_dinov2(run, submission, shared, draw, tmp_path):
-    """A copied folder, official weights in Models/backbones/, another working directory."""
-    folder = tmp_path / "HybridDetection/submission/copied"
-    folder.mkdir(parents=True)
-    shutil.copy(submission / "model.py", folder)
-    shutil.copy(shared / "sgd/sgd_clf_sklearn142.pkl", folder / "sgd_clf.pkl")
-    torch.manual_seed(0)
-    torch.save(LinearClassifier().state_dict(), folder / "clf1024.pth")
-    backbones = tmp_path / "Models/backbones"
-    backbones.mkdir(parents=True)
-    torch.save(official_dinov2_weights(), backbones / "dinov2_vitb14_pretrain.pth")
-
-    elsewhere = tmp_path / "elsewhere"
-    photo = draw(elsewhere / "photo.png", size=(300, 200))
-    grey = elsewhere / "grey.png"
-    Image.open(photo).convert("L").save(grey)
-    done = run("-c", ORGANISERS, folder, photo, grey, photo, cwd=elsewhere)
-
-    assert done.returncode == 0, done.stderr
-    scores = [float(line) for line in done.stdout.split()]
-    assert len(scores) == 3
-    assert all(0 <= score <= 1 for score in scores)
-    assert scores[0] == scores[2] != scores[1]
-
-
-def official_dinov2_weights() -> dict[str, torch.Tensor]:
-    """Random values in the key layout and the shapes of dinov2_vitb14_pretrain.pth."""
-    generator = torch.Generator().manual_seed(0)
-
-    def random(*shape: int) -> torch.Tensor:
-        return 0.02 * torch.randn(*shape, generator=generator)
-
-    weights = {
-        "cls_token": random(1, 1, 768),
-        "pos_embed": random(1, 1370, 768),
-        "mask_token": random(1, 768),
-        "patch_embed.proj.weight": random(768, 3, 14, 14),
-        "patch_embed.proj.bias": random(768),
-        "norm.weight": torch.ones(768),
-        "norm.bias": random(768),
-    }
-    for block in range(12):
-        layers = {
-            "norm1.weight": (768,),
-            "norm1.bias": (768,),
-            "attn.qkv.weight": (2304, 768),
-            "attn.qkv.bias": (2304,),
-            "attn.proj.weight": (768, 768),
-            "attn.proj.bias": (768,),
-            "ls1.gamma": (768,),
-            "norm2.weight": (768,),
-            "norm2.bias": (768,),
-            "mlp.fc1.weight": (3072, 768),
-            "mlp.fc1.bias": (3072,),
-            "mlp.fc2.weight": (768, 3072),
-            "mlp.fc2.bias": (768,),
-            "ls2.gamma": (768,),
-        }
-        weights |= {f"blocks.{block}.{name}": random(*shape) for name, shape in layers.items()}
-    return weights
+    assert f"{folder / 'clf1024.pth'} lies there without sgd_clf.pkl" in done.stderr

