@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 GENERATORS = "./Models/AFgenerators"
 
-# Options of the published programs of which this project has one value only: that value, and why
-# no other. Nothing reads them. The first ones stand in the published command lines.
+# Options of the published programs of which this project has one value only: that value, or None
+# for a bare switch, and why no other. Nothing reads them.
 PUBLISHED = {
     "primitive": ("seg_edges", "the structure is an edge map"),
     "input_nc": (6, "the generator reads an edge map and a reference, both RGB"),
