@@ -12,8 +12,7 @@ import numpy as np
 import PIL
 import torch
 import torchvision
-from dataset import load_batches
-from model import IMAGE_SIZE, backbone_spec, build_backbone, make_transform
+from submission import IMAGE_SIZE, backbone_spec, build_backbone, load_batches, make_transform
 from torch import nn
 from tqdm import tqdm
 
