@@ -8,6 +8,10 @@ Images/{hybrid,non-hybrid} beside the photographs that prepare_images.py put the
 List/butterfly_anomaly_AF.csv. Other images in the result folders are left alone. Without
 --results the CSV lists the photographs only.
 
+Behind the challenge's columns stand two more, `structure` and `reference`: the photographs from
+which an image was painted, as the lists in Images4TrainAFnonhybrid have them. The detector's
+training holds photographs out by them.
+
 A link is a hard link: the dataset stays whole when the results are removed, and can be packed or
 copied as it is. Where the file system cannot make one (another disk), say --copy.
 """
@@ -19,7 +23,8 @@ import os
 import re
 import shutil
 import sys
-from pathlib import Path
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from common.challenge_csv import (
@@ -35,7 +40,12 @@ from common.files import atomic
 from tqdm import tqdm
 
 NAME = SUBSPECIES.pattern
-GENERATED = re.compile(rf"AF_(?P<i>{NAME})_(?P<j>{NAME})_gen\d{{5,}}\.png")
+GENERATED = re.compile(rf"AF_(?P<i>{NAME})_(?P<j>{NAME})_gen(?P<index>\d{{5,}})\.png")
+SOURCES = ("structure", "reference")  # columns behind the challenge's
+LISTS = ("test_nonhybrid", "test_signalhybrid", "test_nonsignalhybrid")
+LIST_FOLDERS = ("List", "Lists")  # the published archives use both
+
+Sources = tuple[str, str]  # of an image: its structure and its reference
 
 log = logging.getLogger("make_classifier_csv")
 
@@ -45,11 +55,12 @@ class CollectError(Exception):
 
 
 class Generated(NamedTuple):
-    """A generated image: structure of subspecies `i`, appearance of subspecies `j`."""
+    """A generated image: structure of subspecies `i`, appearance of `j`, line `index` of a list."""
 
     path: Path
     i: str
     j: str
+    index: int
 
     @property
     def status(self) -> str:
@@ -66,7 +77,11 @@ def find_generated(folders: list[Path], subspecies: list[str]) -> list[Generated
     found: dict[str, Generated] = {}
     for folder in folders:
         matches = [(path, GENERATED.fullmatch(path.name)) for path in sorted(folder.rglob("*.png"))]
-        images = [Generated(path, match["i"], match["j"]) for path, match in matches if match]
+        images = [
+            Generated(path, match["i"], match["j"], int(match["index"]))
+            for path, match in matches
+            if match
+        ]
         if not images:
             raise CollectError(
                 f"{folder}: no AF_*_*_gen*.png in it; generate them: "
@@ -111,14 +126,67 @@ def place(source: Path, target: Path, copy: bool) -> None:
             ) from error
 
 
+def read_pairs(dataset: Path) -> dict[tuple[str, str, int], set[Sources]]:
+    """Structure and reference of each line of the lists of `dataset`, without their suffixes.
+
+    By the two subspecies and the line's number; more than one where lists contradict each other.
+    Raises CollectError where the files of a list are no text or do not align.
+    """
+    pairs: dict[tuple[str, str, int], set[Sources]] = {}
+    folders = [dataset / folder / name for folder in LIST_FOLDERS for name in LISTS]
+    for folder in filter(Path.is_dir, folders):
+        edges = read_paths(folder / "test_edges.txt")
+        references = read_paths(folder / "test_color_ref.txt")
+        if len(edges) != len(references):
+            raise CollectError(
+                f"{folder}: test_edges.txt has {len(edges)} lines and test_color_ref.txt "
+                f"{len(references)}, expected as many; make them: scripts/make_lists.py"
+            )
+        for index, (structure, reference) in enumerate(zip(edges, references, strict=True)):
+            i, j = (dict(pairwise(path.parts)).get("Images", "") for path in (structure, reference))
+            pairs.setdefault((i, j, index), set()).add((structure.stem, reference.stem))
+    return pairs
+
+
+def read_paths(path: Path) -> list[PurePosixPath]:
+    try:
+        lines = path.read_text("utf-8-sig").rstrip().splitlines()
+    except UnicodeDecodeError as error:
+        raise CollectError(f"{path}: not a text file in UTF-8 ({error})") from error
+    return [PurePosixPath(line) for line in lines]
+
+
+def find_sources(
+    generated: list[Generated], photos: list[Photo], dataset: Path
+) -> dict[Generated, Sources]:
+    """File names of the structure and the reference of each image that the lists know."""
+    pairs = read_pairs(dataset)
+    filenames = {Path(photo.filename).stem: photo.filename for photo in photos}
+    sources = {}
+    for image in generated:
+        found = pairs.get((image.i, image.j, image.index), set())
+        known = [pair for pair in found if filenames.keys() >= set(pair)]
+        if len(found) == len(known) == 1:
+            structure, reference = known[0]
+            sources[image] = (filenames[structure], filenames[reference])
+    unknown = [image.path.name for image in generated if image not in sources]
+    if unknown:
+        log.warning(
+            "the lists in %s do not say from which photographs of the CSV %d images were painted "
+            "(first: %s); their columns structure and reference stay empty",
+            *(dataset, len(unknown), unknown[0]),
+        )
+    return sources
+
+
 def photo_row(photo: Photo) -> dict[str, str]:
     """The CSV row of a photograph: as the challenge has it."""
     return {name: photo.cells[name] for name in COLUMNS}
 
 
-def generated_row(image: Generated) -> dict[str, str]:
+def generated_row(image: Generated, sources: Sources) -> dict[str, str]:
     """The CSV row of a generated image; it has no address and no checksum."""
-    return dict.fromkeys(COLUMNS, "") | {
+    return dict(zip(SOURCES, sources, strict=True)) | {
         "CAMID": image.path.stem,
         "hybrid_stat": image.status,
         "split": "train",
@@ -137,6 +205,7 @@ def run(args: argparse.Namespace) -> int:
         if image.path.name in taken:
             raise CollectError(f"{image.path}: a photograph of {args.csv} has the same name")
 
+    sources = find_sources(generated, photos, args.datasets / "Images4TrainAFnonhybrid")
     dataset = args.datasets / "Images4TrainClassifier"
     images = [(image.path, image.status) for image in generated]
     if args.photos:
@@ -157,9 +226,10 @@ def run(args: argparse.Namespace) -> int:
 
     table = dataset / "List" / args.name
     table.parent.mkdir(parents=True, exist_ok=True)
-    rows = [photo_row(photo) for photo in photos] + [generated_row(image) for image in generated]
+    rows = [photo_row(photo) for photo in photos]
+    rows += [generated_row(image, sources.get(image, ("", ""))) for image in generated]
     with atomic(table) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, COLUMNS + SOURCES, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     hybrids = sum(row["hybrid_stat"] == "hybrid" for row in rows)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from files import inside
 from sklearn.model_selection import train_test_split
+from submission import inside
 
 COLUMNS = [
     "CAMID",
@@ -22,13 +22,16 @@ COLUMNS = [
 ]
 LABELS = {"non-hybrid": 0, "hybrid": 1}
 SPLIT_SEED = 42
+SHARE_HELD_OUT = 0.2
+FOLDS = 5  # of the SGD classifier's calibration; each needs an image of both classes
 
 
 def read_table(csv_path: Path) -> pd.DataFrame:
     """The rows of `csv_path` as strings, with a column `label`: 1 for hybrids, 0 for the rest.
 
-    Raises ValueError naming the file and the line for a missing column, an unknown label, a file
-    name that is empty, leaves the image folder or stands there twice.
+    Raises ValueError naming the file and the line for a missing column, an unknown label, a
+    split other than train, a file name that is empty, leaves the image folder or stands there
+    twice.
     """
     try:
         table = pd.read_csv(csv_path, dtype=str, keep_default_na=False, skip_blank_lines=False)
@@ -42,13 +45,17 @@ def read_table(csv_path: Path) -> pd.DataFrame:
     if table.empty:
         raise ValueError(f"{csv_path}: no rows below the header")
     first_line: dict[Path, int] = {}
-    for line, (status, name) in enumerate(
-        zip(table["hybrid_stat"], table["filename"], strict=True), start=2
-    ):
+    columns = (table["hybrid_stat"], table["split"], table["filename"])
+    for line, (status, split, name) in enumerate(zip(*columns, strict=True), start=2):
         if status not in LABELS:
             raise ValueError(
                 f"{csv_path}, line {line}: hybrid_stat is {status!r}, expected "
                 f"{' or '.join(LABELS)}"
+            )
+        if split != "train":
+            raise ValueError(
+                f"{csv_path}, line {line}: split is {split!r}, expected train; images of another "
+                "split must not be trained on: leave them out of the CSV"
             )
         try:
             path = inside(Path(), name)
@@ -91,17 +98,25 @@ class Split:
 
 
 def split_rows(labels: np.ndarray) -> Split:
-    """Split rows with 0/1 `labels` (n,) at random, always alike; both classes in each part."""
-    counts = np.bincount(labels, minlength=2)
-    if counts.min() < 10:
-        raise ValueError(
-            f"{counts[1]} hybrid and {counts[0]} non-hybrid images are left; at least 10 of each "
-            "are needed to split and calibrate"
-        )
-    train, held_out = train_test_split(
-        np.arange(len(labels)), test_size=0.2, random_state=SPLIT_SEED, stratify=labels
-    )
-    fit, check = train_test_split(
-        train, test_size=0.2, random_state=SPLIT_SEED, stratify=labels[train]
-    )
+    """The published split of rows with 0/1 `labels` (n,): at random, always alike, not stratified.
+
+    Raises ValueError where too few rows of a class are left to fit.
+    """
+    train, held_out = published_split(np.arange(len(labels)))
+    fit, check = published_split(train)
+    check_classes(labels[fit], f"{len(fit)} of {len(labels)} images are to fit on")
     return Split(fit, check, held_out)
+
+
+def published_split(rows: np.ndarray) -> list[np.ndarray]:
+    return train_test_split(rows, test_size=SHARE_HELD_OUT, random_state=SPLIT_SEED)
+
+
+def check_classes(labels: np.ndarray, where: str) -> None:
+    """ValueError unless 0/1 `labels` are enough of each class to fit and calibrate."""
+    non_hybrids, hybrids = np.bincount(labels, minlength=2)
+    if min(non_hybrids, hybrids) < FOLDS:
+        raise ValueError(
+            f"{where}: {hybrids} hybrid and {non_hybrids} non-hybrid; at least {FOLDS} of each "
+            "are needed to fit and calibrate the SGD classifier"
+        )

@@ -4,8 +4,6 @@ As a program it scores a predictions.txt against one of the challenge's referenc
     python evaluation.py --predictions predictions.txt --reference ref_val.csv
 """
 
-import submission  # noqa: F401, it holds files.py
-
 import argparse
 import json
 import sys
@@ -13,23 +11,30 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from files import atomic
-from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
+from submission import atomic
 
 TARGET_TNR = 0.95
 METRICS = ["tpr_at_tnr95", "threshold", "pr_auc", "roc_auc", "f1", "accuracy"]
+RESAMPLES = 1000
+SEED = 42
+
+# In the functions down to `evaluate`, `scores` (n,) belong to rows with 0/1 `labels` (n,). `counts`
+# says how often each row is there: once; or (r, n) times in r resamples, which gives r results.
 
 
-def threshold_at_tnr(scores: np.ndarray, labels: np.ndarray, tnr: float = TARGET_TNR) -> float:
+def threshold_at_tnr(
+    scores: np.ndarray, labels: np.ndarray, counts: np.ndarray | float = 1, tnr: float = TARGET_TNR
+) -> np.ndarray:
     """The smallest score t such that at least `tnr` of the non-hybrids score <= t.
 
-    `scores` (n,) and 0/1 `labels` (n,); ValueError without non-hybrids.
+    ValueError without non-hybrids.
     """
-    negatives = np.sort(scores[labels == 0])
-    if negatives.size == 0:
+    if np.all(labels == 1):
         raise ValueError("no non-hybrids, so no threshold")
-    at_or_below = np.arange(1, negatives.size + 1) / negatives.size
-    return float(negatives[np.argmax(at_or_below >= tnr)])
+    order = np.argsort(scores)
+    at_or_below = np.cumsum((counts * (1 - labels))[..., order], axis=-1)
+    share = at_or_below / at_or_below[..., -1:]
+    return scores[order[np.argmax(share >= tnr, axis=-1)]]
 
 
 def recall_above(scores: np.ndarray, labels: np.ndarray, threshold: float) -> float:
@@ -37,21 +42,74 @@ def recall_above(scores: np.ndarray, labels: np.ndarray, threshold: float) -> fl
     return float(np.mean(scores[labels == 1] > threshold))
 
 
-def evaluate(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """METRICS of n probabilities `scores` (n,) of class 1 against 0/1 `labels` (n,).
+def cumulated(
+    scores: np.ndarray, labels: np.ndarray, counts: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
+    """How many hybrids and how many others score at least t, for each score t, highest first."""
+    order = np.argsort(-scores)
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of equal scores
+    return tuple(
+        np.cumsum((counts * members)[..., order], axis=-1)[..., last]
+        for members in (labels, 1 - labels)
+    )
 
-    F1 and accuracy call a hybrid from 0.5; both classes must be there.
+
+def pr_auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray | float = 1) -> np.ndarray:
+    """Average precision: the mean precision at the score of each hybrid."""
+    hybrids, others = cumulated(scores, labels, counts)
+    precision = hybrids / np.maximum(hybrids + others, 1)
+    return (precision * np.diff(hybrids, prepend=0)).sum(axis=-1) / hybrids[..., -1]
+
+
+def roc_auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray | float = 1) -> np.ndarray:
+    """The chance that a hybrid scores above a non-hybrid; equal scores count half."""
+    hybrids, others = cumulated(scores, labels, counts)
+    above = hybrids - np.diff(hybrids, prepend=0) / 2
+    pairs = hybrids[..., -1] * others[..., -1]
+    return (above * np.diff(others, prepend=0)).sum(axis=-1) / pairs
+
+
+def evaluate(
+    scores: np.ndarray, labels: np.ndarray, counts: np.ndarray | float = 1
+) -> dict[str, np.ndarray]:
+    """METRICS, each a number or (r,); both classes must be there.
+
+    As published, F1 and accuracy are those of the calls at a TNR of 95 %: hybrid above the
+    threshold.
     """
-    threshold = threshold_at_tnr(scores, labels)
-    called = scores >= 0.5
+    threshold = threshold_at_tnr(scores, labels, counts)
+    called = scores > threshold[..., None]
+    true = (counts * labels * called).sum(axis=-1)
+    false = (counts * (1 - labels) * called).sum(axis=-1)
+    hybrids = (counts * labels).sum(axis=-1)
+    others = (counts * (1 - labels)).sum(axis=-1)
     return {
-        "tpr_at_tnr95": recall_above(scores, labels, threshold),
+        "tpr_at_tnr95": true / hybrids,
         "threshold": threshold,
-        "pr_auc": float(average_precision_score(labels, scores)),
-        "roc_auc": float(roc_auc_score(labels, scores)),
-        "f1": float(f1_score(labels, called)),
-        "accuracy": float(accuracy_score(labels, called)),
+        "pr_auc": pr_auc(scores, labels, counts),
+        "roc_auc": roc_auc(scores, labels, counts),
+        "f1": 2 * true / (true + false + hybrids),
+        "accuracy": (true + others - false) / (hybrids + others),
     }
+
+
+def resample(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Counts (r, n) for a bootstrap over rows that come in `groups` (n,), always the same.
+
+    Groups are drawn with replacement, whole: images of one photograph rise and fall together.
+    Draws without one of the classes are left out.
+    """
+    _, members = np.unique(groups, return_inverse=True)
+    size = members.max() + 1
+    drawn = np.random.default_rng(SEED).multinomial(size, np.full(size, 1 / size), RESAMPLES)
+    counts = drawn[:, members]
+    return counts[(counts @ labels > 0) & (counts @ (1 - labels) > 0)]
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The bounds of the middle 95 % of a bootstrap's `values` (r,)."""
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def challenge_scores(
@@ -76,8 +134,8 @@ def challenge_scores(
     def recall(name: str, threshold: float) -> float:
         return recall_above(scores[rows[name]], labels[rows[name]], threshold)
 
-    def pr_auc(name: str) -> float:
-        return float(average_precision_score(labels[rows[name]], scores[rows[name]]))
+    def area(name: str) -> float:
+        return float(pr_auc(scores[rows[name]], labels[rows[name]]))
 
     threshold_a = threshold_at_tnr(scores[rows["A"]], labels[rows["A"]])
     threshold_b = threshold_at_tnr(scores[rows["mimic"]], labels[rows["mimic"]])
@@ -89,11 +147,11 @@ def challenge_scores(
     return {
         "A_score_major_recall": recalls[0],
         "A_score_minor_recall": recalls[1],
-        "A_PRC_AUC": pr_auc("A"),
-        "A_PRC_AUC_major": pr_auc("major"),
-        "A_PRC_AUC_minor": pr_auc("minor"),
+        "A_PRC_AUC": area("A"),
+        "A_PRC_AUC_major": area("major"),
+        "A_PRC_AUC_minor": area("minor"),
         "mimic_recall": recalls[2],
-        "mimic_PRC_AUC": pr_auc("mimic"),
+        "mimic_PRC_AUC": area("mimic"),
         "challenge_score": 3 / sum(1 / recall for recall in recalls) if all(recalls) else 0.0,
     }
 

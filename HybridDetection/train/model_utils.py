@@ -14,8 +14,7 @@ import PIL
 import timm
 import torch
 import torchvision
-from dataset import load_batches
-from model import IMAGE_SIZE, backbone_spec, build_backbone, make_transform
+from submission import IMAGE_SIZE, backbone_spec, build_backbone, load_batches, make_transform
 from torch import nn
 from tqdm import tqdm
 

@@ -1,9 +1,44 @@
-"""Import this first: it puts the submission folder, whose code is what gets scored, on the path."""
+"""What train/ uses of the submission folder, and the only place that knows where that lies."""
 
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-SUBMISSION = REPOSITORY / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
+sys.path.insert(
+    0, str(Path(__file__).parents[1].resolve() / "submission/dino2B_contestAF_1024linear2cls")
+)
 
-sys.path.insert(0, str(SUBMISSION))
+from dataset import load_batches
+from files import atomic, inside
+from model import (
+    BACKBONE,
+    BACKBONES,
+    IMAGE_SIZE,
+    LINEAR_FILE,
+    SGD_FILE,
+    LinearClassifier,
+    backbone_spec,
+    build_backbone,
+    choose_device,
+    load_linear,
+    make_transform,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+__all__ = [
+    "BACKBONE",
+    "BACKBONES",
+    "IMAGE_SIZE",
+    "LINEAR_FILE",
+    "REPOSITORY",
+    "SGD_FILE",
+    "LinearClassifier",
+    "atomic",
+    "backbone_spec",
+    "build_backbone",
+    "choose_device",
+    "inside",
+    "load_batches",
+    "load_linear",
+    "make_transform",
+]

@@ -3,21 +3,30 @@
 Reads a CSV of labelled images, extracts the backbone's features once, trains the SGD classifier
 and then the linear one, and writes to CLF_SAVE_DIR:
     sgd_clf.pkl, clf1024.pth              the classifiers, as the submission folder loads them
-    classifier_evaluation_results.csv     how well each does on the 20 % of rows held out
-    classifier_scores.csv                 the held-out rows with each classifier's score
-    *.png                                 score histograms, ROC, precision-recall, loss
+    linear_loss.png                       the linear classifier's loss by epoch
+    held_out_photographs/                 evaluation on 20 % of the photographs
+    published_split/                      evaluation on the published 20 % of the rows
+
+Nearly all of the published rows share a source photograph with a row that is trained on, so that
+figures on them flatter. The other evaluation trains on nothing that shows a held-out photograph.
+Each folder holds
+    classifier_evaluation_results.csv     metrics with 95 % bootstrap intervals
+    classifier_recalls.csv                share called rightly of each subspecies and cross
+    classifier_scores.csv                 the held-out images with each classifier's score
+    *.png                                 score histograms, ROC, precision-recall
 
 Every constant below is also an option: python training.py --NEPOCH 50 --DEVICE cpu
+A path given as an option is relative to the working directory.
 """
 
-from submission import REPOSITORY
-
 import argparse
+import hashlib
 import io
 import logging
 import os
 import pickle
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +35,23 @@ import plots
 import torch
 from classifier import CLASSIFIERS, fit_classifier, fit_linear
 from data_utils import find_images, read_table, split_rows
-from evaluation import METRICS, evaluate
-from files import atomic
-from model import BACKBONE, BACKBONES, LINEAR_FILE, SGD_FILE, choose_device, load_linear
 from model_utils import extract_features
+from painted import PhotographSplit, hold_out_photographs, is_painted, read_sources
+from sklearn.base import ClassifierMixin
+from submission import (
+    BACKBONE,
+    BACKBONES,
+    LINEAR_FILE,
+    REPOSITORY,
+    SGD_FILE,
+    LinearClassifier,
+    atomic,
+    choose_device,
+    load_linear,
+)
+from tables import HeldOut, remove_evaluation, write_evaluation
 
-# Relative paths are relative to the repository root.
+# Relative paths up here are relative to the repository root.
 ROOT_DATA_DIR = "Datasets/Images4TrainClassifier"
 CSV_DIR = "List"  # in ROOT_DATA_DIR; "Lists" is found too
 DATA_FILE = "butterfly_anomaly_AF.csv"  # in CSV_DIR
@@ -46,6 +66,16 @@ CTN = False  # True: continue the linear classifier in CTN_SAVE_DIR
 WORKERS = min(4, os.cpu_count() or 1)  # processes that decode images
 CACHE_DIR = "Datasets/.feature_cache"  # features by image content, backbone, weights
 
+# Beside ROOT_DATA_DIR: its lists say what an image was painted from, where the CSV does not.
+LISTS_DATASET = "Images4TrainAFnonhybrid"
+
+# Folders in CLF_SAVE_DIR, and what the log calls these evaluations.
+PHOTOGRAPHS, PUBLISHED = "held_out_photographs", "published_split"
+TITLES = {
+    PHOTOGRAPHS: "on held-out photographs",
+    PUBLISHED: "on the published split (it shares photographs with the training rows)",
+}
+
 log = logging.getLogger("training")
 
 
@@ -54,12 +84,16 @@ def parse_arguments() -> argparse.Namespace:
         description="Train the hybrid detector.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--ROOT_DATA_DIR", default=ROOT_DATA_DIR, help="the dataset")
+    for name, folder, meaning in [
+        ("ROOT_DATA_DIR", ROOT_DATA_DIR, "the dataset"),
+        ("CLF_SAVE_DIR", CLF_SAVE_DIR, "where results are written"),
+        ("CTN_SAVE_DIR", CTN_SAVE_DIR, "what --CTN continues"),
+        ("CACHE_DIR", CACHE_DIR, "where features are kept"),
+    ]:
+        parser.add_argument(f"--{name}", type=Path, default=REPOSITORY / folder, help=meaning)
     parser.add_argument("--CSV_DIR", default=CSV_DIR, help="folder of the CSV in ROOT_DATA_DIR")
     parser.add_argument("--DATA_FILE", default=DATA_FILE, help="the CSV in CSV_DIR")
     parser.add_argument("--IMG_DIR", default=IMG_DIR, help="folder of images in ROOT_DATA_DIR")
-    parser.add_argument("--CLF_SAVE_DIR", default=CLF_SAVE_DIR, help="where results are written")
-    parser.add_argument("--CTN_SAVE_DIR", default=CTN_SAVE_DIR, help="what --CTN continues")
     parser.add_argument("--DEVICE", default=DEVICE, help="cuda, mps or cpu")
     parser.add_argument("--BATCH_SIZE", type=int, default=BATCH_SIZE, help="images at a time")
     parser.add_argument("--NCLS", type=int, default=NCLS, choices=[2], help="number of classes")
@@ -71,7 +105,6 @@ def parse_arguments() -> argparse.Namespace:
         help="continue the linear classifier",
     )
     parser.add_argument("--WORKERS", type=int, default=WORKERS, help="processes that decode")
-    parser.add_argument("--CACHE_DIR", default=CACHE_DIR, help="where features are kept")
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE, help="feature network")
     parser.add_argument(
         "--classifiers",
@@ -91,9 +124,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def csv_path(options: argparse.Namespace) -> Path:
     """The CSV in CSV_DIR, or in the other spelling of List/ and Lists/."""
-    root = REPOSITORY / options.ROOT_DATA_DIR
     folders = [options.CSV_DIR, *{"List": ["Lists"], "Lists": ["List"]}.get(options.CSV_DIR, [])]
-    candidates = [root / folder / options.DATA_FILE for folder in folders]
+    candidates = [options.ROOT_DATA_DIR / folder / options.DATA_FILE for folder in folders]
     found = next((path for path in candidates if path.is_file()), None)
     if found is None:
         raise FileNotFoundError(
@@ -108,7 +140,7 @@ def load_features(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """The usable rows of the CSV and their features; unusable ones are reported and left out."""
     table = read_table(csv_path(options))
-    paths = find_images(table, REPOSITORY / options.ROOT_DATA_DIR / options.IMG_DIR)
+    paths = find_images(table, options.ROOT_DATA_DIR / options.IMG_DIR)
     found = np.array([path is not None for path in paths])
     report(table["filename"][~found], "are missing")
     table = table[found].reset_index(drop=True)
@@ -120,11 +152,28 @@ def load_features(
         device,
         options.BATCH_SIZE,
         options.WORKERS,
-        REPOSITORY / options.CACHE_DIR,
+        options.CACHE_DIR,
     )
     report(table["filename"][sorted(failures)], "cannot be read")
     readable = ~table.index.isin(failures)
-    return table[readable].reset_index(drop=True), features[readable]
+    table, features = table[readable].reset_index(drop=True), features[readable]
+    check_finite(
+        np.isfinite(features).all(axis=1),
+        table["filename"],
+        f"a feature of {options.backbone}",
+        f"check its weights, delete {options.CACHE_DIR} and train again",
+    )
+    return table, features
+
+
+def check_finite(finite: np.ndarray, names: pd.Series, what: str, next_step: str) -> None:
+    """ValueError naming the first of n images for which `finite` (n,) is False."""
+    if not finite.all():
+        first = names[~finite].iloc[0]
+        raise ValueError(
+            f"{first} and {(~finite).sum() - 1} more images: {what} is NaN or infinite, expected "
+            f"finite numbers; {next_step}"
+        )
 
 
 def report(names: pd.Series, problem: str) -> None:
@@ -142,7 +191,7 @@ def state_to_continue(options: argparse.Namespace) -> dict[str, torch.Tensor] | 
     """The linear classifier that CTN continues, checked; None where training starts afresh."""
     if not options.CTN:
         return None
-    path = REPOSITORY / options.CTN_SAVE_DIR / LINEAR_FILE
+    path = options.CTN_SAVE_DIR / LINEAR_FILE
     if not path.is_file():
         raise FileNotFoundError(f"CTN continues {path}, but there is no such file")
     return load_linear(path, options.backbone).state_dict()
@@ -153,12 +202,37 @@ def save_bytes(content: bytes, path: Path) -> None:
         temporary.write_bytes(content)
 
 
-def save_linear(state: dict[str, torch.Tensor], backbone: str, path: Path) -> None:
-    """Write a plain state dict that remembers its backbone in PyTorch's own metadata."""
-    state._metadata[""]["backbone"] = backbone
+def save_classifiers(
+    sgd: ClassifierMixin, linear: LinearClassifier, origin: Mapping[str, str], save_dir: Path
+) -> None:
+    """Write both, side by side so that an interruption mixes no pair.
+
+    Both remember `origin`, the backbone and the training's id: the SGD classifier in attributes,
+    the linear one, a plain state dict, in PyTorch's own metadata.
+    """
+    for name, value in origin.items():
+        setattr(sgd, f"{name}_", value)
+    state = linear.state_dict()
+    state._metadata[""] |= origin
     buffer = io.BytesIO()  # torch.save writes a file's name into it; a buffer has none
     torch.save(state, buffer)
-    save_bytes(buffer.getvalue(), path)
+    save_bytes(pickle.dumps(sgd), save_dir / SGD_FILE)
+    save_bytes(buffer.getvalue(), save_dir / LINEAR_FILE)
+
+
+def training_id(
+    features: np.ndarray,
+    labels: np.ndarray,
+    start: Mapping[str, torch.Tensor] | None,
+    options: argparse.Namespace,
+) -> str:
+    """16 hexadecimal digits; the same for equal features, labels, start and settings."""
+    digest = hashlib.sha256(f"{options.backbone} {options.NEPOCH} {features.shape}".encode())
+    digest.update(features.tobytes())
+    digest.update(labels.tobytes())
+    for tensor in (start or {}).values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def main() -> int:
@@ -177,58 +251,78 @@ def train(options: argparse.Namespace) -> None:
     start = state_to_continue(options)
     table, features = load_features(options, device)
     labels = table["label"].to_numpy()
-    split = split_rows(labels)
-    save_dir = REPOSITORY / options.CLF_SAVE_DIR
+    published = split_rows(labels)
+    groups, photographs = hold_out(table, options)
+    save_dir = options.CLF_SAVE_DIR
     save_dir.mkdir(parents=True, exist_ok=True)
-    log.info(
-        "%d images (%d hybrid), %d held out for the evaluation",
-        len(table),
-        labels.sum(),
-        len(split.held_out),
-    )
+    names = list(dict.fromkeys(["sgd", *options.classifiers]))
 
-    held_out_scores = {}
-    for name in dict.fromkeys(["sgd", *options.classifiers]):
-        classifier = fit_classifier(name, features[split.fit], labels[split.fit], options.backbone)
-        accuracy = classifier.score(features[split.check], labels[split.check])
-        log.info("%s: accuracy %.4f on %d rows", name, accuracy, len(split.check))
-        held_out_scores[name] = classifier.predict_proba(features[split.held_out])[:, 1]
-        if name == "sgd":
-            sgd = pickle.dumps(classifier)
+    def fit_others(rows: np.ndarray) -> dict[str, ClassifierMixin]:
+        return {name: fit_classifier(name, features[rows], labels[rows]) for name in names}
 
-    # The classifier that is saved learns from all rows. How well it does on rows that it never
-    # saw is told by a twin that learns from the training rows only.
+    def fit_twin(rows: np.ndarray) -> LinearClassifier:
+        return fit_linear(features[rows], labels[rows], options.NEPOCH, device)[0]
+
+    def hold(
+        rows: np.ndarray, others: Mapping[str, ClassifierMixin], linear: LinearClassifier
+    ) -> HeldOut:
+        scores = {name: fit.predict_proba(features[rows])[:, 1] for name, fit in others.items()}
+        scores["linear"] = linear.hybrid_probability(torch.tensor(features[rows], device=device))
+        scores["ensemble"] = np.maximum(scores["sgd"], scores["linear"])
+        filenames = table["filename"].iloc[rows]
+        for name, values in scores.items():
+            step = "look for images whose features are far from all others"
+            check_finite(np.isfinite(values), filenames, f"the score of {name}", step)
+        return HeldOut("all", table.iloc[rows], groups[rows], scores)
+
+    classifiers = fit_others(published.fit)
+    for name, classifier in classifiers.items():
+        accuracy = classifier.score(features[published.check], labels[published.check])
+        log.info("%s: accuracy %.4f on %d rows", name, accuracy, len(published.check))
+    # The linear classifier that is saved learns from all rows. How well it does on images that it
+    # never saw is told by twins that learn from the others.
     linear, losses = fit_linear(features, labels, options.NEPOCH, device, start)
-    if options.CTN:  # what is continued may have seen the rows that are held out
-        log.warning("CTN: evaluated is a linear classifier trained afresh, not the continued one")
-    twin, _ = fit_linear(features[split.train], labels[split.train], options.NEPOCH, device)
-    held_out = torch.tensor(features[split.held_out], device=device)
-    held_out_scores["linear"] = twin.hybrid_probability(held_out)
-    held_out_scores["ensemble"] = np.maximum(held_out_scores["sgd"], held_out_scores["linear"])
+    if options.CTN:  # what is continued may have seen the images that are held out
+        log.warning("CTN: evaluated are linear classifiers trained afresh, not the continued one")
+    evaluations = {}
+    if photographs is not None:
+        twins = fit_others(photographs.train), fit_twin(photographs.train)
+        evaluations[PHOTOGRAPHS] = hold(photographs.held_out, *twins)
+    evaluations[PUBLISHED] = hold(published.held_out, classifiers, fit_twin(published.train))
 
-    save_bytes(sgd, save_dir / SGD_FILE)  # side by side, so that an interruption mixes no pair
-    save_linear(linear.state_dict(), options.backbone, save_dir / LINEAR_FILE)
-    write_evaluation(held_out_scores, table.iloc[split.held_out], save_dir)
+    for folder in TITLES:  # of the classifiers that are replaced now
+        remove_evaluation(save_dir / folder)
+    training = training_id(features, labels, start, options)
+    origin = {"backbone": options.backbone, "training": training}
+    save_classifiers(classifiers["sgd"], linear, origin, save_dir)
+    for folder, held_out in evaluations.items():
+        write_evaluation(save_dir / folder, TITLES[folder], held_out)
     plots.plot_loss(losses, save_dir / "linear_loss.png")
     log.info("wrote %s", save_dir)
 
 
-def write_evaluation(scores: dict[str, np.ndarray], table: pd.DataFrame, save_dir: Path) -> None:
-    """Results, scores and plots of the classifiers on the held-out rows of `table`."""
-    labels = table["label"].to_numpy()
-    results = {name: evaluate(values, labels) for name, values in scores.items()}
-    rows = pd.DataFrame.from_dict(results, orient="index", columns=METRICS)
-    with atomic(save_dir / "classifier_evaluation_results.csv") as temporary:
-        rows.to_csv(temporary, index_label="classifier", float_format="%.6f")
-    columns = table[["filename", "hybrid_stat", "subspecies"]].assign(**scores)
-    with atomic(save_dir / "classifier_scores.csv") as temporary:
-        columns.to_csv(temporary, index=False, float_format="%.6f")
-    log.info("on %d held-out rows:\n%s", len(labels), rows.round(4).to_string())
-
-    thresholds = {name: result["threshold"] for name, result in results.items()}
-    plots.plot_histograms(scores, thresholds, labels, save_dir / "score_histograms.png")
-    plots.plot_roc(scores, labels, save_dir / "roc.png")
-    plots.plot_precision_recall(scores, labels, save_dir / "precision_recall.png")
+def hold_out(
+    table: pd.DataFrame, options: argparse.Namespace
+) -> tuple[np.ndarray, PhotographSplit | None]:
+    """For a bootstrap, the photograph (n,) that gave each row its structure; and the split that
+    holds photographs out, None where there can be none, which is logged.
+    """
+    log.info(
+        "%d images: %d hybrid, %d painted",
+        *(len(table), table["label"].sum(), is_painted(table).sum()),
+    )
+    try:
+        sources = read_sources(table, options.ROOT_DATA_DIR.absolute().parent / LISTS_DATASET)
+        split = hold_out_photographs(table, sources)
+    except (OSError, ValueError) as error:
+        log.warning("no evaluation %s: %s", TITLES[PHOTOGRAPHS], error)
+        return table["filename"].to_numpy(), None
+    log.info(
+        "%s: %d images trained on, %d held out, %d left out as they show both kinds",
+        *(TITLES[PHOTOGRAPHS], len(split.train), len(split.held_out)),
+        len(table) - len(split.train) - len(split.held_out),
+    )
+    return sources[:, 0], split
 
 
 if __name__ == "__main__":

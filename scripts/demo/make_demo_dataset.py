@@ -31,6 +31,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from common.challenge_csv import COLUMNS
 from common.files import atomic, open_image
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
@@ -83,10 +84,6 @@ TEST_COUNTS = {
         ("malleti", "plesseni"): 4,
     },
 }
-TRAIN_COLUMNS = [
-    "CAMID", "file_url", "hybrid_stat", "split", "zenodo_link", "md5", "subspecies",
-    "parent_subspecies_1", "parent_subspecies_2", "filename",
-]  # fmt: skip
 TEST_COLUMNS = [
     "CAMID", "file_url", "hybrid_stat", "X", "subspecies_ref", "filename", "ssp_indicator",
 ]  # fmt: skip
@@ -202,7 +199,7 @@ def write_tables(drawn: list[Specimen], md5s: list[str], output: Path) -> None:
     pairs = list(zip(drawn, md5s, strict=True))
     train = [train_row(specimen, md5) for specimen, md5 in pairs if specimen.split == "train"]
     test = [test_row(specimen) for specimen, _ in pairs if specimen.split == "test"]
-    tables = (("train.csv", train, TRAIN_COLUMNS), ("ref_test.csv", test, TEST_COLUMNS))
+    tables = (("train.csv", train, COLUMNS), ("ref_test.csv", test, TEST_COLUMNS))
     for name, rows, columns in tables:
         with atomic(output / name) as part:
             pd.DataFrame(rows, columns=columns).to_csv(part, index=False)

@@ -25,6 +25,12 @@ SCORES = {
     "A_PRC_AUC": "species A: PR AUC",
     "mimic_PRC_AUC": "mimics: PR AUC",
 }
+EVALUATIONS = {  # folders of the classifiers' plots
+    "held_out_photographs": "Photographs held out of the training set, and what is painted from "
+    "two of them; not the test set.",
+    "published_split": "The published split: rows held out of the training set, most of which "
+    "share a photograph with a row that is trained on.",
+}
 GENERATORS = ("AF4hybrid", "AF4nonhybrid")
 STYLE = """
 body { font-family: sans-serif; max-width: 1200px; margin: 2em auto; padding: 0 1em; }
@@ -113,10 +119,13 @@ def make_page(run: Path, backbone: str) -> document:
             picture(f"generators/{name}/loss_log.png", f"Losses of {name}", 560)
         for kind, title in KINDS.items():
             tags.h2(f"Classifiers trained on {title}")
-            tags.p("Held-out rows of the training set, not the test set.")
-            for plot in sorted((run / backbone / kind).glob("*.png")):
-                caption = plot.stem.replace("_", " ")
-                picture(plot.relative_to(run).as_posix(), caption, 360)
+            for folder, sentence in EVALUATIONS.items():
+                plots = sorted((run / backbone / kind / folder).glob("*.png"))
+                if plots:  # too few hybrids may be held out to score anything
+                    tags.p(sentence)
+                for plot in plots:
+                    caption = plot.stem.replace("_", " ")
+                    picture(plot.relative_to(run).as_posix(), caption, 560)
     return page
 
 

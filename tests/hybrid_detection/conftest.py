@@ -5,9 +5,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import training
 from data_utils import COLUMNS
+from painted import SOURCES
 
 
 @pytest.fixture
@@ -27,7 +29,8 @@ def dataset(tmp_path, draw) -> Path:
         for index in range(count):
             name = f"{status}_{index:02d}.png"
             draw(root / "Images" / status / name, colour)
-            rows.append({"filename": name, "hybrid_stat": status, "subspecies": "8.0"})
+            row = {"filename": name, "hybrid_stat": status, "split": "train", "subspecies": "8.0"}
+            rows.append(row)
     path = root / "List/butterfly_anomaly_AF.csv"
     path.parent.mkdir()
     with path.open("w", newline="") as file:
@@ -62,3 +65,78 @@ def train(tmp_path, monkeypatch, caplog, capsys):
         return Finished(status, caplog.text + capsys.readouterr().err)
 
     return run_training
+
+
+@dataclass
+class World:
+    """A made-up data set: `features` stand for what a backbone finds in the images."""
+
+    root: Path
+    rows: list[dict[str, str]]
+    features: dict[str, np.ndarray]
+
+    @property
+    def csv(self) -> Path:
+        return self.root / "List/butterfly_anomaly_AF.csv"
+
+    def write(self, columns: list[str]) -> None:
+        with self.csv.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore", restval="")
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch) -> World:
+    """120 photographs that say nothing about their class, and four paintings of each.
+
+    A painting looks like its structure and is of its class, as is its reference: who knows the
+    structure knows the class, and nobody else does.
+    """
+    draw = np.random.default_rng(0)
+    world = World(tmp_path / "Images4TrainClassifier", [], {})
+
+    def add(name: str, status: str, feature: np.ndarray, **cells: str) -> None:
+        world.features[name] = feature.astype(np.float32)
+        path = world.root / "Images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        row = {"filename": name, "hybrid_stat": status, "split": "train"} | cells
+        world.rows.append(row)
+
+    lists = {name: [] for name in ("test_nonhybrid", "test_signalhybrid")}
+    for status, i, j in [("hybrid", "9", "8"), ("non-hybrid", "8", "8")]:
+        lines = lists["test_nonhybrid" if i == j else "test_signalhybrid"]
+        photographs = [f"{status}{number:03d}.jpg" for number in range(60)]
+        looks = {name: draw.normal(size=128) for name in photographs}
+        parents = {} if i == j else {"parent_subspecies_1": "8.0", "parent_subspecies_2": "9.0"}
+        for name in photographs:
+            add(name, status, looks[name], subspecies="8.0" if i == j else "", **parents)
+        for name in photographs * 4:
+            reference = str(draw.choice(photographs))
+            add(
+                f"AF_{i}_{j}_gen{len(lines):05d}.png",
+                status,
+                looks[name] + 0.1 * draw.normal(size=128),
+                subspecies=f"{i}_{j}",
+                parent_subspecies_1=i,
+                parent_subspecies_2=j,
+                structure=name,
+                reference=reference,
+            )
+            edges = f"Images/{i}/train/pidinet_edges/{Path(name).stem}.png"
+            lines.append((edges, f"Images/{j}/train/good/{reference}"))
+    for name, lines in lists.items():
+        folder = tmp_path / "Images4TrainAFnonhybrid/List" / name
+        folder.mkdir(parents=True)
+        for kind, column in zip(("edges", "color_ref"), zip(*lines, strict=True), strict=True):
+            (folder / f"test_{kind}.txt").write_text("\n".join(column) + "\n")
+    draw.shuffle(world.rows)
+    world.csv.parent.mkdir()
+    world.write([*COLUMNS, *SOURCES])
+    monkeypatch.setattr(
+        training,
+        "extract_features",
+        lambda paths, *_: (np.stack([world.features[path.name] for path in paths]), {}),
+    )
+    return world

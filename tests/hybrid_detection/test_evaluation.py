@@ -5,6 +5,7 @@ import json
 import evaluation
 import numpy as np
 import pytest
+from sklearn import metrics
 
 
 def test_threshold_is_the_smallest_that_keeps_the_tnr():
@@ -34,10 +35,68 @@ def test_evaluate():
             "threshold": 0.6,
             "pr_auc": (1 + 1 + 3 / 4) / 3,
             "roc_auc": 8 / 9,
-            "f1": 2 / 3,
-            "accuracy": 4 / 6,
+            "f1": 4 / 5,  # above 0.6 lie 0.7 and 0.9, two of three hybrids and nothing else
+            "accuracy": 5 / 6,
         }
     )
+
+
+def random_rows(draw, count):
+    """Scores with many equal ones, and labels of both classes."""
+    labels = draw.integers(0, 2, count)
+    labels[:2] = [0, 1]
+    return draw.integers(0, 12, count) / 12, labels
+
+
+def test_the_metrics_are_those_of_scikit_learn():
+    draw = np.random.default_rng(0)
+    for _ in range(30):
+        scores, labels = random_rows(draw, 40)
+        result = evaluation.evaluate(scores, labels)
+        called = scores > result["threshold"]
+        expected = {
+            "tpr_at_tnr95": metrics.recall_score(labels, called),
+            "threshold": result["threshold"],
+            "pr_auc": metrics.average_precision_score(labels, scores),
+            "roc_auc": metrics.roc_auc_score(labels, scores),
+            "f1": metrics.f1_score(labels, called, zero_division=0),
+            "accuracy": metrics.accuracy_score(labels, called),
+        }
+        assert result == pytest.approx(expected)
+
+
+def test_the_metrics_of_a_resample_are_those_of_its_rows():
+    scores, labels = random_rows(np.random.default_rng(1), 30)
+    counts = evaluation.resample(np.arange(30), labels)
+    resampled = evaluation.evaluate(scores, labels, counts)
+    for number in range(0, len(counts), 100):
+        rows = np.repeat(np.arange(30), counts[number])
+        expected = evaluation.evaluate(scores[rows], labels[rows])
+        assert {name: values[number] for name, values in resampled.items()} == pytest.approx(
+            expected
+        )
+
+
+def test_groups_are_resampled_whole_and_both_classes_are_there():
+    groups = np.array(["a", "b", "a", "c", "c"])
+    labels = np.array([0, 1, 0, 0, 1])
+    counts = evaluation.resample(groups, labels)
+    assert np.array_equal(counts[:, 0], counts[:, 2])
+    assert np.array_equal(counts[:, 3], counts[:, 4])
+    assert (counts[:, 0] + counts[:, 1] + counts[:, 3] == 3).all()  # three groups are drawn
+    assert ((counts[:, 1] + counts[:, 4]) > 0).all()
+    assert ((counts[:, 0] + counts[:, 3]) > 0).all()
+    assert len(counts) == pytest.approx(1000 * (1 - 2 / 27), abs=30)  # without aaa and bbb
+    assert np.array_equal(counts, evaluation.resample(groups, labels))
+
+
+def test_the_interval_of_a_recall():
+    """80 of 100 hybrids are found: the interval is that of a share of 100, 0.80 +- 0.08."""
+    labels = np.array([0] * 100 + [1] * 100)
+    scores = np.array([0.1] * 100 + [0.9] * 80 + [0.0] * 20)
+    counts = evaluation.resample(np.arange(200), labels)
+    low, high = evaluation.interval(evaluation.evaluate(scores, labels, counts)["tpr_at_tnr95"])
+    assert (low, high) == pytest.approx((0.72, 0.88), abs=0.015)
 
 
 def test_challenge_scores_by_hand():

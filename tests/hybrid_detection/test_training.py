@@ -1,25 +1,32 @@
 """training.py on a small data set with the light backbone."""
 
 import csv
+import pickle
 import re
 import shutil
 import sqlite3
+import sys
+from pathlib import Path
 
 import data_utils
+import ingestion
 import model
 import numpy as np
 import pytest
 import torch
+import training
 
-OUTPUTS = {
-    "sgd_clf.pkl",
-    "clf1024.pth",
+EVALUATION = {
     "classifier_evaluation_results.csv",
+    "classifier_recalls.csv",
     "classifier_scores.csv",
     "score_histograms.png",
     "roc.png",
     "precision_recall.png",
-    "linear_loss.png",
+}
+EVALUATIONS = ["held_out_photographs", "published_split"]
+OUTPUTS = {"sgd_clf.pkl", "clf1024.pth", "linear_loss.png"} | {
+    f"{folder}/{name}" for folder in EVALUATIONS for name in EVALUATION
 }
 
 
@@ -27,6 +34,16 @@ def edit(path, old, new):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
+
+
+def contents(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def read_rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
 
 
 def cached_images(cache):
@@ -43,34 +60,27 @@ def test_two_runs_give_the_same_files(train, dataset, tmp_path):
         kinds = ("sgd", "svm", "knn", "gaussian")
         done = train(dataset, "--CACHE_DIR", cache, "--classifiers", *kinds, save=save)
         assert done.status == 0, done.errors
-    first = {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()}
-    second = {path.name: path.read_bytes() for path in (tmp_path / "second").iterdir()}
+    first, second = (contents(tmp_path / save) for save in ("first", "second"))
     assert set(first) == OUTPUTS
     assert first == second
 
-    with (tmp_path / "first/classifier_evaluation_results.csv").open() as file:
-        results = list(csv.DictReader(file))
-    assert [row["classifier"] for row in results] == [
-        "sgd",
-        "svm",
-        "knn",
-        "gaussian",
-        "linear",
-        "ensemble",
-    ]
-    assert list(results[0]) == [
-        "classifier",
-        "tpr_at_tnr95",
-        "threshold",
-        "pr_auc",
-        "roc_auc",
-        "f1",
-        "accuracy",
+    results = read_rows(tmp_path / "first/published_split/classifier_evaluation_results.csv")
+    order = ["sgd", "svm", "knn", "gaussian", "linear", "ensemble"]
+    assert [row["classifier"] for row in results] == order
+    metrics = ["tpr_at_tnr95", "threshold", "pr_auc", "roc_auc", "f1", "accuracy"]
+    assert list(results[0]) == ["images", "classifier", "rows", "hybrids"] + [
+        f"{metric}{bound}" for metric in metrics for bound in ("", "_low", "_high")
     ]
     assert float(results[0]["roc_auc"]) == 1.0  # orange and blue are easily told apart
-    with (tmp_path / "first/classifier_scores.csv").open() as file:
-        scores = list(csv.DictReader(file))
-    assert len(scores) == 6  # 20 % of 26 rows
+    scores = read_rows(tmp_path / "first/published_split/classifier_scores.csv")
+    assert [row["filename"] for row in scores] == [
+        "hybrid_08.png",  # train_test_split(range(26), test_size=0.2, random_state=42)
+        "non-hybrid_04.png",
+        "hybrid_00.png",
+        "non-hybrid_12.png",
+        "hybrid_11.png",
+        "hybrid_09.png",
+    ]
     for row in scores:
         larger = max(float(row["sgd"]), float(row["linear"]))
         assert float(row["ensemble"]) == pytest.approx(larger, abs=1e-6)
@@ -88,16 +98,249 @@ def test_the_files_load_and_remember_their_backbone(train, dataset, tmp_path):
     model.LinearClassifier(1280).load_state_dict(state)  # as published code loads it
 
 
+def origin(folder):
+    """What both classifiers remember of their training."""
+    with (folder / "sgd_clf.pkl").open("rb") as file:
+        sgd = pickle.load(file)
+    linear = torch.load(folder / "clf1024.pth", weights_only=True)._metadata[""]
+    assert (linear["backbone"], linear["training"]) == (sgd.backbone_, sgd.training_)
+    return sgd.training_
+
+
+def test_both_classifiers_carry_the_id_of_their_training(train, world, tmp_path):
+    for save, epochs in [("first", 3), ("same", 3), ("other_epochs", 4)]:
+        assert train(world.root, "--NEPOCH", epochs, save=save).status == 0
+    next(iter(world.features.values()))[0] += 1
+    assert train(world.root, save="other_features").status == 0
+    first = origin(tmp_path / "first")
+    assert re.fullmatch("[0-9a-f]{16}", first)
+    assert origin(tmp_path / "same") == first
+    assert len({first, origin(tmp_path / "other_epochs"), origin(tmp_path / "other_features")}) == 3
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """What is fitted during a training, with the rows that it is fitted on."""
+    fitted = []
+
+    def noting(name):
+        function = getattr(training, name)
+
+        def fit(*arguments):
+            result = function(*arguments)
+            fitted.append((name, arguments, result))
+            return result
+
+        monkeypatch.setattr(training, name, fit)
+
+    noting("fit_linear")
+    noting("fit_classifier")
+    return fitted
+
+
+def filenames(world, features):
+    """The images that the rows of `features` belong to."""
+    names = {feature.tobytes(): name for name, feature in world.features.items()}
+    return [names[row.tobytes()] for row in features]
+
+
+def test_nothing_is_fitted_on_what_it_is_evaluated_on(train, world, fits, tmp_path):
+    assert train(world.root, "--classifiers", "sgd", "knn").status == 0
+    others = [(a[0], filenames(world, a[1])) for name, a, _ in fits if name == "fit_classifier"]
+    linears = [filenames(world, a[0]) for name, a, _ in fits if name == "fit_linear"]
+    everything = [row["filename"] for row in world.rows]
+    split = data_utils.split_rows(np.array([row["hybrid_stat"] == "hybrid" for row in world.rows]))
+    fit = [everything[row] for row in split.fit]
+    assert others[:2] == [("sgd", fit), ("knn", fit)]
+    assert [name for name, _ in others[2:]] == ["sgd", "knn"]
+    photographs = others[2][1]
+    assert others[3][1] == photographs
+    assert linears == [everything, photographs, [everything[row] for row in split.train]]
+
+    rows = read_rows(tmp_path / "classifiers/published_split/classifier_scores.csv")
+    assert [row["filename"] for row in rows] == [everything[row] for row in split.held_out]
+
+    rows = read_rows(tmp_path / "classifiers/held_out_photographs/classifier_scores.csv")
+    sources = {
+        row["filename"]: {row.get(column, row["filename"]) for column in ("structure", "reference")}
+        for row in world.rows
+    }
+    held = {row["filename"] for row in rows if row["images"] == "photographs"}
+    assert len(held) == 24  # 20 % of 120 photographs
+    wanted = [name for name in everything if sources[name] <= held]
+    assert [row["filename"] for row in rows] == wanted
+    assert photographs == [name for name in everything if not sources[name] & held]
+
+
+def test_every_score_is_that_of_its_file(train, world, fits, tmp_path):
+    assert train(world.root, "--classifiers", "sgd", "knn").status == 0
+    linears = [result[0] for name, _, result in fits if name == "fit_linear"]
+    others = [result for name, _, result in fits if name == "fit_classifier"]
+    fitted = {
+        "held_out_photographs": (*others[2:], linears[1]),
+        "published_split": (*others[:2], linears[2]),
+    }
+    for folder, (sgd, knn, linear) in fitted.items():
+        rows = read_rows(tmp_path / "classifiers" / folder / "classifier_scores.csv")
+        assert len({row["sgd"] for row in rows}) > len(rows) // 2
+        for row in rows:
+            feature = world.features[row["filename"]][None]
+            scores = {
+                "sgd": sgd.predict_proba(feature)[0, 1],
+                "knn": knn.predict_proba(feature)[0, 1],
+                "linear": linear.hybrid_probability(torch.tensor(feature))[0],
+            }
+            scores["ensemble"] = max(scores["sgd"], scores["linear"])
+            for name, score in scores.items():
+                assert float(row[name]) == pytest.approx(score, abs=2e-6), (row, name)
+
+
+def areas(folder):
+    rows = read_rows(folder / "classifier_evaluation_results.csv")
+    return {(row["images"], row["classifier"]): float(row["roc_auc"]) for row in rows}
+
+
+def test_the_published_split_flatters_and_held_out_photographs_do_not(train, world, tmp_path):
+    """Classes that only who knows the photographs can know are found, but not on new ones."""
+    assert train(world.root, "--classifiers", "sgd", "knn", "--NEPOCH", 30).status == 0
+    published = areas(tmp_path / "classifiers/published_split")
+    honest = areas(tmp_path / "classifiers/held_out_photographs")
+    assert set(honest) == set(published)
+    for images in ("painted", "all"):
+        for name in ("sgd", "knn", "linear", "ensemble"):
+            assert published[images, name] > 0.95
+            assert 0.2 < honest[images, name] < 0.8
+
+
+def test_sources_come_from_the_lists_where_the_csv_has_none(train, world, tmp_path):
+    assert train(world.root, save="columns").status == 0
+    world.write(data_utils.COLUMNS)
+    assert train(world.root, save="lists").status == 0
+    columns, lists = (contents(tmp_path / save) for save in ("columns", "lists"))
+    assert columns == lists
+
+    shutil.rmtree(tmp_path / "Images4TrainAFnonhybrid")
+    done = train(world.root, save="lists")
+    assert done.status == 0, done.errors
+    assert "no evaluation on held-out photographs: the CSV does not say from which" in done.errors
+    left = {path.name for path in (tmp_path / "lists/held_out_photographs").iterdir()}
+    assert left == set()  # nothing of the training before
+    assert {path.name for path in (tmp_path / "lists/published_split").iterdir()} == EVALUATION
+
+
+def test_kinds_without_hybrids_are_not_scored(train, world, tmp_path):
+    """Photographs of non-hybrids alone, as where every hybrid is painted."""
+    photographs = [row for row in world.rows if row["filename"].startswith("non-hybrid")]
+    for row in world.rows:
+        if row["hybrid_stat"] == "hybrid" and "structure" in row:
+            for column in ("structure", "reference"):
+                row[column] = f"non-{row[column]}"
+    painted = [row for row in world.rows if "structure" in row]
+    world.rows = photographs + painted
+    world.write([*data_utils.COLUMNS, "structure", "reference"])
+    done = train(world.root)
+    assert done.status == 0, done.errors
+    assert re.search(
+        "on held-out photographs, photographs: not scored, 0 hybrids among 12 images", done.errors
+    )
+    found = areas(tmp_path / "classifiers/held_out_photographs")
+    assert {images for images, _ in found} == {"painted", "all"}
+
+
+def test_recalls_by_subspecies_and_cross(train, world, tmp_path):
+    assert train(world.root).status == 0
+    folder = tmp_path / "classifiers/held_out_photographs"
+    thresholds = {
+        (row["images"], row["classifier"]): float(row["threshold"])
+        for row in read_rows(folder / "classifier_evaluation_results.csv")
+    }
+    scores = read_rows(folder / "classifier_scores.csv")
+    recalls = read_rows(folder / "classifier_recalls.csv")
+    assert len(recalls) == 3 * 2 * 3  # kinds of image, subspecies and cross, classifiers
+    for row in recalls:
+        assert row["group"] == {"hybrid": "8 x 9", "non-hybrid": "8"}[row["hybrid_stat"]]
+        mine = [
+            float(score[row["classifier"]]) > thresholds[row["images"], row["classifier"]]
+            for score in scores
+            if score["hybrid_stat"] == row["hybrid_stat"]
+            and row["images"] in ("all", score["images"])
+        ]
+        assert int(row["rows"]) == len(mine)
+        called = sum(mine) / len(mine)
+        right = called if row["hybrid_stat"] == "hybrid" else 1 - called
+        # Scores and thresholds in the files have six decimals: one image may fall on its threshold.
+        assert float(row["recall"]) == pytest.approx(right, abs=1.5 / len(mine))
+        assert float(row["recall_low"]) <= float(row["recall"]) <= float(row["recall_high"])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_feature_that_is_no_number_names_its_image(train, world, tmp_path, value):
+    name = world.rows[7]["filename"]
+    world.features[name][5] = value
+    done = train(world.root)
+    assert done.status == 1
+    expected = f"{name} and 0 more images: a feature of efficientnet_lite0 is NaN or infinite"
+    assert expected in done.errors
+    assert not (tmp_path / "classifiers").exists()
+
+
+def test_a_score_that_is_no_number_names_its_image(train, world, tmp_path, monkeypatch):
+    class Broken:
+        def __init__(self, *_):
+            pass
+
+        def score(self, *_):
+            return 0.5
+
+        def predict_proba(self, features):
+            probabilities = np.full((len(features), 2), 0.5)
+            probabilities[3] = np.nan
+            return probabilities
+
+    monkeypatch.setattr(training, "fit_classifier", Broken)
+    done = train(world.root)
+    assert done.status == 1
+    assert re.search(r"\.(png|jpg) and 0 more images: the score of sgd is NaN", done.errors)
+    assert list((tmp_path / "classifiers").iterdir()) == []
+
+
+def test_paths_that_are_typed_start_at_the_working_directory(
+    train, dataset, tmp_path, monkeypatch, repository
+):
+    """The same in training.py and in ingestion.py; the constants start at the repository."""
+    monkeypatch.chdir(tmp_path)
+    folders = ("--CLF_SAVE_DIR", "made/classifiers", "--CACHE_DIR", "made/cache")
+    done = train(dataset.name, *folders)
+    assert done.status == 0, done.errors
+    assert (tmp_path / "made/classifiers/clf1024.pth").is_file()
+    assert len(list((tmp_path / "made/cache").iterdir())) == 1
+    done = train(dataset.name, *folders, "--CTN", "--CTN_SAVE_DIR", "nowhere")
+    assert f"CTN continues {Path('nowhere/clf1024.pth')}, but" in done.errors
+
+    options = ("--backbone", "efficientnet_lite0", "--classifiers", "made/classifiers")
+    options = (*options, "--workers", "0", "--device", "cpu")
+    images = f"{dataset.name}/Images/hybrid"
+    monkeypatch.setattr(sys, "argv", ["ingestion.py", images, "made", *options])
+    assert ingestion.main() == 0
+    assert len((tmp_path / "made/predictions.txt").read_text().splitlines()) == 12
+
+    monkeypatch.setattr(sys, "argv", ["training.py"])
+    defaults = training.parse_arguments()
+    assert defaults.ROOT_DATA_DIR == repository / "Datasets/Images4TrainClassifier"
+    assert defaults.CLF_SAVE_DIR == defaults.CTN_SAVE_DIR == repository / "Models/classifiers"
+    assert defaults.CACHE_DIR == repository / "Datasets/.feature_cache"
+
+
 def test_a_changed_csv_extracts_only_what_is_new(train, dataset, draw, tmp_path):
     assert train(dataset).status == 0
     assert cached_images(tmp_path / "cache") == 26
     shutil.copy(dataset / "Images/hybrid/hybrid_00.png", dataset / "Images/hybrid/same.png")
     draw(dataset / "Images/hybrid/new.png")
     with (dataset / "List/butterfly_anomaly_AF.csv").open("a") as file:
-        file.write(",,hybrid,,,,,,,same.png\n,,hybrid,,,,,,,new.png\n")
+        file.write(",,hybrid,train,,,,,,same.png\n,,hybrid,train,,,,,,new.png\n")
     done = train(dataset)
     assert done.status == 0, done.errors
-    assert "28 images (14 hybrid)" in done.errors
+    assert "28 images: 14 hybrid, 0 painted" in done.errors
     assert cached_images(tmp_path / "cache") == 27
 
 
@@ -117,7 +360,7 @@ def test_unusable_images_are_reported_and_left_out(train, dataset):
     assert done.status == 0, done.errors
     assert "1 images are missing and are left out: hybrid_00.png" in done.errors
     assert "1 images cannot be read and are left out: non-hybrid_03.png" in done.errors
-    assert "24 images (11 hybrid)" in done.errors
+    assert "24 images: 11 hybrid, 0 painted" in done.errors
 
 
 def test_ctn_continues_the_linear_classifier(train, dataset, tmp_path):
@@ -131,6 +374,7 @@ def test_ctn_continues_the_linear_classifier(train, dataset, tmp_path):
     key = "classifier.1.num_batches_tracked"
     assert (int(steps["first"][key]), int(steps["second"][key])) == (3, 6)
     assert "trained afresh, not the continued one" in done.errors
+    assert origin(tmp_path / "first") != origin(tmp_path / "second")
 
 
 def test_ctn_without_a_classifier_is_an_error(train, dataset, tmp_path):
@@ -149,6 +393,8 @@ def test_lists_is_found_too(train, dataset):
     [
         ("hybrid_stat", "status", "line 1: no column hybrid_stat"),
         (",,hybrid,", ",,maybe,", "line 2: hybrid_stat is 'maybe', expected non-hybrid or hybrid"),
+        (",train,", ",test,", "line 2: split is 'test', expected train; images of another split"),
+        (",train,", ",,", "line 2: split is '', expected train; images of another split"),
         ("hybrid_01.png", "hybrid_00.png", "line 3: hybrid_00.png stands on line 2 already"),
         ("hybrid_01.png", "./hybrid_00.png", "line 3: ./hybrid_00.png stands on line 2 already"),
         ("hybrid_01.png", "../../secret.png", "line 3: filename '../../secret.png' leaves"),
@@ -171,14 +417,16 @@ def test_a_file_that_is_no_table_is_named(tmp_path, content):
         data_utils.read_table(path)
 
 
-def test_the_split_is_fixed_and_stratified():
-    labels = np.array([0] * 300 + [1] * 100)
-    split = data_utils.split_rows(labels)
-    parts = [split.fit, split.check, split.held_out]
-    assert [len(part) for part in parts] == [256, 64, 80]
-    assert [int(labels[part].sum()) for part in parts] == [64, 16, 20]
-    assert sorted(np.concatenate(parts)) == list(range(400))
-    assert np.array_equal(split.held_out, data_utils.split_rows(labels).held_out)
+def test_the_split_is_the_published_one():
+    """train_test_split(rows, test_size=0.2, random_state=42), not stratified, twice."""
+    split = data_utils.split_rows(np.array([0] * 12 + [1] * 13))
+    assert split.held_out.tolist() == [8, 16, 0, 23, 11]
+    assert split.check.tolist() == [9, 14, 7, 13]
+    assert split.fit.tolist() == [3, 2, 17, 22, 19, 10, 18, 1, 4, 6, 5, 21, 15, 20, 24, 12]
+    assert sorted([*split.fit, *split.check, *split.held_out]) == list(range(25))
+    assert split.train.tolist() == sorted([*split.fit, *split.check])
+    other_labels = data_utils.split_rows(np.array([1, 0] * 12 + [1]))
+    assert np.array_equal(split.held_out, other_labels.held_out)
 
 
 def test_the_program_as_a_user_runs_it(run, repository, dataset, tmp_path):
@@ -202,7 +450,7 @@ def test_too_few_images_of_a_class(train, dataset):
     path.write_text("\n".join(row for row in rows if "hybrid_0" not in row or "non" in row))
     done = train(dataset)
     assert done.status == 1
-    assert "2 hybrid and 14 non-hybrid images are left; at least 10" in done.errors
+    assert "10 of 16 images are to fit on: 2 hybrid and 8 non-hybrid; at least 5" in done.errors
 
 
 def test_a_missing_csv_says_how_to_make_it(train, dataset):

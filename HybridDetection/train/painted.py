@@ -1,0 +1,140 @@
+"""Painted images: which photographs each was made from, and a split that holds photographs out."""
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+from data_utils import SHARE_HELD_OUT, SPLIT_SEED, check_classes
+
+SOURCES = ["structure", "reference"]  # columns of the CSV: file names of photographs
+GENERATED = re.compile(r"AF_(?P<i>[A-Za-z0-9-]+)_(?P<j>[A-Za-z0-9-]+)_gen(?P<index>\d{5,})\.png")
+LISTS = ("test_nonhybrid", "test_signalhybrid", "test_nonsignalhybrid")
+LIST_FOLDERS = ("List", "Lists")  # the published archives use both
+
+Sources = tuple[str, str]  # of an image: its structure and its reference, without suffixes
+
+
+@dataclass(frozen=True)
+class PhotographSplit:
+    """Row numbers. Images with sources of both kinds are in neither."""
+
+    train: np.ndarray
+    held_out: np.ndarray
+
+
+def is_painted(table: pd.DataFrame) -> np.ndarray:
+    """Which rows (n,) of the classifier's table are painted images, not photographs."""
+    painted = table["filename"].map(lambda name: bool(GENERATED.fullmatch(base(name))))
+    for column in SOURCES:
+        if column in table:
+            painted |= table[column] != ""
+    return painted.to_numpy(bool)
+
+
+def base(name: str) -> str:
+    return PurePosixPath(name).name
+
+
+def stem(name: str) -> str:
+    """What a photograph keeps of its name from one data set to the next."""
+    return PurePosixPath(name).stem
+
+
+def read_pairs(dataset: Path) -> dict[tuple[str, str, int], set[Sources]]:
+    """Structure and reference of each line of the lists of `dataset`.
+
+    By the two subspecies and the line's number; more than one where lists contradict each other.
+    ValueError where the files of a list are no text or do not align.
+    """
+    pairs: dict[tuple[str, str, int], set[Sources]] = {}
+    folders = [dataset / folder / name for folder in LIST_FOLDERS for name in LISTS]
+    for folder in filter(Path.is_dir, folders):
+        edges = read_paths(folder / "test_edges.txt")
+        references = read_paths(folder / "test_color_ref.txt")
+        if len(edges) != len(references):
+            raise ValueError(
+                f"{folder}: test_edges.txt has {len(edges)} lines and test_color_ref.txt "
+                f"{len(references)}, expected as many"
+            )
+        for index, (structure, reference) in enumerate(zip(edges, references, strict=True)):
+            i, j = (dict(pairwise(path.parts)).get("Images", "") for path in (structure, reference))
+            pairs.setdefault((i, j, index), set()).add((structure.stem, reference.stem))
+    return pairs
+
+
+def read_paths(path: Path) -> list[PurePosixPath]:
+    try:
+        lines = path.read_text("utf-8-sig").rstrip().splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file in UTF-8 ({error})") from error
+    return [PurePosixPath(line) for line in lines]
+
+
+def read_sources(table: pd.DataFrame, lists: Path) -> np.ndarray:
+    """Structure and reference (n, 2) of each row, as file names without suffix.
+
+    A photograph is both itself. Those of a painted image stand in the columns `structure` and
+    `reference`; where they are empty or missing, in the lists of the dataset `lists`. ValueError
+    says which image has none in either.
+    """
+    own = table["filename"].map(stem).to_numpy(object)
+    sources = np.stack([own, own], axis=1)
+    painted = is_painted(table)
+    if set(SOURCES) <= set(table.columns):
+        named = (table[SOURCES] != "").all(axis=1).to_numpy()
+        sources[named] = table.loc[named, SOURCES].map(stem).to_numpy(object)
+    else:
+        named = np.zeros(len(table), bool)
+    unnamed = np.flatnonzero(painted & ~named)
+    if len(unnamed):
+        pairs = read_pairs(lists)
+        for row in unnamed:
+            sources[row] = listed_sources(table["filename"].iloc[row], pairs, lists)
+    return sources
+
+
+def listed_sources(
+    name: str, pairs: dict[tuple[str, str, int], set[Sources]], lists: Path
+) -> Sources:
+    """The sources of the painted image `name`; ValueError unless just one line fits it."""
+    match = GENERATED.fullmatch(base(name))
+    key = (match["i"], match["j"], int(match["index"])) if match else None
+    found = pairs.get(key, set())
+    if len(found) != 1:
+        raise ValueError(
+            f"the CSV does not say from which two photographs {name} was painted, and "
+            f"{len(found)} lines of {', '.join(LISTS)} in {lists} fit its name, expected one; "
+            "scripts/make_classifier_csv.py writes it into the CSV"
+        )
+    return next(iter(found))
+
+
+def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> PhotographSplit:
+    """Hold 20 % of the photographs of each class out, and the images painted from two of them.
+
+    Trained on are the other photographs and what is painted from two of those; an image with a
+    source of either kind, or one that is not in the table, belongs to neither. The draw depends
+    on the photographs' names alone: with and without painted images it is the same. ValueError
+    where there are too few to hold one out, or too few of a class to train on.
+    """
+    labels = table["label"].to_numpy()
+    photograph = ~is_painted(table)
+    draw = np.random.default_rng(SPLIT_SEED)
+    train, held_out = [], []
+    for label in (0, 1):
+        names = np.unique(sources[photograph & (labels == label), 0].astype(str))
+        drawn = draw.permutation(names)
+        count = round(SHARE_HELD_OUT * len(names))
+        held_out += drawn[:count].tolist()
+        train += drawn[count:].tolist()
+    split = PhotographSplit(
+        train=np.flatnonzero(pd.DataFrame(sources).isin(train).all(axis=1)),
+        held_out=np.flatnonzero(pd.DataFrame(sources).isin(held_out).all(axis=1)),
+    )
+    if not len(split.held_out):
+        raise ValueError(f"{photograph.sum()} photographs are too few to hold 20 % out")
+    check_classes(labels[split.train], "the images to train on, without those held out")
+    return split

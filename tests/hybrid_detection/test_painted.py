@@ -1,0 +1,141 @@
+"""painted.py: from which photographs an image was painted, and which photographs are held out."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import painted
+import pandas as pd
+import pytest
+
+
+def table(names, **columns):
+    labels = [int("hybrid" in name or not name.startswith(("P", "AF_8_8"))) for name in names]
+    return pd.DataFrame({"filename": names, "label": labels} | columns)
+
+
+def write_list(dataset, name, pairs, folder="List"):
+    path = dataset / folder / name
+    path.mkdir(parents=True)
+    for kind, column in zip(("edges", "color_ref"), zip(*pairs, strict=True), strict=True):
+        (path / f"test_{kind}.txt").write_text("\n".join(column) + "\n\n")
+
+
+@pytest.fixture
+def lists(tmp_path):
+    """Line 1 of two lists is 9 x 8 and 9 x 2, line 0 of the third 8 x 8."""
+    write_list(
+        tmp_path,
+        "test_signalhybrid",
+        [
+            ("Images/9/train/pidinet_edges/A.png", "Images/8/train/good/B.jpg"),
+            ("Images/9/train/pidinet_edges/C.png", "Images/8/train/good/D.v1.jpg"),
+        ],
+    )
+    write_list(
+        tmp_path,
+        "test_nonsignalhybrid",
+        [
+            ("Images/2/train/pidinet_edges/E.png", "Images/9/train/good/A.jpg"),
+            ("Images/9/train/pidinet_edges/F.png", "Images/2/train/good/E.jpg"),
+        ],
+    )
+    write_list(
+        tmp_path,
+        "test_nonhybrid",
+        [("Images/8/train/pidinet_edges/B.png", "Images/8/train/good/G.jpg")],
+    )
+    return tmp_path
+
+
+NAMES = ["AF_9_8_gen00001.png", "AF_9_2_gen00001.png", "photo.jpg", "sub/AF_8_8_gen00000.png"]
+EXPECTED = [["C", "D.v1"], ["F", "E"], ["photo", "photo"], ["B", "G"]]
+
+
+def test_sources_come_from_the_names_and_the_lists(lists):
+    rows = table(NAMES)
+    assert painted.is_painted(rows).tolist() == [True, True, False, True]
+    assert painted.read_sources(rows, lists).tolist() == EXPECTED
+    (lists / "List").rename(lists / "Lists")
+    assert painted.read_sources(rows, lists).tolist() == EXPECTED
+
+
+def test_columns_come_before_the_lists(lists):
+    rows = table(
+        [*NAMES, "odd.png"],
+        structure=["X.jpg", "", "", "", "X.jpg"],
+        reference=["Y.jpg", "", "", "", "Y.jpg"],
+    )
+    assert painted.is_painted(rows).tolist() == [True, True, False, True, True]
+    expected = [["X", "Y"], *EXPECTED[1:], ["X", "Y"]]
+    assert painted.read_sources(rows, lists).tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["AF_9_8_gen00002.png", "AF_8_9_gen00001.png"])
+def test_an_image_that_no_line_fits_is_named(lists, name):
+    with pytest.raises(ValueError, match=rf"which two photographs {name} was.*0 lines of"):
+        painted.read_sources(table(["photo.jpg", name]), lists)
+
+
+def test_lists_that_contradict_each_other(lists):
+    pair = ("Images/9/train/pidinet_edges/A.png", "Images/8/train/good/H.jpg")
+    write_list(lists, "test_signalhybrid", [pair], folder="Lists")
+    with pytest.raises(ValueError, match=r"AF_9_8_gen00000\.png was painted, and 2 lines of"):
+        painted.read_sources(table(["AF_9_8_gen00000.png"]), lists)
+
+
+def test_no_lists_at_all(tmp_path):
+    with pytest.raises(ValueError, match=rf"0 lines of .* in {re.escape(str(tmp_path))} fit"):
+        painted.read_sources(table(NAMES), tmp_path)
+
+
+def test_lists_that_do_not_align(lists):
+    path = lists / "List/test_signalhybrid/test_color_ref.txt"
+    path.write_text("Images/8/train/good/B.jpg\n")
+    with pytest.raises(ValueError, match=r"test_edges.txt has 2 lines and test_color_ref.txt 1,"):
+        painted.read_sources(table(NAMES), lists)
+    path.write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(ValueError, match=re.escape(f"{path}: not a text file in UTF-8")):
+        painted.read_sources(table(NAMES), lists)
+
+
+def test_photographs_and_what_is_painted_from_two_of_them_are_held_out():
+    photographs = [f"P{number}.jpg" for number in range(10)]
+    photographs += [f"hybrid{number}.jpg" for number in range(10)]
+    held = {"P5.jpg", "P6.jpg", "hybrid4.jpg", "hybrid8.jpg"}  # 20 % of each class, always these
+    rest = [name for name in photographs if name not in held]
+    pairs = [("P5.jpg", "P6.jpg"), ("P5.jpg", "P0.jpg"), ("P0.jpg", "P6.jpg"), ("P0.jpg", "P1.jpg")]
+    pairs += [("P0.jpg", "missing.jpg"), ("P5.jpg", "missing.jpg")]
+    names = [f"AF_9_8_gen{index:05d}.png" for index in range(len(pairs))]
+    empty = [""] * len(photographs)
+    rows = table(
+        photographs + names,
+        structure=empty + [structure for structure, _ in pairs],
+        reference=empty + [reference for _, reference in pairs],
+    )
+    rows = rows.sample(frac=1, random_state=0).reset_index(drop=True)
+    split = painted.hold_out_photographs(rows, painted.read_sources(rows, Path("none")))
+    assert set(rows["filename"][split.held_out]) == held | {names[0]}
+    assert set(rows["filename"][split.train]) == {*rest, names[3]}
+
+    alone = rows[~painted.is_painted(rows)].reset_index(drop=True)
+    split = painted.hold_out_photographs(alone, painted.read_sources(alone, Path("none")))
+    assert set(alone["filename"][split.held_out]) == held
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["P0.jpg", "P1.jpg", "hybrid0.jpg"], "3 photographs are too few to hold 20 % out"),
+        (
+            [*(f"P{number}.jpg" for number in range(10)), "hybrid0.jpg"],
+            "those held out: 1 hybrid and 8 non-hybrid; at least 5 of each",
+        ),
+        ([f"P{number}.jpg" for number in range(10)], "0 hybrid and 8 non-hybrid; at least 5"),
+    ],
+)
+def test_too_few_photographs(names, message):
+    rows = table(names)
+    sources = np.array([[Path(name).stem] * 2 for name in names], object)
+    with pytest.raises(ValueError, match=message):
+        painted.hold_out_photographs(rows, sources)
