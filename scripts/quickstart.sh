@@ -12,12 +12,12 @@
 #   VENV      the Python environment, as for setup.sh
 # Remove the run's folder to change one of these:
 #   GENERATOR options of the networks (default: small ones, at 128 pixels)
-#   EPOCHS    of AF4hybrid; AF4nonhybrid, which starts from it, trains a quarter (default: 16)
+#   EPOCHS    of AF4hybrid; AF4nonhybrid, which starts from it, trains a quarter (default: 8)
 #   NEPOCH    of the linear classifier (default: 200)
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SCALE=${SCALE:-1} SEED=${SEED:-0} BACKBONE=${BACKBONE:-efficientnet_lite0} GPU_IDS=${GPU_IDS:--1}
-EPOCHS=${EPOCHS:-16} NEPOCH=${NEPOCH:-200}
+EPOCHS=${EPOCHS:-8} NEPOCH=${NEPOCH:-200}
 small="--loadSize 128 --ngf 24 --n_downsample_global 3 --n_blocks_global 4"
 read -ra networks <<< "${GENERATOR:-$small}"
 

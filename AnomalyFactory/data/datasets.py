@@ -124,7 +124,6 @@ def training_loader(dataset: TrainingPairs, order: TrainingOrder, workers: int) 
         num_workers=workers,
         worker_init_fn=start_worker,
         pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # else every start draws from the state that a resume restores
     )
 
 
