@@ -18,7 +18,7 @@ Samples = dict[str, tuple[dict[str, np.ndarray], np.ndarray]]
 
 def save(figure: plt.Figure, path: Path) -> None:
     with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=120, bbox_inches="tight")
+        figure.savefig(temporary, dpi=120)
     plt.close(figure)
 
 
@@ -30,10 +30,11 @@ def plot_histograms(samples: Samples, path: Path) -> None:
         len(samples), columns, figsize=size, squeeze=False, layout="constrained"
     )
     bins = np.linspace(0, 1, 31)
+    style = {"alpha": 0.6, "density": True, "histtype": "stepfilled"}
     for row, (kind, (scores, labels)) in zip(axes, samples.items(), strict=True):
         for axis, (name, values) in zip(row, scores.items(), strict=True):
-            axis.hist(values[labels == 0], bins, alpha=0.6, density=True, label="non-hybrid")
-            axis.hist(values[labels == 1], bins, alpha=0.6, density=True, label="hybrid")
+            axis.hist(values[labels == 0], bins, label="non-hybrid", **style)
+            axis.hist(values[labels == 1], bins, label="hybrid", **style)
             threshold = threshold_at_tnr(values, labels)
             axis.axvline(threshold, color="black", linestyle="--", label="TNR 95 %")
             axis.set(title=f"{kind}: {name}", xlabel="score", ylabel="density")
@@ -75,7 +76,7 @@ def axes_for(samples: Samples) -> tuple[plt.Figure, np.ndarray]:
 
 def plot_loss(losses: list[float], path: Path) -> None:
     """The linear classifier's training loss by epoch."""
-    figure, axis = plt.subplots(figsize=(4.5, 3))
+    figure, axis = plt.subplots(figsize=(4.5, 3), layout="constrained")
     axis.plot(np.arange(1, len(losses) + 1), losses)
     axis.set(xlabel="epoch", ylabel="cross-entropy", title="Linear classifier", yscale="log")
     save(figure, path)

@@ -5,7 +5,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
+import plots
 import pytest
 import training
 from data_utils import COLUMNS
@@ -50,9 +52,20 @@ class Finished:
 
 @pytest.fixture
 def train(tmp_path, monkeypatch, caplog, capsys):
-    """Run training.py's main on a data set with the light backbone, in this process for speed."""
+    """Run training.py's main on a data set with the light backbone, in this process for speed.
 
-    def run_training(root: Path, *arguments: object, save: str = "classifiers") -> Finished:
+    Drawing the plots takes most of the time, so they are empty files without `with_plots`.
+    """
+
+    def save_nothing(figure: plt.Figure, path: Path) -> None:
+        plt.close(figure)
+        path.touch()
+
+    def run_training(
+        root: Path, *arguments: object, save: str = "classifiers", with_plots: bool = False
+    ) -> Finished:
+        if not with_plots:
+            monkeypatch.setattr(plots, "save", save_nothing)
         command = [
             *("training.py", "--ROOT_DATA_DIR", root, "--CLF_SAVE_DIR", tmp_path / save),
             *("--CACHE_DIR", tmp_path / "cache", "--backbone", "efficientnet_lite0"),

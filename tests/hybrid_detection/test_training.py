@@ -1,5 +1,6 @@
 """training.py on a small data set with the light backbone."""
 
+import argparse
 import csv
 import pickle
 import re
@@ -58,7 +59,9 @@ def test_two_runs_give_the_same_files(train, dataset, tmp_path):
     for save in ("first", "second"):
         cache = tmp_path / f"cache-{save}"  # the features are extracted twice, too
         kinds = ("sgd", "svm", "knn", "gaussian")
-        done = train(dataset, "--CACHE_DIR", cache, "--classifiers", *kinds, save=save)
+        done = train(
+            dataset, "--CACHE_DIR", cache, "--classifiers", *kinds, save=save, with_plots=True
+        )
         assert done.status == 0, done.errors
     first, second = (contents(tmp_path / save) for save in ("first", "second"))
     assert set(first) == OUTPUTS
@@ -96,6 +99,7 @@ def test_the_files_load_and_remember_their_backbone(train, dataset, tmp_path):
             load(folder / name, "dinov2_base")
     state = torch.load(folder / "clf1024.pth", weights_only=True)
     model.LinearClassifier(1280).load_state_dict(state)  # as published code loads it
+    assert re.fullmatch("[0-9a-f]{16}", origin(folder))
 
 
 def origin(folder):
@@ -107,15 +111,23 @@ def origin(folder):
     return sgd.training_
 
 
-def test_both_classifiers_carry_the_id_of_their_training(train, world, tmp_path):
-    for save, epochs in [("first", 3), ("same", 3), ("other_epochs", 4)]:
-        assert train(world.root, "--NEPOCH", epochs, save=save).status == 0
-    next(iter(world.features.values()))[0] += 1
-    assert train(world.root, save="other_features").status == 0
-    first = origin(tmp_path / "first")
-    assert re.fullmatch("[0-9a-f]{16}", first)
-    assert origin(tmp_path / "same") == first
-    assert len({first, origin(tmp_path / "other_epochs"), origin(tmp_path / "other_features")}) == 3
+def test_the_id_is_that_of_what_was_trained():
+    features, labels = np.arange(12, dtype=np.float32).reshape(4, 3), np.array([0, 1, 0, 1])
+    options = argparse.Namespace(backbone="dinov2_base", NEPOCH=200)
+    state = {"weight": torch.zeros(2)}
+    training_id = training.training_id(features, labels, None, options)
+    assert re.fullmatch("[0-9a-f]{16}", training_id)
+    assert training_id == training.training_id(features.copy(), labels.copy(), None, options)
+    others = [
+        training.training_id(features + 1, labels, None, options),
+        training.training_id(features, 1 - labels, None, options),
+        training.training_id(features, labels, state, options),
+        training.training_id(features, labels, {"weight": torch.ones(2)}, options),
+        training.training_id(
+            features, labels, None, argparse.Namespace(backbone="dinov2_base", NEPOCH=100)
+        ),
+    ]
+    assert len({training_id, *others}) == 6
 
 
 @pytest.fixture
@@ -208,8 +220,8 @@ def test_the_published_split_flatters_and_held_out_photographs_do_not(train, wor
     assert set(honest) == set(published)
     for images in ("painted", "all"):
         for name in ("sgd", "knn", "linear", "ensemble"):
-            assert published[images, name] > 0.95
-            assert 0.2 < honest[images, name] < 0.8
+            assert published[images, name] > 0.9
+            assert 0.25 < honest[images, name] < 0.75
 
 
 def test_sources_come_from_the_lists_where_the_csv_has_none(train, world, tmp_path):
@@ -450,7 +462,7 @@ def test_too_few_images_of_a_class(train, dataset):
     path.write_text("\n".join(row for row in rows if "hybrid_0" not in row or "non" in row))
     done = train(dataset)
     assert done.status == 1
-    assert "10 of 16 images are to fit on: 2 hybrid and 8 non-hybrid; at least 5" in done.errors
+    assert "9 of 16 images are to fit on: 0 hybrid and 9 non-hybrid; at least 5" in done.errors
 
 
 def test_a_missing_csv_says_how_to_make_it(train, dataset):

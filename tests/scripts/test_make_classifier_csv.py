@@ -25,6 +25,16 @@ def touch_photos(table: Path, datasets: Path) -> None:
     touch(*(images / photo.status / photo.filename for photo in read_photos(table)))
 
 
+def write_list(datasets: Path, name: str, pairs: list[tuple[str, str, str, str]]) -> None:
+    """A list of Images4TrainAFnonhybrid: subspecies and name of a structure and of a reference."""
+    folder = datasets / "Images4TrainAFnonhybrid/List" / name
+    folder.mkdir(parents=True)
+    edges = [f"Images/{i}/train/pidinet_edges/{structure}.png" for i, structure, _, _ in pairs]
+    references = [f"Images/{j}/train/good/{reference}.jpg" for _, _, j, reference in pairs]
+    (folder / "test_edges.txt").write_text("\n".join(edges) + "\n")
+    (folder / "test_color_ref.txt").write_text("\n".join(references) + "\n")
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
@@ -71,11 +81,16 @@ def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, run):
         results / "nh/AF_2_2_gen0.png",
         results / "nh/AF_2_2_gen00000.jpg",
     )
+    signal = [("9", f"S9N{number % 3:03d}", "8", "S8N000") for number in range(7)]
+    write_list(tmp_path, "test_signalhybrid", [*signal, ("9", "S9N002", "8", "S8N001")])
+    write_list(tmp_path, "test_nonsignalhybrid", [("2", "S2N000", "9", "S9N000")] * 9)
+    write_list(tmp_path, "test_nonhybrid", [("2", "S2N000", "2", "S2N000")])
     done = run(PROGRAM, "--csv", small_csv, "--results", results, "--datasets", tmp_path)
     assert done.returncode == 0, done.stderr
     dataset = tmp_path / "Images4TrainClassifier"
     rows = read_rows(dataset / "List/butterfly_anomaly_AF.csv")
-    assert list(rows[0]) == list(COLUMNS)
+    assert list(rows[0]) == [*COLUMNS, "structure", "reference"]
+    assert (rows[0]["structure"], rows[0]["reference"]) == ("", "")
     assert rows[0]["subspecies"] == "8.0"  # photographs as the challenge has them
     same, hybrid = rows[-2:]
     assert hybrid == {
@@ -89,7 +104,10 @@ def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, run):
         "parent_subspecies_1": "9",
         "parent_subspecies_2": "8",
         "filename": "AF_9_8_gen00007.png",
+        "structure": "S9N002.jpg",
+        "reference": "S8N001.jpg",
     }
+    assert (same["structure"], same["reference"]) == ("S2N000.jpg", "S2N000.jpg")
     assert (same["filename"], same["hybrid_stat"]) == ("AF_2_2_gen00000.png", "non-hybrid")
     linked = dataset / "Images/hybrid/AF_9_8_gen00007.png"
     assert linked.samefile(results / "sh/AF_9_8_gen00007.png")
@@ -123,6 +141,41 @@ def test_photographs_only_beside_the_full_csv(small_csv, tmp_path, run_here):
     assert "10 rows, 2 hybrid and 8 non-hybrid" in run_here("--name", "photographs.csv")
     assert len(read_rows(lists / "butterfly_anomaly_AF.csv")) == 11
     assert len(read_rows(lists / "photographs.csv")) == 10
+
+
+@pytest.mark.parametrize(
+    ("i", "lines"),
+    [
+        ("9", 5),  # the list ends before the image's line
+        ("2", 6),  # the line is of other subspecies
+        ("9", 6),  # it names a photograph that the CSV lacks
+    ],
+)
+def test_sources_that_the_lists_do_not_know(small_csv, tmp_path, run_here, caplog, i, lines):
+    touch_photos(small_csv, tmp_path)
+    touch(tmp_path / "results/AF_9_8_gen00005.png")
+    write_list(tmp_path, "test_signalhybrid", [(i, "S9N009", "8", "S8N000")] * lines)
+    run_here("--results", tmp_path / "results")
+    assert "1 images were painted (first: AF_9_8_gen00005.png); their columns" in caplog.text
+    row = read_rows(tmp_path / "Images4TrainClassifier/List/butterfly_anomaly_AF.csv")[-1]
+    assert (row["structure"], row["reference"]) == ("", "")
+
+
+def test_lists_that_cannot_be_read(small_csv, tmp_path, run_here):
+    touch_photos(small_csv, tmp_path)
+    touch(tmp_path / "results/AF_9_8_gen00000.png")
+    write_list(tmp_path, "test_signalhybrid", [("9", "S9N000", "8", "S8N000")] * 2)
+    folder = tmp_path / "Images4TrainAFnonhybrid/List/test_signalhybrid"
+    (folder / "test_edges.txt").write_text("Images/9/train/pidinet_edges/S9N000.png\n")
+    with pytest.raises(
+        make_classifier_csv.CollectError, match=r"test_edges.txt has 1 lines and .* 2, expected"
+    ):
+        run_here("--results", tmp_path / "results")
+    (folder / "test_edges.txt").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(
+        make_classifier_csv.CollectError, match=r"test_edges.txt: not a text file in UTF-8"
+    ):
+        run_here("--results", tmp_path / "results")
 
 
 @pytest.mark.parametrize("copy", [False, True])
