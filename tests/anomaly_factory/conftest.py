@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from models.pidinet import PiDiNet
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -124,3 +125,18 @@ def dataset(tmp_path: Path) -> Path:
     write_lists(root / "List" / "test_nonsignalhybrid", "test", from_8)
     write_lists(root / "List" / "test_signalhybrid", "test", from_8[2:])
     return root
+
+
+@pytest.fixture
+def random_pidinet() -> dict[str, torch.Tensor]:
+    """Random weights in PiDiNet's published layout, 3x3 kernels and keys prefixed `module.`.
+
+    Scaled so that edge strengths on noise take most values from 0 to 255.
+    """
+    generator = torch.Generator().manual_seed(0)
+    weights = {}
+    for key, value in PiDiNet().state_dict().items():
+        shape = [min(side, 3) if i > 1 else side for i, side in enumerate(value.shape)]
+        inputs = max(1, int(np.prod(shape[1:])))
+        weights[f"module.{key}"] = torch.randn(shape, generator=generator) / inputs**0.5
+    return weights

@@ -2,44 +2,21 @@
 
 import hashlib
 import os
-import subprocess
-import sys
+import struct
+import zlib
 from pathlib import Path
 
 import extract_edges
 import numpy as np
 import pytest
+import torch
+from models.pidinet import pidinet_detector
+from models.scharr import scharr_edges
+from options.edge_options import edge_options
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-PROGRAM = REPOSITORY / "AnomalyFactory/extract_edges.py"
-SHARED = REPOSITORY.parent / "shared/pidinet"
-
-
-def run(*arguments, expect=0):
-    """Standard error of the program; fails the test on another exit status or a traceback."""
-    done = subprocess.run(
-        [sys.executable, PROGRAM, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == expect, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
-
-
-@pytest.fixture
-def run_here(caplog):
-    """The program's work in this process, without another import of PyTorch; returns its log."""
-
-    def run_here(*arguments):
-        caplog.clear()
-        with caplog.at_level("INFO"):
-            extract_edges.run(extract_edges.parse_arguments([str(a) for a in arguments]))
-        return caplog.text
-
-    return run_here
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def square_photo(path: Path, size=(64, 48)) -> None:
@@ -50,40 +27,110 @@ def square_photo(path: Path, size=(64, 48)) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def test_scharr_draws_the_border_dark_on_white(tmp_path):
+def noise_photo(path: Path, size: tuple[int, int], seed: int) -> np.ndarray:
+    """Writes a photo of coloured noise; its pixels."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def read(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path)).astype(int)
+
+
+def note(path: Path) -> str:
+    with Image.open(path) as image:
+        return image.text["extract_edges"]
+
+
+@pytest.fixture
+def trees(tmp_path) -> list[object]:
+    """Options that name the photos in photos/ and the maps in edges/."""
+    return ["--input", tmp_path / "photos", "--output", tmp_path / "edges"]
+
+
+@pytest.fixture
+def draw(run, trees):
+    """Runs the program in this process on the two trees, on the CPU; its output."""
+
+    def draw(*arguments: object, status: int = 0) -> str:
+        return run("extract_edges.py", *trees, "--gpu_ids", -1, *arguments, status=status)
+
+    return draw
+
+
+def test_scharr_draws_the_border_dark_on_white(tmp_path, draw):
     square_photo(tmp_path / "photos/deep/a.png")
-    log = run(
-        "--input", tmp_path / "photos", "--output", tmp_path / "edges", "--detector", "scharr"
-    )
-    assert "scharr dark_on_white: 1 photos, 1 to do" in log
+    assert "scharr dark_on_white: 1 photos, 1 to do" in draw("--detector", "scharr")
     edges = Image.open(tmp_path / "edges/deep/a.png")
     assert edges.mode == "L" and edges.size == (64, 48)
-    grey = np.asarray(edges)
-    assert grey[24, 15:17].max() < 40  # on the border
-    assert grey[24, 32] == 255 and grey[4, 4] == 255  # inside and outside
+    border = [255, 255, 255, 252, 1, 1, 252, 255, 255, 255]
+    assert np.abs(np.asarray(edges)[24, 11:21].astype(int) - border).max() <= 1
 
 
-def test_polarity_and_size(tmp_path, run_here):
+def test_polarity_and_size(tmp_path, draw):
     square_photo(tmp_path / "photos/a.png")
-    common = ["--input", tmp_path / "photos", "--output", tmp_path / "edges", "--size", 32, 24]
-    run_here(*common, "--detector", "scharr")
-    dark = np.asarray(Image.open(tmp_path / "edges/a.png"))
-    run_here(*common, "--detector", "scharr", "--polarity", "white_on_dark")
-    light = np.asarray(Image.open(tmp_path / "edges/a.png"))
+    draw("--detector", "scharr", "--size", 32, 24)
+    dark = read(tmp_path / "edges/a.png")
+    assert note(tmp_path / "edges/a.png") == "scharr dark_on_white 32x24"
+    draw("--detector", "scharr", "--size", 32, 24, "--polarity", "white_on_dark")
+    light = read(tmp_path / "edges/a.png")
+    assert note(tmp_path / "edges/a.png") == "scharr white_on_dark 32x24"
     assert dark.shape == (24, 32)
-    assert (dark.astype(int) + light == 255).all()
+    assert dark[12, 16] == 255 and dark[12, 8] < 100  # inside, and on the border
+    assert (dark + light == 255).all()
 
 
-def test_scharr_finds_nothing_on_plain_ground():
-    noise = np.random.default_rng(0).integers(0, 2, (1, 64, 64, 3))
-    assert extract_edges.scharr_edges((200 + noise).astype(np.uint8)).max() < 32
-    assert extract_edges.scharr_edges(np.full((1, 64, 64, 3), 90, np.uint8)).max() == 0
+def test_a_photo_is_resized_by_lanczos(tmp_path):
+    pixels = np.full((24, 32, 3), 20, np.uint8)
+    pixels[:, 13:, 0] = 220
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    job = extract_edges.Job(tmp_path / "a.png", tmp_path / "edges.png", (16, 12))
+    found = extract_edges.read_photo(job)
+    # sinc(x) sinc(x/3), three lobes over twice the width; no other filter overshoots on both sides.
+    red = [20, 20, 20, 20, 24, 4, 120, 236, 216, 220, 220, 220, 220, 220, 220, 220]
+    assert found[6, :, 0].tolist() == red
+    assert (found[:, :, 1:] == 20).all()
 
 
-def test_dataset_fills_pidinet_edges_beside_each_good(tmp_path):
+def test_every_map_is_that_of_its_own_photo(tmp_path, draw):
+    """Two sizes, mixed, more than a batch of each, and one that is broken in between."""
+    sizes = [(40, 32), (24, 48), (40, 32), (24, 48), (40, 32), (40, 32), (24, 48)]
+    photos = {
+        f"{number}.png": noise_photo(tmp_path / f"photos/{number}.png", size, number)
+        for number, size in enumerate(sizes)
+    }
+    del photos["2.png"]
+    whole = (tmp_path / "photos/2.png").read_bytes()
+    (tmp_path / "photos/2.png").write_bytes(whole[: len(whole) // 2])
+    draw("--detector", "scharr", "--batch_size", 3, status=2)
+    assert {path.name for path in (tmp_path / "edges").iterdir()} == set(photos)
+    for name, photo in photos.items():
+        expected = 255 - scharr_edges(photo[None])[0].astype(int)
+        assert np.array_equal(read(tmp_path / "edges" / name), expected), name
+
+
+def test_pidinet_through_the_program(tmp_path, draw, random_pidinet):
+    weights = tmp_path / "weights.pth"
+    torch.save({"state_dict": random_pidinet}, weights)
+    photos = [noise_photo(tmp_path / f"photos/{n}.png", (40, 32), n) for n in range(3)]
+    draw("--weights", weights, "--batch_size", 2)
+    detect = pidinet_detector(weights, torch.device("cpu"))
+    for number, photo in enumerate(photos):
+        found = read(tmp_path / f"edges/{number}.png")
+        # A batch's sums may differ in the last bit.
+        assert np.abs(found - (255 - detect(photo[None])[0].astype(int))).max() <= 1
+
+
+def test_dataset_fills_pidinet_edges_beside_each_good(tmp_path, run_process):
+    """From outside the repository, with paths relative to its root and no other option."""
     for subspecies in ("8", "8_9"):
         square_photo(tmp_path / f"Images/{subspecies}/train/good/CAM{subspecies}.jpg")
-    run("--dataset", tmp_path, "--detector", "scharr")
+    relative = os.path.relpath(tmp_path, ROOT)
+    assert "2 edge maps drawn" in run_process(
+        "extract_edges.py", "--dataset", relative, "--detector", "scharr"
+    )
     made = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png"))
     assert made == [
         "Images/8/train/pidinet_edges/CAM8.png",
@@ -91,57 +138,96 @@ def test_dataset_fills_pidinet_edges_beside_each_good(tmp_path):
     ]
 
 
-def test_resuming_keeps_what_stands_and_redoes_what_does_not(tmp_path, run_here):
+def test_resuming_keeps_what_stands_and_redoes_what_does_not(tmp_path, draw):
     for name in "abcd":
         square_photo(tmp_path / f"photos/{name}.png")
-    common = [
-        "--input",
-        tmp_path / "photos",
-        "--output",
-        tmp_path / "edges",
-        "--detector",
-        "scharr",
-    ]
-    run_here(*common)
-    assert "4 photos, 0 to do" in run_here(*common)
+    draw("--detector", "scharr")
+    assert "4 photos, 0 to do" in draw("--detector", "scharr")
 
     edges = tmp_path / "edges"
     (edges / "a.png").unlink()
     os.utime(tmp_path / "photos/b.png", (4e9, 4e9))  # photo b has changed since
     Image.new("L", (64, 48)).save(edges / "c.png")  # not ours: somebody's own edge map
-    assert "4 photos, 2 to do" in run_here(*common)
-    assert np.asarray(Image.open(edges / "c.png")).max() == 0
-    assert "4 photos, 3 to do" in run_here(*common, "--polarity", "white_on_dark")
+    foreign = (edges / "c.png").read_bytes()
+    assert "4 photos, 2 to do" in draw("--detector", "scharr")
+    assert "4 photos, 3 to do" in draw("--detector", "scharr", "--polarity", "white_on_dark")
+    assert (edges / "c.png").read_bytes() == foreign
     assert not list(edges.glob(".*"))
 
 
-def test_a_broken_photo_is_named_and_the_others_are_done(tmp_path):
+def test_other_weights_draw_anew(tmp_path, draw, random_pidinet):
+    noise_photo(tmp_path / "photos/a.png", (40, 32), 0)
+    edges = tmp_path / "edges/a.png"
+    made = []
+    for name in ("one.pth", "two.pth"):
+        torch.save({"state_dict": random_pidinet}, tmp_path / name)
+        assert "1 photos, 1 to do" in draw("--weights", tmp_path / name)
+        digest = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+        assert note(edges) == f"pidinet {digest} dark_on_white"
+        made.append(read(edges))
+        for weight in random_pidinet.values():
+            weight.mul_(1.5)
+    assert np.abs(made[0] - made[1]).max() > 20
+    # The same bytes under another name are the same weights.
+    (tmp_path / "two.pth").rename(tmp_path / "renamed.pth")
+    assert "1 photos, 0 to do" in draw("--weights", tmp_path / "renamed.pth")
+    # With scharr they say nothing.
+    assert "1 photos, 1 to do" in draw("--detector", "scharr", "--weights", tmp_path / "one.pth")
+    assert "1 photos, 0 to do" in draw("--detector", "scharr", "--weights", tmp_path / "none.pth")
+
+
+def test_a_map_whose_note_names_no_weights_is_drawn_anew_once(tmp_path, draw, random_pidinet):
+    noise_photo(tmp_path / "photos/a.png", (40, 32), 0)
+    weights = tmp_path / "weights.pth"
+    torch.save({"state_dict": random_pidinet}, weights)
+    info = PngInfo()
+    info.add_text("extract_edges", "pidinet dark_on_white")  # as before weights were noted
+    (tmp_path / "edges").mkdir()
+    Image.new("L", (40, 32)).save(tmp_path / "edges/a.png", pnginfo=info)
+    assert "1 photos, 1 to do" in draw("--weights", weights)
+    assert read(tmp_path / "edges/a.png").max() > 0
+    assert "1 photos, 0 to do" in draw("--weights", weights)
+
+
+def test_a_broken_photo_is_named_and_the_others_are_done(tmp_path, run_process, trees):
     square_photo(tmp_path / "photos/good.png")
     square_photo(tmp_path / "photos/short.png")
     whole = (tmp_path / "photos/short.png").read_bytes()
     (tmp_path / "photos/short.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "photos/text.jpg").write_text("no image")
     Image.new("RGB", (5, 90)).save(tmp_path / "photos/tiny.png")
-    log = run(
-        *("--input", tmp_path / "photos", "--output", tmp_path / "edges", "--detector", "scharr"),
-        expect=1,
-    )
-    assert "short.png: not a readable image" in log
-    assert "text.jpg: not a readable image" in log
-    assert "tiny.png: 5x90, expected 8 pixels or more" in log
-    assert "3 photos could not be read" in log
+    output = run_process("extract_edges.py", *trees, "--detector", "scharr", status=2)
+    assert "short.png: not a readable image" in output
+    assert "text.jpg: not a readable image" in output
+    assert "tiny.png: 5x90, expected 8 pixels or more" in output
+    assert "extract_edges.py: error: 3 photos could not be used" in output
     assert [p.name for p in (tmp_path / "edges").iterdir()] == ["good.png"]
 
 
-def test_bad_folders_are_errors(tmp_path):
+def png_of_a_billion_pixels() -> bytes:
+    header = b"IHDR" + struct.pack(">IIBBBBB", 32000, 32000, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + struct.pack(">I", zlib.crc32(header))
+
+
+@pytest.mark.parametrize("content", [b"no image", png_of_a_billion_pixels()])
+def test_a_map_that_is_no_image_is_an_error_and_stays(tmp_path, draw, content):
+    square_photo(tmp_path / "photos/a.png")
+    (tmp_path / "edges").mkdir()
+    (tmp_path / "edges/a.png").write_bytes(content)
+    output = draw("--detector", "scharr", status=2)
+    assert f"extract_edges.py: error: {tmp_path}/edges/a.png: not a readable PNG" in output
+    assert (tmp_path / "edges/a.png").read_bytes() == content
+
+
+def test_bad_folders_are_errors(tmp_path, run):
     (tmp_path / "empty").mkdir()
     square_photo(tmp_path / "twice/a.png")
     square_photo(tmp_path / "twice/a.jpg")
 
     def error(*arguments):
-        with pytest.raises(extract_edges.EdgeError) as caught:
-            extract_edges.plan(extract_edges.parse_arguments([str(a) for a in arguments]))
-        return str(caught.value)
+        output = run("extract_edges.py", *arguments, "--gpu_ids", -1, status=2)
+        assert output.startswith("extract_edges.py: error: ")
+        return output
 
     edges = ["--output", tmp_path / "edges"]
     assert "no such folder" in error("--input", tmp_path / "none", *edges)
@@ -157,89 +243,89 @@ def test_bad_folders_are_errors(tmp_path):
     [
         ("--input photos", "give either --dataset"),
         ("--dataset data --output edges", "give either --dataset"),
-        ("--dataset data --size 4 4", "both sides must be 8 pixels or more"),
-        ("--dataset data --batch_size 0", "must be 1 or more"),
+        ("--dataset data --size 4 64", "--size 4 64: expected 8 pixels or more a side"),
+        ("--dataset data --size 64 7", "--size 64 7: expected 8 pixels or more a side"),
+        ("--dataset data --batch_size 0", "'0': expected a whole number, 1 or more"),
+        ("--dataset data --gpu_ids 0,1", "--gpu_ids 0,1: one GPU draws all edge maps"),
+        ("--dataset data --device cpu", "unrecognized arguments: --device cpu"),
+        ("--dataset data --gpu_ids 99", "--gpu_ids 99: GPU 99 is not there"),
     ],
 )
-def test_bad_options_are_errors(capsys, arguments, message):
-    with pytest.raises(SystemExit) as stop:
-        extract_edges.parse_arguments(arguments.split())
-    assert stop.value.code == 2
-    assert message in capsys.readouterr().err
+def test_bad_options_are_errors(run, arguments, message):
+    assert message in run("extract_edges.py", *arguments.split(), status=2)
 
 
-def test_batches_hold_one_size_and_a_bounded_number_of_pixels():
+@pytest.mark.parametrize("there, gpu_ids", [(True, [0]), (False, [])])
+def test_a_gpu_is_taken_where_there_is_one(monkeypatch, there, gpu_ids):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert edge_options(["--dataset", "x"]).gpu_ids == gpu_ids
+    assert edge_options(["--dataset", "x", "--gpu_ids", "-1"]).gpu_ids == []
+
+
+def test_the_defaults_are_what_the_generators_expect():
+    opt = edge_options(["--dataset", "Datasets/x"])
+    assert (opt.detector, opt.polarity, opt.size) == ("pidinet", "dark_on_white", None)
+    assert opt.weights == ROOT / "Models/edges/table5_pidinet.pth"
+    assert opt.dataset == ROOT / "Datasets/x"
+
+
+def test_batches_hold_one_size_and_a_bounded_number_of_pixels_the_largest_first():
     def job(name, size):
         return extract_edges.Job(Path(name), Path(name), size)
 
     small = [job(f"small{n}", (256, 256)) for n in range(20)]
     large = [job(f"large{n}", (1024, 1000)) for n in range(2)]
-    huge = [job("huge", (4000, 3000))]
-    found = [
-        (batch[0].size, len(batch)) for batch in extract_edges.batches(small + huge + large, 16)
-    ]
+    broad, high = job("broad", (512, 200)), job("high", (200, 512))
+    huge = job("huge", (4000, 3000))
+    jobs = [broad, *small, high, huge, *large]
+    found = [(batch[0].size, len(batch)) for batch in extract_edges.batches(jobs, 16)]
     assert found == [
+        ((4000, 3000), 1),
+        ((1024, 1000), 1),
+        ((1024, 1000), 1),
+        ((512, 200), 1),
+        ((200, 512), 1),
         ((256, 256), 16),
         ((256, 256), 4),
-        ((1024, 1000), 1),
-        ((1024, 1000), 1),
-        ((4000, 3000), 1),
     ]
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED}: the published edge maps are absent")
-def test_pidinet_matches_the_published_edges_through_the_program(tmp_path):
-    photos = tmp_path / "photos"
-    photos.mkdir()
+def test_the_published_edges_through_the_program(shared, tmp_path, draw):
+    (tmp_path / "photos").mkdir()
     for number in range(3):
-        (photos / f"{number}.png").symlink_to(SHARED / f"expected/{number}_image.png")
-    weights = SHARED / "table5_pidinet.pth"
-    run("--input", photos, "--output", tmp_path / "edges", "--weights", weights, "--device", "cpu")
+        photo = shared / f"pidinet/expected/{number}_image.png"
+        (tmp_path / f"photos/{number}.png").symlink_to(photo)
+    draw("--weights", shared / "pidinet/table5_pidinet.pth")
+    assert note(tmp_path / "edges/0.png") == (
+        "pidinet 80860ac267258b5f27486e0ef152a211d0b08120f62aeb185a050acc30da486c dark_on_white"
+    )
     for number in range(3):
-        found = np.asarray(Image.open(tmp_path / f"edges/{number}.png")).astype(int)
-        expected = np.asarray(Image.open(SHARED / f"expected/{number}_edges.png")).astype(int)
-        assert abs(255 - expected - found).max() <= 1
+        expected = 255 - read(shared / f"pidinet/expected/{number}_edges.png")
+        assert abs(expected - read(tmp_path / f"edges/{number}.png")).max() <= 1
 
 
-def test_a_photo_too_large_for_pidinet_is_refused_before_any_work(tmp_path, run_here):
+def test_a_photo_too_large_for_pidinet_is_refused_before_any_work(tmp_path, draw):
     square_photo(tmp_path / "photos/a.png", size=(2100, 2000))
-    common = ["--input", tmp_path / "photos", "--output", tmp_path / "edges"]
-    common += ["--weights", tmp_path / "none.pth"]
-    with pytest.raises(extract_edges.EdgeError, match=r"a\.png: 2100x2000.* --size W H"):
-        run_here(*common)
-    with pytest.raises(extract_edges.EdgeError, match="no such file"):
-        run_here(*common, "--size", 210, 200)
-
-
-def test_named_weights_that_are_missing_or_wrong(tmp_path, run_here):
-    square_photo(tmp_path / "photos/a.png")
-    common = ["--input", tmp_path / "photos", "--output", tmp_path / "edges"]
-    with pytest.raises(extract_edges.EdgeError, match=r"none\.pth: no such file"):
-        run_here(*common, "--weights", tmp_path / "none.pth")
+    square_photo(tmp_path / "photos/b.png")
     (tmp_path / "text.pth").write_text("no weights")
-    log = run(*common, "--weights", tmp_path / "text.pth", expect=1)
-    assert "text.pth: not a checkpoint that can be loaded safely" in log
+    output = draw("--weights", tmp_path / "text.pth", status=2)
+    assert f"{tmp_path}/photos/a.png: 2100x2000, and PiDiNet takes 4,194,304 pixels" in output
+    assert "(1 of 2 photos have more); resize them with --size W H" in output
+    output = draw("--weights", tmp_path / "text.pth", "--size", 210, 200, status=2)
+    assert "text.pth: not a checkpoint that can be loaded safely" in output
+    assert not (tmp_path / "edges").exists()
 
 
-def test_weights_are_fetched_when_the_checksum_is_right(tmp_path, server, monkeypatch):
-    folder, address = server
-    (folder / "net.pth").write_bytes(b"the weights")
-    monkeypatch.setenv("PIDINET_URL", f"{address}/net.pth")
-    digest = hashlib.sha256(b"the weights").hexdigest()
-    monkeypatch.setattr(extract_edges, "PIDINET_SHA256", digest)
-    extract_edges.fetch_weights(tmp_path / "Models/edges/net.pth")
-    assert (tmp_path / "Models/edges/net.pth").read_bytes() == b"the weights"
-
-
-@pytest.mark.parametrize("name, reason", [("net.pth", "SHA-256 is"), ("none.pth", "404")])
-def test_a_failed_fetch_leaves_no_file_and_says_what_to_do(
-    tmp_path, server, monkeypatch, name, reason
-):
-    folder, address = server
-    (folder / "net.pth").write_bytes(b"something else")
-    monkeypatch.setenv("PIDINET_URL", f"{address}/{name}")
-    with pytest.raises(extract_edges.EdgeError) as error:
-        extract_edges.fetch_weights(tmp_path / "net.pth")
-    for part in (reason, str(tmp_path / "net.pth"), "--weights", "--detector scharr"):
-        assert part in str(error.value)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["served"]
+def test_missing_weights_are_an_error_that_says_what_to_do(tmp_path, draw):
+    square_photo(tmp_path / "photos/a.png")
+    output = draw("--weights", tmp_path / "none.pth", status=2)
+    for part in (
+        f"extract_edges.py: error: {tmp_path}/none.pth: no such file",
+        "expected PiDiNet's table5_pidinet.pth",
+        "scripts/download_models.sh pidinet",
+        "Models/edges/table5_pidinet.pth",
+        "--weights",
+        "--detector scharr",
+    ):
+        assert part in output
+    assert not (tmp_path / "none.pth").exists()

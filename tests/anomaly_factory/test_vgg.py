@@ -30,9 +30,11 @@ def test_weights_are_read_from_the_backbones_folder(tmp_path: Path, offline):
     assert [len(part) for part in loss.slices] == [2, 5, 5, 9, 9]
     image, other = torch.rand(2, 1, 3, 32, 32)
     assert loss(image, image) == 0
-    # relu1_1 alone, by hand; the four deeper ones only add to it.
-    first = (features[:2](image) - features[:2](other)).abs().mean() / 32
-    assert loss(image, other) > first > 0
+    expected = sum(
+        weight * (features[:end](image) - features[:end](other)).abs().mean()
+        for end, weight in ((2, 1 / 32), (7, 1 / 16), (12, 1 / 8), (21, 1 / 4), (30, 1))
+    )
+    torch.testing.assert_close(loss(image, other), expected)
 
 
 def test_another_network_in_the_file_is_named(tmp_path: Path, offline):
