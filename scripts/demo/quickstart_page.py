@@ -126,6 +126,7 @@ def make_page(run: Path, backbone: str) -> document:
                 for plot in plots:
                     caption = plot.stem.replace("_", " ")
                     picture(plot.relative_to(run).as_posix(), caption, 560)
+            picture(f"{backbone}/{kind}/linear_loss.png", "linear loss", 360)
     return page
 
 

@@ -83,6 +83,10 @@ def test_the_page_shows_both_rows_and_only_files_that_exist(run_folder):
     assert len([target for target in targets if "AF_" in target]) >= 24
     missing = [target for target in targets if not (run_folder / target).is_file()]
     assert missing == []
+    for kind in ("photographs", "generated"):
+        folder = f"efficientnet_lite0/{kind}"
+        assert f"{folder}/held_out_photographs/roc.png" in targets
+        assert f"{folder}/linear_loss.png" in targets
 
 
 def test_a_second_run_does_nothing_again(work, run_folder):
