@@ -58,7 +58,7 @@ def transparent_palette() -> Image.Image:
     [
         (Image.new("L", (2, 2), 7), (7, 7, 7)),
         (Image.new("1", (2, 2), 1), (255, 255, 255)),
-        (Image.fromarray(np.full((2, 2), 257 * 100, np.uint16)), (100, 100, 100)),
+        (Image.fromarray(np.full((2, 2), 257 * 100 + 129, np.uint16)), (101, 101, 101)),
         (Image.fromarray(np.full((2, 2), 65535, np.int32)), (255, 255, 255)),
         (Image.new("RGBA", (2, 2), (255, 0, 0, 0)), (255, 255, 255)),
         (Image.new("RGBA", (2, 2), (255, 0, 0, 255)), (255, 0, 0)),

@@ -533,7 +533,7 @@ def choose_device(wanted: str | None = None) -> torch.device:
 
 
 class Model:
-    """The hybrid detector as Codabench calls it."""
+    """The hybrid detector as Codabench calls it; `load` comes first."""
 
     def __init__(
         self,
@@ -561,7 +561,7 @@ class Model:
         self.features = build_backbone(self.backbone, self.device)
 
     def predict(self, image: Image.Image) -> float:
-        """Score of one PIL image of any size; higher is more likely a hybrid."""
+        """Score of one PIL image of any size and mode but "F"; higher: more likely a hybrid."""
         return float(self.predict_batch([image])[0])
 
     def predict_batch(self, images: Sequence[Image.Image]) -> np.ndarray:
