@@ -55,12 +55,19 @@ CLASSIFIERS = {
 }
 
 
-def fit_classifier(name: str, features: np.ndarray, labels: np.ndarray) -> ClassifierMixin:
-    """The classifier `name` fitted to features (n, d) and 0/1 labels (n,)."""
+def fit_classifier(
+    name: str, features: np.ndarray, labels: np.ndarray, backbone: str
+) -> ClassifierMixin:
+    """The classifier `name` fitted to features (n, d) and 0/1 labels (n,).
+
+    It remembers in `backbone_` what the features came from.
+    """
     with warnings.catch_warnings():
         # The published settings stop at max_iter on most data; that is part of them.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return CLASSIFIERS[name]().fit(features, labels)
+        classifier = CLASSIFIERS[name]().fit(features, labels)
+    classifier.backbone_ = backbone
+    return classifier
 
 
 def fit_linear(

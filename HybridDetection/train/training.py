@@ -202,22 +202,18 @@ def save_bytes(content: bytes, path: Path) -> None:
         temporary.write_bytes(content)
 
 
-def save_classifiers(
-    sgd: ClassifierMixin, linear: LinearClassifier, origin: Mapping[str, str], save_dir: Path
+def save_linear(
+    state: dict[str, torch.Tensor], backbone: str, path: Path, training: str | None = None
 ) -> None:
-    """Write both, side by side so that an interruption mixes no pair.
-
-    Both remember `origin`, the backbone and the training's id: the SGD classifier in attributes,
-    the linear one, a plain state dict, in PyTorch's own metadata.
+    """Write a plain state dict that remembers its backbone, and its training's id where it has
+    one, in PyTorch's own metadata.
     """
-    for name, value in origin.items():
-        setattr(sgd, f"{name}_", value)
-    state = linear.state_dict()
-    state._metadata[""] |= origin
+    state._metadata[""]["backbone"] = backbone
+    if training is not None:
+        state._metadata[""]["training"] = training
     buffer = io.BytesIO()  # torch.save writes a file's name into it; a buffer has none
     torch.save(state, buffer)
-    save_bytes(pickle.dumps(sgd), save_dir / SGD_FILE)
-    save_bytes(buffer.getvalue(), save_dir / LINEAR_FILE)
+    save_bytes(buffer.getvalue(), path)
 
 
 def training_id(
@@ -258,7 +254,10 @@ def train(options: argparse.Namespace) -> None:
     names = list(dict.fromkeys(["sgd", *options.classifiers]))
 
     def fit_others(rows: np.ndarray) -> dict[str, ClassifierMixin]:
-        return {name: fit_classifier(name, features[rows], labels[rows]) for name in names}
+        return {
+            name: fit_classifier(name, features[rows], labels[rows], options.backbone)
+            for name in names
+        }
 
     def fit_twin(rows: np.ndarray) -> LinearClassifier:
         return fit_linear(features[rows], labels[rows], options.NEPOCH, device)[0]
@@ -292,9 +291,10 @@ def train(options: argparse.Namespace) -> None:
 
     for folder in TITLES:  # of the classifiers that are replaced now
         remove_evaluation(save_dir / folder)
-    training = training_id(features, labels, start, options)
-    origin = {"backbone": options.backbone, "training": training}
-    save_classifiers(classifiers["sgd"], linear, origin, save_dir)
+    sgd = classifiers["sgd"]
+    sgd.training_ = training_id(features, labels, start, options)
+    save_bytes(pickle.dumps(sgd), save_dir / SGD_FILE)  # side by side: no interruption mixes pairs
+    save_linear(linear.state_dict(), options.backbone, save_dir / LINEAR_FILE, sgd.training_)
     for folder, held_out in evaluations.items():
         write_evaluation(save_dir / folder, TITLES[folder], held_out)
     plots.plot_loss(losses, save_dir / "linear_loss.png")

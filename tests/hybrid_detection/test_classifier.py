@@ -25,7 +25,7 @@ def rows():
 
 
 def test_the_sgd_classifier_is_the_published_one(rows):
-    fitted = classifier.fit_classifier("sgd", *rows)
+    fitted = classifier.fit_classifier("sgd", *rows, "dinov2_base")
     parameters = fitted.get_params()
     published = {
         "loss": "log_loss",
@@ -99,7 +99,8 @@ def test_the_alternatives_of_the_starting_kit(rows):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no deprecated option of scikit-learn
         fitted = {
-            name: classifier.fit_classifier(name, *rows) for name in ("svm", "knn", "gaussian")
+            name: classifier.fit_classifier(name, *rows, "dinov2_base")
+            for name in ("svm", "knn", "gaussian")
         }
     assert type(fitted["knn"]) is KNeighborsClassifier
     assert fitted["knn"].n_neighbors == 5
