@@ -267,6 +267,9 @@ def test_the_defaults_are_what_the_generators_expect():
     assert (opt.detector, opt.polarity, opt.size) == ("pidinet", "dark_on_white", None)
     assert opt.weights == ROOT / "Models/edges/table5_pidinet.pth"
     assert opt.dataset == ROOT / "Datasets/x"
+    assert opt.batch_size == 8
+    opt = edge_options(["--input", "photos", "--output", "edges"])
+    assert (opt.input, opt.output) == (ROOT / "photos", ROOT / "edges")
 
 
 def test_batches_hold_one_size_and_a_bounded_number_of_pixels_the_largest_first():

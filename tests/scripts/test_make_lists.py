@@ -7,7 +7,7 @@ import make_lists
 import numpy as np
 import pytest
 from common import alignment
-from common.challenge_csv import by_subspecies, read_photos
+from common.challenge_csv import Photo, by_subspecies, read_photos
 from PIL import Image
 
 PROGRAM = make_lists.__file__
@@ -85,16 +85,64 @@ def test_published_counts_on_the_real_csv(shared, tmp_path, run):
     published_numbers(shared / "challenge/butterfly_anomaly_train.csv", tmp_path, run)
 
 
-def test_pairs_that_are_left_out(real_counts_csv):
+def test_every_pair_of_the_published_list(real_counts_csv):
+    """For each structure's subspecies, those of its references."""
+    a, b, c = {"0", "5", "6", "12"}, {"4", "7", "10", "13"}, {"1", "2", "3", "11"}
+    expected = {
+        **dict.fromkeys(a, b | c | {"9"}),
+        **dict.fromkeys(b, a | c | {"8", "9"}),
+        **dict.fromkeys(c, a | b | {"8", "9"}),
+        "8": b | c,
+        "9": a | b,
+    }
     known = list(by_subspecies(read_photos(real_counts_csv)))
     groups = make_lists.parse_groups(None, known)
     excluded = make_lists.parse_excluded(None, known)
     pairs = make_lists.unlike_pairs(known, groups, ("9", "8"), excluded)
     assert len(pairs) == len(set(pairs)) == 132
-    for absent in [("0", "5"), ("13", "4"), ("8", "9"), ("9", "8"), ("6", "8"), ("8", "12")]:
-        assert absent not in pairs
-    assert ("9", "3") not in pairs and ("3", "9") in pairs
-    assert ("8", "2") in pairs and ("10", "11") in pairs
+    assert {i: {j for structure, j in pairs if structure == i} for i in known} == expected
+
+
+def test_the_published_choices():
+    args = make_lists.parse_arguments(["--csv", "x"])
+    assert (args.signal, args.cap, args.references) == (["9", "8"], 50, 22)
+    assert (args.seed, args.nearest) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "seed, nonhybrid, signal, nonsignal",
+    [
+        (
+            1,
+            "80-83 81-82 82-85 83-81 84-80 85-84 90-91 91-92 92-90 20-21 21-20",
+            "90-85 90-81 91-83 91-84 92-84 92-82",
+            "85-21 83-20 80-21 82-20 84-21 21-92 20-90",
+        ),
+        (
+            2,
+            "80-82 81-80 82-85 83-81 84-83 85-84 90-92 91-90 92-91 20-21 21-20",
+            "90-80 90-82 91-85 91-84 92-80 92-81",
+            "81-21 85-20 80-21 84-20 83-21 21-90 20-92",
+        ),
+    ],
+)
+def test_the_draws_are_the_same_everywhere(seed, nonhybrid, signal, nonsignal):
+    """Photographs 0, 1, ... of each subspecies, structure-reference: another draw would be another
+    data set. Every subspecies and pair has its own; references of a pair come again in turn."""
+    photos = {
+        name: [Photo(f"{name}{number}.jpg", False, name, {}) for number in range(count)]
+        for name, count in {"8": 6, "9": 3, "2": 2}.items()
+    }
+
+    def drawn(pairs: list[make_lists.Pair]) -> str:
+        return " ".join(
+            f"{structure.filename[:2]}-{reference.filename[:2]}" for structure, reference in pairs
+        )
+
+    assert drawn(make_lists.nonhybrid_pairs(photos, seed)) == nonhybrid
+    assert drawn(make_lists.signal_pairs(photos, ("9", "8"), 2, seed)) == signal
+    pairs = [("8", "2"), ("2", "9")]
+    assert drawn(make_lists.nonsignal_pairs(photos, pairs, 5, seed)) == nonsignal
 
 
 def test_nonhybrid_reference_is_another_photograph_each_once(small_csv):
@@ -207,3 +255,46 @@ def test_nearest_references_lie_like_their_structure(tmp_path):
     groups = {"a": {0: outlines[0]}, "b": {n: outlines[n] for n in (1, 2, 3)}}
     assert alignment.nearest([(0, "b")] * 4, groups) == [1, 2, 3, 1]
     assert alignment.nearest([(3, "b"), (0, "a")], groups) == [2, 0]
+
+
+def test_nearest_takes_references_of_the_drawn_subspecies_that_lie_alike(write_csv, tmp_path):
+    """Specimens at the left or the right of their edge maps; the photographs are not looked at."""
+    left_of = {"a1": 0, "a2": 40, "a3": 14, "b1": 42, "b2": 2, "c1": 1}
+    csv = write_csv([f"{n},u,non-hybrid,train,z,m,{n[0]},,,{n}.png" for n in left_of])
+    make_images(csv, tmp_path)
+    dataset = tmp_path / "Images4TrainAFnonhybrid"
+    for name, left in left_of.items():
+        edges = np.full((96, 96), 255, np.uint8)
+        edges[20:50, left : left + 30] = 0
+        Image.fromarray(edges).save(dataset / f"Images/{name[0]}/train/pidinet_edges/{name}.png")
+    options = "--groups a b c --signal a b --exclude --references 1 --nearest".split()
+    paths = ["--csv", str(csv), "--datasets", str(tmp_path)]
+    make_lists.run(make_lists.parse_arguments([*paths, *options]))
+
+    def pairs(name: str) -> set[str]:
+        lines = read_list(dataset / "List" / name)
+        return {f"{Path(edges).stem}-{Path(reference).stem}" for edges, reference, _ in lines}
+
+    assert pairs("train_AFnonhybrid") == {f"{name}-{name}" for name in left_of}
+    assert pairs("test_signalhybrid") == {"a1-b2", "a2-b1", "a3-b2"}
+    alone = {"c1-c1"}
+    assert pairs("test_nonhybrid") == {"a1-a3", "a2-a3", "a3-a1", "b1-b2", "b2-b1"} | alone
+    of_a_and_b = {"a1-c1", "a2-c1", "a3-c1", "b1-c1", "b2-c1"}
+    assert pairs("test_nonsignalhybrid") == {"c1-a1", "c1-b2"} | of_a_and_b
+
+
+def test_the_lists_depend_on_the_seed_and_not_on_the_order_of_the_csv(small_csv, tmp_path):
+    def lists(seed: int) -> dict[str, str]:
+        options = f"--groups 8 9 2 --exclude --references 2 --cap 2 --seed {seed}".split()
+        paths = ["--csv", str(small_csv), "--datasets", str(tmp_path)]
+        make_lists.run(make_lists.parse_arguments([*paths, *options]))
+        files = tmp_path.glob("*/List/*/*.txt")
+        return {f"{path.parent.name}/{path.name}": path.read_text() for path in files}
+
+    make_images(small_csv, tmp_path)
+    first, other = lists(3), lists(4)
+    for name in ("test_nonhybrid", "test_signalhybrid", "test_nonsignalhybrid"):
+        assert first[f"{name}/test_color_ref.txt"] != other[f"{name}/test_color_ref.txt"], name
+    header, *rows = small_csv.read_text().splitlines()
+    small_csv.write_text("\n".join([header, *rows[::-1]]) + "\n")
+    assert lists(3) == first
