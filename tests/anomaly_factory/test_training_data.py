@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
+import cv2
 import numpy as np
 import pytest
 from data.augmentation import (
@@ -180,6 +181,16 @@ def test_margins_reflect_the_photo_and_are_white_on_the_edge_map():
     assert np.array_equal(reference, target)
     assert target[25, 100, 0] < 20 and (target[:20, :, 0] > 90).all()  # reflected: 20, 10, 10, 20
     assert target[24:27, 100, 0].min() < 15
+
+
+def test_margins_come_before_the_flip_and_are_resized_away_bicubically():
+    photo = noise(64)
+    augmentation = replace(NOTHING, margins=(2, 8, 3, 5), flip="lr")
+    _, reference, target = training_sample(photo, photo, augmentation)
+    wider = np.pad(photo, ((2, 8), (3, 5), (0, 0)), mode="symmetric")
+    expected = cv2.resize(wider, (64, 64), interpolation=cv2.INTER_CUBIC)[:, ::-1]
+    assert np.array_equal(reference, expected)
+    assert np.array_equal(target, expected)
 
 
 def test_only_what_lies_in_the_window_stays():
