@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import cv2
 import torch
-from data.datasets import TrainingPairs
+from data.datasets import training_pairs
 from data.lists import find_list, read_pairs
 from models.anomaly_factory import AnomalyFactory, Painter, build_generator, micro_batches
 from options.train_options import train_options
@@ -33,9 +33,8 @@ def main() -> None:
     opt = train_options(["--name", "benchmark", "--no_vgg_loss", *sys.argv[1:]])
     process = distributed.start(opt.gpu_ids)
     cv2.setNumThreads(0)  # as in a worker that reads images
-    dataset = TrainingPairs(
-        read_pairs(find_list(opt.dataroot, opt.phase), training=True), opt.loadSize
-    )
+    pairs = read_pairs(find_list(opt.dataroot, opt.phase), training=True)
+    dataset = training_pairs(pairs, opt)
 
     def sample(number: int) -> dict[str, torch.Tensor]:
         return dataset[(number % len(dataset.pairs), (opt.seed, 0, number))]

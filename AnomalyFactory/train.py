@@ -11,7 +11,6 @@ and then, resume.pth, loss_log.csv and .png, samples.html. SIGTERM and Ctrl-C sa
 """
 
 import argparse
-import functools
 import hashlib
 import signal
 import sys
@@ -20,9 +19,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from data.augmentation import random_augmentation
-from data.datasets import TrainingOrder, TrainingPairs, steps_per_epoch, training_loader
-from data.few_photos import FewPhotos
+from data.datasets import TrainingOrder, steps_per_epoch, training_loader, training_pairs
 from data.lists import ListFiles, Pair, check_images, find_list, read_pairs
 from models.anomaly_factory import AnomalyFactory, micro_batches, network_path
 from options.base_options import GENERATORS, rooted
@@ -77,14 +74,7 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
     order = TrainingOrder(
         len(pairs), opt.batchSize, opt.seed, done, end, process.rank, process.world
     )
-    augment = functools.partial(
-        random_augmentation,
-        flips=not opt.no_flip,
-        windows=opt.block_aug,
-        warps=opt.tps_percent if opt.tps_aug else 0.0,
-    )
-    few_photos = FewPhotos(opt.recolour, opt.erase, opt.warp)
-    samples = TrainingPairs(pairs, opt.loadSize, augment, few_photos)
+    samples = training_pairs(pairs, opt)
     loader = training_loader(samples, order, opt.nThreads)
     report = Report(opt, folder, done * opt.batchSize, process)
 

@@ -4,6 +4,8 @@ Everything random about a sample is a function of the seed, the epoch and the sa
 it. Nothing is kept between calls, so a resumed training sees what an uninterrupted one sees.
 """
 
+import argparse
+import functools
 import signal
 from collections.abc import Callable, Iterator
 
@@ -13,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from util.images import read_square
 
-from data.augmentation import Augmentation, training_sample
+from data.augmentation import Augmentation, random_augmentation, training_sample
 from data.few_photos import FewPhotos
 from data.lists import Pair
 from data.registration import aligned
@@ -47,6 +49,18 @@ class TrainingPairs(Dataset):
             images = training_sample(edges, photo, augmentation)
         names = ("edges", "reference", "target")
         return {name: torch.from_numpy(image) for name, image in zip(names, images, strict=True)}
+
+
+def training_pairs(pairs: list[Pair], opt: argparse.Namespace) -> TrainingPairs:
+    """The samples that the options of train.py ask for."""
+    augment = functools.partial(
+        random_augmentation,
+        flips=not opt.no_flip,
+        windows=opt.block_aug,
+        warps=opt.tps_percent if opt.tps_aug else 0.0,
+    )
+    few_photos = FewPhotos(opt.recolour, opt.erase, opt.warp)
+    return TrainingPairs(pairs, opt.loadSize, augment, few_photos)
 
 
 class PaintingPairs(Dataset):

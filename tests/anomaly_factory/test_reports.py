@@ -91,3 +91,10 @@ def test_processes_take_turns_to_report(monkeypatch, rank, error, seconds):
     with pytest.raises((SystemExit, RuntimeError)):
         report(error)
     assert waited == [(signal.SIGTERM, signal.SIG_DFL), seconds]
+
+
+def test_the_benchmark_times_samples_painting_and_steps(run, tiny, dataset):
+    options = ["--dataroot", dataset, "--phase", "train_AFhybrid", "--ndf", 2, "--block_aug"]
+    output = run("benchmark.py", *tiny, *options)
+    rows = re.findall(r"^(one training sample|paint one image|training step)", output, re.MULTILINE)
+    assert [rows.count(row) for row in dict.fromkeys(rows)] == [1, 4, 2]
