@@ -1,11 +1,12 @@
-"""One training at a time in a generator's folder."""
+"""One training at a time in a generator's folder. For Linux and macOS, whose fcntl it uses."""
 
+import fcntl
 import os
 import platform
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from util.errors import InputError
 
@@ -17,70 +18,72 @@ UNFINISHED = f".{'[0-9a-f]' * 16}.part*"  # as util/files.py names a file until 
 def held(folder: Path) -> Iterator[None]:
     """Hold `folder` alone during the block; what killed savings left in it is removed first.
 
-    The lock file says which process holds the folder. One whose process has gone is taken over.
-    Raises InputError when the process runs, or runs on another machine, where nobody can tell.
+    The system lets go of the lock when its process ends, however that happens. The lock file also
+    says who holds it, for disks whose machines do not see one another's locks: one of another
+    machine is left alone. Raises InputError when somebody else holds the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
-    take(path)
+    file = take(path)
     try:
         for unfinished in folder.glob(UNFINISHED):
             unfinished.unlink()
         yield
     finally:
         path.unlink(missing_ok=True)
+        file.close()
         with suppress(OSError):  # it has files now; else leave no trace of a mistaken start
             folder.rmdir()
 
 
-def take(path: Path) -> None:
+def take(path: Path) -> TextIO:
+    """The lock file, locked and with this process's name in it."""
     while True:
+        file = path.open("a+", encoding="utf-8", errors="replace")
         try:
-            with path.open("x") as file:
-                file.write(f"{platform.node()} {os.getpid()} {beginning(os.getpid())}")
-            return
-        except FileExistsError:
-            with suppress(FileNotFoundError):  # released or taken over at this moment: try again
-                remove_stale(path)
+            lock(path, file)
+            if is_still(path, file):  # else it was released and removed meanwhile: try again
+                refuse_other_machines(path, file)
+                file.truncate(0)
+                file.write(f"{platform.node()} {os.getpid()}")
+                file.flush()
+                return file
+        except InputError:
+            file.close()
+            raise
+        file.close()
 
 
-def remove_stale(path: Path) -> None:
-    """Remove the lock in `path` if its process has gone; else raise InputError."""
-    text = path.read_text(errors="replace")
+def lock(path: Path, file: TextIO) -> None:
     try:
-        host, process, began = text.split()
-        running = beginning(int(process)) == began
-    except ValueError as error:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        host, process = holder(file)
         raise InputError(
-            f"{path}: does not say who holds it ({text!r}); when no training of this name runs,"
-            " remove that file"
+            f"{path}: a training of this name is running, process {process} on {host}; stop it,"
+            " or choose another --name"
         ) from error
-    if host != platform.node():
+
+
+def is_still(path: Path, file: TextIO) -> bool:
+    """Whether `file` is what lies at `path` now."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def refuse_other_machines(path: Path, file: TextIO) -> None:
+    host, process = holder(file)
+    if host not in ("", platform.node()):
         raise InputError(
             f"{path}: a training of this name was started on {host}, process {process}, which"
             f" cannot be seen from {platform.node()}; when it runs no more, remove that file"
         )
-    if running:
-        raise InputError(
-            f"{path}: a training of this name is running, process {process} on {host}; stop it,"
-            " or choose another --name"
-        )
-    aside = path.with_name(f".{secrets.token_hex(8)}.part.lock")
-    path.rename(aside)
-    if aside.read_text(errors="replace") != text:  # another start was faster: this is its lock
-        aside.rename(path)
-        raise InputError(f"{path}: another training of this name has just begun")
-    aside.unlink()
 
 
-def beginning(process: int) -> str | None:
-    """When this machine's `process` began, in ticks since the machine did; None if it has ended.
-
-    Numbers of processes are used again; a number and its beginning are not.
-    """
-    try:
-        text = Path(f"/proc/{process}/stat").read_text(errors="replace")
-    except OSError:
-        return None
-    state, *fields = text.rpartition(")")[2].split()  # after its name, which may hold anything
-    return None if state == "Z" else fields[18]  # Z: ended, and nobody has asked how
+def holder(file: TextIO) -> tuple[str, str]:
+    """Machine and process that a lock file names, each a short text; empty in a new one."""
+    file.seek(0)
+    host, _, process = file.read(300).partition(" ")
+    return host, process
