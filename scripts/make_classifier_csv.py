@@ -133,13 +133,18 @@ def read_pairs(dataset: Path) -> dict[tuple[str, str, int], set[Sources]]:
     Raises CollectError where the files of a list are no text or do not align.
     """
     pairs: dict[tuple[str, str, int], set[Sources]] = {}
-    folders = [dataset / folder / name for folder in LIST_FOLDERS for name in LISTS]
-    for folder in filter(Path.is_dir, folders):
-        edges = read_paths(folder / "test_edges.txt")
-        references = read_paths(folder / "test_color_ref.txt")
+    lists = [
+        dataset / folder / name / f"{prefix}_edges.txt"
+        for folder in LIST_FOLDERS
+        for name in LISTS
+        for prefix in ("test", name)
+    ]
+    for path in filter(Path.is_file, lists):
+        reference_path = path.with_name(path.name.replace("_edges.txt", "_color_ref.txt"))
+        edges, references = read_paths(path), read_paths(reference_path)
         if len(edges) != len(references):
             raise CollectError(
-                f"{folder}: test_edges.txt has {len(edges)} lines and test_color_ref.txt "
+                f"{path.parent}: {path.name} has {len(edges)} lines and {reference_path.name} "
                 f"{len(references)}, expected as many; make them: scripts/make_lists.py"
             )
         for index, (structure, reference) in enumerate(zip(edges, references, strict=True)):
@@ -160,7 +165,7 @@ def find_sources(
     generated: list[Generated], photos: list[Photo], dataset: Path
 ) -> dict[Generated, Sources]:
     """File names of the structure and the reference of each image that the lists know."""
-    pairs = read_pairs(dataset)
+    pairs = read_pairs(dataset) if generated else {}
     filenames = {Path(photo.filename).stem: photo.filename for photo in photos}
     sources = {}
     for image in generated:

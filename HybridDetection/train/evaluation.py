@@ -96,8 +96,9 @@ def evaluate(
 def resample(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Counts (r, n) for a bootstrap over rows that come in `groups` (n,), always the same.
 
-    Groups are drawn with replacement, whole: images of one photograph rise and fall together.
-    Draws without one of the classes are left out.
+    Groups are drawn with replacement, whole: images of one structure rise and fall together. The
+    references of painted images are taken as they are. Draws without one of the classes are left
+    out.
     """
     _, members = np.unique(groups, return_inverse=True)
     size = members.max() + 1

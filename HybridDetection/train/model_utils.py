@@ -14,7 +14,14 @@ import PIL
 import timm
 import torch
 import torchvision
-from submission import IMAGE_SIZE, backbone_spec, build_backbone, load_batches, make_transform
+from submission import (
+    IMAGE_SIZE,
+    backbone_spec,
+    build_backbone,
+    load_batches,
+    make_transform,
+    to_rgb,
+)
 from torch import nn
 from tqdm import tqdm
 
@@ -43,6 +50,7 @@ def cache_name(backbone: str, network: nn.Module) -> str:
         hash_weights(network),
         inspect.getsource(type(network)),  # how the tokens are pooled to features
         (IMAGE_SIZE, spec.mean, spec.std),
+        [inspect.getsource(step) for step in (make_transform, to_rgb)],
         [module.__version__ for module in (PIL, timm, torch, torchvision)],
     )
     key = hashlib.sha256(repr(definition).encode()).hexdigest()

@@ -19,10 +19,11 @@ Sources = tuple[str, str]  # of an image: its structure and its reference, witho
 
 @dataclass(frozen=True)
 class PhotographSplit:
-    """Row numbers. Images with sources of both kinds are in neither."""
+    """Row numbers. Images with sources of both kinds are in none of the three."""
 
     train: np.ndarray
     held_out: np.ndarray
+    unknown: np.ndarray  # images with a source that the table does not list
 
 
 def is_painted(table: pd.DataFrame) -> np.ndarray:
@@ -50,13 +51,18 @@ def read_pairs(dataset: Path) -> dict[tuple[str, str, int], set[Sources]]:
     ValueError where the files of a list are no text or do not align.
     """
     pairs: dict[tuple[str, str, int], set[Sources]] = {}
-    folders = [dataset / folder / name for folder in LIST_FOLDERS for name in LISTS]
-    for folder in filter(Path.is_dir, folders):
-        edges = read_paths(folder / "test_edges.txt")
-        references = read_paths(folder / "test_color_ref.txt")
+    lists = [
+        dataset / folder / name / f"{prefix}_edges.txt"
+        for folder in LIST_FOLDERS
+        for name in LISTS
+        for prefix in ("test", name)
+    ]
+    for path in filter(Path.is_file, lists):
+        reference_path = path.with_name(path.name.replace("_edges.txt", "_color_ref.txt"))
+        edges, references = read_paths(path), read_paths(reference_path)
         if len(edges) != len(references):
             raise ValueError(
-                f"{folder}: test_edges.txt has {len(edges)} lines and test_color_ref.txt "
+                f"{path.parent}: {path.name} has {len(edges)} lines and {reference_path.name} "
                 f"{len(references)}, expected as many"
             )
         for index, (structure, reference) in enumerate(zip(edges, references, strict=True)):
@@ -118,10 +124,18 @@ def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> Photograph
     Trained on are the other photographs and what is painted from two of those; an image with a
     source of either kind, or one that is not in the table, belongs to neither. The draw depends
     on the photographs' names alone: with and without painted images it is the same. ValueError
-    where there are too few to hold one out, or too few of a class to train on.
+    where there are too few to hold one out, too few of a class to train on, or where the table
+    lists the sources of no painted image.
     """
     labels = table["label"].to_numpy()
     photograph = ~is_painted(table)
+    known = pd.DataFrame(sources).isin(sources[photograph, 0]).all(axis=1).to_numpy()
+    if not photograph.all() and not known[~photograph].any():
+        row = np.flatnonzero(~photograph)[0]
+        raise ValueError(
+            f"no painted image is of photographs that the CSV lists; {table['filename'].iloc[row]} "
+            f"is of {' and '.join(sources[row])}"
+        )
     draw = np.random.default_rng(SPLIT_SEED)
     train, held_out = [], []
     for label in (0, 1):
@@ -133,6 +147,7 @@ def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> Photograph
     split = PhotographSplit(
         train=np.flatnonzero(pd.DataFrame(sources).isin(train).all(axis=1)),
         held_out=np.flatnonzero(pd.DataFrame(sources).isin(held_out).all(axis=1)),
+        unknown=np.flatnonzero(~known),
     )
     if not len(split.held_out):
         raise ValueError(f"{photograph.sum()} photographs are too few to hold 20 % out")

@@ -21,6 +21,7 @@ from model import (
     choose_device,
     load_linear,
     make_transform,
+    to_rgb,
 )
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,4 +42,5 @@ __all__ = [
     "load_batches",
     "load_linear",
     "make_transform",
+    "to_rgb",
 ]

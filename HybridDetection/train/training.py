@@ -293,8 +293,10 @@ def train(options: argparse.Namespace) -> None:
         remove_evaluation(save_dir / folder)
     sgd = classifiers["sgd"]
     sgd.training_ = training_id(features, labels, start, options)
-    save_bytes(pickle.dumps(sgd), save_dir / SGD_FILE)  # side by side: no interruption mixes pairs
-    save_linear(linear.state_dict(), options.backbone, save_dir / LINEAR_FILE, sgd.training_)
+    # Both are whole before either replaces the one of before.
+    with atomic(save_dir / SGD_FILE) as sgd_file, atomic(save_dir / LINEAR_FILE) as linear_file:
+        save_bytes(pickle.dumps(sgd), sgd_file)
+        save_linear(linear.state_dict(), options.backbone, linear_file, sgd.training_)
     for folder, held_out in evaluations.items():
         write_evaluation(save_dir / folder, TITLES[folder], held_out)
     plots.plot_loss(losses, save_dir / "linear_loss.png")
@@ -311,18 +313,27 @@ def hold_out(
         "%d images: %d hybrid, %d painted",
         *(len(table), table["label"].sum(), is_painted(table).sum()),
     )
+    groups = table["filename"].to_numpy()
     try:
         sources = read_sources(table, options.ROOT_DATA_DIR.absolute().parent / LISTS_DATASET)
+        groups = sources[:, 0]
         split = hold_out_photographs(table, sources)
     except (OSError, ValueError) as error:
         log.warning("no evaluation %s: %s", TITLES[PHOTOGRAPHS], error)
-        return table["filename"].to_numpy(), None
+        return groups, None
+    if len(split.unknown):
+        log.warning(
+            "%d painted images are of photographs that the CSV does not list, and are left out "
+            "of the evaluation %s (first: %s)",
+            *(len(split.unknown), TITLES[PHOTOGRAPHS]),
+            table["filename"].iloc[split.unknown[0]],
+        )
     log.info(
         "%s: %d images trained on, %d held out, %d left out as they show both kinds",
         *(TITLES[PHOTOGRAPHS], len(split.train), len(split.held_out)),
-        len(table) - len(split.train) - len(split.held_out),
+        len(table) - len(split.train) - len(split.held_out) - len(split.unknown),
     )
-    return sources[:, 0], split
+    return groups, split
 
 
 if __name__ == "__main__":

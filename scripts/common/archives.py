@@ -153,10 +153,10 @@ def install(archive: Path, folder: Path, names: list[str]) -> None:
             unpack(archive, holder)
             found = find_holder(holder, names)
             if found is None:
-                inside = sorted(p.relative_to(holder).as_posix() for p in holder.rglob("*"))
+                contents = sorted(p.relative_to(holder).as_posix() for p in holder.rglob("*"))
                 raise ArchiveError(
                     f"{archive}: no folder in it holds {', '.join(names)}; it holds "
-                    f"{', '.join(inside[:10]) or 'nothing'}"
+                    f"{', '.join(contents[:10]) or 'nothing'}"
                 )
             holder = found
         wanted = [
