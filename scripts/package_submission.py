@@ -1,6 +1,6 @@
 """Check the submission and zip it with its weights, ready for Codabench:
 
-    python scripts/package_submission.py [--classifiers DIR] [--output submission.zip]
+    python scripts/package_submission.py [--classifiers DIR] [--backbone NAME] [--output ZIP]
 
 The zip holds model.py, metadata, requirements.txt, both classifiers and the weights of the
 backbone that they were trained on, from wherever model.py finds them, and nothing else. It is

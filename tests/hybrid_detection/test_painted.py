@@ -60,6 +60,12 @@ def test_sources_come_from_the_names_and_the_lists(lists):
     assert painted.read_sources(rows, lists).tolist() == EXPECTED
 
 
+def test_lists_may_be_named_after_themselves(lists):
+    for path in list(lists.rglob("test_*.txt")):
+        path.rename(path.with_name(path.name.replace("test", path.parent.name, 1)))
+    assert painted.read_sources(table(NAMES), lists).tolist() == EXPECTED
+
+
 def test_columns_come_before_the_lists(lists):
     rows = table(
         [*NAMES, "odd.png"],
@@ -117,10 +123,19 @@ def test_photographs_and_what_is_painted_from_two_of_them_are_held_out():
     split = painted.hold_out_photographs(rows, painted.read_sources(rows, Path("none")))
     assert set(rows["filename"][split.held_out]) == held | {names[0]}
     assert set(rows["filename"][split.train]) == {*rest, names[3]}
+    assert set(rows["filename"][split.unknown]) == {names[4], names[5]}
 
     alone = rows[~painted.is_painted(rows)].reset_index(drop=True)
     split = painted.hold_out_photographs(alone, painted.read_sources(alone, Path("none")))
     assert set(alone["filename"][split.held_out]) == held
+
+
+def test_painted_images_of_photographs_that_the_table_does_not_list():
+    names = [f"P{number}.jpg" for number in range(10)] + ["AF_8_8_gen00000.png"]
+    sources = np.array([[Path(name).stem] * 2 for name in names], object)
+    sources[-1] = "X", "P1"
+    with pytest.raises(ValueError, match=r"that the CSV lists; AF_8_8_gen00000.png is of X and P1"):
+        painted.hold_out_photographs(table(names), sources)
 
 
 @pytest.mark.parametrize(

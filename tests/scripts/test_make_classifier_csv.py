@@ -176,6 +176,7 @@ def test_lists_that_cannot_be_read(small_csv, tmp_path, run_here):
         make_classifier_csv.CollectError, match=r"test_edges.txt: not a text file in UTF-8"
     ):
         run_here("--results", tmp_path / "results")
+    run_here()  # photographs alone need no lists
 
 
 @pytest.mark.parametrize("copy", [False, True])
