@@ -59,9 +59,10 @@ def test_a_lock_says_who_holds_it_and_is_released(tmp_path: Path):
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("text", [f"{platform.node()} 41", f"{platform.node()} {os.getpid()}", ""])
-def test_a_stale_lock_is_taken_over(tmp_path: Path, text):
+@pytest.mark.parametrize("text", ["{host} 41", "{host} {own}", ""])
+def test_a_stale_lock_is_taken_over(tmp_path: Path, text: str):
     """Its process has ended, its number is another's now, or it ended before it wrote a word."""
+    text = text.format(host=platform.node(), own=os.getpid())
     (tmp_path / "training.lock").write_text(text)
     leftover = tmp_path / ".0123456789abcdef.part.pth"
     leftover.touch()
