@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from data.datasets import RESULT_SIZE, PaintingPairs, painting_loader
+from data.few_photos import inherited
 from data.lists import COLUMNS, ListFiles, Pair, check_images, find_list, read_pairs
 from models.anomaly_factory import Painter, build_generator, load_network, network_path
 from options.test_options import test_options
@@ -111,8 +112,8 @@ def paint(
             if opt.inherit is None:
                 fake, mask = painter.paint(edges, reference)
             else:
-                photo, full_photo = batch["photo"], batch["full_photo"]
-                fake, mask = painter.inherit(edges, reference, photo, full_photo, opt.inherit)
+                photos = batch["photo"], batch["full_photo"]
+                fake, mask = inherited(painter.paint, edges, reference, *photos, opt.inherit)
             images = (edges.numpy(), reference.numpy())
             panels = zip(*images, to_pixels(fake), to_pixels(mask), strict=True)
             for done in writing:  # the last batch's, while this one was painted

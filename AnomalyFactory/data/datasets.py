@@ -16,9 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from util.images import read_square
 
 from data.augmentation import Augmentation, random_augmentation, training_sample
-from data.few_photos import FewPhotos
+from data.few_photos import FewPhotos, aligned
 from data.lists import Pair
-from data.registration import aligned
 
 RESULT_SIZE = 256  # pixels of a painted image's side
 Sample = dict[str, torch.Tensor]

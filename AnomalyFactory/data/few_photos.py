@@ -1,10 +1,15 @@
 """What the published system does not do: training on few photos in little time, and painting what
-such a training can paint. Each part is an option of its own; the default of each is published."""
+such a training can paint. Each part is an option of its own, off by default. The plain distance to
+the target, --lambda_L1, stands among the losses."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import torch
+from torch.nn import functional as F
+from util.images import to_network
 
 from data.augmentation import WHITE, Augmentation, training_sample
 from data.warp import SHIFT, Warp
@@ -14,6 +19,12 @@ HUE_BEND = (30, 15)  # the most by which hues shift differently, over one and tw
 SATURATION = (0.5, 1.5)
 ERASED = (1, 3)  # rectangles that are erased from an edge map, where any are
 ERASED_SIDE = (0.15, 0.5)  # the sides of each, as parts of the side
+
+# How two photos are compared to lay one on the other.
+SIDE = 128  # pixels of the side at which two photos are compared
+BLUR = 2.0  # of those pixels: outlines count more than patterns
+STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-4)  # of the search
+STRETCH = (0.6, 1.6)  # along any axis: a map that stretches a specimen more has lost its way
 
 
 @dataclass(frozen=True)
@@ -82,3 +93,78 @@ def random_rectangle(random: np.random.Generator, size: int) -> tuple[slice, sli
     sides = np.round(size * random.uniform(*ERASED_SIDE, 2)).astype(int)
     top, left = random.integers(0, size - sides, endpoint=True)
     return slice(top, top + sides[0]), slice(left, left + sides[1])
+
+
+def aligned(reference: np.ndarray, structure: np.ndarray) -> np.ndarray:
+    """`reference` moved so that its specimen covers that of `structure`, both uint8 (S, S, 3).
+
+    The affine map that correlates their brightnesses best, searched from no movement (Evangelidis
+    and Psarakis 2008); reflected beyond the border. Where the search finds none that helps, the
+    reference as it lies.
+    """
+    fixed, moving = comparable(structure), comparable(reference)
+    found = np.eye(2, 3, dtype=np.float32)
+    try:
+        _, found = cv2.findTransformECC(fixed, moving, found, cv2.MOTION_AFFINE, STOP, None, 1)
+    except cv2.error as error:
+        if error.code != cv2.Error.StsNoConv:
+            raise
+        return reference
+    if not np.isfinite(found).all():
+        return reference
+    stretches = np.linalg.svd(found[:, :2], compute_uv=False)
+    if stretches.min() < STRETCH[0] or stretches.max() > STRETCH[1]:
+        return reference
+    if correlation(fixed, move(moving, found)) <= correlation(fixed, moving):
+        return reference
+    # Pixel centres stay pixel centres when the map is taken to another size.
+    scale = reference.shape[0] / SIDE
+    found[:, 2] = scale * found[:, 2] + (scale - 1) / 2 * (1 - found[:, :2].sum(axis=1))
+    return move(reference, found)
+
+
+def comparable(image: np.ndarray) -> np.ndarray:
+    """Blurred brightness, float32 (SIDE, SIDE)."""
+    small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return cv2.GaussianBlur(grey, (0, 0), BLUR)
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+def move(image: np.ndarray, sampling: np.ndarray) -> np.ndarray:
+    """`image` read bilinearly where the affine map `sampling` (2, 3) says."""
+    return cv2.warpAffine(
+        image,
+        sampling,
+        image.shape[1::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+
+
+@torch.inference_mode()
+def inherited(
+    paint: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+    edges: torch.Tensor,  # of the structure, uint8 (N, S, S, 3)
+    reference: torch.Tensor,  # uint8 (N, S, S, 3)
+    photo: torch.Tensor,  # of the structure, uint8 (N, S, S, 3)
+    full_photo: torch.Tensor,  # the same photo, uint8 (N, T, T, 3)
+    share: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Results (N, 3, T, T) in [-1, 1], and masks (N, 3, S, S); `paint` is a Painter's.
+
+    A result is the structure's photo and `share` of what the reference changes: the painting with
+    the reference less the painting with the structure's own photo, an image analogy (Hertzmann et
+    al. 2001) in its plainest form. What the generator does to both alike, its blur and its traces,
+    cancels out.
+    """
+    with_reference, mask = paint(edges, reference)
+    with_photo, _ = paint(edges, photo)
+    whole = to_network(full_photo, mask.device)
+    change = (with_reference - with_photo).float()
+    if change.shape != whole.shape:
+        change = F.interpolate(change, whole.shape[2:], mode="bicubic", antialias=True)
+    return (whole + share * change).clamp(-1, 1), mask

@@ -46,30 +46,6 @@ class Painter:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             return self.generator(pair)
 
-    @torch.inference_mode()
-    def inherit(
-        self,
-        edges: torch.Tensor,  # of the structure, uint8 (N, S, S, 3)
-        reference: torch.Tensor,  # uint8 (N, S, S, 3)
-        photo: torch.Tensor,  # of the structure, uint8 (N, S, S, 3)
-        full_photo: torch.Tensor,  # the same photo, uint8 (N, T, T, 3)
-        share: float,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Results (N, 3, T, T) in [-1, 1], and masks (N, 3, S, S).
-
-        A result is the structure's photo and `share` of what the reference changes: the painting
-        with the reference less the painting with the structure's own photo, an image analogy
-        (Hertzmann et al. 2001) in its plainest form. What the generator does to both alike, its
-        blur and its traces, cancels out.
-        """
-        with_reference, mask = self.paint(edges, reference)
-        with_photo, _ = self.paint(edges, photo)
-        whole = to_network(full_photo, self.device)
-        change = (with_reference - with_photo).float()
-        if change.shape != whole.shape:
-            change = F.interpolate(change, whole.shape[2:], mode="bicubic", antialias=True)
-        return (whole + share * change).clamp(-1, 1), mask
-
 
 def micro_batches(batch: Sample, size: int) -> Iterator[tuple[Sample, float]]:
     """Parts of at most `size` images, and each part's share of the batch."""

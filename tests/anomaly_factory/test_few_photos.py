@@ -1,14 +1,13 @@
 """What goes beyond the published system: samples that ask for more, aligned references."""
 
 import cv2
-import data.registration
+import data.few_photos
 import numpy as np
 import pytest
 from data.augmentation import random_augmentation, training_sample
 from data.datasets import TrainingPairs
-from data.few_photos import FewPhotos, random_hues, random_rectangle
+from data.few_photos import FewPhotos, aligned, random_hues, random_rectangle
 from data.lists import find_list, read_pairs
-from data.registration import aligned
 from data.warp import SHIFT
 
 
@@ -128,7 +127,7 @@ def test_a_reference_without_a_specimen_stays_as_it_lies():
 )
 def test_a_map_that_does_not_help_is_not_taken(monkeypatch, found):
     result = 0.5, np.array(found, np.float32)
-    monkeypatch.setattr(data.registration.cv2, "findTransformECC", lambda *_: result)
+    monkeypatch.setattr(data.few_photos.cv2, "findTransformECC", lambda *_: result)
     reference = two_wings(8, 0.9, (6, -5))
     assert np.array_equal(aligned(reference, two_wings()), reference)
 
