@@ -141,7 +141,8 @@ def pretrained(opt: argparse.Namespace) -> Path:
     if not found:
         raise InputError(
             f"{network_path(opt.load_pretrain, opt.which_epoch, 'G')}: no such checkpoint; neither"
-            f" {places[1]} nor {places[2]} is there"
+            f" {places[1]} nor {places[2]} is there. Train it first, AF4hybrid by"
+            " train_AF4hybrid.sh, or fetch it: scripts/download_models.sh AF4hybrid"
         )
     return found[0]
 

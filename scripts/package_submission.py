@@ -191,7 +191,9 @@ def main() -> int:
         "--backbone",
         help="stop unless the classifiers were trained on it (default: take what they remember)",
     )
-    parser.add_argument("--output", type=Path, default=REPOSITORY / "submission.zip")
+    parser.add_argument(
+        "--output", type=Path, default=REPOSITORY / "submission.zip", help="the zip to write"
+    )
     options = parser.parse_args()
     try:
         for name in CODE:

@@ -101,8 +101,8 @@ def run(args: argparse.Namespace) -> int:
     absent = [photo for photo in photos if not (args.photos / photo.filename).is_file()]
     if absent:
         log.error(
-            "%d of %d photographs are not in %s, the first is %s; fetch them: "
-            "scripts/download_challenge.sh %s %s",
+            "%d of %d photographs are not in %s, the first is %s; name their folder "
+            "in --photos, or fetch the challenge's: scripts/download_challenge.sh %s %s",
             *(len(absent), len(photos), args.photos, absent[0].filename, args.csv, args.photos),
         )
         return 1

@@ -213,7 +213,9 @@ def score_predictions(predictions_path: Path, reference_path: Path) -> dict[str,
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Challenge scores of a predictions.txt.")
+    parser = argparse.ArgumentParser(
+        prog="score_predictions.py", description="Challenge scores of a predictions.txt."
+    )
     parser.add_argument("--predictions", type=Path, required=True)
     parser.add_argument("--reference", type=Path, required=True, help="the challenge's ref_*.csv")
     parser.add_argument("--output", type=Path, help="also write the numbers as JSON")

@@ -260,6 +260,7 @@ def train(options: argparse.Namespace) -> None:
         }
 
     def fit_twin(rows: np.ndarray) -> LinearClassifier:
+        log.info("fitting a linear classifier to %d rows, for an evaluation", len(rows))
         return fit_linear(features[rows], labels[rows], options.NEPOCH, device)[0]
 
     def hold(
@@ -280,6 +281,7 @@ def train(options: argparse.Namespace) -> None:
         log.info("%s: accuracy %.4f on %d rows", name, accuracy, len(published.check))
     # The linear classifier that is saved learns from all rows. How well it does on images that it
     # never saw is told by twins that learn from the others.
+    log.info("fitting the linear classifier that is saved to %d rows", len(labels))
     linear, losses = fit_linear(features, labels, options.NEPOCH, device, start)
     if options.CTN:  # what is continued may have seen the images that are held out
         log.warning("CTN: evaluated are linear classifiers trained afresh, not the continued one")

@@ -472,6 +472,7 @@ def test_bfloat16_trains_close_to_float32(run, options, tmp_path):
         (["--seed", str(2**63)], "expected a whole number below 2**63"),
         (["--phase", "train_none"], "no list for --phase train_none; looked for"),
         (["--load_pretrain", "/nowhere"], "/nowhere/latest_net_G.pth: no such checkpoint"),
+        (["--load_pretrain", "/nowhere"], "fetch it: scripts/download_models.sh AF4hybrid"),
     ],
 )
 def test_bad_option_is_named(run, options, arguments, message):

@@ -172,7 +172,7 @@ BACKBONES = {
         feature_size=1536,
         weights_file="dinov2_vitb14_pretrain.pth",
         package=lambda: None,
-        remedy="scripts/download_models.sh",
+        remedy="scripts/download_models.sh dinov2",
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
     ),
