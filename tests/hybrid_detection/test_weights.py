@@ -240,7 +240,8 @@ def test_missing_dinov2_weights_name_the_three_places(root, monkeypatch):
     )
     message = (
         f"no weights of dinov2_base: looked for {root / 'submission' / DINOV2} and "
-        f"{root / 'Models/backbones' / DINOV2}. This fetches them: scripts/download_models.sh dinov2."
+        f"{root / 'Models/backbones' / DINOV2}. This fetches them: "
+        "scripts/download_models.sh dinov2."
     )
     with pytest.raises(FileNotFoundError, match=re.escape(message)) as caught:
         model.build_backbone("dinov2_base", CPU)
