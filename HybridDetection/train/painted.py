@@ -113,7 +113,7 @@ def listed_sources(
         raise ValueError(
             f"the CSV does not say from which two photographs {name} was painted, and "
             f"{len(found)} lines of {', '.join(LISTS)} in {lists} fit its name, expected one; "
-            "scripts/make_classifier_csv.py writes it into the CSV"
+            "paint it anew, and scripts/make_classifier_csv.py writes it into the CSV"
         )
     return next(iter(found))
 
