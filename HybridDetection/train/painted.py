@@ -144,6 +144,12 @@ def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> Photograph
         count = round(SHARE_HELD_OUT * len(names))
         held_out += drawn[:count].tolist()
         train += drawn[count:].tolist()
+    both = set(train) & set(held_out)
+    if both:
+        raise ValueError(
+            f"{min(both)} is the name of a hybrid and of a non-hybrid photograph, so that nothing "
+            "tells which of them a painted image shows; rename one"
+        )
     split = PhotographSplit(
         train=np.flatnonzero(pd.DataFrame(sources).isin(train).all(axis=1)),
         held_out=np.flatnonzero(pd.DataFrame(sources).isin(held_out).all(axis=1)),

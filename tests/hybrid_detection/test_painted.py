@@ -138,6 +138,14 @@ def test_painted_images_of_photographs_that_the_table_does_not_list():
         painted.hold_out_photographs(table(names), sources)
 
 
+def test_a_name_of_a_hybrid_and_a_non_hybrid_photograph():
+    """Drawn once for each class, it could be trained on and held out."""
+    names = [*(f"P{number}.jpg" for number in range(10)), *(f"hybrid/P{n}.jpg" for n in range(10))]
+    sources = np.array([[Path(name).stem] * 2 for name in names], object)
+    with pytest.raises(ValueError, match=r"P\d is the name of a hybrid and of a non-hybrid photog"):
+        painted.hold_out_photographs(table(names), sources)
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
