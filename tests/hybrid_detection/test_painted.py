@@ -69,7 +69,7 @@ def test_lists_may_be_named_after_themselves(lists):
 def test_columns_come_before_the_lists(lists):
     rows = table(
         [*NAMES, "odd.png"],
-        structure=["X.jpg", "", "", "", "X.jpg"],
+        structure=["X.jpg", "X.jpg", "", "", "X.jpg"],  # the second names one of both
         reference=["Y.jpg", "", "", "", "Y.jpg"],
     )
     assert painted.is_painted(rows).tolist() == [True, True, False, True, True]
