@@ -124,14 +124,13 @@ def place(source: Path, target: Path, copy: bool) -> None:
             ) from error
 
 
-def painted_from(image: Path) -> Sources | None:
+def painted_from(image: Path) -> list[str | None]:
     """Names of structure and reference, without suffixes, as test.py notes them in its PNG."""
     try:
         with Image.open(image, formats=["PNG"]) as png:
-            structure, reference = (png.info.get(column) for column in SOURCES)
+            return [png.info.get(column) for column in SOURCES]
     except Exception:  # Pillow raises many types on what is no PNG; training names and skips those
-        return None
-    return (structure, reference) if structure and reference else None
+        return [None, None]
 
 
 def find_sources(generated: list[Generated], photos: list[Photo]) -> dict[Generated, Sources]:
@@ -139,9 +138,9 @@ def find_sources(generated: list[Generated], photos: list[Photo]) -> dict[Genera
     filenames = {Path(photo.filename).stem: photo.filename for photo in photos}
     sources = {}
     for image in generated:
-        names = painted_from(image.path)
-        if names and filenames.keys() >= set(names):
-            sources[image] = (filenames[names[0]], filenames[names[1]])
+        structure, reference = painted_from(image.path)
+        if structure in filenames and reference in filenames:
+            sources[image] = (filenames[structure], filenames[reference])
     unknown = [image.path.name for image in generated if image not in sources]
     if unknown:
         log.warning(

@@ -201,10 +201,36 @@ def test_photographs_from_another_folder_and_results_made_anew(small_csv, tmp_pa
     run_here(*options)
     assert placed.stat().st_ino == first.st_ino  # nothing was done again
 
+    again = result.read_text()[::-1]  # of the same size
     result.unlink()
-    result.write_text("painted again")
+    result.write_text(again)
+    os.utime(result, ns=(first.st_atime_ns, first.st_mtime_ns + 1))
     run_here(*options)
-    assert placed.read_text() == "painted again"
+    assert placed.read_text() == again
+
+
+def test_copies_take_the_place_of_links(small_csv, tmp_path, run_here):
+    """A dataset that is to be changed must not change the results."""
+    touch_photos(small_csv, tmp_path)
+    result = tmp_path / "results/AF_9_8_gen00000.png"
+    touch(result)
+    placed = tmp_path / "Images4TrainClassifier/Images/hybrid/AF_9_8_gen00000.png"
+    run_here("--results", tmp_path / "results")
+    assert placed.samefile(result)
+    run_here("--results", tmp_path / "results", "--copy")
+    assert not placed.samefile(result)
+    assert placed.read_text() == result.read_text()
+
+
+def test_a_result_that_is_a_symbolic_link_is_not_linked_as_such(small_csv, tmp_path, run_here):
+    touch_photos(small_csv, tmp_path)
+    touch(tmp_path / "elsewhere.png")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/AF_9_8_gen00000.png").symlink_to("../elsewhere.png")
+    run_here("--results", tmp_path / "results")
+    placed = tmp_path / "Images4TrainClassifier/Images/hybrid/AF_9_8_gen00000.png"
+    assert not placed.is_symlink()
+    assert placed.samefile(tmp_path / "elsewhere.png")
 
 
 def test_a_photograph_that_is_not_there(small_csv, tmp_path, run_here):
