@@ -140,6 +140,8 @@ def how_made(opt: argparse.Namespace) -> str:
 
 def stands(photo: Path, edges: Path, note: str) -> bool:
     """Whether `edges` stays: made so from this photo, or not made by this program at all."""
+    if edges.exists() and not edges.is_file():  # opening a pipe would wait for ever
+        raise InputError(f"{edges}: a folder, a pipe or a device; move it away")
     try:
         with Image.open(edges, formats=["PNG"]) as image:
             found = image.info.get(NOTE)

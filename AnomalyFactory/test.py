@@ -4,10 +4,11 @@ python AnomalyFactory/test.py --name AF4nonhybrid --results_dir ./results/butter
     --dataroot ./Datasets/Images4TrainAFnonhybrid/List/test_nonhybrid
 
 Writes AF_{i}_{j}_gen{index}.png, 256x256, into --results_dir: structure of subspecies i, colours
-of subspecies j (with --inherit, a share of them), line `index` of the list. The page {list}.html
-there shows them. An interrupted run goes on where it stopped. What was painted with another
-checkpoint, list or option is an error, or with --overwrite painted anew; nothing is removed before
-its new one is whole. With several --gpu_ids, every GPU paints its share.
+of subspecies j (with --inherit, a share of them), line `index` of the list; each says in its PNG
+from which structure and reference it was painted. The page {list}.html there shows them. An
+interrupted run goes on where it stopped. What was painted with another checkpoint, list or option
+is an error, or with --overwrite painted anew; nothing is removed before its new one is whole. With
+several --gpu_ids, every GPU paints its share.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def main() -> None:
     generator = build_generator(opt)
     load_network(generator, opt.checkpoints_dir / opt.name, opt.which_epoch, "G")
 
-    names = [pair.generated_name for pair in listed]
+    names = {pair.generated_name: (pair.edges.stem, pair.reference.stem) for pair in listed}
     source = source_of(opt, files, listed)
     results = Results(opt.results_dir, files.name, names, source, RESULT_SIZE, not opt.no_html)
     missing = [pair for pair in pairs if not results.is_whole(pair.generated_name)]

@@ -9,8 +9,8 @@ List/butterfly_anomaly_AF.csv. Other images in the result folders are left alone
 --results the CSV lists the photographs only.
 
 Behind the challenge's columns stand two more, `structure` and `reference`: the photographs from
-which an image was painted, as the lists in Images4TrainAFnonhybrid have them. The detector's
-training holds photographs out by them.
+which an image was painted, as the image itself says. They stay empty where it does not, as those
+of the published archives. The detector's training holds photographs out by them.
 
 A link is a hard link: the dataset stays whole when the results are removed, and can be packed or
 copied as it is. Where the file system cannot make one (another disk), say --copy.
@@ -23,8 +23,7 @@ import os
 import re
 import shutil
 import sys
-from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from common.challenge_csv import (
@@ -37,13 +36,12 @@ from common.challenge_csv import (
     read_photos,
 )
 from common.files import atomic
+from PIL import Image
 from tqdm import tqdm
 
 NAME = SUBSPECIES.pattern
 GENERATED = re.compile(rf"AF_(?P<i>{NAME})_(?P<j>{NAME})_gen(?P<index>\d{{5,}})\.png")
 SOURCES = ("structure", "reference")  # columns behind the challenge's
-LISTS = ("test_nonhybrid", "test_signalhybrid", "test_nonsignalhybrid")
-LIST_FOLDERS = ("List", "Lists")  # the published archives use both
 
 Sources = tuple[str, str]  # of an image: its structure and its reference
 
@@ -126,60 +124,29 @@ def place(source: Path, target: Path, copy: bool) -> None:
             ) from error
 
 
-def read_pairs(dataset: Path) -> dict[tuple[str, str, int], set[Sources]]:
-    """Structure and reference of each line of the lists of `dataset`, without their suffixes.
-
-    By the two subspecies and the line's number; more than one where lists contradict each other.
-    Raises CollectError where the files of a list are no text or do not align.
-    """
-    pairs: dict[tuple[str, str, int], set[Sources]] = {}
-    lists = [
-        dataset / folder / name / f"{prefix}_edges.txt"
-        for folder in LIST_FOLDERS
-        for name in LISTS
-        for prefix in ("test", name)
-    ]
-    for path in filter(Path.is_file, lists):
-        reference_path = path.with_name(path.name.replace("_edges.txt", "_color_ref.txt"))
-        edges, references = read_paths(path), read_paths(reference_path)
-        if len(edges) != len(references):
-            raise CollectError(
-                f"{path.parent}: {path.name} has {len(edges)} lines and {reference_path.name} "
-                f"{len(references)}, expected as many; make them: scripts/make_lists.py"
-            )
-        for index, (structure, reference) in enumerate(zip(edges, references, strict=True)):
-            i, j = (dict(pairwise(path.parts)).get("Images", "") for path in (structure, reference))
-            pairs.setdefault((i, j, index), set()).add((structure.stem, reference.stem))
-    return pairs
-
-
-def read_paths(path: Path) -> list[PurePosixPath]:
+def painted_from(image: Path) -> list[str | None]:
+    """Names of structure and reference, without suffixes, as test.py notes them in its PNG."""
     try:
-        lines = path.read_text("utf-8-sig").rstrip().splitlines()
-    except UnicodeDecodeError as error:
-        raise CollectError(f"{path}: not a text file in UTF-8 ({error})") from error
-    return [PurePosixPath(line) for line in lines]
+        with Image.open(image, formats=["PNG"]) as png:
+            return [png.info.get(column) for column in SOURCES]
+    except Exception:  # Pillow raises many types on what is no PNG; training names and skips those
+        return [None, None]
 
 
-def find_sources(
-    generated: list[Generated], photos: list[Photo], dataset: Path
-) -> dict[Generated, Sources]:
-    """File names of the structure and the reference of each image that the lists know."""
-    pairs = read_pairs(dataset) if generated else {}
+def find_sources(generated: list[Generated], photos: list[Photo]) -> dict[Generated, Sources]:
+    """File names of the structure and the reference of each image that says them."""
     filenames = {Path(photo.filename).stem: photo.filename for photo in photos}
     sources = {}
     for image in generated:
-        found = pairs.get((image.i, image.j, image.index), set())
-        known = [pair for pair in found if filenames.keys() >= set(pair)]
-        if len(found) == len(known) == 1:
-            structure, reference = known[0]
+        structure, reference = painted_from(image.path)
+        if structure in filenames and reference in filenames:
             sources[image] = (filenames[structure], filenames[reference])
     unknown = [image.path.name for image in generated if image not in sources]
     if unknown:
         log.warning(
-            "the lists in %s do not say from which photographs of the CSV %d images were painted "
-            "(first: %s); their columns structure and reference stay empty",
-            *(dataset, len(unknown), unknown[0]),
+            "%d images do not say from which photographs of the CSV they were painted (first: %s); "
+            "their columns structure and reference stay empty, and training asks the lists",
+            *(len(unknown), unknown[0]),
         )
     return sources
 
@@ -210,7 +177,6 @@ def run(args: argparse.Namespace) -> int:
         if image.path.name in taken:
             raise CollectError(f"{image.path}: a photograph of {args.csv} has the same name")
 
-    sources = find_sources(generated, photos, args.datasets / "Images4TrainAFnonhybrid")
     dataset = args.datasets / "Images4TrainClassifier"
     images = [(image.path, image.status) for image in generated]
     if args.photos:
@@ -226,6 +192,7 @@ def run(args: argparse.Namespace) -> int:
     for source, _ in images:
         if not source.is_file():
             raise CollectError(f"{source} is missing; --photos names the folder of photographs")
+    sources = find_sources(generated, photos)
     for source, status in tqdm(images, unit="image", disable=not sys.stderr.isatty()):
         place(source, dataset / "Images" / status / source.name, args.copy)
 

@@ -66,7 +66,7 @@ def image_size(path: Path) -> tuple[int, int] | None:
 
 def stands(path: Path, original: Path, size: tuple[int, int]) -> bool:
     """Whether `path` is there, newer than `original` and of this size."""
-    newer = path.exists() and path.stat().st_mtime >= original.stat().st_mtime
+    newer = path.is_file() and path.stat().st_mtime >= original.stat().st_mtime
     return newer and image_size(path) == size
 
 

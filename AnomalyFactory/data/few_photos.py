@@ -1,6 +1,5 @@
 """What the published system does not do: training on few photos in little time, and painting what
-such a training can paint. Each part is an option of its own, off by default. The plain distance to
-the target, --lambda_L1, stands among the losses."""
+such a training can paint. Each part is an option of its own, off by default."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -68,6 +67,13 @@ class FewPhotos:
             return None
         moves = warp.write_to - warp.read_from
         return Warp(warp.read_from, warp.read_from + self.warp / SHIFT * moves)
+
+
+def distance_losses(
+    weight: float, fake: torch.Tensor, target: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """With a `weight`, the mean absolute difference of images in [-1, 1], by the loss's name."""
+    return {"G_L1": weight * F.l1_loss(fake, target)} if weight else {}
 
 
 def random_hues(random: np.random.Generator) -> np.ndarray:

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from data.datasets import Sample
+from data.few_photos import distance_losses
 from options.base_options import ROOT
 from torch import nn
-from torch.nn import functional as F
 from util import checkpoint
 from util.distributed import Process
 from util.errors import InputError
@@ -121,8 +121,7 @@ class AnomalyFactory:
         if self.match_features:
             matching = feature_matching(self.fake_scores, self.real_scores)
             losses["G_GAN_Feat"] = self.lambda_feat * matching
-        if self.lambda_L1:
-            losses["G_L1"] = self.lambda_L1 * F.l1_loss(self.judged, self.target)
+        losses |= distance_losses(self.lambda_L1, self.judged, self.target)
         if self.vgg is not None:
             with self.autocast():
                 losses["G_VGG"] = self.lambda_feat * self.vgg(self.judged, self.target)

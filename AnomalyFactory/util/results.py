@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +26,17 @@ Source = dict[str, object]  # all that shapes an image, by the names that a user
 class Results:
     """Results of one list: AF_*.png in `folder`, strips for its page in gallery/{list}/.
 
-    Every image bears the digest of its source. The note painted.json there says which source is
-    painted, and over which. Nothing is removed, only replaced: an image of another source stays
-    until its own new one is whole.
+    Every image bears the digest of its source, and the names of its structure and its reference:
+    lists can be made anew after it. The note painted.json there says which source is painted, and
+    over which. Nothing is removed, only replaced: an image of another source stays until its own
+    new one is whole.
     """
 
     def __init__(
         self,
         folder: Path,
         list_name: str,
-        names: Iterable[str],  # of all images of the list
+        pairs: Mapping[str, tuple[str, str]],  # structure and reference of each image of the list
         source: Source,  # what they are to be painted from; None counts as absent
         size: int,  # pixels of an image's side
         with_page: bool,
@@ -48,8 +49,8 @@ class Results:
         text = json.dumps(self.source, sort_keys=True)
         self.mark = hashlib.sha256(text.encode()).hexdigest()
         before, noted, replaced = self.read_note()
-        self.listed = set(names)
-        self.names = sorted(self.listed.union(noted))
+        self.pairs = pairs
+        self.names = sorted({*pairs, *noted})
         # Notes of before images bore digests name one source only, and what it replaces not.
         self.takes_unmarked = replaced is None and before == self.source
         self.replaces = before if before != self.source else replaced or {}
@@ -97,7 +98,7 @@ class Results:
         if not others:
             return
         advice = "--overwrite without --how_many paints anew what is in the list"
-        unlisted = [name for name in others if name not in self.listed]
+        unlisted = [name for name in others if name not in self.pairs]
         if unlisted:
             advice += f"; {len(unlisted)}, such as {unlisted[0]}, are not in it: move them away"
         raise InputError(f"{self.folder}: not finished, {self.describe(others)}. {advice}")
@@ -151,7 +152,9 @@ class Results:
         if image.size != (self.size, self.size):
             image = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
         info = PngInfo()
-        info.add_text(KEY, self.mark)
+        info.add_text(KEY, self.mark)  # first, so that it lies within HEAD
+        for column, source in zip(COLUMNS, self.pairs[name], strict=False):
+            info.add_text(column, source)
         with atomic(self.folder / name) as temporary:
             image.save(temporary, pnginfo=info)
 

@@ -113,7 +113,7 @@ def listed_sources(
         raise ValueError(
             f"the CSV does not say from which two photographs {name} was painted, and "
             f"{len(found)} lines of {', '.join(LISTS)} in {lists} fit its name, expected one; "
-            "scripts/make_classifier_csv.py writes it into the CSV"
+            "paint it anew, and scripts/make_classifier_csv.py writes it into the CSV"
         )
     return next(iter(found))
 
@@ -144,6 +144,12 @@ def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> Photograph
         count = round(SHARE_HELD_OUT * len(names))
         held_out += drawn[:count].tolist()
         train += drawn[count:].tolist()
+    both = set(train) & set(held_out)
+    if both:
+        raise ValueError(
+            f"{min(both)} is the name of a hybrid and of a non-hybrid photograph, so that nothing "
+            "tells which of them a painted image shows; rename one"
+        )
     split = PhotographSplit(
         train=np.flatnonzero(pd.DataFrame(sources).isin(train).all(axis=1)),
         held_out=np.flatnonzero(pd.DataFrame(sources).isin(held_out).all(axis=1)),

@@ -219,6 +219,15 @@ def test_a_map_that_is_no_image_is_an_error_and_stays(tmp_path, draw, content):
     assert (tmp_path / "edges/a.png").read_bytes() == content
 
 
+def test_a_pipe_in_a_maps_place_is_an_error(tmp_path, trees, run_process):
+    square_photo(tmp_path / "photos/a.png")
+    (tmp_path / "edges").mkdir()
+    os.mkfifo(tmp_path / "edges/a.png")  # opening it would wait for a writer for ever
+    arguments = (*trees, "--gpu_ids", -1, "--detector", "scharr")
+    output = run_process("extract_edges.py", *arguments, status=2)
+    assert f"{tmp_path}/edges/a.png: a folder, a pipe or a device; move it away" in output
+
+
 def test_bad_folders_are_errors(tmp_path, run):
     (tmp_path / "empty").mkdir()
     square_photo(tmp_path / "twice/a.png")

@@ -40,6 +40,19 @@ def test_finds_the_list(tmp_path, place, dataroot, phase):
     assert found.column("color_ref").name == edges.name.replace("edges", "color_ref")
 
 
+def test_list_comes_before_lists_and_its_own_folder_before_both(tmp_path):
+    for folder, name in (
+        ("Lists", "test_x_edges.txt"),
+        ("List", "test_x_edges.txt"),
+        ("Lists/test_x", "test_edges.txt"),
+        ("List/test_x", "test_edges.txt"),
+    ):  # each goes before those above it
+        (tmp_path / folder).mkdir(exist_ok=True)
+        edges = tmp_path / folder / name
+        edges.touch()
+        assert find_list(tmp_path, "test_x").edges == edges
+
+
 def test_list_of_another_name_is_not_taken(tmp_path):
     touch(tmp_path / "List/test_edges.txt")  # says nothing about which list it is
     with pytest.raises(InputError, match=r"looked for .*List/test_nonhybrid/test_edges\.txt"):
@@ -87,10 +100,12 @@ def test_list_files_of_windows_are_read(dataset):
         ("/etc/passwd", "line 2: '/etc/passwd' leaves the folder"),
         ("", "line 2: empty"),
         ("photo.png", "line 2: 'photo.png' names no subspecies"),
+        ("Images/photo.png", "line 2: 'Images/photo.png' names no subspecies"),
     ],
 )
 def test_bad_line_is_named(dataset, line, message):
-    (dataset / "photo.png").touch()
+    for place in ("photo.png", "Images/photo.png"):
+        (dataset / place).touch()
     path = dataset / "List/test_nonhybrid/test_color_ref.txt"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], line, *lines[2:]]))

@@ -77,6 +77,19 @@ def test_script_paints_both_lists_of_hybrids(run_process, options, results):
         assert image.getpixel((4, 4)) == (210, 210, 210)
 
 
+def test_images_say_what_they_were_painted_from(run, options, results, dataset):
+    name = "a name as long as a file may have " * 7
+    good = dataset / "Images/8/train/good"
+    (good / "0.png").rename(good / f"{name}.png")
+    references = f"Images/8/train/good/1.png\nImages/8/train/good/{name}.png\n"
+    (dataset / "List/test_signalhybrid/test_color_ref.txt").write_text(references)
+    run("test.py", *options, *SIGNAL)
+    for number, expected in enumerate([("0", "1"), ("1", name)]):
+        with Image.open(results / f"AF_9_8_gen0000{number}.png") as image:
+            assert (image.info["structure"], image.info["reference"]) == expected
+    assert "2 of them painted before" in run("test.py", *options, *SIGNAL)
+
+
 def test_mask_blends_content_and_reference(run, options, results, generator):
     write_generator(generator, mask=0.5)
     run("test.py", *options, *SIGNAL)

@@ -374,6 +374,14 @@ def test_an_epoch_visits_every_pair_and_fills_its_last_batch():
     assert batches[:3] != batches[3:]
 
 
+def test_another_seed_is_another_order():
+    orders = [
+        [[index for index, _ in batch] for batch in TrainingOrder(40, 40, seed, 0, 2)]
+        for seed in (0, 1)
+    ]
+    assert len({tuple(epoch) for order in orders for epoch in order}) == 4
+
+
 def test_order_resumes_in_the_middle_of_an_epoch():
     whole = list(TrainingOrder(count=5, batch_size=2, seed=7, start=0, end=9))
     assert list(TrainingOrder(count=5, batch_size=2, seed=7, start=4, end=9)) == whole[4:]

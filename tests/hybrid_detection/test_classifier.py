@@ -40,6 +40,7 @@ def test_the_sgd_classifier_is_the_published_one(rows):
     assert {name: parameters[f"estimator__{name}"] for name in published} == published
     assert parameters["method"] == "sigmoid"
     assert len(fitted.calibrated_classifiers_) == 5
+    assert parameters["estimator__random_state"] == 42
     # Everything else is scikit-learn's own choice.
     changed = {name for name in published} | {"random_state"}
     defaults = type(fitted.estimator)().get_params()

@@ -84,6 +84,18 @@ def test_other_versions_and_another_pooling_have_another_cache(monkeypatch):
     assert len(set(names)) == 6
 
 
+@pytest.mark.parametrize("step", ["make_transform", "to_rgb"])
+def test_another_preprocessing_has_another_cache(monkeypatch, step):
+    network = torch.nn.Linear(2, 1)
+    before = model_utils.cache_name("dinov2_base", network)
+
+    def other(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(model_utils, step, other)
+    assert model_utils.cache_name("dinov2_base", network) != before
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_each_row_is_the_feature_of_its_image(tmp_path, paths, workers):
     paths[1].write_bytes(b"no picture")

@@ -69,7 +69,7 @@ def test_lists_may_be_named_after_themselves(lists):
 def test_columns_come_before_the_lists(lists):
     rows = table(
         [*NAMES, "odd.png"],
-        structure=["X.jpg", "", "", "", "X.jpg"],
+        structure=["X.jpg", "X.jpg", "", "", "X.jpg"],  # the second names one of both
         reference=["Y.jpg", "", "", "", "Y.jpg"],
     )
     assert painted.is_painted(rows).tolist() == [True, True, False, True, True]
@@ -135,6 +135,14 @@ def test_painted_images_of_photographs_that_the_table_does_not_list():
     sources = np.array([[Path(name).stem] * 2 for name in names], object)
     sources[-1] = "X", "P1"
     with pytest.raises(ValueError, match=r"that the CSV lists; AF_8_8_gen00000.png is of X and P1"):
+        painted.hold_out_photographs(table(names), sources)
+
+
+def test_a_name_of_a_hybrid_and_a_non_hybrid_photograph():
+    """Drawn once for each class, it could be trained on and held out."""
+    names = [*(f"P{number}.jpg" for number in range(10)), *(f"hybrid/P{n}.jpg" for n in range(10))]
+    sources = np.array([[Path(name).stem] * 2 for name in names], object)
+    with pytest.raises(ValueError, match=r"P\d is the name of a hybrid and of a non-hybrid photog"):
         painted.hold_out_photographs(table(names), sources)
 
 

@@ -395,6 +395,16 @@ def test_ctn_without_a_classifier_is_an_error(train, dataset, tmp_path):
     assert f"CTN continues {tmp_path / 'clf1024.pth'}, but there is no such file" in done.errors
 
 
+def test_an_image_in_its_class_folder_comes_first(dataset, draw):
+    table = data_utils.read_table(dataset / "List/butterfly_anomaly_AF.csv")
+    name = table["filename"][0]
+    own = dataset / "Images" / table["hybrid_stat"][0] / name
+    draw(dataset / "Images" / name)
+    assert data_utils.find_images(table, dataset / "Images")[0] == own
+    own.unlink()
+    assert data_utils.find_images(table, dataset / "Images")[0] == dataset / "Images" / name
+
+
 def test_lists_is_found_too(train, dataset):
     (dataset / "List").rename(dataset / "Lists")
     assert train(dataset).status == 0

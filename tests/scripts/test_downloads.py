@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from common import archives, downloads
+from common import archives, check_photos, downloads
 
 # Like cautious-robot 2.0.0: skips every file that is there, ends with status 0 whatever happened.
 CAUTIOUS_ROBOT = """
@@ -96,6 +96,14 @@ def test_challenge_photographs_arrive_and_are_checked(challenge, tmp_path):
     again = challenge()
     assert again.returncode == 0
     assert "called with" not in again.stdout  # nothing to fetch: nothing installed, nothing asked
+
+
+def test_all_digits_of_a_checksum_count(tmp_path, draw):
+    photograph = draw(tmp_path / "C1.jpg")
+    digest = hashlib.md5(photograph.read_bytes()).hexdigest()
+    assert check_photos.problem(photograph, digest) is None
+    other = digest[:-1] + ("0" if digest[-1] != "0" else "1")
+    assert check_photos.problem(photograph, other) == f"is broken (MD5 {digest}, expected {other})"
 
 
 def test_a_half_photograph_is_fetched_again(challenge, tmp_path):
@@ -424,6 +432,12 @@ def test_tar_files_are_read_too(tmp_path):
     assert sorted(p.name for p in (tmp_path / "place").iterdir()) == ["latest_net_G.pth", "o"]
     assert (tmp_path / "place/latest_net_G.pth").read_text() == "text"
     assert (tmp_path / "place/o/opt.txt").read_text() == "text"
+
+
+def test_the_folder_nearest_the_top_is_taken(tmp_path):
+    write_zip(tmp_path / "a.zip", ["x/backup/old/Images/a.png", "x/set/Images/b.png"])
+    archives.install(tmp_path / "a.zip", tmp_path / "place", ["Images"])
+    assert [path.name for path in (tmp_path / "place/Images").iterdir()] == ["b.png"]
 
 
 def test_folders_in_archives(tmp_path):

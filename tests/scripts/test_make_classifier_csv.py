@@ -1,6 +1,7 @@
 """make_classifier_csv.py: the full set, photographs alone, links and copies, bad results."""
 
 import csv
+import os
 from collections import Counter
 from itertools import count
 from pathlib import Path
@@ -9,6 +10,8 @@ import make_classifier_csv
 import pytest
 from common.challenge_csv import COLUMNS, by_subspecies, read_photos
 from make_lists import parse_excluded, parse_groups, unlike_pairs
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 PROGRAM = make_classifier_csv.__file__
 
@@ -25,14 +28,13 @@ def touch_photos(table: Path, datasets: Path) -> None:
     touch(*(images / photo.status / photo.filename for photo in read_photos(table)))
 
 
-def write_list(datasets: Path, name: str, pairs: list[tuple[str, str, str, str]]) -> None:
-    """A list of Images4TrainAFnonhybrid: subspecies and name of a structure and of a reference."""
-    folder = datasets / "Images4TrainAFnonhybrid/List" / name
-    folder.mkdir(parents=True)
-    edges = [f"Images/{i}/train/pidinet_edges/{structure}.png" for i, structure, _, _ in pairs]
-    references = [f"Images/{j}/train/good/{reference}.jpg" for _, _, j, reference in pairs]
-    (folder / "test_edges.txt").write_text("\n".join(edges) + "\n")
-    (folder / "test_color_ref.txt").write_text("\n".join(references) + "\n")
+def paint(path: Path, **sources: str) -> None:
+    """A PNG that says what it was painted from, as AnomalyFactory's do."""
+    info = PngInfo()
+    for column, name in sources.items():
+        info.add_text(column, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8)).save(path, pnginfo=info)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -74,17 +76,13 @@ def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, run):
     touch_photos(small_csv, tmp_path)
     results = tmp_path / "results"
     touch(
-        results / "sh/AF_9_8_gen00007.png",
-        results / "nh/AF_2_2_gen00000.png",
         results / "nh/images/00000_edges.png",
         results / "nh/AF_2_2_gen00000_mask.png",
         results / "nh/AF_2_2_gen0.png",
         results / "nh/AF_2_2_gen00000.jpg",
     )
-    signal = [("9", f"S9N{number % 3:03d}", "8", "S8N000") for number in range(7)]
-    write_list(tmp_path, "test_signalhybrid", [*signal, ("9", "S9N002", "8", "S8N001")])
-    write_list(tmp_path, "test_nonsignalhybrid", [("2", "S2N000", "9", "S9N000")] * 9)
-    write_list(tmp_path, "test_nonhybrid", [("2", "S2N000", "2", "S2N000")])
+    paint(results / "sh/AF_9_8_gen00007.png", structure="S9N002", reference="S8N001")
+    paint(results / "nh/AF_2_2_gen00000.png", structure="S2N000", reference="S2N000")
     done = run(PROGRAM, "--csv", small_csv, "--results", results, "--datasets", tmp_path)
     assert done.returncode == 0, done.stderr
     dataset = tmp_path / "Images4TrainClassifier"
@@ -144,39 +142,48 @@ def test_photographs_only_beside_the_full_csv(small_csv, tmp_path, run_here):
 
 
 @pytest.mark.parametrize(
-    ("i", "lines"),
+    "sources",
     [
-        ("9", 5),  # the list ends before the image's line
-        ("2", 6),  # the line is of other subspecies
-        ("9", 6),  # it names a photograph that the CSV lacks
+        {},  # a published image, or one of an earlier version
+        {"structure": "S9N000"},
+        {"structure": "S9N000", "reference": ""},
+        {"structure": "S9N009", "reference": "S8N000"},  # a photograph that the CSV lacks
+        {"structure": "S9N000", "reference": "S8N000.jpg"},
+        None,  # no image at all
     ],
 )
-def test_sources_that_the_lists_do_not_know(small_csv, tmp_path, run_here, caplog, i, lines):
+def test_images_that_do_not_say_their_sources(small_csv, tmp_path, run_here, caplog, sources):
     touch_photos(small_csv, tmp_path)
-    touch(tmp_path / "results/AF_9_8_gen00005.png")
-    write_list(tmp_path, "test_signalhybrid", [(i, "S9N009", "8", "S8N000")] * lines)
+    image = tmp_path / "results/AF_9_8_gen00005.png"
+    touch(image)
+    if sources is not None:
+        paint(image, **sources)
     run_here("--results", tmp_path / "results")
-    assert "1 images were painted (first: AF_9_8_gen00005.png); their columns" in caplog.text
+    assert "1 images do not say from which photographs of the CSV" in caplog.text
+    assert "(first: AF_9_8_gen00005.png); their columns" in caplog.text
     row = read_rows(tmp_path / "Images4TrainClassifier/List/butterfly_anomaly_AF.csv")[-1]
     assert (row["structure"], row["reference"]) == ("", "")
 
 
-def test_lists_that_cannot_be_read(small_csv, tmp_path, run_here):
+def test_lists_made_anew_after_painting_change_nothing(small_csv, tmp_path, run_here, caplog):
     touch_photos(small_csv, tmp_path)
-    touch(tmp_path / "results/AF_9_8_gen00000.png")
-    write_list(tmp_path, "test_signalhybrid", [("9", "S9N000", "8", "S8N000")] * 2)
+    paint(tmp_path / "results/AF_9_8_gen00000.png", structure="S9N001", reference="S8N002")
     folder = tmp_path / "Images4TrainAFnonhybrid/List/test_signalhybrid"
+    folder.mkdir(parents=True)
     (folder / "test_edges.txt").write_text("Images/9/train/pidinet_edges/S9N000.png\n")
-    with pytest.raises(
-        make_classifier_csv.CollectError, match=r"test_edges.txt has 1 lines and .* 2, expected"
-    ):
+    (folder / "test_color_ref.txt").write_text("Images/8/train/good/S8N000.jpg\n")
+    run_here("--results", tmp_path / "results")
+    row = read_rows(tmp_path / "Images4TrainClassifier/List/butterfly_anomaly_AF.csv")[-1]
+    assert (row["structure"], row["reference"]) == ("S9N001.jpg", "S8N002.jpg")
+    assert "do not say" not in caplog.text
+
+
+def test_a_pipe_with_a_results_name_is_refused(small_csv, tmp_path, run_here):
+    touch_photos(small_csv, tmp_path)
+    (tmp_path / "results").mkdir()
+    os.mkfifo(tmp_path / "results/AF_9_8_gen00000.png")
+    with pytest.raises(make_classifier_csv.CollectError, match=r"gen00000\.png is missing"):
         run_here("--results", tmp_path / "results")
-    (folder / "test_edges.txt").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(
-        make_classifier_csv.CollectError, match=r"test_edges.txt: not a text file in UTF-8"
-    ):
-        run_here("--results", tmp_path / "results")
-    run_here()  # photographs alone need no lists
 
 
 @pytest.mark.parametrize("copy", [False, True])
@@ -194,10 +201,36 @@ def test_photographs_from_another_folder_and_results_made_anew(small_csv, tmp_pa
     run_here(*options)
     assert placed.stat().st_ino == first.st_ino  # nothing was done again
 
+    again = result.read_text()[::-1]  # of the same size
     result.unlink()
-    result.write_text("painted again")
+    result.write_text(again)
+    os.utime(result, ns=(first.st_atime_ns, first.st_mtime_ns + 1))
     run_here(*options)
-    assert placed.read_text() == "painted again"
+    assert placed.read_text() == again
+
+
+def test_copies_take_the_place_of_links(small_csv, tmp_path, run_here):
+    """A dataset that is to be changed must not change the results."""
+    touch_photos(small_csv, tmp_path)
+    result = tmp_path / "results/AF_9_8_gen00000.png"
+    touch(result)
+    placed = tmp_path / "Images4TrainClassifier/Images/hybrid/AF_9_8_gen00000.png"
+    run_here("--results", tmp_path / "results")
+    assert placed.samefile(result)
+    run_here("--results", tmp_path / "results", "--copy")
+    assert not placed.samefile(result)
+    assert placed.read_text() == result.read_text()
+
+
+def test_a_result_that_is_a_symbolic_link_is_not_linked_as_such(small_csv, tmp_path, run_here):
+    touch_photos(small_csv, tmp_path)
+    touch(tmp_path / "elsewhere.png")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/AF_9_8_gen00000.png").symlink_to("../elsewhere.png")
+    run_here("--results", tmp_path / "results")
+    placed = tmp_path / "Images4TrainClassifier/Images/hybrid/AF_9_8_gen00000.png"
+    assert not placed.is_symlink()
+    assert placed.samefile(tmp_path / "elsewhere.png")
 
 
 def test_a_photograph_that_is_not_there(small_csv, tmp_path, run_here):

@@ -257,6 +257,20 @@ def test_nearest_references_lie_like_their_structure(tmp_path):
     assert alignment.nearest([(3, "b"), (0, "a")], groups) == [2, 0]
 
 
+def test_a_shift_of_a_64th_of_the_width_counts_as_alike(tmp_path):
+    """Lines as thin as edges, of a map 256 wide; those at 127 and 128 lie in different cells."""
+    outlines = []
+    for place in (127, 128, 123, 160):
+        edges = np.full((256, 256), 255, np.uint8)
+        edges[:, place] = 0
+        Image.fromarray(edges).save(tmp_path / f"{place}.png")
+        outlines.append(alignment.outline(tmp_path / f"{place}.png"))
+    here, beside, shifted, elsewhere = outlines
+    assert here @ beside > 0.97
+    assert 0.75 < here @ shifted < 0.88
+    assert here @ elsewhere < 0
+
+
 def test_nearest_takes_references_of_the_drawn_subspecies_that_lie_alike(write_csv, tmp_path):
     """Specimens at the left or the right of their edge maps; the photographs are not looked at."""
     left_of = {"a1": 0, "a2": 40, "a3": 14, "b1": 42, "b2": 2, "c1": 1}

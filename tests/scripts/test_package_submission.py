@@ -65,6 +65,7 @@ def test_what_was_trained_is_zipped_with_the_weights_of_its_backbone(
         assert sorted(archive.namelist()) == sorted(expected)
         for name, path in expected.items():
             assert archive.read(name) == path.read_bytes()
+        assert b"DINOv2" not in archive.read("metadata")  # it is not in this zip
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["out.zip"]
     assert f"{WEIGHTS} is {expected[WEIGHTS]}" in done.stdout
 

@@ -89,6 +89,15 @@ def test_a_second_run_writes_only_what_does_not_stand(world, tmp_path, caplog):
     assert not list(tmp_path.rglob("*.part*"))
 
 
+def test_a_pipe_in_a_photographs_place_does_not_stand(world, tmp_path, run):
+    place = tmp_path / "sets/Images4TrainAFnonhybrid/Images/8/train/good/C1.jpg"
+    place.parent.mkdir(parents=True)
+    os.mkfifo(place)  # opening it would wait for a writer for ever
+    done = run(PROGRAM, *world, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert Image.open(place).size == (256, 256)
+
+
 def test_originals_that_are_missing_are_an_error_before_any_work(world, tmp_path, run):
     (tmp_path / "originals/C2.png").unlink()
     done = run(PROGRAM, *world)

@@ -73,6 +73,19 @@ def test_every_line_of_the_lists_is_painted_and_listed(run_folder):
     assert len(painted) == lines
     assert len(generated) == len(photographs) + lines
     assert {row["filename"] for row in generated} >= painted
+    sources = {}  # what the lists say, by the name of an image
+    for path in lists.glob("test_*/test_edges.txt"):
+        references = path.with_name("test_color_ref.txt").read_text().splitlines()
+        for index, pair in enumerate(
+            zip(map(Path, path.read_text().splitlines()), map(Path, references), strict=True)
+        ):
+            i, j = (path.parts[1] for path in pair)
+            sources[f"AF_{i}_{j}_gen{index:05d}.png"] = tuple(path.stem for path in pair)
+    assert sources == {
+        row["filename"]: (Path(row["structure"]).stem, Path(row["reference"]).stem)
+        for row in generated
+        if row["filename"] in painted
+    }
 
 
 def test_the_page_shows_both_rows_and_only_files_that_exist(run_folder):

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+from common.check_imports import advice
 
 # Answers as Python does; "-m venv" makes a folder whose Python is this one again.
 PYTHON = """#!/bin/sh
@@ -55,6 +56,19 @@ def test_a_change_of_what_describes_the_installation_installs_again(setup, tmp_p
         file.write("# changed\n")
     assert setup() == f"{venv} is ready"
     assert setup() == f"{venv} is up to date"
+
+
+@pytest.mark.parametrize(
+    ("library", "package"),
+    [
+        ("libGL.so.1", "libgl1"),
+        ("libgthread-2.0.so.0", "libglib2.0-0"),
+        ("libgomp.so.1", "libgomp1"),
+    ],
+)
+def test_a_missing_library_names_its_package(library, package):
+    error = ImportError(f"{library}: cannot open shared object file: No such file or directory")
+    assert advice(error) == f"on Debian and Ubuntu: apt install {package}"
 
 
 def test_another_python_installs_again(setup, tmp_path):
