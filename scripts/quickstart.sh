@@ -90,7 +90,7 @@ train_generator() {
         set -- "$@" --continue_train
     fi
     "$ROOT/AnomalyFactory/scripts/train_$name.sh" "${generator[@]}" --batchSize 2 --ndf 32 \
-        --no_vgg_loss --lambda_L1 10 --warp 0.04 --recolour 0.5 --erase 0.9 --seed "$SEED" \
+        --no_vgg_loss --ask_reference --gentle --seed "$SEED" \
         --niter $((epochs - epochs / 2)) --niter_decay $((epochs / 2)) "$@"
 }
 

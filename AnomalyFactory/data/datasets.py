@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 from util.images import read_square
 
 from data.augmentation import Augmentation, random_augmentation, training_sample
-from data.few_photos import FewPhotos, aligned
+from data.few_photos import ERASE, RECOLOUR, WARP, FewPhotos, aligned
 from data.lists import Pair
+from data.warp import SHIFT
 
 RESULT_SIZE = 256  # pixels of a painted image's side
 Sample = dict[str, torch.Tensor]
@@ -58,7 +59,11 @@ def training_pairs(pairs: list[Pair], opt: argparse.Namespace) -> TrainingPairs:
         windows=opt.block_aug,
         warps=opt.tps_percent if opt.tps_aug else 0.0,
     )
-    few_photos = FewPhotos(opt.recolour, opt.erase, opt.warp)
+    few_photos = FewPhotos(
+        recolour=RECOLOUR if opt.ask_reference else 0.0,
+        erase=ERASE if opt.ask_reference else 0.0,
+        warp=WARP if opt.gentle else SHIFT,
+    )
     return TrainingPairs(pairs, opt.loadSize, augment, few_photos)
 
 

@@ -1,5 +1,6 @@
 """What the published system does not do: training on few photos in little time, and painting what
-such a training can paint. Each part is an option of its own, off by default."""
+such a training can paint. Each part is an option, off by default: --ask_reference and --gentle of
+training, --align and --inherit of painting."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,6 +13,13 @@ from util.images import to_network
 
 from data.augmentation import WHITE, Augmentation, training_sample
 from data.warp import SHIFT, Warp
+
+# --ask_reference
+RECOLOUR = 0.5  # chance that a sample's photo gets other colours
+ERASE = 0.9  # chance that parts of its edge map are erased
+# --gentle
+WARP = 0.04  # the most a point of a warp moves along each axis, as a part of the side
+L1 = 10.0  # weight of the mean absolute difference to the target
 
 HUES = 180  # OpenCV counts hues from 0 to 179
 HUE_BEND = (30, 15)  # the most by which hues shift differently, over one and two turns

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from data.datasets import Sample
-from data.few_photos import distance_losses
+from data.few_photos import L1, distance_losses
 from options.base_options import ROOT
 from torch import nn
 from util import checkpoint
@@ -67,7 +67,7 @@ class AnomalyFactory:
     def __init__(self, opt: argparse.Namespace, process: Process):
         self.process, self.device, self.amp = process, process.device, opt.amp
         self.lambda_feat, self.match_features = opt.lambda_feat, not opt.no_ganFeat_loss
-        self.lambda_L1 = opt.lambda_L1
+        self.lambda_L1 = L1 if opt.gentle else 0.0
         torch.manual_seed(opt.seed)
         self.netG = build_generator(opt)
         self.netD = MultiscaleDiscriminator(opt.ndf, opt.n_layers_D, opt.num_D)

@@ -2,7 +2,6 @@
 
 import argparse
 
-from data.warp import SHIFT
 from util.errors import InputError
 
 from options.base_options import (
@@ -43,12 +42,6 @@ def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
         default=10.0,
         help="weight of the feature and VGG losses",
     )
-    add(
-        "--lambda_L1",
-        type=not_negative,
-        default=0.0,
-        help="weight of the mean absolute difference in [-1, 1] to the target (published: none)",
-    )
     add("--no_ganFeat_loss", action="store_true", help="train without feature matching")
     add("--no_vgg_loss", action="store_true", help="train without VGG19's perceptual loss")
     add("--ndf", type=positive, default=64, help="discriminator: channels of its first layer")
@@ -64,22 +57,14 @@ def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add("--no_flip", action="store_true", help="never flip a sample")
     add(
-        "--recolour",
-        type=share,
-        default=0.0,
-        help="chance that a sample's reference and target get other colours (published: none)",
+        "--ask_reference",
+        action="store_true",
+        help="for few photos: other colours and erased edges, which only the reference can tell",
     )
     add(
-        "--warp",
-        type=share,
-        default=SHIFT,
-        help="the most by which a warp moves a point, as a part of the width",
-    )
-    add(
-        "--erase",
-        type=share,
-        default=0.0,
-        help="chance that parts of a sample's edge map are erased (published: none)",
+        "--gentle",
+        action="store_true",
+        help="for little time: small warps, and the plain distance to the target among the losses",
     )
     add("--seed", type=seed, default=0, help="of the weights, the order and the augmentation")
     add("--continue_train", action="store_true", help="go on exactly where training stopped")

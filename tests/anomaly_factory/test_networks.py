@@ -196,13 +196,13 @@ def narrow_vgg() -> nn.Sequential:
     return layers
 
 
-@pytest.mark.parametrize(("with_vgg", "lambda_L1"), [(False, 0), (True, 0), (False, 20)])
-def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, lambda_L1, monkeypatch):
+@pytest.mark.parametrize(("with_vgg", "gentle"), [(False, False), (True, False), (False, True)])
+def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, gentle, monkeypatch):
     monkeypatch.setattr(models.anomaly_factory, "vgg19_features", lambda _: narrow_vgg())
     arguments = ["--name", "x", "--dataroot", "x", "--phase", "x", "--gpu_ids", "-1"]
     sizes = "--ngf 4 --ndf 4 --n_blocks_global 1 --loadSize 32".split()
     sizes += [] if with_vgg else ["--no_vgg_loss"]
-    sizes += ["--lambda_L1", str(lambda_L1)]
+    sizes += ["--gentle"] if gentle else []
     model = AnomalyFactory(train_options([*arguments, *sizes]), Process(torch.device("cpu")))
     random = torch.Generator().manual_seed(0)
     names = ("edges", "reference", "target")
@@ -224,7 +224,8 @@ def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, lambda
     loss_G = lsgan(of_fake, 1.0) + 10 * feature_matching(of_fake, of_real)
     if with_vgg:
         loss_G = loss_G + 10 * model.vgg(fake, target)
-    loss_G = loss_G + lambda_L1 * (fake - target).abs().mean()
+    if gentle:
+        loss_G = loss_G + 10 * (fake - target).abs().mean()
     loss_D = (lsgan(judge(fake.detach()), 0.0) + lsgan(judge(target), 1.0)) / 2
     for network, loss in ((model.netG, loss_G), (model.netD, loss_D)):
         weights = list(network.parameters())
@@ -235,7 +236,8 @@ def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, lambda
 def test_the_published_course():
     options = train_options(["--name", "x", "--dataroot", "x", "--phase", "x", "--no_vgg_loss"])
     assert (options.niter, options.niter_decay) == (8000, 8000)
-    assert (options.lambda_feat, options.lambda_L1) == (10, 0)
+    assert options.lambda_feat == 10
+    assert not (options.gentle or options.ask_reference)
     sizes = (options.ngf, options.n_downsample_global, options.n_blocks_global)
     assert sizes == (64, 4, 9)
     assert (options.ndf, options.n_layers_D, options.num_D) == (64, 3, 2)
