@@ -210,10 +210,12 @@ def cross_rows(rows: pd.DataFrame, combinations: list[Combination]) -> list[list
     keys = ["kind", "members", "group", "name"]
     sums = crosses.groupby(keys)[["found", "hybrids"]].sum()
     recalls = sums["found"] / sums["hybrids"]
+    sizes = sums["hybrids"].loc[BASELINE]
     return [
-        [name, GROUPS[group], str(size)]
+        [name, meaning, str(size)]
         + [f"{recalls[(*combination, group, name)]:.3f}" for combination in combinations]
-        for (group, name), size in sums["hybrids"].loc[BASELINE].items()
+        for group, meaning in GROUPS.items()
+        for name, size in sizes[sizes.index.get_level_values("group") == group].droplevel(0).items()
     ]
 
 
@@ -237,22 +239,22 @@ def make_report(rows: pd.DataFrame, options: argparse.Namespace) -> str:
         for seed in options.seeds
     ]
     captions = [caption(each) for each in combinations]
-    count = len(options.seeds)
+    seeds = f"{len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}"
     parts = [
         "# How well hybrids are found",
         "",
         f"    {command(options)}",
         "",
-        f"made this file: {count} demo sets, each drawn, trained on and scored by",
-        f"`scripts/quickstart.sh`, with features of {options.backbone}. The published members are",
-        "the SGD and the linear classifier.",
+        f"made this file of {seeds}: for each, `scripts/quickstart.sh` draws a demo set, trains",
+        f"on it and scores its test set, with features of {options.backbone}. The published",
+        "members are the SGD and the linear classifier.",
         "",
-        f"## Mean and standard deviation over {count} seeds",
+        f"## Mean and standard deviation over {seeds}",
         "",
         *markdown(["Trained on: members", *SCORES.values()], means),
         "## Differences within each seed",
         "",
-        f"The mean over {count} seeds, the 95 % interval of a bootstrap over the seeds, and in how",
+        f"The mean over {seeds}, the 95 % interval of a bootstrap over the seeds, and in how",
         "many of them the difference is above and below 0.",
         "",
         *markdown(

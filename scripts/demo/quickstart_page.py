@@ -30,7 +30,7 @@ GENERATORS = ("AF4hybrid", "AF4nonhybrid")
 STYLE = """
 body { font-family: sans-serif; max-width: 1200px; margin: 2em auto; padding: 0 1em; }
 table { border-collapse: collapse; } td, th { border: 1px solid #bbb; padding: .4em .8em; }
-td { text-align: right; } td:first-child { text-align: left; }
+td { text-align: left; } td.number { text-align: right; }
 .step { color: #555; font-style: italic; }
 figure { display: inline-block; margin: .3em; } figcaption { font-size: 80%; color: #555; }
 img { max-width: 100%; }
@@ -58,11 +58,11 @@ def score_table(scores: Scores) -> None:
                 tags.td(title(KINDS, kind))
                 tags.td(title(MEMBERS, members))
                 for key in SCORES:
-                    tags.td(f"{row[key]:.3f}")
+                    tags.td(f"{row[key]:.3f}", cls="number")
         with tags.tr(cls="step"):
             tags.td("one hybrid more or less moves it by up to", colspan=2)
             for key in SCORES:
-                tags.td(f"{one_hybrid_moves(scores, key):.3f}")
+                tags.td(f"{one_hybrid_moves(scores, key):.3f}", cls="number")
 
 
 def cross_table(scores: Scores) -> None:
@@ -74,9 +74,10 @@ def cross_table(scores: Scores) -> None:
         for name, cross in rows[0].items():
             with tags.tr():
                 tags.td(f"{name} ({GROUPS[cross['ssp_indicator']]})")
-                tags.td(cross["hybrids"])
+                tags.td(cross["hybrids"], cls="number")
                 for crosses in rows:
-                    tags.td(round(crosses[name]["recall"] * cross["hybrids"]))
+                    found = round(crosses[name]["recall"] * cross["hybrids"])
+                    tags.td(found, cls="number")
 
 
 def picture(source: str, caption: str, width: int) -> None:
