@@ -8,7 +8,7 @@ sys.path.insert(
 )
 
 from dataset import load_batches
-from files import atomic, inside
+from files import IMAGE_SUFFIXES, atomic, inside
 from model import (
     BACKBONE,
     BACKBONES,
@@ -36,6 +36,7 @@ __all__ = [
     "BACKBONE",
     "BACKBONES",
     "IMAGE_SIZE",
+    "IMAGE_SUFFIXES",
     "LINEAR_FILE",
     "MEMBER_FILES",
     "QUANTILES",
