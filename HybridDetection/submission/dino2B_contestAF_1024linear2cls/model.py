@@ -579,6 +579,9 @@ def subspecies_scorer(arrays: Mapping[str, np.ndarray]) -> SubspeciesScorer:
         "cross_weights": (classes, size),
         "cross_intercepts": (classes,),
     }
+    odd = [name for name in shapes if arrays[name].dtype.kind != "f"]
+    if odd:
+        raise ValueError(f"{odd[0]} is {arrays[odd[0]].dtype}, expected floats")
     values = {name: numbers(name, arrays[name], shape) for name, shape in shapes.items()}
     if not (values["quantiles"][:, 0] < values["quantiles"][:, 1]).all() or values["spread"] <= 0:
         raise ValueError("quantiles do not ascend, or the spread is not above 0")
