@@ -1,11 +1,12 @@
 """Check the submission and zip it with its weights, ready for Codabench:
 
-    python scripts/package_submission.py [--classifiers DIR] [--backbone NAME] [--output ZIP]
+    python scripts/package_submission.py [--classifiers DIR] [--members ...] [--output ZIP]
 
-The zip holds model.py, metadata, requirements.txt, both classifiers and the weights of the
-backbone that they were trained on, from wherever model.py finds them, and nothing else. It is
-kept only if the organisers' program, played on it in an empty folder, gets a score for every
-image.
+The zip holds model.py, metadata, requirements.txt, the members of the ensemble and the weights of
+the backbone that they were trained on, from wherever model.py finds them, and nothing else. The
+files in it decide who takes part: sgd and linear always, subspecies where it lies beside them. The
+zip is kept only if the organisers' program, played on it in an empty folder, gets a score for
+every image.
 """
 
 import argparse
@@ -42,9 +43,9 @@ LOCATE = """
 import json, sys
 from pathlib import Path
 from model import locate_weights
-backbone, classifiers = json.loads(sys.argv[1])
+backbone, classifiers, members = json.loads(sys.argv[1])
 try:
-    files = locate_weights(backbone, classifiers and Path(classifiers))
+    files = locate_weights(backbone, classifiers and Path(classifiers), members)
 except (OSError, ValueError) as error:
     sys.exit(str(error))
 print(json.dumps({name: str(path) for name, path in files.items()}))
@@ -122,10 +123,10 @@ def run_python(code: str, *arguments: str, folder: Path, **environment: str) -> 
 
 
 def find_weights(
-    submission: Path, backbone: str | None, classifiers: Path | None
+    submission: Path, backbone: str | None, classifiers: Path | None, members: list[str] | None
 ) -> dict[str, Path]:
     """The weights by the name that they have in the zip; ValueError where one is missing."""
-    asked = json.dumps([backbone, classifiers and str(classifiers.resolve())])
+    asked = json.dumps([backbone, classifiers and str(classifiers.resolve()), members])
     found = json.loads(run_python(LOCATE, asked, folder=submission))
     return {name: Path(path) for name, path in found.items()}
 
@@ -185,7 +186,13 @@ def main() -> int:
         "--classifiers",
         type=Path,
         metavar="DIR",
-        help="the folder of both classifiers (default: where model.py finds them)",
+        help="the folder of the members (default: where model.py finds them)",
+    )
+    parser.add_argument(
+        "--members",
+        nargs="+",
+        choices=["sgd", "linear", "subspecies"],
+        help="who takes part, sgd and linear among them (default: all that lie there)",
     )
     parser.add_argument(
         "--backbone",
@@ -195,13 +202,17 @@ def main() -> int:
         "--output", type=Path, default=REPOSITORY / "submission.zip", help="the zip to write"
     )
     options = parser.parse_args()
+    if options.members and not {"sgd", "linear"} <= set(options.members):
+        parser.error("--members must name sgd and linear: in the zip, neither scores alone")
     try:
         for name in CODE:
             if not (options.submission / name).is_file():
                 raise FileNotFoundError(f"{options.submission / name}: no such file")
         packages = check_requirements(options.submission / "requirements.txt")
         check_imports(options.submission / "model.py", packages)
-        weights = find_weights(options.submission, options.backbone, options.classifiers)
+        weights = find_weights(
+            options.submission, options.backbone, options.classifiers, options.members
+        )
         lines = write_zip(options.submission, weights, options.output)
     except (OSError, ValueError, SyntaxError) as error:
         print(f"package_submission: {error}", file=sys.stderr)

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # The whole loop on butterflies that the project draws itself, in one command:
 # draw -> edge maps -> lists -> train both generators -> paint -> train the classifiers, with and
-# without the painted images -> score the test set -> one HTML page that shows it all.
+# without the painted images -> score the test set, by the published members and by all -> one HTML
+# page that shows it all.
 # What is done is not done again: stop it at any time and start it again. No GPU is needed.
 #   SCALE     size of the demo set and length of the training (default: 1, about 580 photographs)
 #   SEED      of the drawing, the lists and the generators (default: 0)
+#   PAINTED   0 leaves the generators out: photographs only (default: 1)
 #   BACKBONE  efficientnet_lite0 (default, needs no download) or dinov2_base
 #   DETECTOR  pidinet or scharr (default: pidinet where the first run has or can fetch its weights)
+#   MEMBERS   of the ensemble that score, sets of them (default: sgd+linear sgd+linear+subspecies)
 #   GPU_IDS   for the generators, such as 0; -1 is the CPU (default)
 #   WORK      folder of everything that is written (default: quickstart/ in the repository)
 #   VENV      the Python environment, as for setup.sh
@@ -17,7 +20,8 @@
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SCALE=${SCALE:-1} SEED=${SEED:-0} BACKBONE=${BACKBONE:-efficientnet_lite0} GPU_IDS=${GPU_IDS:--1}
-EPOCHS=${EPOCHS:-8} NEPOCH=${NEPOCH:-200}
+PAINTED=${PAINTED:-1} EPOCHS=${EPOCHS:-8} NEPOCH=${NEPOCH:-200}
+read -ra members <<< "${MEMBERS:-sgd+linear sgd+linear+subspecies}"
 small="--loadSize 128 --ngf 24 --n_downsample_global 3 --n_blocks_global 4"
 read -ra networks <<< "${GENERATOR:-$small}"
 
@@ -109,13 +113,17 @@ train_classifiers() {
         --NEPOCH "$NEPOCH"
 }
 
-# score KIND: predictions and challenge scores of the test set, by the classifiers of KIND.
+# score KIND MEMBERS: predictions and challenge scores of the test set, by MEMBERS such as sgd+linear
+# of the classifiers of KIND.
 score() {
+    local names folder=$detectors/$1/$2
+    IFS=+ read -ra names <<< "$2"
     "$PYTHON" "$ROOT/HybridDetection/submission/dino2B_contestAF_1024linear2cls/ingestion.py" \
-        "$demo/test/images" "$detectors/$1" --backbone "$BACKBONE" --classifiers "$detectors/$1" &&
+        "$demo/test/images" "$folder" --backbone "$BACKBONE" --classifiers "$detectors/$1" \
+        --members "${names[@]}" &&
         "$PYTHON" "$ROOT/scripts/score_predictions.py" \
-            --predictions "$detectors/$1/predictions.txt" --reference "$demo/ref_test.csv" \
-            --output "$detectors/$1/scores.json"
+            --predictions "$folder/predictions.txt" --reference "$demo/ref_test.csv" \
+            --output "$folder/scores.json"
 }
 
 collect=(
@@ -127,28 +135,36 @@ stage demo "drawing the demo set" \
 stage images "resizing the photographs" \
     "$PYTHON" "$ROOT/scripts/prepare_images.py" --csv "$demo/train.csv" \
     --photos "$demo/train/images" --datasets "$datasets"
-stage edges-hybrid "edge maps for AF4hybrid by $DETECTOR" \
-    "$PYTHON" "$ROOT/AnomalyFactory/extract_edges.py" \
-    --dataset "$datasets/Images4TrainAFhybrid" --detector "$DETECTOR"
-stage edges-nonhybrid "edge maps for AF4nonhybrid by $DETECTOR" \
-    "$PYTHON" "$ROOT/AnomalyFactory/extract_edges.py" \
-    --dataset "$datasets/Images4TrainAFnonhybrid" --detector "$DETECTOR"
-stage lists "pairing structures and references" make_lists
-# Minutes of training want many and large steps: a small batch, four times the published learning
-# rate. AF4nonhybrid takes a tenth of the published one: were its traces other than AF4hybrid's, the
-# classifiers would learn to tell the two generators apart.
-stage train-hybrid "training AF4hybrid" train_generator AF4hybrid "$EPOCHS" \
-    --dataroot "$datasets/Images4TrainAFhybrid" --lr 0.0008
-stage train-nonhybrid "training AF4nonhybrid, from AF4hybrid" train_generator AF4nonhybrid \
-    $(((EPOCHS + 3) / 4)) --dataroot "$datasets/Images4TrainAFnonhybrid" \
-    --load_pretrain "$generators/AF4hybrid" --lr 0.00002
-stage paint-hybrid "painting hybrids" paint AF4hybrid --results_dir "$painted/hybrid"
-stage paint-nonhybrid "painting non-hybrids" paint AF4nonhybrid --results_dir "$painted/nonhybrid"
 stage csv-photographs "listing the photographs" "${collect[@]}" --name photographs.csv
-stage csv-generated "adding the painted images" "${collect[@]}" --name generated.csv \
-    --results "$painted"
-for kind in photographs generated; do
-    stage "train-$kind-$BACKBONE" "training the classifiers on $kind.csv" train_classifiers $kind
-    stage "score-$kind-$BACKBONE" "scoring the test set" score $kind
+kinds=(photographs)
+if [[ $PAINTED != 0 ]]; then
+    kinds+=(generated)
+    stage edges-hybrid "edge maps for AF4hybrid by $DETECTOR" \
+        "$PYTHON" "$ROOT/AnomalyFactory/extract_edges.py" \
+        --dataset "$datasets/Images4TrainAFhybrid" --detector "$DETECTOR"
+    stage edges-nonhybrid "edge maps for AF4nonhybrid by $DETECTOR" \
+        "$PYTHON" "$ROOT/AnomalyFactory/extract_edges.py" \
+        --dataset "$datasets/Images4TrainAFnonhybrid" --detector "$DETECTOR"
+    stage lists "pairing structures and references" make_lists
+    # Minutes of training want many and large steps: a small batch, four times the published learning
+    # rate. AF4nonhybrid takes a tenth of the published one: were its traces other than AF4hybrid's,
+    # the classifiers would learn to tell the two generators apart.
+    stage train-hybrid "training AF4hybrid" train_generator AF4hybrid "$EPOCHS" \
+        --dataroot "$datasets/Images4TrainAFhybrid" --lr 0.0008
+    stage train-nonhybrid "training AF4nonhybrid, from AF4hybrid" train_generator AF4nonhybrid \
+        $(((EPOCHS + 3) / 4)) --dataroot "$datasets/Images4TrainAFnonhybrid" \
+        --load_pretrain "$generators/AF4hybrid" --lr 0.00002
+    stage paint-hybrid "painting hybrids" paint AF4hybrid --results_dir "$painted/hybrid"
+    stage paint-nonhybrid "painting non-hybrids" paint AF4nonhybrid --results_dir "$painted/nonhybrid"
+    stage csv-generated "adding the painted images" "${collect[@]}" --name generated.csv \
+        --results "$painted"
+fi
+for kind in "${kinds[@]}"; do
+    stage "train-$kind-$BACKBONE" "training the classifiers on $kind.csv" train_classifiers "$kind"
+    for chosen in "${members[@]}"; do
+        stage "score-$kind-$BACKBONE-$chosen" "scoring the test set by $chosen" \
+            score "$kind" "$chosen"
+    done
 done
-PYTHONPATH="$ROOT/scripts" "$PYTHON" -m demo.quickstart_page --run "$run" --backbone "$BACKBONE"
+PYTHONPATH="$ROOT/scripts" "$PYTHON" -m demo.quickstart_page --run "$run" --backbone "$BACKBONE" \
+    --kinds "${kinds[@]}" --members "${members[@]}"

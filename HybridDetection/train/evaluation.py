@@ -17,6 +17,7 @@ TARGET_TNR = 0.95
 METRICS = ["tpr_at_tnr95", "threshold", "pr_auc", "roc_auc", "f1", "accuracy"]
 RESAMPLES = 1000
 SEED = 42
+CROSS = "subspecies_ref"  # column of a reference file: a subspecies, or `mother x father`
 
 # In the functions down to `evaluate`, `scores` (n,) belong to rows with 0/1 `labels` (n,). `counts`
 # says how often each row is there: once; or (r, n) times in r resamples, which gives r results.
@@ -157,6 +158,45 @@ def challenge_scores(
     }
 
 
+def one_hybrid_moves(
+    scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray
+) -> dict[str, float]:
+    """How far one hybrid can move each of the challenge's numbers: the furthest over all hybrids,
+    each in turn scored above and below everything.
+    """
+    now = challenge_scores(scores, labels, indicators)
+    furthest = dict.fromkeys(now, 0.0)
+    for row in np.flatnonzero(labels == 1):
+        for extreme in (-np.inf, np.inf):
+            moved = scores.copy()
+            moved[row] = extreme
+            for name, value in challenge_scores(moved, labels, indicators).items():
+                furthest[name] = max(furthest[name], abs(value - now[name]))
+    return furthest
+
+
+def cross_recalls(
+    scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray, crosses: np.ndarray
+) -> dict[str, dict]:
+    """By cross its `ssp_indicator`, how many `hybrids` there are, and their `recall`.
+
+    `crosses` (n,) says what an image shows, such as `venus x chestertonii`; which parent was the
+    mother makes no difference. The thresholds are those of `challenge_scores`.
+    """
+    names = np.array([" x ".join(sorted(cross.split(" x "))) for cross in crosses], dtype=object)
+    found = {}
+    for species in (indicators != "mimic", indicators == "mimic"):
+        threshold = threshold_at_tnr(scores[species], labels[species])
+        for name in sorted(set(names[species & (labels == 1)])):
+            rows = species & (labels == 1) & (names == name)
+            found[name] = {
+                "ssp_indicator": str(indicators[rows][0]),
+                "hybrids": int(rows.sum()),
+                "recall": recall_above(scores[rows], labels[rows], threshold),
+            }
+    return found
+
+
 def read_predictions(path: Path) -> dict[str, float]:
     """File name -> score; ValueError naming the line of anything but `filename,score`."""
     try:
@@ -196,8 +236,12 @@ def read_reference(path: Path) -> pd.DataFrame:
     return reference.assign(hybrid_stat=reference["hybrid_stat"].astype(int))
 
 
-def score_predictions(predictions_path: Path, reference_path: Path) -> dict[str, float]:
-    """The challenge's numbers for a predictions file; ValueError where rows have no prediction."""
+def score_predictions(predictions_path: Path, reference_path: Path) -> dict:
+    """The challenge's numbers for a predictions file; ValueError where rows have no prediction.
+
+    With them, under `one_hybrid`, how far one hybrid can move each; and under `crosses`, where the
+    reference says what an image shows, the recall of each cross.
+    """
     predictions = read_predictions(predictions_path)
     reference = read_reference(reference_path)
     names = reference["filename"]
@@ -208,8 +252,11 @@ def score_predictions(predictions_path: Path, reference_path: Path) -> dict[str,
             f"no prediction (first: {', '.join(missing[:3])})"
         )
     scores = names.map(predictions).to_numpy(float)
-    labels = reference["hybrid_stat"].to_numpy()
-    return challenge_scores(scores, labels, reference["ssp_indicator"].to_numpy())
+    rows = scores, reference["hybrid_stat"].to_numpy(), reference["ssp_indicator"].to_numpy()
+    result = {**challenge_scores(*rows), "one_hybrid": one_hybrid_moves(*rows)}
+    if CROSS in reference.columns:
+        result["crosses"] = cross_recalls(*rows, reference[CROSS].to_numpy())
+    return result
 
 
 def main() -> int:
@@ -218,7 +265,7 @@ def main() -> int:
     )
     parser.add_argument("--predictions", type=Path, required=True)
     parser.add_argument("--reference", type=Path, required=True, help="the challenge's ref_*.csv")
-    parser.add_argument("--output", type=Path, help="also write the numbers as JSON")
+    parser.add_argument("--output", type=Path, help="also write them as JSON")
     options = parser.parse_args()
     try:
         scores = score_predictions(options.predictions, options.reference)
@@ -228,8 +275,12 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"score_predictions: {error}", file=sys.stderr)
         return 1
+    moves, crosses = scores.pop("one_hybrid"), scores.pop("crosses", {})
+    print(f"{'':<22} score   one hybrid moves it by up to")
     for name, value in scores.items():
-        print(f"{name:<22} {value:.4f}")
+        print(f"{name:<22} {value:.4f}  {moves[name]:.4f}")
+    for name, cross in crosses.items():
+        print(f"{name:<28} {cross['recall']:.4f} of {cross['hybrids']} {cross['ssp_indicator']}")
     return 0
 
 

@@ -1,8 +1,9 @@
 """Train the hybrid detector on photographs and generated images: python training.py
 
-Reads a CSV of labelled images, extracts the backbone's features once, trains the SGD classifier
-and then the linear one, and writes to CLF_SAVE_DIR:
-    sgd_clf.pkl, clf1024.pth              the classifiers, as the submission folder loads them
+Reads a CSV of labelled images, extracts the backbone's features once, trains the members of the
+ensemble, and writes to CLF_SAVE_DIR:
+    sgd_clf.pkl, clf1024.pth              the published members, as the submission folder loads them
+    subspecies.npz                        the member that knows the subspecies of the photographs
     linear_loss.png                       the linear classifier's loss by epoch
     held_out_photographs/                 evaluation on 20 % of the photographs
     published_split/                      evaluation on the published 20 % of the rows
@@ -27,6 +28,8 @@ import os
 import pickle
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +38,7 @@ import plots
 import torch
 from classifier import CLASSIFIERS, fit_classifier, fit_linear
 from data_utils import find_images, read_table, split_rows
+from evaluation import threshold_at_tnr
 from model_utils import extract_features
 from painted import PhotographSplit, hold_out_photographs, is_painted, read_sources
 from sklearn.base import ClassifierMixin
@@ -44,11 +48,16 @@ from submission import (
     LINEAR_FILE,
     REPOSITORY,
     SGD_FILE,
+    SUBSPECIES_FILE,
     LinearClassifier,
+    Origin,
+    SubspeciesScorer,
     atomic,
     choose_device,
+    combine,
     load_linear,
 )
+from subspecies import fit_subspecies
 from tables import HeldOut, remove_evaluation, write_evaluation
 
 # Relative paths up here are relative to the repository root.
@@ -216,16 +225,26 @@ def save_linear(
     save_bytes(buffer.getvalue(), path)
 
 
+def save_subspecies(scorer: SubspeciesScorer, path: Path) -> None:
+    """Write the member's arrays; the same arrays give the same bytes."""
+    arrays = {name: value for name, value in vars(scorer).items() if name != "origin"}
+    origin = {name: np.array(text or "") for name, text in asdict(scorer.origin).items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays, **origin)
+    save_bytes(buffer.getvalue(), path)
+
+
 def training_id(
     features: np.ndarray,
-    labels: np.ndarray,
+    table: pd.DataFrame,
     start: Mapping[str, torch.Tensor] | None,
     options: argparse.Namespace,
 ) -> str:
-    """16 hexadecimal digits; the same for equal features, labels, start and settings."""
+    """16 hexadecimal digits; the same for equal features, rows, start and settings."""
     digest = hashlib.sha256(f"{options.backbone} {options.NEPOCH} {features.shape}".encode())
     digest.update(features.tobytes())
-    digest.update(labels.tobytes())
+    taught = ["hybrid_stat", "subspecies", "parent_subspecies_1", "parent_subspecies_2"]
+    digest.update(table[taught].to_csv(index=False).encode())
     for tensor in (start or {}).values():
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()[:16]
@@ -263,12 +282,27 @@ def train(options: argparse.Namespace) -> None:
         log.info("fitting a linear classifier to %d rows, for an evaluation", len(rows))
         return fit_linear(features[rows], labels[rows], options.NEPOCH, device)[0]
 
+    def fit_member(rows: np.ndarray) -> SubspeciesScorer | None:
+        try:
+            return fit_subspecies(table.iloc[rows], features[rows], options.backbone)
+        except ValueError as error:
+            log.warning("no member that knows the subspecies: %s", error)
+            return None
+
     def hold(
-        rows: np.ndarray, others: Mapping[str, ClassifierMixin], linear: LinearClassifier
+        rows: np.ndarray,
+        others: Mapping[str, ClassifierMixin],
+        linear: LinearClassifier,
+        subspecies: SubspeciesScorer | None,
     ) -> HeldOut:
         scores = {name: fit.predict_proba(features[rows])[:, 1] for name, fit in others.items()}
         scores["linear"] = linear.hybrid_probability(torch.tensor(features[rows], device=device))
-        scores["ensemble"] = np.maximum(scores["sgd"], scores["linear"])
+        members = {name: scores[name] for name in ("sgd", "linear")}
+        if subspecies is not None:
+            members["subspecies"] = subspecies.hybrid_probability(features[rows])
+            scores["subspecies"] = members["subspecies"]
+            scores["published"] = combine({name: members[name] for name in ("sgd", "linear")})
+        scores["ensemble"] = combine(members)
         filenames = table["filename"].iloc[rows]
         for name, values in scores.items():
             step = "look for images whose features are far from all others"
@@ -287,22 +321,48 @@ def train(options: argparse.Namespace) -> None:
         log.warning("CTN: evaluated are linear classifiers trained afresh, not the continued one")
     evaluations = {}
     if photographs is not None:
-        twins = fit_others(photographs.train), fit_twin(photographs.train)
+        twins = [fit(photographs.train) for fit in (fit_others, fit_twin, fit_member)]
         evaluations[PHOTOGRAPHS] = hold(photographs.held_out, *twins)
-    evaluations[PUBLISHED] = hold(published.held_out, classifiers, fit_twin(published.train))
+    twins = [fit(published.train) for fit in (fit_twin, fit_member)]
+    evaluations[PUBLISHED] = hold(published.held_out, classifiers, *twins)
+    subspecies = fit_member(np.arange(len(labels)))
 
     for folder in TITLES:  # of the classifiers that are replaced now
         remove_evaluation(save_dir / folder)
     sgd = classifiers["sgd"]
-    sgd.training_ = training_id(features, labels, start, options)
-    # Both are whole before either replaces the one of before.
-    with atomic(save_dir / SGD_FILE) as sgd_file, atomic(save_dir / LINEAR_FILE) as linear_file:
-        save_bytes(pickle.dumps(sgd), sgd_file)
+    sgd.training_ = training_id(features, table, start, options)
+    # All are whole before any replaces the one of before.
+    with ExitStack() as files:
+        if subspecies is not None:
+            member = replace(
+                subspecies,
+                threshold=np.array(held_out_threshold(evaluations.get(PHOTOGRAPHS))),
+                origin=Origin(options.backbone, sgd.training_),
+            )
+            save_subspecies(member, files.enter_context(atomic(save_dir / SUBSPECIES_FILE)))
+        save_bytes(pickle.dumps(sgd), files.enter_context(atomic(save_dir / SGD_FILE)))
+        linear_file = files.enter_context(atomic(save_dir / LINEAR_FILE))
         save_linear(linear.state_dict(), options.backbone, linear_file, sgd.training_)
+    if subspecies is None:
+        (save_dir / SUBSPECIES_FILE).unlink(missing_ok=True)  # of a training before
     for folder, held_out in evaluations.items():
         write_evaluation(save_dir / folder, TITLES[folder], held_out)
     plots.plot_loss(losses, save_dir / "linear_loss.png")
     log.info("wrote %s", save_dir)
+
+
+def held_out_threshold(held_out: HeldOut | None) -> float:
+    """The ensemble's score that 95 % of the held-out photographs of non-hybrids do not pass.
+
+    By twins of the members that saw none of these. NaN where there are no such photographs, or
+    where their twin of the subspecies' member could not be fitted.
+    """
+    if held_out is None or "subspecies" not in held_out.scores:
+        return np.nan
+    scored = ~is_painted(held_out.table) & (held_out.labels == 0)
+    if not scored.any():
+        return np.nan
+    return float(threshold_at_tnr(held_out.scores["ensemble"][scored], held_out.labels[scored]))
 
 
 def hold_out(

@@ -131,6 +131,37 @@ def test_a_group_without_hybrids_is_named():
         evaluation.challenge_scores(np.ones(4), np.array([0, 1] * 2), indicators)
 
 
+def test_how_far_one_hybrid_moves_the_numbers():
+    """Six hybrids, of each kind one found and one missed: recalls of a half, a challenge score too.
+
+    With one more found it is 3 / (1 + 2 + 2), with one less 0.
+    """
+    indicators = np.repeat(["major", "minor", "mimic"], 3)
+    labels = np.array([0, 1, 1] * 3)
+    scores = np.array([0.5, 0.9, 0.1] * 3)
+    moves = evaluation.one_hybrid_moves(scores, labels, indicators)
+    assert moves["A_score_major_recall"] == moves["A_score_minor_recall"] == 1 / 2
+    assert moves["mimic_recall"] == 1 / 2
+    assert moves["challenge_score"] == pytest.approx(1 / 2)
+    # Found first and third of three: the areas are (1 + 2/3) / 2; at the top both, 1; the first
+    # last, (1/2 + 2/3) / 2.
+    assert moves["mimic_PRC_AUC"] == pytest.approx(1 / 4)
+    assert np.array_equal(scores, [0.5, 0.9, 0.1] * 3)
+
+
+def test_recall_by_cross():
+    """Both directions are one cross; the mimics have another threshold than species A."""
+    shown = ["a", "b", "a x b", "b x a", "c x b", "m", "m x n", "n x m", "m x n"]
+    labels = np.array([0, 0, 1, 1, 1, 0, 1, 1, 1])
+    indicators = np.array(["major", "minor", "major", "major", "minor", *["mimic"] * 4])
+    scores = np.array([0.3, 0.2, 0.4, 0.3, 0.25, 0.6, 0.5, 0.7, 0.6])
+    assert evaluation.cross_recalls(scores, labels, indicators, np.array(shown)) == {
+        "a x b": {"ssp_indicator": "major", "hybrids": 2, "recall": 1 / 2},
+        "b x c": {"ssp_indicator": "minor", "hybrids": 1, "recall": 0.0},
+        "m x n": {"ssp_indicator": "mimic", "hybrids": 3, "recall": 1 / 3},
+    }
+
+
 @pytest.fixture
 def score(run, repository):
     def run_scores(predictions, reference, *arguments):
@@ -152,10 +183,20 @@ def test_the_official_numbers(score, shared, tmp_path, name):
     assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "scores.json").read_text())
     expected = json.loads((shared / f"scoring/scores_{name}.json").read_text())
-    assert scores.keys() == expected.keys()
+    assert scores.keys() - expected.keys() == {"one_hybrid", "crosses"}
+    assert scores["one_hybrid"].keys() == expected.keys()
     for key, value in expected.items():
         assert scores[key] == pytest.approx(value, abs=1e-9)
         assert f"{key:<22} {value:.4f}" in done.stdout
+    crosses = scores["crosses"]
+    minor = [cross for cross in crosses.values() if cross["ssp_indicator"] == "minor"]
+    found = sum(cross["hybrids"] * cross["recall"] for cross in minor)
+    share = found / sum(cross["hybrids"] for cross in minor)
+    assert share == pytest.approx(expected["A_score_minor_recall"], abs=1e-9)
+    signal = crosses["lativitta x notabilis"]
+    assert signal["recall"] == pytest.approx(expected["A_score_major_recall"], abs=1e-9)
+    line = f"lativitta x notabilis        {signal['recall']:.4f} of {signal['hybrids']} major"
+    assert line in done.stdout
 
 
 @pytest.fixture
@@ -177,7 +218,7 @@ def test_a_perfect_prediction(score, reference, tmp_path):
     (tmp_path / "predictions.txt").write_text("\n".join(PREDICTIONS))
     done = score(tmp_path / "predictions.txt", reference)
     assert done.returncode == 0, done.stderr
-    assert "challenge_score        1.0000" in done.stdout
+    assert "challenge_score        1.0000  1.0000" in done.stdout  # each group has one hybrid
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """ingestion.py on folders of good and bad files."""
 
+import csv
 import io
 import os
 import pickle
@@ -7,7 +8,7 @@ import shutil
 import struct
 import sys
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ import model
 import numpy as np
 import pytest
 import torch
+import training
 from model import LinearClassifier
 from PIL import Image
 from sklearn.linear_model import SGDClassifier
@@ -122,7 +124,7 @@ def test_good_and_bad_files_as_a_user_runs_it(run, folder, draw, tmp_path):
         assert done.stderr.count(f"{name}: not a readable image") == 1
     assert "'a,b.png': a comma" in done.stderr
     assert "5 files were left out" in done.stderr
-    assert "scored 3 images with efficientnet_lite0: " in done.stdout
+    assert "scored 3 images with efficientnet_lite0 (sgd, linear): " in done.stdout
     assert "Traceback" not in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.txt"]
 
@@ -237,10 +239,17 @@ def test_a_score_that_is_no_number_moves_no_other(draw, tmp_path, capsys):
     paths = [draw(tmp_path / f"{index}.png") for index in range(3)]
     detector = SimpleNamespace(
         transform=model.make_transform("dinov2_base"),
-        score=lambda batch: np.array([0.25, np.inf, 0.75])[: len(batch)],
+        examine=lambda batch: model.Examined(
+            np.array([0.25, np.inf, 0.75]),
+            {"sgd": np.array([0.125, 0.5, 0.75])},
+            [model.Parents("8", "9", 0.6, chance) for chance in (0.7, 0.8, 0.9)],
+        ),
     )
-    scores = ingestion.score_images(detector, paths, batch_size=3, workers=0)
-    assert scores == {"0.png": 0.25, "2.png": 0.75}
+    scored = ingestion.score_images(detector, paths, batch_size=3, workers=0)
+    assert scored == {
+        "0.png": ingestion.Scored(0.25, {"sgd": 0.125}, model.Parents("8", "9", 0.6, 0.7)),
+        "2.png": ingestion.Scored(0.75, {"sgd": 0.75}, model.Parents("8", "9", 0.6, 0.9)),
+    }
     assert (
         capsys.readouterr().err == f"ingestion: {paths[1]}: its score is inf; check the weights\n"
     )
@@ -291,3 +300,129 @@ def test_half_a_pair_is_refused(ingest, folder):
     done = ingest()
     assert done.returncode == 1
     assert f"{folder / 'clf1024.pth'} lies there without sgd_clf.pkl" in done.stderr
+
+
+# ---- members and details ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photographs(draw, tmp_path) -> Path:
+    """Four pictures; the name of one needs quotes in a CSV."""
+    images = tmp_path / "images"
+    colours = [(250, 30, 20), (20, 240, 60), (30, 40, 250), (250, 240, 40)]
+    for name, colour in zip(["a.png", 'b "2".png', "c.png", "d.png"], colours, strict=True):
+        draw(images / name, colour)
+    return images
+
+
+def read_details(folder: Path) -> list[dict[str, str]]:
+    with (folder / "details.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_details_say_how_a_score_came_about(ingest, folder, photographs, stored, tmp_path):
+    training.save_subspecies(stored, folder / "subspecies.npz")
+    done = ingest(photographs, tmp_path / "out", "--details")
+    assert done.returncode == 0, done.stderr
+    assert "with efficientnet_lite0 (sgd, linear, subspecies): " in done.stdout
+    rows = read_details(tmp_path / "out")
+    assert ",".join(rows[0]) == (
+        "filename,score,sgd,linear,subspecies,threshold,decision,"
+        "parent_1,share_1,parent_2,share_2,parents,certainty"
+    )
+    images = sorted(photographs.iterdir())
+    assert [row["filename"] for row in rows] == [path.name for path in images]
+    lines = (tmp_path / "out/predictions.txt").read_text().splitlines()
+    assert [line.split(",")[1] for line in lines] == [f"{float(row['score']):.4f}" for row in rows]
+
+    detector = model.Model(device="cpu")
+    detector.load()
+    examined = detector.examine(torch.stack([detector.transform(Image.open(i)) for i in images]))
+    features = detector.features(
+        torch.stack([detector.transform(Image.open(path)) for path in images])
+    ).numpy()
+    expected = stored.hybrid_probability(features)
+    assert examined.members["subspecies"] == pytest.approx(expected, abs=1e-5)
+    assert np.ptp(expected) > 0.01
+    for number, (row, parents) in enumerate(zip(rows, stored.parents(features), strict=True)):
+        sgd, linear, member = (float(row[name]) for name in ("sgd", "linear", "subspecies"))
+        assert sgd == pytest.approx(examined.members["sgd"][number], abs=1e-5)
+        assert linear == pytest.approx(examined.members["linear"][number], abs=1e-5)
+        assert member == pytest.approx(expected[number], abs=1e-5)
+        noisy_or = 1 - (1 - max(sgd, linear)) * (1 - member)
+        assert float(row["score"]) == pytest.approx(noisy_or, abs=3e-6)
+        assert row["threshold"] == "0.625000"
+        assert row["decision"] == ("hybrid" if noisy_or > 0.625 else "non-hybrid")
+        assert (row["parent_1"], row["parent_2"]) == (parents.first, parents.second)
+        assert float(row["share_1"]) == pytest.approx(parents.share, abs=0.006)
+        assert float(row["share_1"]) + float(row["share_2"]) == pytest.approx(1)
+        assert row["parents"] == str(parents)
+        assert float(row["certainty"]) == pytest.approx(parents.certainty, abs=1e-3)
+
+
+def test_published_members_score_as_before_and_have_no_threshold(
+    ingest, folder, photographs, stored, tmp_path
+):
+    assert ingest(photographs, tmp_path / "published", "--details").returncode == 0
+    training.save_subspecies(stored, folder / "subspecies.npz")
+    chosen = ("--details", "--members", "linear", "sgd")
+    done = ingest(photographs, tmp_path / "chosen", *chosen)
+    assert "with efficientnet_lite0 (sgd, linear): " in done.stdout
+    for name in ("predictions.txt", "details.csv"):
+        published = (tmp_path / "published" / name).read_text()
+        assert (tmp_path / "chosen" / name).read_text() == published
+    for row in read_details(tmp_path / "published"):
+        larger = max(row["sgd"], row["linear"])
+        assert row["score"] == larger
+        assert [name for name, cell in row.items() if cell] == [
+            *("filename", "score", "sgd", "linear")
+        ]
+    ingest(photographs, tmp_path / "all")
+    predictions = [tmp_path / run / "predictions.txt" for run in ("all", "published")]
+    assert predictions[0].read_text() != predictions[1].read_text()
+    assert not (tmp_path / "all/details.csv").exists()
+
+    done = ingest(photographs, tmp_path / "called", "--details", "--threshold", 0.5, *chosen[1:])
+    assert done.returncode == 0, done.stderr
+    for row in read_details(tmp_path / "called"):
+        assert row["threshold"] == "0.500000"
+        assert row["decision"] == ("hybrid" if float(row["score"]) > 0.5 else "non-hybrid")
+
+
+def test_one_member_alone(ingest, folder, photographs, stored, tmp_path):
+    training.save_subspecies(stored, folder / "subspecies.npz")
+    done = ingest(photographs, tmp_path, "--details", "--members", "subspecies")
+    assert done.returncode == 0, done.stderr
+    for row in read_details(tmp_path):
+        assert row["score"] == row["subspecies"]
+        assert row["sgd"] == row["linear"] == row["threshold"] == row["decision"] == ""
+        assert row["parents"]
+
+
+def test_a_stored_threshold_that_is_not_known_is_left_out(
+    ingest, folder, photographs, stored, tmp_path
+):
+    unknown = replace(stored, threshold=np.array(np.nan))
+    training.save_subspecies(unknown, folder / "subspecies.npz")
+    assert ingest(photographs, tmp_path, "--details").returncode == 0
+    assert {row["threshold"] for row in read_details(tmp_path)} == {""}
+
+
+def test_a_member_that_is_missing_is_named(ingest, folder, photographs, tmp_path):
+    done = ingest(photographs, tmp_path, "--members", "sgd", "linear", "subspecies")
+    assert done.returncode == 1
+    assert f"{folder / 'clf1024.pth'} lies there without subspecies.npz" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--members", "knn"), "invalid choice: 'knn'"),
+        (("--threshold", "1.1"), "--threshold must be 0 to 1, not 1.1"),
+        (("--threshold", "nan"), "--threshold must be 0 to 1, not nan"),
+    ],
+)
+def test_options_out_of_range_are_refused(ingest, capsys, options, message):
+    with pytest.raises(SystemExit):
+        ingest(*options)
+    assert message in capsys.readouterr().err

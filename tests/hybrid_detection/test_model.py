@@ -313,10 +313,17 @@ def test_the_score_is_the_larger_probability():
         def hybrid_probability(self, _):
             return self.values
 
-    detector.linear, detector.sgd = Fixed([0.2, 0.9]), Fixed([0.7, 0.1])
+    detector.members = {"linear": Fixed([0.2, 0.9]), "sgd": Fixed([0.7, 0.1])}
     images = [Image.new("RGB", (8, 8)), Image.new("L", (9, 5))]
     assert detector.predict_batch(images).tolist() == [0.7, 0.9]
     assert detector.predict_batch([]).shape == (0,)
+    examined = detector.examine(torch.zeros(2, 3, 224, 224))
+    assert {name: values.tolist() for name, values in examined.members.items()} == {
+        "linear": [0.2, 0.9],
+        "sgd": [0.7, 0.1],
+    }
+    assert examined.parents is None
+    assert detector.threshold is None
 
 
 ORGANISERS = """

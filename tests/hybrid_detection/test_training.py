@@ -13,6 +13,7 @@ import data_utils
 import ingestion
 import model
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import training
@@ -112,22 +113,31 @@ def origin(folder):
 
 
 def test_the_id_is_that_of_what_was_trained():
-    features, labels = np.arange(12, dtype=np.float32).reshape(4, 3), np.array([0, 1, 0, 1])
+    features = np.arange(12, dtype=np.float32).reshape(4, 3)
+    table = pd.DataFrame(
+        {
+            "hybrid_stat": ["non-hybrid", "hybrid"] * 2,
+            "subspecies": ["8", ""] * 2,
+            "parent_subspecies_1": ["", "8"] * 2,
+            "parent_subspecies_2": ["", "9"] * 2,
+        }
+    )
+    others = [table.assign(**{column: "10"}) for column in table]
     options = argparse.Namespace(backbone="dinov2_base", NEPOCH=200)
     state = {"weight": torch.zeros(2)}
-    training_id = training.training_id(features, labels, None, options)
+    training_id = training.training_id(features, table, None, options)
     assert re.fullmatch("[0-9a-f]{16}", training_id)
-    assert training_id == training.training_id(features.copy(), labels.copy(), None, options)
-    others = [
-        training.training_id(features + 1, labels, None, options),
-        training.training_id(features, 1 - labels, None, options),
-        training.training_id(features, labels, state, options),
-        training.training_id(features, labels, {"weight": torch.ones(2)}, options),
+    assert training_id == training.training_id(features.copy(), table.copy(), None, options)
+    ids = [
+        training.training_id(features + 1, table, None, options),
+        *(training.training_id(features, other, None, options) for other in others),
+        training.training_id(features, table, state, options),
+        training.training_id(features, table, {"weight": torch.ones(2)}, options),
         training.training_id(
-            features, labels, None, argparse.Namespace(backbone="dinov2_base", NEPOCH=100)
+            features, table, None, argparse.Namespace(backbone="dinov2_base", NEPOCH=100)
         ),
     ]
-    assert len({training_id, *others}) == 6
+    assert len({training_id, *ids}) == 9
 
 
 @pytest.fixture
@@ -205,6 +215,115 @@ def test_every_score_is_that_of_its_file(train, world, fits, tmp_path):
             scores["ensemble"] = max(scores["sgd"], scores["linear"])
             for name, score in scores.items():
                 assert float(row[name]) == pytest.approx(score, abs=2e-6), (row, name)
+
+
+@pytest.fixture
+def kinds(world):
+    """The world with two subspecies of non-hybrids that can be told apart, and their hybrids."""
+    shift = np.zeros(128, np.float32)
+    shift[0] = 6
+    photographs = sorted(
+        row["filename"] for row in world.rows if row["filename"].startswith("non-hybrid")
+    )
+    nines = set(photographs[::3])
+    for row in world.rows:
+        if row["filename"] in nines:
+            row["subspecies"] = "9.0"
+            world.features[row["filename"]] += shift
+    world.write([*data_utils.COLUMNS, "structure", "reference"])
+    return world
+
+
+def test_the_member_that_knows_the_subspecies_is_written(train, kinds, fits, tmp_path):
+    assert train(kinds.root, save="first").status == 0
+    assert train(kinds.root, save="second").status == 0
+    first, second = (contents(tmp_path / save) for save in ("first", "second"))
+    assert set(first) == OUTPUTS | {"subspecies.npz"}
+    assert first == second
+    with np.load(tmp_path / "first/subspecies.npz") as file:
+        assert file["subspecies"].tolist() == ["8", "9"]
+        assert str(file["backbone"]) == "efficientnet_lite0"
+        assert str(file["training"]) == origin(tmp_path / "first")
+        threshold = float(file["threshold"])
+        axes, means = file["axes"], file["means"]
+
+    folder = tmp_path / "first/held_out_photographs"
+    results = read_rows(folder / "classifier_evaluation_results.csv")
+    names = ["sgd", "linear", "subspecies", "published", "ensemble"]
+    for images in ("photographs", "painted", "all"):
+        assert [row["classifier"] for row in results if row["images"] == images] == names
+    (shown,) = (
+        row for row in results if (row["images"], row["classifier"]) == ("photographs", "ensemble")
+    )
+    assert threshold == pytest.approx(float(shown["threshold"]), abs=1e-6)
+    for row in read_rows(folder / "classifier_scores.csv"):
+        larger = max(float(row["sgd"]), float(row["linear"]))
+        assert float(row["published"]) == pytest.approx(larger, abs=2e-6)
+        noisy_or = 1 - (1 - larger) * (1 - float(row["subspecies"]))
+        assert float(row["ensemble"]) == pytest.approx(noisy_or, abs=4e-6)
+
+    # What is saved learns from all photographs.
+    looks = {"8": [], "9": []}
+    for row in kinds.rows:
+        if row["filename"].startswith("non-hybrid"):
+            looks[row["subspecies"][0]].append(kinds.features[row["filename"]].astype(float))
+    expected = np.stack([np.mean(looks[name], axis=0) for name in ("8", "9")]) @ axes
+    assert means == pytest.approx(expected)
+
+
+def test_the_member_is_evaluated_by_fits_that_saw_none_of_it(train, kinds, monkeypatch):
+    learnt = []
+    fit_subspecies = training.fit_subspecies
+
+    def watched(table, features, backbone):
+        learnt.append(table["filename"].tolist())
+        return fit_subspecies(table, features, backbone)
+
+    monkeypatch.setattr(training, "fit_subspecies", watched)
+    done = train(kinds.root)
+    assert done.status == 0, done.errors
+    everything = [row["filename"] for row in kinds.rows]
+    split = data_utils.split_rows(np.array([row["hybrid_stat"] == "hybrid" for row in kinds.rows]))
+    photographs, published, saved = learnt
+    assert saved == everything
+    assert published == [everything[row] for row in split.train]
+    scores = read_rows(
+        Path(kinds.root.parent / "classifiers/held_out_photographs/classifier_scores.csv")
+    )
+    assert not {row["filename"] for row in scores} & set(photographs)
+
+
+def test_without_two_subspecies_none_is_written_and_an_old_one_goes(train, world, tmp_path):
+    folder = tmp_path / "classifiers"
+    folder.mkdir()
+    (folder / "subspecies.npz").touch()
+    done = train(world.root)
+    assert done.status == 0, done.errors
+    message = "no member that knows the subspecies: the CSV names 1 subspecies of non-hybrid"
+    assert message in done.errors
+    assert not (folder / "subspecies.npz").exists()
+    assert (folder / "sgd_clf.pkl").exists()
+
+
+@pytest.mark.parametrize("fails", ["save_subspecies", "save_linear"])
+def test_a_training_that_cannot_write_leaves_all_members_of_before(
+    train, kinds, tmp_path, monkeypatch, fails
+):
+    folder = tmp_path / "classifiers"
+    folder.mkdir()
+    for name in ("sgd_clf.pkl", "clf1024.pth", "subspecies.npz"):
+        (folder / name).write_text("from before")
+
+    def full(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(training, fails, full)
+    done = train(kinds.root)
+    assert done.status == 1
+    assert "disk full" in done.errors
+    assert contents(folder) == dict.fromkeys(
+        ("sgd_clf.pkl", "clf1024.pth", "subspecies.npz"), b"from before"
+    )
 
 
 def areas(folder):

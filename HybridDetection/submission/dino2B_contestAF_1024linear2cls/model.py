@@ -1,16 +1,18 @@
 """Everything that turns a butterfly photograph into a hybrid score; needs no other file of ours.
 
 Codabench's ingestion puts this folder on sys.path, calls `Model().load()` and then
-`predict(image)` for each image. A score is the larger of two probabilities that the specimen is
-a hybrid: that of a linear classifier and that of a calibrated SGD classifier, both on the
-features of one frozen backbone. Which backbone it is, the classifiers remember.
+`predict(image)` for each image. The members of an ensemble give probabilities that the specimen is
+a hybrid, all on the features of one frozen backbone; `combine` makes a score of them. The published
+members are a linear classifier and a calibrated SGD classifier. A third, trained here, knows the
+subspecies. Which backbone it is, the members remember.
 """
 
 import logging
 import pickle
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,10 @@ BACKBONE = "dinov2_base"  # training's default, and what classifiers that name n
 IMAGE_SIZE = 224  # pixels; images are resized to a square of this size, not cropped
 LINEAR_FILE = "clf1024.pth"
 SGD_FILE = "sgd_clf.pkl"
+SUBSPECIES_FILE = "subspecies.npz"
+MEMBER_FILES = {"linear": LINEAR_FILE, "sgd": SGD_FILE, "subspecies": SUBSPECIES_FILE}
+PUBLISHED = ("linear", "sgd")  # the members that must lie there; the other takes part if it does
+TRAINING = "python HybridDetection/train/training.py"
 
 HERE = Path(__file__).resolve().parent
 MODELS = [parent / "Models" for parent in HERE.parents[2:3]]  # absent once packed for Codabench
@@ -395,6 +401,228 @@ def numbers(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     return array
 
 
+# ---- the subspecies -----------------------------------------------------------------------------
+
+BETWEEN = (0.25, 0.75)  # the share of a parent in a hybrid
+QUANTILES = (0.5, 0.95)  # of what non-hybrids show, out of fold; the probabilities there ...
+STEEPNESS = 2 * np.log(3)  # ... are 1/4 and 3/4
+SURE = 0.5  # the probability from which on a pair of parents is named
+MAX_BYTES = 100_000_000  # of all arrays in the file; 14 subspecies take 0.5 MB with DINOv2
+
+
+@dataclass(frozen=True)
+class Parents:
+    """The two subspecies between which a specimen most likely lies."""
+
+    first: str  # the one that it is nearer to
+    second: str
+    share: float  # of the first, 0.5 to 0.75; the second has the rest
+    certainty: float  # probability of this pair among all
+
+    def __str__(self) -> str:
+        """`8 x 9`, in the order of the evaluation's tables; `unknown` where that is unsure."""
+        if self.certainty < SURE:
+            return "unknown"
+        return " x ".join(sorted((self.first, self.second), key=lambda name: (len(name), name)))
+
+
+@dataclass(frozen=True)
+class SubspeciesScorer:
+    """Finds specimens that look like none of the subspecies, or like two of them.
+
+    It learns from photographs of non-hybrids alone, so that a cross which nobody has seen is found
+    as well as another. Two things speak for a hybrid. *Undecided*: the entropy of a multinomial
+    logistic regression over the K subspecies, divided by log K. *Foreign*: the distance to the
+    nearest mean of a subspecies in the space of their linear discriminants (Fisher 1936, Rao 1948)
+    under a pooled covariance, shrunk as Ledoit and Wolf (2004) say. Training measures both on
+    photographs that its fit did not see. The median there has the probability 1/4, the 95 %
+    quantile 3/4, and a logistic function leads through these, so that units and spread do not
+    matter; a noisy-or joins the two.
+
+    The parents are the pair whose means have the specimen nearest to the line between them.
+    Crosses that training has photographs of (C pairs) are known by their look, too: hybrids of
+    dominant traits lie off the line.
+    """
+
+    subspecies: np.ndarray  # (K,) names
+    weights: np.ndarray  # (K, feature_size) of the logistic regression over the subspecies
+    intercepts: np.ndarray  # (K,)
+    axes: np.ndarray  # (feature_size, r) discriminants, r < K
+    means: np.ndarray  # (K, r) of the subspecies there
+    quantiles: np.ndarray  # (2, 2) of undecided and foreign
+    spread: np.ndarray  # () mean square, out of fold, of a photograph along one axis
+    crosses: np.ndarray  # (C, 2) known ones; places in `subspecies`, ascending
+    cross_weights: np.ndarray  # (K + C, feature_size) of a regression that knows the crosses, too
+    cross_intercepts: np.ndarray  # (K + C,)
+    threshold: np.ndarray  # () of all three members together at a TNR of 95 %; NaN: not known
+    origin: Origin
+
+    def hybrid_probability(self, features: np.ndarray) -> np.ndarray:
+        """(n, feature_size) features -> (n,) probabilities."""
+        middle, high = self.quantiles.T
+        units = (self.evidence(features) - middle) / (high - middle)
+        return 1 - (1 - logistic(STEEPNESS * (units - 0.5))).prod(axis=1)
+
+    def evidence(self, features: np.ndarray) -> np.ndarray:
+        """(n, feature_size) features -> (n, 2): how undecided and how foreign."""
+        logs = log_softmax(features @ self.weights.T + self.intercepts)
+        undecided = -(np.exp(logs) * logs).sum(axis=1) / np.log(len(self.subspecies))
+        foreign = np.sqrt(self.squared_distances(features).min(axis=1))
+        return np.stack([undecided, foreign], axis=1)
+
+    def squared_distances(self, features: np.ndarray) -> np.ndarray:
+        """(n, feature_size) features -> (n, K): to the means, among the discriminants."""
+        places = features @ self.axes
+        return ((places[:, None] - self.means) ** 2).sum(axis=2)
+
+    def pairs(self) -> np.ndarray:
+        """(P, 2) every two places in `subspecies`, ascending."""
+        return np.array(list(combinations(range(len(self.subspecies)), 2)))
+
+    def lines(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For each pair (P), the squared distance (n, P) to the line between its means, and the
+        share (n, P) of the first at the nearest point, within BETWEEN.
+        """
+        first, second = self.pairs().T
+        spans = self.means[first] - self.means[second]
+        squares = np.maximum((spans**2).sum(axis=1), np.finfo(float).tiny)  # of two equal means
+        along = features @ self.axes @ spans.T - (self.means[second] * spans).sum(axis=1)
+        shares = np.clip(along / squares, *BETWEEN)
+        from_second = self.squared_distances(features)[:, second]
+        return from_second - 2 * shares * along + shares**2 * squares, shares
+
+    def parents(self, features: np.ndarray) -> list[Parents]:
+        """The likeliest two parents of each of (n, feature_size) features."""
+        squares, shares = self.lines(features)
+        logits = features @ self.cross_weights.T + self.cross_intercepts
+        known = np.exp(log_softmax(logits))[:, len(self.subspecies) :]
+        chances = np.exp(log_softmax(-squares / (2 * self.spread)))
+        chances = chances * (1 - known.sum(axis=1, keepdims=True))
+        pairs = self.pairs().tolist()
+        for cross, chance in zip(self.crosses.tolist(), known.T, strict=True):
+            chances[:, pairs.index(cross)] += chance
+        found = []
+        for row, pair in enumerate(chances.argmax(axis=1)):
+            first, second = self.subspecies[pairs[pair]].tolist()
+            share = shares[row, pair]
+            if share < 0.5:
+                first, second, share = second, first, 1 - share
+            found.append(Parents(first, second, float(share), float(chances[row, pair])))
+        return found
+
+
+def logistic(values: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(values, -700, 700)))
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Of each row of (n, k), without overflow."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def load_subspecies(path: Path, backbone: str | None = None) -> SubspeciesScorer:
+    """The subspecies' member in `path`, plain arrays.
+
+    Raises ValueError for anything else, and where it was not trained on `backbone`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > MAX_BYTES:
+            raise ValueError(f"{size:,} bytes of arrays, expected {MAX_BYTES:,} at the most")
+        with np.load(path, allow_pickle=False) as file:
+            scorer = subspecies_scorer({name: file[name] for name in file.files})
+    except (
+        Exception
+    ) as error:  # hostile bytes make the readers of zip and npy raise almost anything
+        raise ValueError(
+            f"{path}: not a member that knows the subspecies ({type(error).__name__}: {error})"
+        ) from error
+    check_backbone(path, scorer.origin, backbone)
+    return scorer
+
+
+def subspecies_scorer(arrays: Mapping[str, np.ndarray]) -> SubspeciesScorer:
+    """The scorer of a file's arrays; ValueError where one is missing, of another shape or wild."""
+    expected = {field.name for field in fields(SubspeciesScorer)} - {"origin"}
+    expected |= {"backbone", "training"}
+    if set(arrays) != expected:
+        raise ValueError(f"holds {sorted(arrays)}, expected {sorted(expected)}")
+    backbone, training = (texts(name, arrays[name], ()).item() for name in ("backbone", "training"))
+    origin = Origin(backbone, training or None)
+    size = BACKBONES[backbone].feature_size
+    count = arrays["subspecies"].size
+    names = texts("subspecies", arrays["subspecies"], (count,))
+    if count < 2 or len(set(names.tolist())) < count:
+        raise ValueError(f"knows the subspecies {names.tolist()}, expected two or more, all unlike")
+    crosses = arrays["crosses"]
+    pairs = set(combinations(range(count), 2))
+    if (
+        crosses.dtype.kind != "i"
+        or crosses.ndim != 2
+        or not pairs.issuperset(map(tuple, crosses.tolist()))
+    ):
+        raise ValueError("crosses are not pairs of two places among the subspecies, ascending")
+    axes = arrays["axes"]
+    rank = axes.shape[1] if axes.ndim == 2 else 0
+    if not 1 <= rank < count:
+        raise ValueError(f"axes has the shape {axes.shape}, expected ({size}, 1 to {count - 1})")
+    classes = count + len(crosses)
+    shapes = {
+        "weights": (count, size),
+        "intercepts": (count,),
+        "axes": (size, rank),
+        "means": (count, rank),
+        "quantiles": (2, 2),
+        "spread": (),
+        "cross_weights": (classes, size),
+        "cross_intercepts": (classes,),
+    }
+    odd = [name for name in shapes if arrays[name].dtype.kind != "f"]
+    if odd:
+        raise ValueError(f"{odd[0]} is {arrays[odd[0]].dtype}, expected floats")
+    values = {name: numbers(name, arrays[name], shape) for name, shape in shapes.items()}
+    if not (values["quantiles"][:, 0] < values["quantiles"][:, 1]).all() or values["spread"] <= 0:
+        raise ValueError("quantiles do not ascend, or the spread is not above 0")
+    threshold = arrays["threshold"]
+    if (
+        threshold.dtype != np.float64
+        or threshold.shape
+        or not (np.isnan(threshold) or 0 <= threshold <= 1)
+    ):
+        raise ValueError("threshold is no number of 0 to 1")
+    return SubspeciesScorer(
+        subspecies=names, crosses=crosses, threshold=threshold, origin=origin, **values
+    )
+
+
+def texts(name: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """`value`; ValueError unless it holds short texts in this `shape`."""
+    if value.dtype.kind != "U" or value.shape != shape:
+        raise ValueError(f"{name} is {value.dtype} {value.shape}, expected texts {shape}")
+    if any(len(text) > 100 or not text.isprintable() for text in value.ravel().tolist()):
+        raise ValueError(f"{name} holds a text that is long or not printable")
+    return value
+
+
+# ---- the ensemble -------------------------------------------------------------------------------
+
+
+def combine(members: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The scores (n,) of the probabilities (n,) that the members give.
+
+    Of the published members, the larger; a noisy-or joins it with the subspecies' member, since
+    either may see a hybrid that the other does not.
+    """
+    published = [members[name] for name in PUBLISHED if name in members]
+    evidence = [np.maximum.reduce(published)] if published else []
+    evidence += [values for name, values in members.items() if name not in PUBLISHED]
+    if len(evidence) == 1:
+        return evidence[0]
+    return 1 - np.prod([1 - values for values in evidence], axis=0)
+
+
 # ---- weights on disk ----------------------------------------------------------------------------
 
 
@@ -416,57 +644,76 @@ def locate_backbone(name: str) -> Path:
     return path
 
 
-def locate_classifiers(folder: Path | None) -> tuple[Path, Path]:
-    """The linear and the SGD classifier: in `folder`, else in the first place that holds either.
+def locate_members(folder: Path | None, members: Sequence[str] | None = None) -> dict[str, Path]:
+    """The files of the members that take part, in the order of MEMBER_FILES.
 
-    Never one from here and one from there: raises FileNotFoundError where that place lacks one.
+    They are in `folder`, else in the first place that holds any. `members` chooses; None: the
+    published two, and the third where it lies beside them. Never one from here and one from there:
+    raises FileNotFoundError where that place lacks one.
     """
+    wanted = [name for name in MEMBER_FILES if members is None or name in members]
+    required = [name for name in wanted if members is not None or name in PUBLISHED]
     folders = search_folders("classifiers") if folder is None else [folder]
     for place in folders:
-        linear, sgd = place / LINEAR_FILE, place / SGD_FILE
-        if linear.is_file() and sgd.is_file():
-            return linear, sgd
-        if linear.is_file() or sgd.is_file():
-            there, missing = (linear, sgd) if linear.is_file() else (sgd, linear)
+        paths = {name: place / MEMBER_FILES[name] for name in wanted}
+        found = {name: path for name, path in paths.items() if path.is_file()}
+        missing = [MEMBER_FILES[name] for name in required if name not in found]
+        if found and missing:
+            there, names = next(iter(found.values())), " and ".join(missing)
             raise FileNotFoundError(
-                f"{there} lies there without {missing.name}, and the two belong together: put "
-                f"{missing.name} of the same training beside it, or move {there.name} away"
+                f"{there} lies there without {names}, and the "
+                f"{'two' if len(missing) == 1 else 'three'} belong together: put {names} of the "
+                f"same training beside it, or move {there.name} away"
             )
+        if found:
+            return found
+    names = " and ".join(MEMBER_FILES[name] for name in required)
+    places = " and ".join(map(str, folders))
+    if required == ["subspecies"]:
+        raise FileNotFoundError(f"no {names}: looked in {places}. Training writes it: {TRAINING}")
     raise FileNotFoundError(
-        f"no {LINEAR_FILE} and {SGD_FILE}: looked in {' and '.join(map(str, folders))}. Put the "
-        "published files there (scripts/download_models.sh fetches them), or train both: "
-        "python HybridDetection/train/training.py"
+        f"no {names}: looked in {places}. Put the published files there "
+        f"(scripts/download_models.sh fetches them), or train both: {TRAINING}"
     )
 
 
-def load_classifiers(
-    linear_path: Path, sgd_path: Path, backbone: str | None
-) -> tuple[LinearClassifier, SGDScorer]:
-    """Both classifiers; ValueError where they are not of one training (or not on `backbone`)."""
-    linear, sgd = load_linear(linear_path, backbone), load_sgd(sgd_path, backbone)
-    if linear.origin != sgd.origin:
-        raise ValueError(
-            f"{linear_path} and {sgd_path} do not belong together: the first was {linear.origin}, "
-            f"the second {sgd.origin}. Put both files of one training there, or train again: "
-            "python HybridDetection/train/training.py"
-        )
-    return linear, sgd
+LOADERS: dict[str, Callable[[Path, str | None], Any]] = {
+    "linear": load_linear,
+    "sgd": load_sgd,
+    "subspecies": load_subspecies,
+}
 
 
-def locate_weights(backbone: str | None = None, classifiers: Path | None = None) -> dict[str, Path]:
-    """Every file that `Model(backbone, classifiers=classifiers).load()` reads, where it lies now.
+def load_members(paths: Mapping[str, Path], backbone: str | None) -> dict[str, Any]:
+    """The members in `paths`; ValueError unless they are of one training (and on `backbone`)."""
+    members = {name: LOADERS[name](path, backbone) for name, path in paths.items()}
+    first, *others = members
+    for name in others:
+        if members[name].origin != members[first].origin:
+            raise ValueError(
+                f"{paths[first]} and {paths[name]} do not belong together: the first was "
+                f"{members[first].origin}, the second {members[name].origin}. Put both files of "
+                f"one training there, or train again: {TRAINING}"
+            )
+    return members
+
+
+def locate_weights(
+    backbone: str | None = None,
+    classifiers: Path | None = None,
+    members: Sequence[str] | None = None,
+) -> dict[str, Path]:
+    """Every file that `Model(backbone, None, classifiers, members).load()` reads, where it lies.
 
     The keys are the names under which the files must lie beside this one to be found there. What
     load raises for missing files and classifiers, this does, too. Weights that only timm's hub
     has are no file, and missing here.
     """
-    linear_path, sgd_path = locate_classifiers(classifiers)
-    linear, _ = load_classifiers(linear_path, sgd_path, backbone)
-    name = linear.origin.backbone
-    return {
-        LINEAR_FILE: linear_path,
-        SGD_FILE: sgd_path,
-        BACKBONES[name].weights_file: locate_backbone(name),
+    paths = locate_members(classifiers, members)
+    loaded = load_members(paths, backbone)
+    name = next(iter(loaded.values())).origin.backbone
+    return {path.name: path for path in paths.values()} | {
+        BACKBONES[name].weights_file: locate_backbone(name)
     }
 
 
@@ -532,6 +779,15 @@ def choose_device(wanted: str | None = None) -> torch.device:
     return device
 
 
+@dataclass(frozen=True)
+class Examined:
+    """What the members say of n images."""
+
+    scores: np.ndarray  # (n,)
+    members: dict[str, np.ndarray]  # the probability (n,) of each that takes part
+    parents: list[Parents] | None  # None without the member that knows the subspecies
+
+
 class Model:
     """The hybrid detector as Codabench calls it; `load` comes first."""
 
@@ -540,25 +796,42 @@ class Model:
         backbone: str | None = None,  # a key of BACKBONES; None: what the classifiers remember
         device: str | None = None,  # such as "cuda:0"; None: the best there is
         classifiers: Path | None = None,  # their folder; None: beside this file, then Models/
+        members: Sequence[str] | None = None,  # keys of MEMBER_FILES; None: all that lie there
     ) -> None:
         if backbone is not None:
             backbone_spec(backbone)
+        if members is not None and (not members or not set(members) <= set(MEMBER_FILES)):
+            raise ValueError(f"members {list(members)}, expected some of {', '.join(MEMBER_FILES)}")
         self.backbone = backbone
         self.classifiers = classifiers
+        self.wanted = members
         self.device = choose_device(device)
 
     def load(self) -> None:
-        """Read the classifiers and the backbone.
+        """Read the members and the backbone.
 
         Raises FileNotFoundError where weights are missing and ValueError where a file is damaged,
         was trained on another backbone or in another training; each names the file and the remedy.
         """
-        linear_path, sgd_path = locate_classifiers(self.classifiers)
-        linear, self.sgd = load_classifiers(linear_path, sgd_path, self.backbone)
-        self.linear = linear.to(self.device)
-        self.backbone = linear.origin.backbone
+        paths = locate_members(self.classifiers, self.wanted)
+        self.members = load_members(paths, self.backbone)
+        self.backbone = next(iter(self.members.values())).origin.backbone
+        if "linear" in self.members:
+            self.members["linear"].to(self.device)
         self.transform = make_transform(self.backbone)
         self.features = build_backbone(self.backbone, self.device)
+
+    @property
+    def threshold(self) -> float | None:
+        """The score above which an image is called a hybrid at a TNR of 95 %.
+
+        Training stores that of all members together; None for some of them, or where it is not
+        known.
+        """
+        if set(self.members) != set(MEMBER_FILES):
+            return None
+        threshold = float(self.members["subspecies"].threshold)
+        return None if np.isnan(threshold) else threshold
 
     def predict(self, image: Image.Image) -> float:
         """Score of one PIL image of any size and mode but "F"; higher: more likely a hybrid."""
@@ -570,10 +843,19 @@ class Model:
             return np.zeros(0)
         return self.score(torch.stack([self.transform(image) for image in images]))
 
-    @torch.inference_mode()
     def score(self, batch: torch.Tensor) -> np.ndarray:
         """Scores of n preprocessed images, (n, 3, 224, 224) -> (n,)."""
-        features = self.features(batch.to(self.device)).float()
-        linear = self.linear.hybrid_probability(features)
-        sgd = self.sgd.hybrid_probability(features.cpu().numpy())
-        return np.maximum(linear, sgd)
+        return self.examine(batch).scores
+
+    @torch.inference_mode()
+    def examine(self, batch: torch.Tensor) -> Examined:
+        """What the members say of n preprocessed images, (n, 3, 224, 224)."""
+        tensors = self.features(batch.to(self.device)).float()
+        arrays = tensors.cpu().numpy()
+        probabilities = {
+            name: member.hybrid_probability(tensors if name == "linear" else arrays)
+            for name, member in self.members.items()
+        }
+        knows = self.members.get("subspecies")
+        parents = None if knows is None else knows.parents(arrays)
+        return Examined(combine(probabilities), probabilities, parents)

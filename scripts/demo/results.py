@@ -1,0 +1,40 @@
+"""Where a quick start's scores lie, and what its training sets, members and numbers are called."""
+
+import json
+from pathlib import Path
+
+KINDS = {"photographs": "photographs only", "generated": "photographs + painted images"}
+PUBLISHED = "sgd+linear"
+MEMBERS = {PUBLISHED: "published", f"{PUBLISHED}+subspecies": "all three"}
+SCORES = {
+    "challenge_score": "challenge score",
+    "A_score_major_recall": "signal hybrids: recall",
+    "A_score_minor_recall": "non-signal hybrids: recall",
+    "mimic_recall": "mimic hybrids: recall",
+    "A_PRC_AUC": "species A: PR AUC",
+    "A_PRC_AUC_major": "signal: PR AUC",
+    "A_PRC_AUC_minor": "non-signal: PR AUC",
+    "mimic_PRC_AUC": "mimics: PR AUC",
+}
+GROUPS = {"major": "signal", "minor": "non-signal", "mimic": "mimic"}
+
+
+def read_scores(detectors: Path, kind: str, members: str) -> dict:
+    """What score_predictions.py wrote for classifiers trained on `kind`, scoring by `members`.
+
+    `detectors` is the folder of a backbone in that of the run. ValueError for another content.
+    """
+    path = detectors / kind / members / "scores.json"
+    try:
+        scores = json.loads(path.read_text(encoding="utf-8"))
+        missing = {*SCORES, "one_hybrid", "crosses"} - set(scores)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: not the scores of a test set ({error})") from error
+    if missing:
+        raise ValueError(f"{path}: no {', '.join(sorted(missing))}; remove it and score again")
+    return scores
+
+
+def title(names: dict[str, str], name: str) -> str:
+    """What `names` calls `name`; a set of members that it does not list stands for itself."""
+    return names.get(name, name)

@@ -1,0 +1,396 @@
+"""The member that knows the subspecies: how it is fitted, what it computes, its file."""
+
+import re
+import zipfile
+from dataclasses import replace
+
+import model
+import numpy as np
+import pandas as pd
+import pytest
+import subspecies
+import training
+from sklearn.covariance import ledoit_wolf
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+# Photographs of each of 14 subspecies, uneven as in the challenge; one has a single one.
+COUNTS = dict(enumerate([5, 9, 40, 12, 4, 5, 2, 15, 60, 30, 1, 11, 2, 13]))
+SIZE = 32  # features
+
+
+class Drawn:
+    """Photographs of made-up subspecies; one of i and j lies half-way between their means."""
+
+    def __init__(self, counts: dict[int, int], seed: int = 0) -> None:
+        self.draw = np.random.default_rng(seed)
+        self.means = 4 * self.draw.standard_normal((max(counts) + 1, SIZE))
+        self.rows, self.features = [], []
+        for place, count in counts.items():
+            for _ in range(count):
+                self.add(place, place, subspecies=f"{place}.0")
+
+    def look(self, i: int, j: int) -> np.ndarray:
+        return (self.means[i] + self.means[j]) / 2 + self.draw.standard_normal(SIZE)
+
+    def add(self, i: int, j: int, name: str = "", **cells: str) -> None:
+        name = name or f"{len(self.rows):04d}.jpg"
+        columns = ("subspecies", "parent_subspecies_1", "parent_subspecies_2")
+        empty = dict.fromkeys((*columns, "structure", "reference"), "")
+        self.rows.append({"filename": name, "label": int(i != j)} | empty | cells)
+        self.features.append(self.look(i, j))
+
+    def add_hybrid(self, i: int, j: int, name: str = "") -> None:
+        self.add(i, j, name, parent_subspecies_1=f"{i}.0", parent_subspecies_2=f"{j}.0")
+
+    def fit(self) -> model.SubspeciesScorer:
+        features = np.array(self.features, np.float32)
+        return subspecies.fit_subspecies(pd.DataFrame(self.rows), features, "efficientnet_lite0")
+
+
+@pytest.fixture(scope="module")
+def fourteen() -> Drawn:
+    drawn = Drawn(COUNTS)
+    for _ in range(8):
+        drawn.add_hybrid(9, 8)
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def fitted(fourteen) -> model.SubspeciesScorer:
+    return fourteen.fit()
+
+
+def arrays_of(scorer: model.SubspeciesScorer) -> dict[str, np.ndarray]:
+    return {name: value for name, value in vars(scorer).items() if name != "origin"}
+
+
+# ---- what it finds ------------------------------------------------------------------------------
+
+
+def test_hybrids_of_every_cross_score_above_the_non_hybrids(fourteen, fitted):
+    """Also of crosses with the subspecies of one and of two photographs."""
+    pure = np.stack([fourteen.look(i, i) for i in range(14) for _ in range(20)])
+    crosses = [(8, 9), (0, 3), (2, 6), (12, 13), (1, 10), (4, 5)]
+    hybrids = np.stack([fourteen.look(i, j) for i, j in crosses for _ in range(20)])
+    threshold = np.quantile(fitted.hybrid_probability(pure), 0.95)
+    assert (fitted.hybrid_probability(hybrids) > threshold).mean() > 0.95
+
+
+def test_numbers_in_the_csv_are_names(fitted):
+    assert fitted.subspecies.tolist() == sorted(map(str, range(14)))
+    (cross,) = fitted.crosses
+    assert fitted.subspecies[cross].tolist() == ["8", "9"]
+    assert fitted.origin == model.Origin("efficientnet_lite0")
+
+
+def test_the_evidence_written_out(fourteen, fitted):
+    """A published regression with C = 0.03, balanced; Mahalanobis' distance among the means."""
+    rows = pd.DataFrame(fourteen.rows)
+    pure = rows["label"].to_numpy() == 0
+    features = np.array(fourteen.features, np.float32)[pure].astype(float)
+    names = rows["subspecies"][pure].str.removesuffix(".0").to_numpy(str)
+    regression = make_pipeline(
+        StandardScaler(), LogisticRegression(C=0.03, class_weight="balanced", max_iter=2000)
+    ).fit(features, names)
+    assert regression.classes_.tolist() == fitted.subspecies.tolist()
+    means = np.stack([features[names == name].mean(axis=0) for name in fitted.subspecies])
+    places = np.searchsorted(fitted.subspecies, names)
+    covariance = ledoit_wolf(features - means[places], assume_centered=True)[0]
+    inverse = np.linalg.inv(covariance)
+    assert fitted.axes.T @ covariance @ fitted.axes == pytest.approx(np.eye(13), abs=1e-6)
+    for i, j in [(0, 1), (3, 8), (6, 13)]:
+        gap = means[i] - means[j]
+        among = fitted.means[i] - fitted.means[j]
+        assert among @ among == pytest.approx(gap @ inverse @ gap)
+
+    looks = np.stack([fourteen.look(2, 2), fourteen.look(2, 7)])
+    undecided, foreign = fitted.evidence(looks).T
+    shares = regression.predict_proba(looks)
+    entropy = -(shares * np.log(shares)).sum(axis=1) / np.log(14)
+    assert undecided == pytest.approx(entropy, abs=1e-5)
+    assert undecided[0] < undecided[1]
+    gaps = (looks @ fitted.axes)[:, None] - fitted.means
+    assert foreign == pytest.approx(np.sqrt((gaps**2).sum(axis=2)).min(axis=1))
+
+
+def by_hand(**arrays: object) -> model.SubspeciesScorer:
+    """Three subspecies in two features, which are the discriminants: a triangle."""
+    values = {
+        "subspecies": np.array(["8", "9", "10"]),
+        "weights": np.zeros((3, 2)),
+        "intercepts": np.array([0.0, 0.0, 0.0]),
+        "axes": np.eye(2),
+        "means": np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]]),
+        "quantiles": np.array([[1.0, 1.5], [1.0, 3.0]]),
+        "spread": np.array(1.0),
+        "crosses": np.zeros((0, 2), np.int64),
+        "cross_weights": np.zeros((3, 2)),
+        "cross_intercepts": np.zeros(3),
+        "threshold": np.array(np.nan),
+        "origin": model.Origin("efficientnet_lite0"),
+    }
+    return model.SubspeciesScorer(**values | arrays)
+
+
+@pytest.mark.parametrize(
+    ("distance", "probability"),
+    [(1.0, 1 - 3 / 4 * 3 / 4), (2.0, 1 - 3 / 4 / 2), (3.0, 1 - 3 / 4 / 4), (1e9, 1.0)],
+)
+def test_the_median_and_the_95_percent_quantile_are_a_quarter_and_three(distance, probability):
+    """Without a preference the entropy is 1, here the median; a noisy-or joins both."""
+    scorer = by_hand()
+    found = scorer.hybrid_probability(np.array([[-distance, 0.0]]))
+    assert found == pytest.approx([probability], abs=1e-9)
+
+
+def test_quantiles_are_those_of_the_photographs_out_of_fold(fourteen, fitted):
+    photographs = subspecies.select(
+        pd.DataFrame(fourteen.rows), np.array(fourteen.features, np.float32)
+    )
+    evidence, squares = subspecies.judge_out_of_fold(photographs, "efficientnet_lite0")
+    assert len(evidence) == sum(COUNTS.values()) - 1
+    assert fitted.quantiles == pytest.approx(np.quantile(evidence, [0.5, 0.95], axis=0).T)
+    assert fitted.spread == pytest.approx(squares.mean())
+
+
+# ---- how it is fitted ---------------------------------------------------------------------------
+
+
+def test_no_photograph_is_judged_by_a_fit_that_saw_it(fourteen, monkeypatch):
+    judged = []
+    fit_scorer = subspecies.fit_scorer
+
+    def watched(features, places, names, backbone):
+        learnt = {row.tobytes() for row in features}
+        assert set(places) == set(range(14))  # every fit knows every subspecies
+        scorer = fit_scorer(features, places, names, backbone)
+
+        class Watched:
+            axes = scorer.axes
+            squared_distances = staticmethod(scorer.squared_distances)
+
+            @staticmethod
+            def evidence(rows):
+                seen = [row.tobytes() for row in rows]
+                assert not learnt & set(seen)
+                assert len(learnt) + len(seen) == sum(COUNTS.values())
+                judged.extend(seen)
+                return scorer.evidence(rows)
+
+        return Watched()
+
+    photographs = subspecies.select(
+        pd.DataFrame(fourteen.rows), np.array(fourteen.features, np.float32)
+    )
+    monkeypatch.setattr(subspecies, "fit_scorer", watched)
+    subspecies.judge_out_of_fold(photographs, "efficientnet_lite0")
+    alone = photographs.features[photographs.names[photographs.places] == "10"]
+    everything = {row.tobytes() for row in photographs.features}
+    assert len(judged) == len(set(judged))
+    assert everything - set(judged) == {row.tobytes() for row in alone}
+
+
+def test_photographs_of_a_subspecies_are_dealt_out_evenly():
+    places = np.repeat([0, 1, 2, 3], [2, 1, 13, 7])
+    folds = subspecies.deal(places)
+    assert folds[places == 1].tolist() == [-1]
+    assert len(set(folds[places == 0])) == 2
+    assert np.ptp(np.bincount(folds[places == 2], minlength=5)) == 1
+    assert np.ptp(np.bincount(folds[folds >= 0])) <= 1
+    assert subspecies.deal(np.repeat([0, 1], [7, 2])).tolist() == [1, 4, 1, 0, 3, 0, 2, 2, 3]
+
+
+def test_hybrids_and_painted_images_teach_it_nothing_about_non_hybrids(fitted):
+    drawn = Drawn(COUNTS)
+    without = drawn.fit()
+    for _ in range(8):
+        drawn.add_hybrid(9, 8)
+    drawn.add(3, 3, "AF_3_3_gen00001.png", subspecies="3_3", structure="a", reference="b")
+    drawn.add_hybrid(2, 3, "AF_2_3_gen00001.png")
+    drawn.add(4, 4)  # the CSV does not say of which subspecies
+    again = drawn.fit()
+    measured_by_hybrids = {"crosses", "cross_weights", "cross_intercepts"}
+    for name, value in arrays_of(fitted).items():
+        assert np.array_equal(value, arrays_of(again)[name], equal_nan=name == "threshold")
+        if name not in measured_by_hybrids:
+            assert np.array_equal(value, arrays_of(without)[name], equal_nan=name == "threshold")
+    assert without.crosses.shape == (0, 2)
+
+
+def test_two_subspecies_are_enough():
+    drawn = Drawn({0: 12, 1: 9})
+    scorer = drawn.fit()
+    assert scorer.weights.shape == (2, SIZE)
+    assert scorer.axes.shape == (SIZE, 1)
+    looks = np.stack([drawn.look(0, 0), drawn.look(0, 1), drawn.look(1, 1)])
+    undecided = scorer.evidence(looks)[:, 0]
+    assert undecided[1] > 0.95 > 0.7 > max(undecided[0], undecided[2])
+    logs = looks @ scorer.weights.T + scorer.intercepts
+    assert logs.argmax(axis=1)[[0, 2]].tolist() == [0, 1]
+
+
+def alike() -> Drawn:
+    drawn = Drawn({0: 6, 1: 6})
+    drawn.features = [np.ones(SIZE) * row["label"] for row in drawn.rows]
+    return drawn
+
+
+@pytest.mark.parametrize(
+    ("drawn", "message"),
+    [
+        (Drawn({3: 20}), "the CSV names 1 subspecies of non-hybrid photographs, expected two"),
+        (Drawn({0: 1, 1: 1, 2: 1}), "same features"),
+        (alike(), "all photographs of a subspecies have the same features"),
+    ],
+    ids=["one", "single photographs", "alike"],
+)
+def test_what_cannot_be_fitted_says_why(drawn, message):
+    with pytest.raises(ValueError, match=message):
+        drawn.fit()
+
+
+# ---- parents ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "first", "second", "share"),
+    [
+        ((4.0, 0.5), "8", "9", 0.5),
+        ((2.5, 0.0), "8", "9", 0.6875),
+        ((5.5, 0.0), "9", "8", 0.6875),
+        ((1.0, -0.5), "8", "9", 0.75),  # nearer than that is no hybrid
+        ((4.0, 4.0), "9", "10", 0.5),
+    ],
+)
+def test_parents_are_those_whose_line_is_near(place, first, second, share):
+    (parents,) = by_hand().parents(np.array([place]))
+    assert {parents.first, parents.second} == {first, second}
+    assert parents.share == pytest.approx(share)
+    if share != 0.5:
+        assert parents.first == first
+
+
+def test_the_certainty_of_parents_written_out():
+    (parents,) = by_hand(spread=np.array(2.0)).parents(np.array([[2.0, 1.0]]))
+    squares = np.array([1.0, 5.0, 12.5])  # to 8-9, to 8-10, to 9-10
+    chances = np.exp(-squares / 4) / np.exp(-squares / 4).sum()
+    assert parents.certainty == pytest.approx(chances[0])
+    assert str(parents) == "8 x 9"
+
+
+def test_unsure_parents_are_unknown():
+    assert str(model.Parents("9", "10", 0.6, 0.5)) == "9 x 10"
+    assert str(model.Parents("10", "9", 0.6, 0.5)) == "9 x 10"
+    assert str(model.Parents("9", "10", 0.6, 0.499)) == "unknown"
+
+
+def test_a_known_cross_is_known_by_its_look(fourteen, fitted):
+    """The look of dominant traits: off the line between the parents, near another pair."""
+    scorer = by_hand(
+        crosses=np.array([[0, 2]]),
+        cross_weights=np.array([[0.0, 0.0]] * 3 + [[1.0, 0.0]]),
+        cross_intercepts=np.array([0.0, 0.0, 0.0, 1.0]),
+    )
+    (parents,) = scorer.parents(np.array([[4.0, 0.0]]))
+    known = np.exp(5) / (np.exp(5) + 3)
+    assert str(parents) == "8 x 10"
+    assert parents.certainty == pytest.approx(known, abs=1e-3)
+    looks = np.stack([fourteen.look(8, 9) for _ in range(20)])
+    assert [str(parents) for parents in fitted.parents(looks)].count("8 x 9") >= 19
+
+
+# ---- its file -----------------------------------------------------------------------------------
+
+
+def write(path, scorer, **changes):
+    training.save_subspecies(scorer, path)
+    with np.load(path) as file:
+        arrays = dict(file) | changes
+    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
+    return path
+
+
+def test_what_is_saved_is_loaded(tmp_path, stored):
+    path = tmp_path / "subspecies.npz"
+    training.save_subspecies(stored, path)
+    loaded = model.load_subspecies(path, "efficientnet_lite0")
+    assert loaded.origin == stored.origin
+    for name, value in arrays_of(stored).items():
+        assert np.array_equal(value, arrays_of(loaded)[name])
+    content = path.read_bytes()
+    training.save_subspecies(stored, path)
+    assert path.read_bytes() == content
+    training.save_subspecies(replace(stored, origin=model.Origin("efficientnet_lite0")), path)
+    assert model.load_subspecies(path).origin.training is None
+    with pytest.raises(ValueError, match="was trained on features of efficientnet_lite0, but"):
+        model.load_subspecies(path, "dinov2_base")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weights": None}, "holds ['axes', "),
+        ({"more": np.zeros(1)}, "expected ['axes', "),
+        ({"weights": np.zeros((3, 1281))}, "weights has the shape (3, 1281), expected (3, 1280)"),
+        ({"intercepts": np.zeros((3, 1))}, "intercepts has the shape (3, 1), expected (3,)"),
+        ({"axes": np.zeros((1280, 3))}, "axes has the shape (1280, 3), expected (1280, 1 to 2)"),
+        ({"axes": np.zeros(1280)}, "axes has the shape (1280,)"),
+        ({"means": np.zeros((3, 1))}, "means has the shape (3, 1), expected (3, 2)"),
+        ({"means": np.full((3, 2), np.nan)}, "means holds a value that is not finite"),
+        ({"means": np.full((3, 2), np.inf)}, "means holds a value that is not finite"),
+        ({"cross_weights": np.zeros((3, 1280))}, "cross_weights has the shape (3, 1280)"),
+        ({"quantiles": np.ones((2, 2))}, "quantiles do not ascend"),
+        ({"quantiles": np.ones((3, 2))}, "quantiles has the shape (3, 2)"),
+        ({"spread": np.array(0.0)}, "the spread is not above 0"),
+        ({"threshold": np.array(1.5)}, "threshold is no number of 0 to 1"),
+        ({"threshold": np.array([0.5])}, "threshold is no number of 0 to 1"),
+        ({"crosses": np.array([[0, 3]])}, "crosses are not pairs of two places"),
+        ({"crosses": np.array([[2, 0]])}, "crosses are not pairs of two places"),
+        ({"crosses": np.array([[0.0, 2.0]])}, "crosses are not pairs of two places"),
+        ({"subspecies": np.array(["8", "8", "9"])}, "expected two or more, all unlike"),
+        ({"subspecies": np.array([8, 9, 10])}, "subspecies is int64 (3,), expected texts (3,)"),
+        ({"subspecies": np.array(["8", "9", "1\n0"])}, "a text that is long or not printable"),
+        ({"subspecies": np.array(["8", "9", "x" * 101])}, "a text that is long or not printable"),
+        ({"backbone": np.array("resnet")}, "unknown backbone 'resnet'"),
+        ({"training": np.array(7)}, "training is int64 (), expected texts ()"),
+        ({"weights": np.array([[object()] * 1280] * 3)}, "Object arrays cannot be loaded"),
+        ({"weights": np.zeros((3, 1280), complex)}, "weights is complex128"),
+    ],
+)
+def test_a_hostile_file_is_refused(tmp_path, stored, changes, message):
+    path = write(tmp_path / "subspecies.npz", stored, **changes)
+    with pytest.raises(ValueError, match=re.escape(message)) as raised:
+        model.load_subspecies(path)
+    assert str(raised.value).startswith(f"{path}: not a member that knows the subspecies (")
+
+
+def test_what_is_no_npz_or_unpacks_without_end_is_refused(tmp_path, stored, monkeypatch):
+    path = tmp_path / "subspecies.npz"
+    path.write_bytes(b"no zip")
+    with pytest.raises(ValueError, match=r"subspecies\.npz: not a member .*BadZipFile"):
+        model.load_subspecies(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("weights.npy", bytes(1000))
+    assert model.MAX_BYTES == 100_000_000
+    monkeypatch.setattr(model, "MAX_BYTES", 999)
+    with pytest.raises(ValueError, match="1,000 bytes of arrays, expected 999 at the most"):
+        model.load_subspecies(path)
+
+
+# ---- the score ----------------------------------------------------------------------------------
+
+
+def test_members_are_combined_to_the_bit():
+    draw = np.random.default_rng(0)
+    linear, sgd = draw.random(50, np.float32), draw.random(50)
+    other = draw.random(50)
+    larger = np.maximum(linear, sgd)
+    assert np.array_equal(model.combine({"linear": linear, "sgd": sgd}), larger)
+    both = model.combine({"linear": linear, "sgd": sgd, "subspecies": other})
+    assert both == pytest.approx(1 - (1 - larger) * (1 - other), abs=1e-12)
+    assert np.array_equal(model.combine({"subspecies": other}), other)
+    assert np.array_equal(model.combine({"sgd": sgd}), sgd)
+    one = model.combine({"sgd": sgd, "subspecies": other})
+    assert one == pytest.approx(1 - (1 - sgd) * (1 - other), abs=1e-12)
