@@ -68,6 +68,7 @@ def run(monkeypatch, capsys) -> Iterator[Callable[..., str]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as `start` does: other sums of floats differ in the last bit
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job
 
     def run(program: str, *arguments: object, status: int = 0) -> str:
         path = str(ROOT / "AnomalyFactory" / program)
