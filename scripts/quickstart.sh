@@ -113,14 +113,14 @@ train_classifiers() {
         --NEPOCH "$NEPOCH"
 }
 
-# score KIND MEMBERS: predictions and challenge scores of the test set, by MEMBERS such as sgd+linear
-# of the classifiers of KIND.
+# score KIND MEMBERS: predictions, details and challenge scores of the test set, by MEMBERS such as
+# sgd+linear of the classifiers of KIND.
 score() {
     local names folder=$detectors/$1/$2
     IFS=+ read -ra names <<< "$2"
     "$PYTHON" "$ROOT/HybridDetection/submission/dino2B_contestAF_1024linear2cls/ingestion.py" \
         "$demo/test/images" "$folder" --backbone "$BACKBONE" --classifiers "$detectors/$1" \
-        --members "${names[@]}" &&
+        --members "${names[@]}" --details &&
         "$PYTHON" "$ROOT/scripts/score_predictions.py" \
             --predictions "$folder/predictions.txt" --reference "$demo/ref_test.csv" \
             --output "$folder/scores.json"
