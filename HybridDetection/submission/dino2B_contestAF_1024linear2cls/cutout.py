@@ -10,11 +10,11 @@ The paper under a specimen has one colour under smooth light. That colour is fit
 surface over the picture, in CIE Lab, where equal distances look equally different. Specimen is
 what differs from it in hue or is darker than a shadow can be. Rectangles and long shapes among
 that are charts and rulers. It fails on a ground that is not even, on a dark one under dark wings,
-and where a specimen touches a chart; the confidence is there to tell.
+and where much of a wing lies over a chart; the confidence is there to tell.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -37,6 +37,7 @@ PATTERN = 4.0  # a hole that differs more than this is a pale part of the wing, 
 PLATE = 0.88  # a chart or label fills more than this share of its rectangle; a hindwing, 0.79
 LONG = 5.0  # a ruler or a loose antenna is this many times as long as wide
 CRUMB = 0.02  # of the area of the largest piece; what is smaller is print or dirt
+BRIDGE = 0.02  # of the picture's longer side: half of a contact between wing and chart
 THIN = 0.009  # of the specimen's longer side; antennae, legs and hairs are thinner
 SPECK = 30  # pixels; smaller holes are filled whatever their colour
 
@@ -130,6 +131,7 @@ def without_props(mask: np.ndarray, distance: np.ndarray) -> np.ndarray:
 
     `distance` (height, width) is that of each pixel's colour from the paper's.
     """
+    mask = mask & ~touched_charts(mask)
     kept = np.zeros_like(mask)
     largest = 0
     for box, piece in pieces(mask):
@@ -142,11 +144,45 @@ def without_props(mask: np.ndarray, distance: np.ndarray) -> np.ndarray:
     return kept
 
 
+def touched_charts(mask: np.ndarray) -> np.ndarray:
+    """The rectangles of props that hang on to something else by a narrow contact, as a mask."""
+    solid, charts = np.zeros((2, *mask.shape), np.uint8)
+    cv2.drawContours(solid, outlines_of(mask), -1, 1, cv2.FILLED)
+    for box, piece in pieces(opened(solid > 0, BRIDGE * max(mask.shape))):
+        if is_prop(piece):
+            corners = cv2.boxPoints(cv2.minAreaRect(outline_of(piece)))
+            corners += [box[1].start, box[0].start]
+            cv2.fillPoly(charts, [np.rint(corners).astype(np.int32)], 1)
+    return cv2.dilate(charts, np.ones((7, 7))) > 0  # with their soft edge
+
+
 def is_prop(piece: np.ndarray) -> bool:
     """Whether a piece has the outline of a chart, a label or a ruler."""
-    outlines, _ = cv2.findContours(piece.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    short, long = sorted(cv2.minAreaRect(outlines[0])[1])
-    return cv2.contourArea(outlines[0]) > PLATE * short * long or long > LONG * short
+    outline = outline_of(piece)
+    short, long = sorted(cv2.minAreaRect(outline)[1])
+    return cv2.contourArea(outline) > PLATE * short * long or long > LONG * short
+
+
+def outline_of(piece: np.ndarray) -> np.ndarray:
+    """The outer outline of a connected piece, as OpenCV's points."""
+    return max(outlines_of(piece), key=cv2.contourArea)
+
+
+def outlines_of(mask: np.ndarray) -> Sequence[np.ndarray]:
+    """The outer outlines of a mask's pieces, as OpenCV's points."""
+    method = cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    return cv2.findContours(mask.astype(np.uint8), *method)[0]
+
+
+def opened(mask: np.ndarray, radius: float) -> np.ndarray:
+    """The parts of a mask in which a disc of this radius, in pixels, has room (opening)."""
+    core = distance_to(~mask) > radius
+    return distance_to(core) <= radius
+
+
+def distance_to(mask: np.ndarray) -> np.ndarray:
+    """The distance of every pixel to a mask, in pixels; huge where the mask is empty."""
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 def without_thin_parts(mask: np.ndarray) -> np.ndarray:
@@ -154,10 +190,8 @@ def without_thin_parts(mask: np.ndarray) -> np.ndarray:
     if not mask.any():
         return mask
     left, top, right, bottom = box_of(mask)
-    size = 1 + 2 * round(THIN * max(right - left, bottom - top) / 2)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, disc)
-    return mask & (cv2.dilate(opened, disc) > 0)
+    radius = THIN / 2 * max(right - left, bottom - top)
+    return mask & (distance_to(opened(mask, radius)) <= radius)
 
 
 def with_pale_parts(mask: np.ndarray, unshaded: np.ndarray) -> np.ndarray:
