@@ -38,7 +38,7 @@ PLATE = 0.88  # a chart or label fills more than this share of its rectangle; a 
 LONG = 5.0  # a ruler or a loose antenna is this many times as long as wide
 CRUMB = 0.02  # of the area of the largest piece; what is smaller is print or dirt
 BRIDGE = 0.02  # of the picture's longer side: half of a contact between wing and chart
-THIN = 0.009  # of the specimen's longer side; antennae, legs and hairs are thinner
+THIN = 0.012  # of the specimen's longer side; antennae, legs and hairs are thinner
 SPECK = 30  # pixels; smaller holes are filled whatever their colour
 
 
@@ -175,8 +175,11 @@ def outlines_of(mask: np.ndarray) -> Sequence[np.ndarray]:
 
 
 def opened(mask: np.ndarray, radius: float) -> np.ndarray:
-    """The parts of a mask in which a disc of this radius, in pixels, has room (opening)."""
-    core = distance_to(~mask) > radius
+    """The parts of a mask in which a disc of this radius, in pixels, has room (opening).
+
+    There is no room outside the picture: an antenna that leaves it stays thin.
+    """
+    core = distance_to(np.pad(~mask, 1, constant_values=True))[1:-1, 1:-1] > radius
     return distance_to(core) <= radius
 
 
