@@ -77,6 +77,8 @@ def find_specimen(rgb: np.ndarray) -> Found:
     difference[..., 0] = LIGHT_WEIGHT * np.maximum(difference[..., 0], 0)
     unshaded = np.linalg.norm(difference, axis=2)
     mask = (lab[..., 0] < SHADOW * paper[..., 0]) | (unshaded > DIFFERENCE)
+    # Between black and white scales runs a line of the paper's lightness, a pixel wide.
+    mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3))) > 0
     mask = with_pale_parts(without_thin_parts(without_props(mask, distance)), unshaded)
     confidence, reason = judge(mask, distance)
     if scale < 1:
