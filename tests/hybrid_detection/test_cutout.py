@@ -258,7 +258,7 @@ def test_a_specimen_is_centred_and_fills_its_square():
     assert np.array_equal(inside[core], scene.rgb[top:bottom, left:right][core])
     # The rim fades: no pixel of it is as dark as the wing, none as light as the ground.
     rim = inside[here & ~core]
-    assert (rim.min(axis=1) > 40).mean() > 0.95  # the wing is 27
+    assert rim.min() > 40  # the wing is 27
     assert (rim < 220).any(axis=1).all()
 
 

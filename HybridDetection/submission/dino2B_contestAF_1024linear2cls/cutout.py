@@ -72,11 +72,11 @@ def find_specimen(rgb: np.ndarray) -> Found:
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     paper = fit_paper(lab)
     lab = cv2.GaussianBlur(lab, (0, 0), 0.7)  # the camera's noise is not a difference
-    difference = lab - paper
-    distance = np.linalg.norm(difference, axis=2)
-    difference[..., 0] = LIGHT_WEIGHT * np.maximum(difference[..., 0], 0)
-    unshaded = np.linalg.norm(difference, axis=2)
-    mask = (lab[..., 0] < SHADOW * paper[..., 0]) | (unshaded > DIFFERENCE)
+    distance = np.linalg.norm(lab - paper, axis=2)
+    light = lab[..., 0] / np.maximum(paper[..., 0], 1)  # below 1, in a shadow or on a wing
+    unshaded = lab - paper * np.minimum(light, 1)[..., None]  # a shadow pales with the light
+    unshaded = np.linalg.norm(unshaded * (LIGHT_WEIGHT, 1, 1), axis=2)
+    mask = (light < SHADOW) | (unshaded > DIFFERENCE)
     # Between black and white scales runs a line of the paper's lightness, a pixel wide.
     mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3))) > 0
     mask = with_pale_parts(without_thin_parts(without_props(mask, distance)), unshaded)
@@ -258,8 +258,9 @@ def on_flat_ground(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     side = round(max(width, height) / FILLED)
     x, y = (side - width) // 2, (side - height) // 2
     inside = mask[top:bottom, left:right].astype(np.float32)
-    # The outermost pixels show paper, too: they fade into the ground.
-    opacity = (inside * cv2.blur(inside, (3, 3), borderType=cv2.BORDER_REPLICATE))[..., None]
+    # The outermost pixels show the paper, which must not tell: a third of a straight rim is left.
+    opacity = 2 * cv2.blur(inside, (3, 3), borderType=cv2.BORDER_CONSTANT) - 1
+    opacity = (inside * np.maximum(opacity, 0))[..., None]
     square = np.full((side, side, 3), GROUND, np.uint8)
     specimen = opacity * rgb[top:bottom, left:right] + (1 - opacity) * np.float32(GROUND)
     square[y : y + height, x : x + width] = np.rint(specimen)
