@@ -7,8 +7,10 @@ sys.path.insert(
     0, str(Path(__file__).parents[1].resolve() / "submission/dino2B_contestAF_1024linear2cls")
 )
 
+from cut_folder import read_own_mask
+from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
 from dataset import load_batches
-from files import IMAGE_SUFFIXES, atomic, inside
+from files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image
 from model import (
     BACKBONE,
     BACKBONES,
@@ -35,6 +37,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 __all__ = [
     "BACKBONE",
     "BACKBONES",
+    "CONFIDENT",
+    "GROUND",
     "IMAGE_SIZE",
     "IMAGE_SUFFIXES",
     "LINEAR_FILE",
@@ -43,17 +47,23 @@ __all__ = [
     "REPOSITORY",
     "SGD_FILE",
     "SUBSPECIES_FILE",
+    "ImageError",
     "LinearClassifier",
     "Origin",
     "SubspeciesScorer",
     "atomic",
     "backbone_spec",
+    "box_of",
     "build_backbone",
     "choose_device",
     "combine",
+    "find_specimen",
     "inside",
     "load_batches",
     "load_linear",
     "make_transform",
+    "on_flat_ground",
+    "open_image",
+    "read_own_mask",
     "to_rgb",
 ]

@@ -3,8 +3,10 @@
     PYTHONPATH=scripts python -m demo.make_demo_dataset --output Datasets/demo --seed 0 --scale 1
 
     train/images/DEMO00012.jpg        every subspecies of A, and the hybrids of one cross
+    train/masks/DEMO00012.png         where its specimen is: white, 800x533 as the photograph
     train.csv                         in the form of butterfly_anomaly_train.csv
     test/images/17_DEMO00205_d.jpg    signal, non-signal and mimic hybrids, and their parents
+    test/masks/17_DEMO00205_d.png
     ref_test.csv                      in the form of the challenge's file of that name
     list_options.txt                  options of make_lists.py for this set's subspecies
     overview.png                      every cross between its parents
@@ -42,6 +44,8 @@ from demo.traits import LOOK_ALIKES, SIGNAL_PAIR, SUBSPECIES, SUBSPECIES_ID, ind
 ROOT = Path(__file__).resolve().parents[2]
 DRAWING = 1  # raised when the drawing changes, so that sets drawn before are drawn again
 SPLITS = ("train", "test")
+# How the files of the pictures begin and end: what does not was cut short.
+JPEG, PNG = (b"\xff\xd8", b"\xff\xd9"), (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82")
 
 # How many specimens at scale 1, as uneven as in the challenge: one name is a subspecies, two are
 # the parents of hybrids, mother first.
@@ -118,6 +122,11 @@ class Specimen:
         """Of its picture, relative to the set."""
         return Path(self.split, "images", self.filename)
 
+    @property
+    def mask_path(self) -> Path:
+        """Of its mask, relative to the set."""
+        return Path(self.split, "masks", self.filename).with_suffix(".png")
+
 
 def specimens(seed: int, scale: float) -> list[Specimen]:
     """Every specimen of the set. Neither order nor number tells what a specimen is."""
@@ -139,18 +148,25 @@ def specimens(seed: int, scale: float) -> list[Specimen]:
     ]
 
 
+def read_whole(path: Path, ends: tuple[bytes, bytes]) -> bytes | None:
+    """The bytes of `path`; None where it is missing or does not begin and end as in `ends`."""
+    content = path.read_bytes() if path.is_file() else b""
+    return content if content.startswith(ends[0]) and content.endswith(ends[1]) else None
+
+
 def draw(specimen: Specimen, seed: int, output: Path) -> tuple[str, bool]:
-    """MD5 of the specimen's picture, and whether it had to be drawn."""
-    path = output / specimen.path
-    jpeg = path.read_bytes() if path.is_file() else b""
-    whole = jpeg.startswith(b"\xff\xd8") and jpeg.endswith(b"\xff\xd9")
+    """MD5 of the specimen's picture, and whether it or its mask had to be drawn."""
+    path, mask_path = output / specimen.path, output / specimen.mask_path
+    jpeg = read_whole(path, JPEG)
+    whole = jpeg is not None and read_whole(mask_path, PNG) is not None
     if not whole:
         rng = np.random.default_rng([seed, SPLITS.index(specimen.split), specimen.index])
         traits = individual(specimen.parents, rng)
         species = SUBSPECIES[specimen.parents[0]].species
-        jpeg = photograph(traits, species, specimen.camid, rng)
-        with atomic(path) as part:
-            part.write_bytes(jpeg)
+        jpeg, mask = photograph(traits, species, specimen.camid, rng)
+        for target, content in ((path, jpeg), (mask_path, mask)):
+            with atomic(target) as part:
+                part.write_bytes(content)
     return hashlib.md5(jpeg, usedforsecurity=False).hexdigest(), not whole
 
 
@@ -257,7 +273,12 @@ def prepare_folder(output: Path, wanted: dict) -> None:
     if not record.is_file():
         if output.is_dir() and any(output.iterdir()):
             raise ValueError(f"{output} holds files but no demo.json; name an empty folder")
-    images = [path for split in SPLITS for path in (output / split / "images").glob("*.jpg")]
+    images = [
+        path
+        for split in SPLITS
+        for kind in ("images/*.jpg", "masks/*.png")
+        for path in (output / split).glob(kind)
+    ]
     stale = [path for path in images if ".part" in path.suffixes]  # left by a killed run
     if record.is_file() and (found := read_record(record)) != wanted:
         logging.info("drawn with %s; drawing again", {k: found.get(k) for k in list(wanted)[:3]})
@@ -265,7 +286,8 @@ def prepare_folder(output: Path, wanted: dict) -> None:
     for path in stale:
         path.unlink()
     for split in SPLITS:
-        (output / split / "images").mkdir(parents=True, exist_ok=True)
+        for kind in ("images", "masks"):
+            (output / split / kind).mkdir(parents=True, exist_ok=True)
     for name, text in (
         ("list_options.txt", list_options(wanted)),
         ("demo.json", json.dumps(wanted)),

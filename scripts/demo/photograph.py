@@ -74,11 +74,14 @@ def layout(rng: np.random.Generator) -> Layout:
     return Layout((centre_x, centre_y), length, rng.normal(0, 0.05), ruler_at_top, label, chart)
 
 
-def place(canvas: np.ndarray, tile: np.ndarray, matrix: np.ndarray, shadow: float = 0.3) -> None:
-    """Lay an RGBA tile on the canvas, in place, with a soft shadow to the lower right.
-
-    `matrix` (2, 3) takes the tile's pixels to those of the photograph.
-    """
+def place(
+    canvas: np.ndarray,
+    tile: np.ndarray,
+    matrix: np.ndarray,  # (2, 3), takes the tile's pixels to those of the photograph
+    shadow: float = 0.3,
+    cover: np.ndarray | None = None,  # the canvas's (height, width); raised to the tile's opacity
+) -> None:
+    """Lay an RGBA tile on the canvas, in place, with a soft shadow to the lower right."""
     matrix = matrix * SUPERSAMPLING
     height, width = tile.shape[:2]
     corners = matrix @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
@@ -99,6 +102,8 @@ def place(canvas: np.ndarray, tile: np.ndarray, matrix: np.ndarray, shadow: floa
     under = cv2.multiply(canvas[y0:y1, x0:x1], cv2.merge([through] * 3), dtype=cv2.CV_32F)
     above = cv2.multiply(laid[..., :3], cv2.merge([alpha] * 3), dtype=cv2.CV_32F)
     canvas[y0:y1, x0:x1] = cv2.add(under, above, dtype=cv2.CV_8U)
+    if cover is not None:
+        cover[y0:y1, x0:x1] = np.maximum(cover[y0:y1, x0:x1], laid[..., 3])
 
 
 def upright(tile: np.ndarray, centre: tuple[float, float], turn: float, scale: float) -> np.ndarray:
@@ -256,8 +261,12 @@ LOOSE_BASES = {"fore": (0.09, 0.06), "hind": (0.10, -0.20)}
 
 def draw_specimen(
     canvas: np.ndarray, traits: Traits, species: str, where: Layout, rng: np.random.Generator
-) -> None:
-    """The four wings, hindwings under forewings, and the body of a pinned specimen; in place."""
+) -> np.ndarray:
+    """The four wings, hindwings under forewings, and the body of a pinned specimen; in place.
+
+    Gives how opaque they cover each pixel of the canvas, (height, width) uint8.
+    """
+    cover = np.zeros(canvas.shape[:2], np.uint8)
     lying = pose(rng)
     fade, sheen = rng.beta(1.5, 3), rng.uniform(0, 2 * np.pi)
     bases = PINNED_BASES if lying.pinned else LOOSE_BASES
@@ -273,18 +282,21 @@ def draw_specimen(
             angle = lying.fore_angle if name == "fore" else lying.hind_angle
             angle += askew * rng.standard_normal()
             matrix = wing_matrix(where, wing, side, angle, base, lying.stretch)
-            place(canvas, tile, matrix, shadow=0.35 if lying.pinned else 0.22)
+            place(canvas, tile, matrix, 0.35 if lying.pinned else 0.22, cover)
     if lying.pinned:
-        draw_body(canvas, where, rng)
+        draw_body(canvas, where, rng, cover)
+    return cover
 
 
-def draw_body(canvas: np.ndarray, where: Layout, rng: np.random.Generator) -> None:
+def draw_body(
+    canvas: np.ndarray, where: Layout, rng: np.random.Generator, cover: np.ndarray
+) -> None:
     """The body between the wings, its thorax a little below their bases; in place."""
     tile, thorax = body(rng)
     matrix = upright(tile, (0, 0), where.turn + rng.normal(0, 0.02), where.length / WING_PIXELS)
     at = (where.centre[0], where.centre[1] + 0.02 * where.length)
     matrix[:, 2] = at - matrix[:, :2] @ np.asarray(thorax)
-    place(canvas, tile, matrix)
+    place(canvas, tile, matrix, cover=cover)
 
 
 def draw_props(canvas: np.ndarray, camid: str, where: Layout, rng: np.random.Generator) -> None:
@@ -320,15 +332,21 @@ def expose(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.add(lit, cv2.merge([noise.astype(np.float32)] * 3), dtype=cv2.CV_8U)
 
 
-def photograph(traits: Traits, species: str, camid: str, rng: np.random.Generator) -> bytes:
-    """JPEG of one specimen, WIDTH x HEIGHT."""
+def photograph(
+    traits: Traits, species: str, camid: str, rng: np.random.Generator
+) -> tuple[bytes, bytes]:
+    """JPEG of one specimen, WIDTH x HEIGHT, and PNG of its mask: white where it covers half of a
+    pixel or more.
+    """
     where = layout(rng)
     canvas = np.empty((HEIGHT * SUPERSAMPLING, WIDTH * SUPERSAMPLING, 3), np.uint8)
     canvas[:] = np.clip(np.asarray(PAPER) + rng.normal(0, 5) + rng.normal(0, 1.5, 3), 0, 255)
     draw_props(canvas, camid, where, rng)
-    draw_specimen(canvas, traits, species, where, rng)
+    cover = draw_specimen(canvas, traits, species, where, rng)
     photo = cv2.resize(canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    jpeg = io.BytesIO()
+    jpeg, mask = io.BytesIO(), io.BytesIO()
     quality = int(rng.integers(88, 96))
     Image.fromarray(expose(photo, rng)).save(jpeg, "JPEG", quality=quality)
-    return jpeg.getvalue()
+    cover = cv2.resize(cover, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    Image.fromarray(cover >= 128).save(mask, "PNG")
+    return jpeg.getvalue(), mask.getvalue()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -126,21 +127,33 @@ def test_numbers_and_order_do_not_tell_what_a_specimen_is():
 
 
 def test_a_photograph_is_a_plain_jpeg_that_its_generator_decides():
-    def draw(seed: int) -> bytes:
+    def draw(seed: int) -> tuple[bytes, bytes]:
         rng = np.random.default_rng(seed)
         return photograph(individual(("cyrbia",), rng), "A", "DEMO00001", rng)
 
     assert draw(5) == draw(5) != draw(6)
-    image = Image.open(io.BytesIO(draw(5)))
+    image = Image.open(io.BytesIO(draw(5)[0]))
     assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (800, 533))
     assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+
+
+@pytest.mark.parametrize(
+    ("parents", "seed", "mean"),
+    [(("cyrbia",), 5, 175.1326), (("lativitta", "notabilis"), 6, 178.9311)],
+)
+def test_masks_leave_the_drawing_as_it_was(parents, seed, mean):
+    rng = np.random.default_rng(seed)
+    traits, species = individual(parents, rng), SUBSPECIES[parents[0]].species
+    jpeg, _ = photograph(traits, species, "DEMO00001", rng)
+    # The means of the two pictures as they were drawn before there were masks.
+    assert np.asarray(Image.open(io.BytesIO(jpeg))).mean() == pytest.approx(mean, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", SUBSPECIES)
 def test_every_subspecies_is_a_dark_specimen_on_a_pale_ground(name):
     rng = np.random.default_rng(1)
     traits, species = SUBSPECIES[name].traits, SUBSPECIES[name].species
-    jpeg = photograph(traits, species, "DEMO00001", rng)
+    jpeg, _ = photograph(traits, species, "DEMO00001", rng)
     grey = np.asarray(Image.open(io.BytesIO(jpeg)).convert("L"))
     assert np.median(grey) > 150
     assert 0.05 < (grey < 70).mean() < 0.40
@@ -204,6 +217,36 @@ def test_the_set_says_how_the_lists_are_to_be_made(demo):
         assert overview.format == "PNG"
 
 
+def test_a_mask_is_white_where_the_specimen_is(demo):
+    for split in ("train", "test"):
+        images, masks = demo / split / "images", demo / split / "masks"
+        assert {path.stem for path in masks.iterdir()} == {path.stem for path in images.iterdir()}
+        for path in masks.iterdir():
+            with Image.open(path) as picture:
+                assert (picture.format, picture.mode, picture.size) == ("PNG", "1", (800, 533))
+                mask = np.asarray(picture)
+            grey = np.asarray(Image.open((images / path.stem).with_suffix(".jpg")).convert("L"))
+            dark = grey < 60
+            # Wings are dark where they are not patterned; so are frame and print of the props.
+            assert 0.4 < dark[mask].mean() < 1
+            assert dark[~mask].mean() < 0.06
+            # The line between the two lies on the line between wing and paper, to a pixel.
+            core = cv2.erode(mask.astype(np.uint8), np.ones((3, 3))) > 0
+            rim = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3))) > 0
+            assert grey[rim & ~mask].mean() - grey[mask & ~core].mean() > 40
+
+
+def test_a_set_without_masks_gets_them_and_keeps_its_pictures(demo, tmp_path):
+    output = shutil.copytree(demo, tmp_path / "set")
+    before = contents(output)
+    shutil.rmtree(output / "train" / "masks")  # as in a set drawn before there were masks
+    cut_short = next((output / "test" / "masks").iterdir())
+    cut_short.write_bytes(cut_short.read_bytes()[:100])
+    done = run(output)
+    assert "13 pictures drawn, 18 kept" in done.stderr
+    assert contents(output) == before
+
+
 def test_one_worker_draws_the_same_bytes_as_two(demo, tmp_path):
     done = run(tmp_path / "set", "--workers", "1")
     assert done.returncode == 0, done.stderr
@@ -229,9 +272,12 @@ def test_whole_pictures_are_kept_and_broken_ones_drawn_again(demo, tmp_path):
     assert "31 pictures drawn, 0 kept" in done.stderr
     assert "'seed': 0" in done.stderr
     after = contents(output)
-    assert not set(before.values()) & {after[name] for name in after if name.endswith(".jpg")}
+    pictures = {after[name] for name in after if name.endswith(".jpg") or "masks/" in name}
+    assert not set(before.values()) & pictures
     listed = set(pd.read_csv(output / "train.csv").filename)
     assert {path.name for path in (output / "train" / "images").iterdir()} == listed
+    masks = {f"{path.stem}.jpg" for path in (output / "train" / "masks").iterdir()}
+    assert masks == listed
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,273 @@
+"""Cuts a specimen out of its photograph and centres it on a flat ground; nothing is learned.
+
+    cutout, mask, confidence = cut_out(image)
+    python cutout.py --input PHOTOGRAPHS --output CUTOUTS         cut_folder.py says what it writes
+
+A classifier of whole photographs can learn who took them: the paper, the ruler, the label. A
+cutout shows wings and body alone, always on the same ground and equally large.
+
+The paper under a specimen has one colour under smooth light. That colour is fitted as a quadratic
+surface over the picture, in CIE Lab, where equal distances look equally different. Specimen is
+what differs from it in hue or is darker than a shadow can be. Rectangles and long shapes among
+that are charts and rulers. It fails on a ground that is not even, on a dark one under dark wings,
+and where much of a wing lies over a chart; the confidence is there to tell.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+FILLED = 0.92  # of the cutout's side, by the longer side of the specimen
+GROUND = (220, 220, 220)  # RGB of the flat ground
+CONFIDENT = 0.5  # a photograph that is cut out with less confidence stays whole
+WORKING_SIDE = 800  # pixels; a larger photograph is reduced to this to find the specimen
+
+# Lengths of colour are in Lab units: 100 from black to white, 2 are just seen.
+PAPER = 10.0  # a pixel this near to the surface is paper, and takes part in its fit
+SHADOW = 0.6  # shaded paper keeps more than this share of its lightness
+DIFFERENCE = 6.0  # a pixel that differs more than this, shadow aside, is not paper
+LIGHT_WEIGHT = 0.5  # of being lighter than the paper, which is less even in light than in hue
+FAINT = 20.0  # a piece that differs less in the mean is card, as a label is
+PATTERN = 4.0  # a hole that differs more than this is a pale part of the wing, not a gap
+
+PLATE = 0.88  # a chart or label fills more than this share of its rectangle; a hindwing, 0.79
+LONG = 5.0  # a ruler or a loose antenna is this many times as long as wide
+CRUMB = 0.02  # of the area of the largest piece; what is smaller is print or dirt
+BRIDGE = 0.02  # of the picture's longer side: half of a contact between wing and chart
+THIN = 0.012  # of the specimen's longer side; antennae, legs and hairs are thinner
+SPECK = 30  # pixels; smaller holes are filled whatever their colour
+
+
+@dataclass(frozen=True)
+class Found:
+    """The specimen in a photograph."""
+
+    mask: np.ndarray  # (height, width) bool
+    confidence: float  # 0 to 1
+    reason: str  # what speaks most against it
+
+
+def cut_out(image: Image.Image) -> tuple[Image.Image, np.ndarray, float]:
+    """The cutout of an RGB photograph; the specimen's mask, (height, width) bool; a confidence.
+
+    The confidence is from 0 to 1. Below CONFIDENT, the photograph comes back whole.
+    """
+    rgb = np.asarray(image.convert("RGB"))
+    found = find_specimen(rgb)
+    if found.confidence >= CONFIDENT:
+        image = Image.fromarray(on_flat_ground(rgb, found.mask))
+    return image, found.mask, found.confidence
+
+
+def find_specimen(rgb: np.ndarray) -> Found:
+    """The specimen in a photograph, (height, width, 3) uint8; an empty mask where there is none."""
+    height, width = rgb.shape[:2]
+    scale = min(1, WORKING_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    paper = fit_paper(lab)
+    lab = cv2.GaussianBlur(lab, (0, 0), 0.7)  # the camera's noise is not a difference
+    distance = np.linalg.norm(lab - paper, axis=2)
+    light = lab[..., 0] / np.maximum(paper[..., 0], 1)  # below 1, in a shadow or on a wing
+    unshaded = lab - paper * np.minimum(light, 1)[..., None]  # a shadow pales with the light
+    unshaded = np.linalg.norm(unshaded * (LIGHT_WEIGHT, 1, 1), axis=2)
+    mask = (light < SHADOW) | (unshaded > DIFFERENCE)
+    # Between black and white scales runs a line of the paper's lightness, a pixel wide.
+    mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3))) > 0
+    mask = with_pale_parts(without_thin_parts(without_props(mask, distance)), unshaded)
+    confidence, reason = judge(mask, distance)
+    if scale < 1:
+        mask = cv2.resize(255 * mask.astype(np.uint8), (width, height)) > 127
+    return Found(mask, confidence, reason)
+
+
+def fit_paper(lab: np.ndarray) -> np.ndarray:
+    """The paper's colour at every pixel, (height, width, 3) Lab: a quadratic surface.
+
+    Least squares over the pixels that are near to the surface so far, again and again (least
+    trimmed squares, Rousseeuw 1984). It begins with the commonest colour along the edge, which
+    specimens and charts touch only here and there.
+    """
+    height, width = lab.shape[:2]
+    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2).astype(np.float32)
+    step = max(1, round((height * width / 20_000) ** 0.5))  # so many pixels are enough
+    places, colours = (every[::step, ::step].reshape(-1, every.shape[2]) for every in (terms, lab))
+    surface = np.zeros((6, 3), np.float32)
+    surface[0] = edge_colour(lab)
+    for used in (3, 3, 6, 6, 6):  # terms: a plane, then all
+        near = np.linalg.norm(colours - places @ surface, axis=1) < PAPER
+        if near.sum() < 10 * used:  # too few for a surface
+            break
+        surface[:used] = np.linalg.lstsq(places[near, :used], colours[near], rcond=None)[0]
+    return terms @ surface
+
+
+def edge_colour(lab: np.ndarray) -> np.ndarray:
+    """The commonest colour, (3,) Lab, within 2 % of the picture's edge."""
+    margin = max(1, round(0.02 * min(lab.shape[:2])))
+    edge = np.ones(lab.shape[:2], bool)
+    edge[margin:-margin, margin:-margin] = False
+    colours = lab[edge]
+    boxes = np.floor(colours / 4).astype(int)  # colours in the same box are alike
+    _, box, counts = np.unique(boxes, axis=0, return_inverse=True, return_counts=True)
+    return colours[box.ravel() == counts.argmax()].mean(axis=0)
+
+
+def pieces(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """The connected pieces of a mask, largest first: the place of its box, its mask in that."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    for piece in 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable"):
+        x, y, width, height, _ = stats[piece]
+        box = np.s_[y : y + height, x : x + width]
+        yield box, labels[box] == piece
+
+
+def without_props(mask: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """What may be specimen of `mask`: no charts, rulers, labels and crumbs.
+
+    `distance` (height, width) is that of each pixel's colour from the paper's.
+    """
+    mask = mask & ~touched_charts(mask)
+    kept = np.zeros_like(mask)
+    largest = 0
+    for box, piece in pieces(mask):
+        area = np.count_nonzero(piece)
+        if area < max(SPECK, CRUMB * largest):
+            break
+        if distance[box][piece].mean() > FAINT and not is_prop(piece):
+            kept[box] |= piece
+            largest = max(largest, area)
+    return kept
+
+
+def touched_charts(mask: np.ndarray) -> np.ndarray:
+    """The rectangles of props that hang on to something else by a narrow contact, as a mask."""
+    solid, charts = np.zeros((2, *mask.shape), np.uint8)
+    cv2.drawContours(solid, outlines_of(mask), -1, 1, cv2.FILLED)
+    for box, piece in pieces(opened(solid > 0, BRIDGE * max(mask.shape))):
+        if is_prop(piece):
+            corners = cv2.boxPoints(cv2.minAreaRect(outline_of(piece)))
+            corners += [box[1].start, box[0].start]
+            cv2.fillPoly(charts, [np.rint(corners).astype(np.int32)], 1)
+    return cv2.dilate(charts, np.ones((7, 7))) > 0  # with their soft edge
+
+
+def is_prop(piece: np.ndarray) -> bool:
+    """Whether a piece has the outline of a chart, a label or a ruler."""
+    outline = outline_of(piece)
+    short, long = sorted(cv2.minAreaRect(outline)[1])
+    return cv2.contourArea(outline) > PLATE * short * long or long > LONG * short
+
+
+def outline_of(piece: np.ndarray) -> np.ndarray:
+    """The outer outline of a connected piece, as OpenCV's points."""
+    return max(outlines_of(piece), key=cv2.contourArea)
+
+
+def outlines_of(mask: np.ndarray) -> Sequence[np.ndarray]:
+    """The outer outlines of a mask's pieces, as OpenCV's points."""
+    method = cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    return cv2.findContours(mask.astype(np.uint8), *method)[0]
+
+
+def opened(mask: np.ndarray, radius: float) -> np.ndarray:
+    """The parts of a mask in which a disc of this radius, in pixels, has room (opening).
+
+    There is no room outside the picture: an antenna that leaves it stays thin.
+    """
+    core = distance_to(np.pad(~mask, 1, constant_values=True))[1:-1, 1:-1] > radius
+    return distance_to(core) <= radius
+
+
+def distance_to(mask: np.ndarray) -> np.ndarray:
+    """The distance of every pixel to a mask, in pixels; huge where the mask is empty."""
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def without_thin_parts(mask: np.ndarray) -> np.ndarray:
+    """`mask` without antennae, legs and hairs: opened, with what lies close to the rest kept."""
+    if not mask.any():
+        return mask
+    left, top, right, bottom = box_of(mask)
+    radius = THIN / 2 * max(right - left, bottom - top)
+    return mask & (distance_to(opened(mask, radius)) <= radius)
+
+
+def with_pale_parts(mask: np.ndarray, unshaded: np.ndarray) -> np.ndarray:
+    """`mask` with its holes filled, but for the gaps through which paper shows.
+
+    `unshaded` (height, width) is how much each pixel differs from paper, shadow aside.
+    """
+    filled = mask.copy()
+    framed = np.pad(~mask, 1, constant_values=True)  # joins all that is around the specimen
+    for box, hole in pieces(framed):
+        if hole.shape == framed.shape:  # that is what is around it
+            continue
+        box = tuple(slice(side.start - 1, side.stop - 1) for side in box)
+        if np.count_nonzero(hole) < SPECK or np.median(unshaded[box][hole]) > PATTERN:
+            filled[box] |= hole
+    return filled
+
+
+def judge(mask: np.ndarray, distance: np.ndarray) -> tuple[float, str]:
+    """How sure it is that `mask` is a specimen, from 0 to 1, and what speaks most against it.
+
+    `distance` (height, width) is that of each pixel's colour from the paper's.
+    """
+    if not mask.any():
+        return 0.0, "nothing found"
+    left, top, right, bottom = box_of(mask)
+    box, around = mask[top:bottom, left:right], distance[top:bottom, left:right]
+    paper = np.mean(around[~box] < 1.5 * PAPER) if not box.all() else 0.0
+    areas = [np.count_nonzero(piece) for _, piece in pieces(mask)]
+    number = sum(area >= CRUMB * areas[0] for area in areas)
+    doubts = {
+        "uneven ground around it": ramp(paper, 0.6, 0.9),
+        "very small": ramp(mask.mean(), 0.002, 0.02),
+        "many pieces": ramp(number, 12, 6),  # four loose wings and a body are five
+        "hardly fills its box": ramp(box.mean(), 0.15, 0.35),
+        "fills its box": ramp(box.mean(), 0.95, 0.75),
+        "very long": ramp(max(box.shape) / min(box.shape), 5, 3),
+        "faint": ramp(distance[mask].mean(), 15, 40),
+    }
+    reason = min(doubts, key=doubts.get)
+    return doubts[reason], reason if doubts[reason] < 1 else ""
+
+
+def ramp(value: float, doubtful: float, sure: float) -> float:
+    """0 where `value` is `doubtful`, 1 where it is `sure`, linear between."""
+    return float(np.clip((value - doubtful) / (sure - doubtful), 0, 1))
+
+
+def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what is True in a mask; right and bottom lie outside."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def on_flat_ground(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The specimen in the middle of a square of GROUND, (side, side, 3) uint8, not resized."""
+    left, top, right, bottom = box_of(mask)
+    width, height = right - left, bottom - top
+    side = round(max(width, height) / FILLED)
+    x, y = (side - width) // 2, (side - height) // 2
+    inside = mask[top:bottom, left:right].astype(np.float32)
+    # The outermost pixels show the paper, which must not tell: a third of a straight rim is left.
+    opacity = 2 * cv2.blur(inside, (3, 3), borderType=cv2.BORDER_CONSTANT) - 1
+    opacity = (inside * np.maximum(opacity, 0))[..., None]
+    square = np.full((side, side, 3), GROUND, np.uint8)
+    specimen = opacity * rgb[top:bottom, left:right] + (1 - opacity) * np.float32(GROUND)
+    square[y : y + height, x : x + width] = np.rint(specimen)
+    return square
+
+
+if __name__ == "__main__":
+    from cut_folder import main  # the program stays here when this file goes to the platform
+
+    sys.exit(main())

@@ -1,0 +1,535 @@
+"""Cutouts: the method on drawn photographs and on made-up scenes, and the program on folders."""
+
+import csv
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import cut_folder
+import cutout
+import cv2
+import numpy as np
+import pytest
+from cutout import FILLED, Found, box_of, cut_out, find_specimen, judge, on_flat_ground
+from demo.photograph import photograph
+from demo.traits import SUBSPECIES, individual
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+PAPER, WING = (85, 0, 0), (10, 0, 0)  # Lab
+
+
+class Scene:
+    """A picture drawn in Lab, with a dark specimen of two pairs of wings on even paper."""
+
+    def __init__(self, size: tuple[int, int] = (600, 400)) -> None:
+        self.lab = np.zeros((size[1], size[0], 3), np.float32)
+        self.lab[:] = PAPER
+        for centre, axes in [((200, 150), (95, 50)), ((400, 150), (95, 50))]:
+            self.ellipse(centre, axes)
+        for centre in [(230, 235), (370, 235)]:
+            self.ellipse(centre, (60, 45))
+
+    def ellipse(self, centre, axes, colour=WING) -> None:
+        cv2.ellipse(self.lab, centre, axes, 0, 0, 360, colour, cv2.FILLED)
+
+    def polygon(self, points, colour=WING) -> None:
+        cv2.fillPoly(self.lab, [np.array(points, np.int32)], colour)
+
+    @property
+    def rgb(self) -> np.ndarray:
+        return np.rint(255 * cv2.cvtColor(self.lab, cv2.COLOR_LAB2RGB).clip(0, 1)).astype(np.uint8)
+
+    def found(self, x: int, y: int) -> bool:
+        """Whether the pixel at (x, y) is found to be specimen, as the wings must be."""
+        mask = find_specimen(self.rgb).mask
+        assert mask[150, 200] and mask[235, 370]
+        assert not mask[20, 20]
+        return bool(mask[y, x])
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return np.count_nonzero(one & other) / np.count_nonzero(one | other)
+
+
+# ---- the method ---------------------------------------------------------------------------------
+
+
+def test_masks_of_drawn_photographs():
+    values = []
+    for number, name in enumerate(SUBSPECIES):
+        rng = np.random.default_rng([7, number])
+        traits, species = individual((name,), rng), SUBSPECIES[name].species
+        jpeg, png = photograph(traits, species, "DEMO00001", rng)
+        rgb = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        truth = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) > 0
+        found = find_specimen(np.ascontiguousarray(rgb))
+        assert found.confidence >= 0.9
+        values.append(iou(found.mask, truth))
+    assert np.mean(values) > 0.98
+    assert min(values) > 0.95
+
+
+def test_real_specimens_are_found_with_confidence(shared):
+    """How much of each photograph they cover was judged by eye; charts and ruler are not there."""
+    pictures = shared / "heliconius"
+    for name, share in [
+        ("images/H.e.phyllis/114_BOQ2_calibrated_D.jpg", 0.057),
+        ("images/H.e.emma/10429077_d.jpg", 0.522),
+        ("full/IMG_1960.jpg", 0.109),
+    ]:
+        found = find_specimen(np.asarray(Image.open(pictures / name).convert("RGB")))
+        assert (found.confidence, found.reason) == (1.0, "")
+        assert found.mask.mean() == pytest.approx(share, abs=0.006)
+
+
+@pytest.mark.parametrize("ground", [(85, -2, 2), (55, -4, -17), (95, 0, 0), (70, 5, 20)])
+def test_paper_of_any_light_colour_and_uneven_light(ground):
+    scene = Scene()
+    truth = scene.lab[..., 0] < 50
+    y, x = np.mgrid[-1:1:400j, -1:1:600j]
+    light = 1 - 0.12 * (x + 0.3) ** 2 - 0.08 * y
+    scene.lab[~truth] = (np.array(ground) * light[..., None])[~truth]
+    assert iou(find_specimen(scene.rgb).mask, truth) > 0.98
+
+
+@pytest.mark.parametrize(
+    ("colour", "specimen"),
+    [
+        ((85 * 0.64, 0, 0), False),  # SHADOW
+        ((85 * 0.56, 0, 0), True),
+        ((85, 0, 5.2), False),  # DIFFERENCE, in hue
+        ((85, 0, 7), True),
+        ((85 + 10.5, 0, 0), False),  # LIGHT_WEIGHT
+        ((85 + 13.5, 0, 0), True),
+    ],
+)
+def test_what_differs_enough_from_paper_is_specimen(colour, specimen):
+    scene = Scene()
+    scene.ellipse((480, 200), (40, 40), colour)  # adjoins a forewing
+    assert scene.found(490, 210) == specimen
+
+
+@pytest.mark.parametrize(("b", "kept"), [(18, False), (23, True)])
+def test_a_faint_piece_is_card(b, kept):
+    scene = Scene()
+    scene.ellipse((300, 340), (70, 40), (85, 0, b))
+    assert scene.found(300, 340) == kept
+
+
+@pytest.mark.parametrize(("b", "filled"), [(0, False), (3, False), (5, True)])
+def test_a_hole_is_a_gap_or_a_pale_pattern(b, filled):
+    scene = Scene()
+    scene.ellipse((200, 150), (25, 15), (85, 0, b))
+    assert find_specimen(scene.rgb).mask[150, 200] == filled
+
+
+@pytest.mark.parametrize(("half", "filled"), [(2, True), (3, False)])
+def test_specks_are_filled(half, filled):
+    scene = Scene()
+    scene.lab[150 - half : 151 + half, 200 - half : 201 + half] = PAPER  # 25 or 49 pixels
+    assert find_specimen(scene.rgb).mask[150, 200] == filled
+
+
+@pytest.mark.parametrize(("cut", "kept"), [(28, False), (34, True)])
+def test_a_plate_is_a_prop(cut, kept):
+    """A rectangle without its corners: 0.90 or 0.86 of its area is left."""
+    scene = Scene()
+    left, top, right, bottom = 220, 290, 380, 390
+    xs = [left + cut, right - cut, right, right, right - cut, left + cut, left, left]
+    ys = [top, top, top + cut, bottom - cut, bottom, bottom, bottom - cut, top + cut]
+    scene.polygon(list(zip(xs, ys, strict=True)))
+    assert scene.found(300, 340) == kept
+
+
+@pytest.mark.parametrize(("half_length", "kept"), [(92, True), (110, False)])
+def test_a_long_shape_is_a_prop(half_length, kept):
+    scene = Scene()
+    scene.ellipse((300, 340), (half_length, 20))
+    assert scene.found(300, 340) == kept
+
+
+@pytest.mark.parametrize(("radius", "kept"), [(10, False), (14, True)])
+def test_crumbs_are_left_out(radius, kept):
+    """The wings of a side have 22,800 pixels; 2 % of that is a disc with a radius of 12."""
+    scene = Scene()
+    scene.ellipse((300, 340), (radius, radius))
+    assert scene.found(300, 340) == kept
+
+
+@pytest.mark.parametrize(("contact", "separated"), [(26, True), (40, False)])
+def test_a_chart_that_a_wing_touches_goes_and_the_wing_stays(contact, separated):
+    scene = Scene((800, 400))  # BRIDGE: 16 pixels to each side
+    scene.polygon([(640, 90), (760, 90), (760, 250), (640, 250)])
+    for number, colour in enumerate([(60, 40, 20), (50, -40, 30), (88, 0, 0), (60, 0, -40)]):
+        y = 100 + 36 * number
+        scene.lab[y : y + 30, 650:750] = colour
+    scene.lab[150 - contact // 2 : 150 + contact // 2, 485:645] = WING
+    assert scene.found(755, 245) != separated
+
+
+@pytest.mark.parametrize(("width", "kept"), [(4, False), (8, True)])
+def test_antennae_are_left_out(width, kept):
+    """The specimen is 391 pixels long."""
+    scene = Scene()
+    scene.lab[20:120, 300 : 300 + width] = WING
+    scene.lab[110:160, 280:320] = WING  # joins it to the forewings
+    assert scene.found(300 + width // 2, 50) == kept
+
+
+def test_an_antenna_that_leaves_the_picture_is_thin_there_too():
+    scene = Scene()
+    scene.lab[0:120, 300:304] = WING
+    scene.lab[110:160, 280:320] = WING
+    assert not scene.found(301, 1)
+
+
+def test_a_large_photograph_is_reduced_to_find_the_specimen(monkeypatch):
+    shapes = []
+    whole = cutout.fit_paper
+    monkeypatch.setattr(cutout, "fit_paper", lambda lab: shapes.append(lab.shape) or whole(lab))
+    large = cv2.resize(Scene().rgb, (2400, 1600))
+    found = find_specimen(large)
+    assert shapes == [(533, 800, 3)]
+    assert found.mask.shape == (1600, 2400)
+    assert iou(cv2.resize(np.uint8(found.mask), (600, 400)) > 0, Scene().lab[..., 0] < 50) > 0.97
+
+
+def test_the_frame_that_gives_the_first_colour_is_two_percent_wide():
+    lab = np.zeros((200, 300, 3), np.float32)
+    lab[4:-4, 4:-4] = (50, 9, 9)
+    assert cutout.edge_colour(lab).tolist() == [0, 0, 0]
+    lab[3:-3, 3:-3] = (50, 9, 9)
+    lab[:3] = lab[-3:] = (50, 9, 9)  # the sides alone are left, and 3 of 4 pixels of the frame
+    assert cutout.edge_colour(lab).round(3).tolist() == [50, 9, 9]
+
+
+# What is judged is drawn: a mask, and how far the colour around it is from paper.
+@pytest.mark.parametrize(
+    ("box_share", "around", "pieces", "inside", "height", "size", "confidence", "reason"),
+    [
+        (0.55, 14.9, 1, 60, 100, (400, 300), 1, ""),
+        (0.55, 15.1, 1, 60, 100, (400, 300), 0, "uneven ground around it"),  # 1.5 PAPER
+        (0.25, 0, 1, 60, 100, (400, 300), 0.5, "hardly fills its box"),
+        (0.85, 0, 1, 60, 100, (400, 300), 0.5, "fills its box"),
+        (0.55, 0, 1, 27.5, 100, (400, 300), 0.5, "faint"),
+        (0.55, 0, 9, 60, 100, (400, 300), 0.5, "many pieces"),
+        (0.55, 0, 6, 60, 100, (400, 300), 1, ""),
+        (0.55, 0, 1, 60, 50, (400, 300), 0.5, "very long"),
+        (0.55, 0, 1, 60, 100, (1000, 1000), 0.5, "very small"),
+    ],
+)
+def test_each_doubt(box_share, around, pieces, inside, height, size, confidence, reason):
+    """`pieces` bars that fill `box_share` of a box 200 pixels long and `height` high."""
+    mask = np.zeros(size[::-1], bool)
+    bar = round(200 / pieces * box_share)
+    for left in np.linspace(50, 250 - bar, pieces).round().astype(int):
+        mask[50 : 50 + height, left : left + bar] = True
+    if pieces == 1:  # a bar from end to end, and one across: together `box_share`
+        mask[:] = False
+        thick = round(box_share * height)
+        mask[50 : 50 + thick, 50:250] = True
+        mask[50 : 50 + height, 50] = True
+    distance = np.where(mask, np.float32(inside), np.float32(around))
+    assert judge(mask, distance)[1] == reason
+    assert judge(mask, distance)[0] == pytest.approx(confidence, abs=0.06)
+
+
+def test_a_specimen_is_centred_and_fills_its_square():
+    scene = Scene()
+    found = find_specimen(scene.rgb)
+    left, top, right, bottom = box_of(found.mask)
+    square = on_flat_ground(scene.rgb, found.mask)
+    side = round((right - left) / 0.92)
+    assert FILLED == 0.92
+    assert square.shape == (side, side, 3)
+    rows = np.flatnonzero((square != 220).any(axis=(1, 2)))
+    columns = np.flatnonzero((square != 220).any(axis=(0, 2)))
+    assert columns[-1] + 1 - columns[0] == right - left
+    assert rows[-1] + 1 - rows[0] == bottom - top
+    assert abs(columns[0] + columns[-1] + 1 - side) <= 1
+    assert abs(rows[0] + rows[-1] + 1 - side) <= 1
+    y, x, here = rows[0], columns[0], found.mask[top:bottom, left:right]
+    inside = square[y : y + bottom - top, x : x + right - left]
+    assert (inside[~here] == 220).all()
+    core = cv2.erode(np.uint8(here), np.ones((3, 3)), borderValue=0) > 0
+    assert np.array_equal(inside[core], scene.rgb[top:bottom, left:right][core])
+    # The rim fades: no pixel of it is as dark as the wing, none as light as the ground.
+    rim = inside[here & ~core]
+    assert rim.min() > 40  # the wing is 27
+    assert (rim < 220).any(axis=1).all()
+
+
+def test_low_confidence_leaves_the_photograph_whole(monkeypatch):
+    image = Image.fromarray(Scene().rgb)
+    mask = find_specimen(Scene().rgb).mask
+    for confidence, whole in [(0.499, True), (0.5, False)]:
+        found = Found(mask, confidence, "faint")
+        monkeypatch.setattr(cutout, "find_specimen", lambda rgb, found=found: found)
+        result, its_mask, its_confidence = cut_out(image)
+        assert (result is image) == whole
+        assert its_mask is mask
+        assert its_confidence == confidence
+
+
+@pytest.mark.parametrize(
+    "rgb",
+    [
+        np.zeros((1, 1, 3), np.uint8),
+        np.full((3, 40_000, 3), 200, np.uint8),
+        np.full((300, 400, 3), 255, np.uint8),
+        np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8),
+    ],
+    ids=["pixel", "line", "white", "noise"],
+)
+def test_in_a_picture_of_nothing_nothing_is_found(rgb):
+    found = find_specimen(rgb)
+    assert (found.confidence, found.reason) == (0.0, "nothing found")
+    assert found.mask.shape == rgb.shape[:2]
+    assert not found.mask.any()
+
+
+def test_cutting_out_is_deterministic_and_takes_every_mode():
+    image = Image.fromarray(Scene().rgb)
+    first, second = cut_out(image), cut_out(image.convert("RGBA"))
+    assert np.array_equal(first[0], second[0])
+    assert np.array_equal(first[1], second[1])
+
+
+def test_cutout_py_needs_no_other_file_of_ours(submission, tmp_path, run):
+    (tmp_path / "cutout.py").write_text((submission / "cutout.py").read_text())
+    Image.fromarray(Scene().rgb).save(tmp_path / "photo.png")
+    code = "from cutout import cut_out; from PIL import Image; import sys\n"
+    code += "print(cut_out(Image.open('photo.png'))[2], 'torch' in sys.modules)"
+    done = run("-c", code, cwd=tmp_path)
+    assert done.stdout.split() == ["1.0", "False"], done.stderr
+
+
+# ---- the program --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cut(tmp_path, monkeypatch, caplog, capsys):
+    """Run the program on tmp_path/photos, in this process for speed; its status and messages."""
+
+    def run_cut(*options: object) -> tuple[int, str]:
+        command = ["cutout.py", "--input", tmp_path / "photos", "--output", tmp_path / "out"]
+        monkeypatch.setattr(sys, "argv", list(map(str, [*command, *options])))
+        caplog.clear()
+        caplog.set_level("INFO")
+        status = cut_folder.main()
+        return status, caplog.text + capsys.readouterr().err
+
+    return run_cut
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Two photographs of a specimen, one in a subfolder, and one of nothing."""
+    folder = tmp_path / "photos"
+    (folder / "a").mkdir(parents=True)
+    Image.fromarray(Scene().rgb).save(folder / "a/one.jpg", quality=95)
+    Image.fromarray(Scene().rgb[::-1]).save(folder / "two.png")
+    Image.new("RGB", (90, 60), "white").save(folder / "empty.jpg")
+    return folder
+
+
+def rows_of(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "cutouts.csv").open(newline="") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+def times(out: Path) -> dict[str, int]:
+    files = [path for kind in ("images", "masks") for path in (out / kind).rglob("*")]
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in files if path.is_file()}
+
+
+def test_the_program_as_a_user_runs_it(photos, tmp_path, submission, run):
+    out = tmp_path / "out"
+    done = run(submission / "cutout.py", "--input", photos, "--output", out)
+    assert done.returncode == 0, done.stderr
+    assert "empty.jpg stays whole: nothing found" in done.stderr
+    assert "3 photographs, 3 of them done now: 2 cut out, 1 stay whole, 0 cannot" in done.stderr
+    assert (out / "cutouts.csv").read_text().splitlines()[0] == "file,confidence,box,reason"
+    box = "106 100 496 281"
+    assert {name: tuple(row.values())[1:] for name, row in rows_of(out).items()} == {
+        "a/one.jpg": ("1.0", rows_of(out)["a/one.jpg"]["box"], ""),
+        "empty.jpg": ("0.0", "", "nothing found"),
+        "two.png": ("1.0", rows_of(out)["two.png"]["box"], ""),
+    }
+    found = np.array(rows_of(out)["a/one.jpg"]["box"].split(), int)
+    assert np.abs(found - np.array(box.split(), int)).max() <= 2
+    for name, size in [("a/one", (600, 400)), ("two", (600, 400)), ("empty", (90, 60))]:
+        with Image.open(out / "masks" / f"{name}.png") as mask:
+            assert (mask.mode, mask.size) == ("1", size)
+    with Image.open(out / "images/a/one.jpg") as image:
+        assert image.format == "JPEG"
+        assert image.size == (round((found[2] - found[0]) / 0.92),) * 2
+    assert (out / "images/empty.jpg").read_bytes() == (photos / "empty.jpg").read_bytes()
+    page = (out / "doubtful.html").read_text()
+    assert "empty.jpg: stays whole, confidence 0.00, nothing found" in page
+    assert page.count("<figure>") == 1
+
+
+def test_what_stands_is_kept_and_what_does_not_is_done_again(photos, tmp_path, cut):
+    out = tmp_path / "out"
+    cut()
+    before, rows = times(out), rows_of(out)
+    assert "0 of them done now" in cut()[1]
+    assert (times(out), rows_of(out)) == (before, rows)
+
+    def again(name: str) -> None:
+        status, messages = cut("--workers", 1)
+        assert (status, "1 of them done now" in messages) == (0, True), messages
+        after = times(out)
+        changed = {path for path in after if after[path] != before[path]}
+        assert changed == {f"images/{name}", f"masks/{Path(name).with_suffix('.png')}"}
+        before.update(after)
+
+    (out / "images/two.png").unlink()
+    again("two.png")
+    mask = out / "masks/a/one.png"
+    mask.write_bytes(mask.read_bytes()[:40])
+    again("a/one.jpg")
+    for record in ("[]", "{", '{"made from": 1}', json.dumps({"made from": "", "row": {"x": 1}})):
+        forged = PngInfo()
+        forged.add_text("cutout", record)
+        Image.new("1", (600, 400)).save(out / "masks/two.png", pnginfo=forged)
+        again("two.png")
+    assert rows_of(out) == rows
+    Image.fromarray(Scene().rgb[:, ::-1]).save(photos / "two.png")  # another photograph
+    again("two.png")
+
+
+def test_a_stopped_run_goes_on(photos, tmp_path, cut, monkeypatch):
+    whole = cut_folder.find_specimen
+    calls = []
+
+    def stop_at_the_second(rgb):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(rgb)
+
+    monkeypatch.setattr(cut_folder, "find_specimen", stop_at_the_second)
+    status, messages = cut("--workers", 1)
+    assert (status, "run the same command to go on" in messages) == (130, True)
+    monkeypatch.setattr(cut_folder, "find_specimen", whole)
+    done = re.search(r"3 photographs, (\d) of them done now", cut()[1])
+    assert done[1] in ("1", "2")  # at least the first stands
+
+
+def test_files_that_are_no_photographs_are_named_and_stop_nothing(photos, tmp_path, cut):
+    (photos / "text.jpg").write_text("no image")
+    os.mkfifo(photos / "pipe.png")
+    (photos / "new\nline.jpg").write_bytes((photos / "two.png").read_bytes())
+    (photos / ".hidden.jpg").write_text("no image")
+    (photos / "notes.txt").write_text("no image")
+    status, messages = cut()
+    assert status == 1
+    assert "text.jpg: not a readable image" in messages
+    assert "pipe.png: not a file" in messages
+    assert "'new\\nline.jpg': a control character in its name; rename it" in messages
+    assert "hidden" not in messages
+    assert "6 photographs, 3 of them done now: 2 cut out, 1 stay whole, 3 cannot" in messages
+    assert sorted(rows_of(tmp_path / "out")) == ["a/one.jpg", "empty.jpg", "two.png"]
+
+
+def test_your_own_masks_are_taken(photos, tmp_path, cut):
+    masks, out = tmp_path / "mine", tmp_path / "out"
+    (masks / "a").mkdir(parents=True)
+    mine = np.zeros((400, 600), np.uint8)
+    mine[100:150, 200:300] = 1  # a class number, as segmenters write them
+    Image.fromarray(mine).save(masks / "a/one.png")
+    status, messages = cut("--masks", masks)
+    assert (status, "2 cut out" in messages) == (0, True)
+    row = rows_of(out)["a/one.jpg"]
+    assert (row["confidence"], row["box"]) == ("1.0", "200 100 300 150")
+    assert np.array_equal(np.asarray(Image.open(out / "masks/a/one.png")), mine > 0)
+    with Image.open(out / "images/a/one.jpg") as image:
+        assert image.size == (109, 109)
+    assert "1 of them done now" in cut()[1]  # without the mask, it is cut out as the others
+    assert rows_of(out)["a/one.jpg"]["box"] != "200 100 300 150"
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        (Image.new("L", (60, 40), 255), "your mask is 60x40, the photograph 600x400"),
+        (Image.new("L", (600, 400)), "your mask is empty"),
+        (None, "your mask cannot be read: "),
+    ],
+)
+def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut, mask, reason):
+    masks, out = tmp_path / "mine", tmp_path / "out"
+    masks.mkdir()
+    if mask is None:
+        (masks / "two.png").write_text("no image")
+    else:
+        mask.save(masks / "two.png")
+    assert cut("--masks", masks)[0] == 0
+    assert rows_of(out)["two.png"]["reason"].startswith(reason)
+    assert (out / "images/two.png").read_bytes() == (photos / "two.png").read_bytes()
+
+
+def test_a_mask_as_long_as_a_huge_square_leaves_the_photograph_whole(photos, tmp_path, cut):
+    for folder in ("mine", "photos"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+    Image.new("RGB", (10_001, 20), "white").save(photos / "long.png")
+    Image.new("1", (10_001, 20), 1).save(tmp_path / "mine/long.png")
+    assert cut("--masks", tmp_path / "mine")[0] == 0
+    reason = rows_of(tmp_path / "out")["long.png"]["reason"]
+    assert reason == "a cutout of your mask has over 100,000,000 pixels"
+
+
+def test_the_page_shows_the_doubtful_least_sure_first(photos, tmp_path, cut, monkeypatch):
+    mask = find_specimen(Scene().rgb).mask
+    names = {"<b>&.png": 0.79, "sure.png": 0.8, "third.png": 0.4}
+    for path in [photos / "two.png", photos / "a/one.jpg", photos / "empty.jpg"]:
+        path.unlink()
+    for number, name in enumerate(names):
+        scene = Scene()
+        scene.lab[0, 0] = (50, number, 0)  # so that the program can tell them apart
+        Image.fromarray(scene.rgb).save(photos / name)
+    confidences = iter(names.values())
+    monkeypatch.setattr(
+        cut_folder, "find_specimen", lambda rgb: Found(mask, next(confidences), "faint")
+    )
+    assert cut("--workers", 1)[0] == 0
+    page = (tmp_path / "out/doubtful.html").read_text()
+    third, first = "third.png: stays whole", "&lt;b&gt;&amp;.png: cut out, confidence 0.79, faint"
+    assert 0 < page.index(third) < page.index(first)
+    assert "sure.png" not in page
+    assert "<b>" not in page
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--input", "{photos}/none"), "no such folder"),
+        (("--input", "{photos}/b"), "holds no images"),
+        (("--output", "{photos}"), "lie in each other"),
+        (("--output", "{photos}/a/cut"), "lie in each other"),
+        (("--input", "{out}/images/x"), "lie in each other"),
+        (("--masks", "{photos}/none"), "--masks {photos}/none: no such folder"),
+    ],
+)
+def test_folders_that_cannot_be_used_are_refused(photos, tmp_path, cut, options, message):
+    (photos / "b").mkdir()
+    (tmp_path / "out/images/x").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    places = {"photos": photos, "out": tmp_path / "out"}
+    status, messages = cut(*(option.format(**places) for option in options))
+    assert status == 1
+    assert message.format(**places) in messages
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_two_photographs_cannot_share_a_mask(photos, tmp_path, cut):
+    Image.new("RGB", (9, 9)).save(photos / "two.jpg")
+    status, messages = cut()
+    assert status == 1
+    assert "two.jpg and two.png" in messages and "rename one" in messages
+    assert not (tmp_path / "out").exists()
