@@ -155,7 +155,7 @@ def touched_charts(mask: np.ndarray) -> np.ndarray:
             corners = cv2.boxPoints(cv2.minAreaRect(outline_of(piece)))
             corners += [box[1].start, box[0].start]
             cv2.fillPoly(charts, [np.rint(corners).astype(np.int32)], 1)
-    return cv2.dilate(charts, np.ones((7, 7))) > 0  # with their soft edge
+    return charts > 0
 
 
 def is_prop(piece: np.ndarray) -> bool:
