@@ -213,7 +213,7 @@ class Origin:
     """What a classifier remembers of its training; the published ones remember nothing."""
 
     backbone: str = BACKBONE
-    training: str | None = None  # an id that the two classifiers of one training share
+    training: str | None = None  # an id that the members of one training share
 
     def __post_init__(self) -> None:
         for value in (self.backbone, "" if self.training is None else self.training):
