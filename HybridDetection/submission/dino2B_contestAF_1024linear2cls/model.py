@@ -533,9 +533,7 @@ def load_subspecies(path: Path, backbone: str | None = None) -> SubspeciesScorer
             raise ValueError(f"{size:,} bytes of arrays, expected {MAX_BYTES:,} at the most")
         with np.load(path, allow_pickle=False) as file:
             scorer = subspecies_scorer({name: file[name] for name in file.files})
-    except (
-        Exception
-    ) as error:  # hostile bytes make the readers of zip and npy raise almost anything
+    except Exception as error:  # hostile bytes make zip's and npy's readers raise almost anything
         raise ValueError(
             f"{path}: not a member that knows the subspecies ({type(error).__name__}: {error})"
         ) from error
