@@ -7,6 +7,8 @@
 #   SCALE     size of the demo set and length of the training (default: 1, about 580 photographs)
 #   SEED      of the drawing, the lists and the generators (default: 0)
 #   PAINTED   0 leaves the generators out: photographs only (default: 1)
+#   PREPROCESS  cutout (default) shows the generators and the classifiers the specimens alone, on a
+#             flat ground; photograph shows whole photographs
 #   BACKBONE  efficientnet_lite0 (default, needs no download) or dinov2_base
 #   DETECTOR  pidinet or scharr (default: pidinet where the first run has or can fetch its weights)
 #   MEMBERS   of the ensemble that score, sets of them (default: sgd+linear sgd+linear+subspecies)
@@ -20,10 +22,16 @@
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SCALE=${SCALE:-1} SEED=${SEED:-0} BACKBONE=${BACKBONE:-efficientnet_lite0} GPU_IDS=${GPU_IDS:--1}
-PAINTED=${PAINTED:-1} EPOCHS=${EPOCHS:-8} NEPOCH=${NEPOCH:-200}
+PAINTED=${PAINTED:-1} PREPROCESS=${PREPROCESS:-cutout} EPOCHS=${EPOCHS:-8} NEPOCH=${NEPOCH:-200}
 read -ra members <<< "${MEMBERS:-sgd+linear sgd+linear+subspecies}"
 small="--loadSize 128 --ngf 24 --n_downsample_global 3 --n_blocks_global 4"
 read -ra networks <<< "${GENERATOR:-$small}"
+
+case $PREPROCESS in
+    cutout) cut=(--cutouts) keep=(--keep_ground) ;;
+    photograph) cut=() keep=() ;;
+    *) echo "quickstart: PREPROCESS is $PREPROCESS; it must be cutout or photograph" >&2; exit 2 ;;
+esac
 
 "$ROOT/scripts/setup.sh"
 export PYTHON=${VENV:-$ROOT/.venv}/bin/python
@@ -42,8 +50,8 @@ elif [[ -z ${DETECTOR:-} ]]; then
     echo "$DETECTOR" > "$work/detector"
 fi
 
-# Everything below depends on these three; another value is another folder.
-run=$work/scale$SCALE-seed$SEED-$DETECTOR
+# Everything below depends on these four; another value is another folder.
+run=$work/scale$SCALE-seed$SEED-$DETECTOR-$PREPROCESS
 demo=$run/demo datasets=$run/Datasets generators=$run/generators painted=$run/results
 detectors=$run/$BACKBONE
 mkdir -p "$run/.done"
@@ -102,7 +110,7 @@ train_generator() {
 # do the non-hybrids, of another of their subspecies: both bear the same traces of the generator.
 paint() {
     "$ROOT/AnomalyFactory/scripts/test_$1.sh" "${generator[@]}" \
-        --dataroot "$datasets/Images4TrainAFnonhybrid" --align --inherit 0.5 "${@:2}"
+        --dataroot "$datasets/Images4TrainAFnonhybrid" --align --inherit 0.5 "${keep[@]}" "${@:2}"
 }
 
 # train_classifiers KIND: on the images in the list KIND.csv.
@@ -110,7 +118,7 @@ train_classifiers() {
     "$PYTHON" "$ROOT/HybridDetection/train/training.py" --backbone "$BACKBONE" \
         --ROOT_DATA_DIR "$datasets/Images4TrainClassifier" --DATA_FILE "$1.csv" \
         --CLF_SAVE_DIR "$detectors/$1" --CACHE_DIR "$work/features" \
-        --NEPOCH "$NEPOCH"
+        --NEPOCH "$NEPOCH" --preprocess "$PREPROCESS"
 }
 
 # score KIND MEMBERS: predictions, details and challenge scores of the test set, by MEMBERS such as
@@ -134,7 +142,7 @@ stage demo "drawing the demo set" \
     env PYTHONPATH="$ROOT/scripts" "$PYTHON" -m demo.make_demo_dataset --output "$demo" --scale "$SCALE" --seed "$SEED"
 stage images "resizing the photographs" \
     "$PYTHON" "$ROOT/scripts/prepare_images.py" --csv "$demo/train.csv" \
-    --photos "$demo/train/images" --datasets "$datasets"
+    --photos "$demo/train/images" --datasets "$datasets" "${cut[@]}"
 stage csv-photographs "listing the photographs" "${collect[@]}" --name photographs.csv
 kinds=(photographs)
 if [[ $PAINTED != 0 ]]; then
@@ -167,4 +175,4 @@ for kind in "${kinds[@]}"; do
     done
 done
 PYTHONPATH="$ROOT/scripts" "$PYTHON" -m demo.quickstart_page --run "$run" --backbone "$BACKBONE" \
-    --kinds "${kinds[@]}" --members "${members[@]}"
+    --preprocess "$PREPROCESS" --kinds "${kinds[@]}" --members "${members[@]}"

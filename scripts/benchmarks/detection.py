@@ -1,6 +1,6 @@
 """How well hybrids are found, over many demo sets: the quick start, seed by seed, in one table.
 
-    python scripts/benchmarks/detection.py --seeds 20-29 [--painted]
+    python scripts/benchmarks/detection.py --seeds 20-29 [--painted] [--preprocess WAY ...]
 
 Each seed is a run of scripts/quickstart.sh in the folder WORK: draw, train, score. What a finished
 seed gives is kept in WORK/detection.csv, so a second start does only what is missing, and a run's
@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,22 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.files import atomic
-from demo.results import GROUPS, KINDS, MEMBERS, PUBLISHED, SCORES, read_scores, title
+from demo.results import (
+    GROUPS,
+    KINDS,
+    MEMBERS,
+    PREPROCESSES,
+    PUBLISHED,
+    SCORES,
+    read_scores,
+    title,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "scripts/quickstart.sh"
 OUTPUT = Path(__file__).with_name("DETECTION.md")
 BACKBONE = "efficientnet_lite0"
-BASELINE = ("photographs", PUBLISHED)
+ONLY = "photographs"  # the kind of training set without painted images
 # The rest of the quick start's settings, so that no variable of the caller's slips in. The detector
 # of edges decides nothing but the painted images; this one needs no download.
 SETTINGS = {"SCALE": "1", "DETECTOR": "scharr", "GENERATOR": "", "EPOCHS": "", "NEPOCH": ""}
@@ -35,7 +45,7 @@ RESAMPLES = 10_000
 BOOTSTRAP_SEED = 0
 
 # One line a number: a challenge number, whose `group` and `hybrids` are empty, or a cross's recall.
-KEYS = ["backbone", "seed", "kind", "members", "name"]
+KEYS = ["backbone", "preprocess", "seed", "kind", "members", "name"]
 COLUMNS = [*KEYS, "value", "group", "hybrids"]
 
 
@@ -57,6 +67,13 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seeds", type=read_seeds, required=True, help="such as 20-29 or 0,3,5-7")
     parser.add_argument("--painted", action="store_true", help="with painted images, too")
+    parser.add_argument(
+        "--preprocess",
+        nargs="+",
+        choices=PREPROCESSES,
+        default=list(PREPROCESSES),
+        help="ways to show an image to the networks (default: both)",
+    )
     parser.add_argument("--backbone", default=BACKBONE, help=f"default: {BACKBONE}")
     parser.add_argument(
         "--members",
@@ -70,7 +87,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=OUTPUT, help=f"default: {OUTPUT.name} here")
     options = parser.parse_args()
     options.members = list(dict.fromkeys([PUBLISHED, *options.members]))
-    options.kinds = list(KINDS) if options.painted else [BASELINE[0]]
+    options.kinds = list(KINDS) if options.painted else [ONLY]
+    options.preprocess = [way for way in PREPROCESSES if way in options.preprocess]
     return options
 
 
@@ -81,6 +99,8 @@ def command(options: argparse.Namespace) -> str:
     if options.seeds == list(range(first, last + 1)) and first < last:
         parts[-1] = f"{first}-{last}"
     parts += ["--painted"] if options.painted else []
+    if options.preprocess != list(PREPROCESSES):
+        parts += ["--preprocess", *options.preprocess]
     parts += [f"--backbone {options.backbone}"] if options.backbone != BACKBONE else []
     if options.members != list(MEMBERS):
         parts += ["--members", *options.members]
@@ -108,16 +128,18 @@ def wanted_of(rows: pd.DataFrame, options: argparse.Namespace) -> pd.DataFrame:
     return rows[
         (rows["backbone"] == options.backbone)
         & rows["seed"].isin(options.seeds)
+        & rows["preprocess"].isin(options.preprocess)
         & rows["kind"].isin(options.kinds)
         & rows["members"].isin(options.members)
     ]
 
 
-def run_seed(seed: int, options: argparse.Namespace) -> pd.DataFrame:
-    """The seed's rows, from a run of the quick start; ValueError where that fails."""
+def run_seed(seed: int, preprocess: str, options: argparse.Namespace) -> pd.DataFrame:
+    """The rows of one run of the quick start; ValueError where that fails."""
     settings = SETTINGS | {
         "SEED": str(seed),
         "PAINTED": str(int(options.painted)),
+        "PREPROCESS": preprocess,
         "BACKBONE": options.backbone,
         "MEMBERS": " ".join(options.members),
         "WORK": str(options.work.absolute()),
@@ -125,12 +147,12 @@ def run_seed(seed: int, options: argparse.Namespace) -> pd.DataFrame:
     done = subprocess.run([QUICKSTART], env=os.environ | settings, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise ValueError(f"seed {seed}: {QUICKSTART} failed, as said above; start again to go on")
-    run = options.work / f"scale{SETTINGS['SCALE']}-seed{seed}-{SETTINGS['DETECTOR']}"
+    name = f"scale{SETTINGS['SCALE']}-seed{seed}-{SETTINGS['DETECTOR']}-{preprocess}"
     rows = []
     for kind in options.kinds:
         for members in options.members:
-            place = (options.backbone, seed, kind, members)
-            scores = read_scores(run / options.backbone, kind, members)
+            place = (options.backbone, preprocess, seed, kind, members)
+            scores = read_scores(options.work / name / options.backbone, kind, members)
             rows += [(*place, name, scores[name], "", "") for name in SCORES]
             rows += [
                 (*place, name, cross["recall"], cross["ssp_indicator"], cross["hybrids"])
@@ -140,17 +162,19 @@ def run_seed(seed: int, options: argparse.Namespace) -> pd.DataFrame:
 
 
 def run_missing(options: argparse.Namespace) -> pd.DataFrame:
-    """Every seed's rows; what is missing in the kept file is run and added to it, seed by seed."""
+    """Every run's rows; what is missing in the kept file is run and added to it, run by run."""
     options.work.mkdir(parents=True, exist_ok=True)
     kept = options.work / "detection.csv"
-    for number, seed in enumerate(options.seeds, start=1):
+    wanted = len(options.kinds) * len(options.members)
+    runs = list(product(options.seeds, options.preprocess))
+    for number, (seed, preprocess) in enumerate(runs, start=1):
         rows = read_rows(kept)
-        there = wanted_of(rows[rows["seed"] == seed], options)
-        wanted = len(options.kinds) * len(options.members)
-        if len(there[["kind", "members"]].drop_duplicates()) == wanted:
+        run = (rows["seed"] == seed) & (rows["preprocess"] == preprocess)
+        if len(wanted_of(rows[run], options)[["kind", "members"]].drop_duplicates()) == wanted:
             continue
-        print(f"detection: seed {seed}, {number} of {len(options.seeds)}", flush=True)
-        rows = pd.concat([rows.astype(object), run_seed(seed, options)])
+        images = PREPROCESSES[preprocess]
+        print(f"detection: seed {seed}, {images}, {number} of {len(runs)}", flush=True)
+        rows = pd.concat([rows.astype(object), run_seed(seed, preprocess, options)])
         with atomic(kept) as temporary:
             rows.drop_duplicates(KEYS, keep="last").to_csv(temporary, index=False)
     return wanted_of(read_rows(kept), options)
@@ -186,20 +210,22 @@ def compare(values: pd.Series, others: pd.Series) -> list[str]:
     return [f"{differences.mean():+.3f}", f"{low:+.3f} to {high:+.3f}", str(above), str(below)]
 
 
-Combination = tuple[str, str]  # kind of training set, and members
+Combination = tuple[str, str, str]  # what is shown of an image, kind of training set, members
 
 
 def caption(combination: Combination) -> str:
-    kind, members = combination
-    return f"{title(KINDS, kind)}: {title(MEMBERS, members)}"
+    preprocess, kind, members = combination
+    return f"{PREPROCESSES[preprocess]}, {title(KINDS, kind)}: {title(MEMBERS, members)}"
 
 
 def pairs_to_compare(combinations: list[Combination]) -> list[tuple[Combination, Combination]]:
-    """Everything with the published members on photographs; and, with the same members, what is
-    trained on painted images with what is not.
+    """Everything with the published system without painted images; and, all else being the same,
+    what is trained on painted images with what is not, and cutouts with whole photographs.
     """
-    pairs = [(each, BASELINE) for each in combinations]
-    pairs += [(each, (BASELINE[0], each[1])) for each in combinations]
+    first = combinations[0][0]
+    pairs = [(each, (first, ONLY, PUBLISHED)) for each in combinations]
+    pairs += [(each, (each[0], ONLY, each[2])) for each in combinations]
+    pairs += [(each, (first, *each[1:])) for each in combinations]
     return [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1]]
 
 
@@ -207,10 +233,10 @@ def cross_rows(rows: pd.DataFrame, combinations: list[Combination]) -> list[list
     """A row for each cross: how many hybrids all test sets have, and the share that is found."""
     crosses = rows[rows["group"] != ""].astype({"value": float, "hybrids": int})
     crosses = crosses.assign(found=crosses["value"] * crosses["hybrids"])
-    keys = ["kind", "members", "group", "name"]
+    keys = ["preprocess", "kind", "members", "group", "name"]
     sums = crosses.groupby(keys)[["found", "hybrids"]].sum()
     recalls = sums["found"] / sums["hybrids"]
-    sizes = sums["hybrids"].loc[BASELINE]
+    sizes = sums["hybrids"].loc[combinations[0]]
     return [
         [name, meaning, str(size)]
         + [f"{recalls[(*combination, group, name)]:.3f}" for combination in combinations]
@@ -220,9 +246,10 @@ def cross_rows(rows: pd.DataFrame, combinations: list[Combination]) -> list[list
 
 
 def make_report(rows: pd.DataFrame, options: argparse.Namespace) -> str:
-    """DETECTION.md from `rows`, complete for every seed, kind and set of members."""
-    combinations = [(kind, members) for kind in options.kinds for members in options.members]
-    scores = rows[rows["group"] == ""].set_index(["kind", "members", "name", "seed"])["value"]
+    """DETECTION.md from `rows`, complete for all that the options ask for."""
+    combinations = list(product(options.preprocess, options.kinds, options.members))
+    places = ["preprocess", "kind", "members", "name", "seed"]
+    scores = rows[rows["group"] == ""].set_index(places)["value"]
     scores = scores.astype(float).sort_index()
     means = [
         [caption(each), *(spread(scores[(*each, name)]) for name in SCORES)]
@@ -251,7 +278,7 @@ def make_report(rows: pd.DataFrame, options: argparse.Namespace) -> str:
         "",
         f"## Mean and standard deviation over {seeds}",
         "",
-        *markdown(["Trained on: members", *SCORES.values()], means),
+        *markdown(["Images, training set: members", *SCORES.values()], means),
         "## Differences within each seed",
         "",
         f"The mean over {seeds}, the 95 % interval of a bootstrap over the seeds, and in how",

@@ -1,9 +1,9 @@
 """The page at the end of quickstart.sh: drawings, painted hybrids, plots and all scores.
 
     PYTHONPATH=scripts python -m demo.quickstart_page --run RUN --backbone BACKBONE \\
-        --kinds photographs generated --members sgd+linear sgd+linear+subspecies
+        --preprocess cutout --kinds photographs generated --members sgd+linear sgd+linear+subspecies
 
-writes index.html into the folder RUN, such as quickstart/scale1-seed0-scharr. With the kind
+writes index.html into the folder RUN, such as quickstart/scale1-seed0-scharr-cutout. With the kind
 photographs alone it shows no generators.
 """
 
@@ -17,7 +17,7 @@ from common.files import atomic
 from dominate import document, tags
 from dominate.util import raw
 
-from demo.results import GROUPS, KINDS, MEMBERS, SCORES, read_scores, title
+from demo.results import GROUPS, KINDS, MEMBERS, PREPROCESSES, SCORES, read_scores, title
 
 PAINTED = 24  # painted hybrids on the page, spread evenly over all
 EVALUATIONS = {  # folders of the classifiers' plots
@@ -52,7 +52,7 @@ def one_hybrid_moves(scores: Scores, key: str) -> float:
 
 def score_table(scores: Scores) -> None:
     with tags.table():
-        table_head("classifiers trained on", "members", *SCORES.values())
+        table_head("classifiers trained", "members", *SCORES.values())
         for (kind, members), row in scores.items():
             with tags.tr():
                 tags.td(title(KINDS, kind))
@@ -127,7 +127,7 @@ def show_painted(run: Path, names: list[str]) -> None:
         picture(f"generators/{name}/loss_log.png", f"Losses of {name}", 560)
 
 
-def make_page(run: Path, backbone: str, scores: Scores) -> document:
+def make_page(run: Path, backbone: str, preprocess: str, scores: Scores) -> document:
     demo = json.loads((run / "demo/demo.json").read_text())
     kinds = list(dict.fromkeys(kind for kind, _ in scores))
     first = next(iter(scores.values()))
@@ -138,7 +138,11 @@ def make_page(run: Path, backbone: str, scores: Scores) -> document:
         tags.style(raw(STYLE))
     with page:
         tags.h1("Butterfly hybrid detection: quick start")
-        tags.p(f"Demo set at scale {demo['scale']}, seed {demo['seed']}; features of {backbone}.")
+        images = PREPROCESSES[preprocess]
+        tags.p(
+            f"Demo set at scale {demo['scale']}, seed {demo['seed']}; features of {backbone} from "
+            f"{images}."
+        )
         tags.h2("What is found")
         score_table(scores)
         tags.p(
@@ -164,7 +168,7 @@ def make_page(run: Path, backbone: str, scores: Scores) -> document:
         if "generated" in kinds:
             show_painted(run, list(demo["subspecies"]))
         for kind in kinds:
-            tags.h2(f"Classifiers trained on {title(KINDS, kind)}")
+            tags.h2(f"Classifiers trained {title(KINDS, kind)}")
             for folder, sentence in EVALUATIONS.items():
                 plots = sorted((run / backbone / kind / folder).glob("*.png"))
                 if plots:  # too few hybrids may be held out to score anything
@@ -180,6 +184,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write the page of a quick-start run.")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--backbone", required=True, help="whose classifiers to show")
+    parser.add_argument("--preprocess", choices=PREPROCESSES, required=True, help="what it saw")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, required=True, help="trained on")
     parser.add_argument("--members", nargs="+", required=True, help="such as sgd+linear")
     options = parser.parse_args()
@@ -189,7 +194,7 @@ def main() -> int:
             for kind in options.kinds
             for members in options.members
         }
-        page = make_page(options.run, options.backbone, scores)
+        page = make_page(options.run, options.backbone, options.preprocess, scores)
         with atomic(options.run / "index.html") as temporary:
             temporary.write_text(page.render(), encoding="utf-8")
     except (OSError, ValueError) as error:

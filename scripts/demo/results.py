@@ -1,9 +1,11 @@
-"""Where a quick start's scores lie, and what its training sets, members and numbers are called."""
+"""Where a quick start's scores lie, and what its images, training sets, members and numbers are
+called."""
 
 import json
 from pathlib import Path
 
-KINDS = {"photographs": "photographs only", "generated": "photographs + painted images"}
+PREPROCESSES = {"photograph": "whole photographs", "cutout": "cutouts"}
+KINDS = {"photographs": "without painted images", "generated": "with painted images"}
 PUBLISHED = "sgd+linear"
 MEMBERS = {PUBLISHED: "published", f"{PUBLISHED}+subspecies": "all three"}
 SCORES = {

@@ -11,12 +11,14 @@ import pytest
 from benchmarks import detection
 
 # Stands in for quickstart.sh: writes down its settings, fails for the seed in FAIL, and finds
-# seed + 1 of ten hybrids by the published members, one more by all three, two more when painted.
+# seed + 1 of ten hybrids by the published members, one more by all three, two more when painted,
+# three more in cutouts.
 QUICKSTART = """#!{python}
 import json, os, sys
 from pathlib import Path
 seed, painted, work = int(os.environ["SEED"]), os.environ["PAINTED"], Path(os.environ["WORK"])
-names = ("SEED", "PAINTED", "BACKBONE", "MEMBERS", "SCALE", "EPOCHS")
+names = ("SEED", "PAINTED", "BACKBONE", "MEMBERS", "SCALE", "EPOCHS", "PREPROCESS")
+way = os.environ["PREPROCESS"]
 with (work / "calls.txt").open("a") as file:
     file.write(",".join(os.environ[name] for name in names) + "\\n")
 if os.environ.get("FAIL") == str(seed):
@@ -25,7 +27,9 @@ names = {names}
 for kind in ("photographs", "generated")[: 1 + int(painted)]:
     for members in os.environ["MEMBERS"].split():
         found = seed + 1 + ("subspecies" in members) + 2 * (kind == "generated")
-        folder = work / f"scale1-seed{{seed}}-scharr" / os.environ["BACKBONE"] / kind / members
+        found += 3 * (way == "cutout")
+        run = work / f"scale1-seed{{seed}}-scharr-{{way}}"
+        folder = run / os.environ["BACKBONE"] / kind / members
         folder.mkdir(parents=True, exist_ok=True)
         crosses = {{
             "a x b": {{"ssp_indicator": "mimic", "hybrids": 4, "recall": 1.0}},
@@ -48,8 +52,9 @@ def start(tmp_path, monkeypatch):
     monkeypatch.setitem(os.environ, "EPOCHS", "1")
     work = tmp_path / "work"
 
-    def run(*arguments: str) -> tuple[int, list[str]]:
+    def run(*arguments: str, preprocess: str = "photograph") -> tuple[int, list[str]]:
         options = ["--work", work, "--output", tmp_path / "DETECTION.md", *arguments]
+        options += ["--preprocess", *preprocess.split()]
         monkeypatch.setattr(sys, "argv", ["detection.py", *map(str, options)])
         (work / "calls.txt").unlink(missing_ok=True)
         status = detection.main()
@@ -71,20 +76,26 @@ def test_it_goes_on_where_it_stopped(start, tmp_path, report, monkeypatch, capfd
     monkeypatch.setitem(os.environ, "FAIL", "1")
     status, calls = start("--seeds", "0-2")
     assert status == 1
-    assert calls == [f"{seed},0,efficientnet_lite0,{ALL},1," for seed in (0, 1)]
+    assert calls == [f"{seed},0,efficientnet_lite0,{ALL},1,,photograph" for seed in (0, 1)]
     assert "detection: seed 1: " in capfd.readouterr().err
     assert not report.exists()
     monkeypatch.delitem(os.environ, "FAIL")
-    assert start("--seeds", "0-2")[1] == [f"{n},0,efficientnet_lite0,{ALL},1," for n in (1, 2)]
+    assert start("--seeds", "0-2")[1] == [
+        f"{n},0,efficientnet_lite0,{ALL},1,,photograph" for n in (1, 2)
+    ]
     first = report.read_bytes()
     report.unlink()
     assert start("--seeds", "0-2") == (0, [])
     assert report.read_bytes() == first
     # What a finished seed lacks is run: painted images, other members, another backbone.
-    assert start("--seeds", "2", "--painted")[1] == [f"2,1,efficientnet_lite0,{ALL},1,"]
+    assert start("--seeds", "2", "--painted")[1] == [f"2,1,efficientnet_lite0,{ALL},1,,photograph"]
     one = ["--members", "subspecies"]
-    assert start("--seeds", "2", *one)[1] == ["2,0,efficientnet_lite0,sgd+linear subspecies,1,"]
-    assert start("--seeds", "2", "--backbone", "dinov2_base")[1] == [f"2,0,dinov2_base,{ALL},1,"]
+    assert start("--seeds", "2", *one)[1] == [
+        "2,0,efficientnet_lite0,sgd+linear subspecies,1,,photograph"
+    ]
+    assert start("--seeds", "2", "--backbone", "dinov2_base")[1] == [
+        f"2,0,dinov2_base,{ALL},1,,photograph"
+    ]
     assert start("--seeds", "0-2") == (0, [])
     assert report.read_bytes() == first
     rows = pd.read_csv(tmp_path / "work/detection.csv")
@@ -102,9 +113,11 @@ def cells(report: Path, start: str, width: int) -> list[str]:
 def test_the_table_by_hand(start, report):
     """Published on photographs finds 1, 2 and 4 of 10: mean 7/30, deviation sqrt(7/3) / 10."""
     assert start("--seeds", "0,1,3", "--painted")[0] == 0
-    only, both = "photographs only", "photographs + painted images"
+    only = "whole photographs, without painted images"
+    both = "whole photographs, with painted images"
     text = report.read_text()
-    assert "    python scripts/benchmarks/detection.py --seeds 0,1,3 --painted\n" in text
+    command = "--seeds 0,1,3 --painted --preprocess photograph\n"
+    assert f"    python scripts/benchmarks/detection.py {command}" in text
     assert cells(report, f"{only}: published", 9)[1:] == ["0.233 ± 0.153"] * 8
     assert cells(report, f"{both}: all three", 9)[1] == "0.533 ± 0.153"
     pairs = [
@@ -122,6 +135,33 @@ def test_the_table_by_hand(start, report):
     assert cells(report, "a x b", 7) == ["a x b", "mimic", "12", *["1.000"] * 4]
     assert text.index("| c x d |") < text.index("| a x b |")  # as in the first table
     assert cells(report, "3", 5) == ["3", "0.400", "0.500", "0.600", "0.700"]
+
+
+def test_cutouts_beside_whole_photographs(start, report):
+    """Both are the default. A difference holds all else fixed, or is to the published system."""
+    status, calls = start("--seeds", "0,1", "--painted", preprocess="cutout photograph")
+    assert status == 0
+    assert [call.rpartition(",")[2] for call in calls] == ["photograph", "cutout"] * 2
+    text = report.read_text()
+    assert "    python scripts/benchmarks/detection.py --seeds 0-1 --painted\n" in text
+    whole, cut = "whole photographs", "cutouts"
+    only, both = "without painted images", "with painted images"
+    for this, that, mean in [
+        (f"{cut}, {both}: all three", f"{whole}, {only}: published", "+0.600"),
+        (f"{cut}, {both}: all three", f"{cut}, {only}: all three", "+0.200"),
+        (f"{cut}, {both}: all three", f"{whole}, {both}: all three", "+0.300"),
+        (f"{cut}, {only}: published", f"{whole}, {only}: published", "+0.300"),
+    ]:
+        assert cells(report, f"{this} | {that} | challenge score", 7)[3] == mean
+    # With published, and two each that fix the rest, less what these have in common.
+    assert text.count(" | challenge score | ") == 7 + 3 + 3 + 1
+    assert cells(report, "0", 9) == ["0", *(f"0.{n}00" for n in (1, 2, 3, 4, 4, 5, 6, 7))]
+    assert start("--seeds", "0-1", "--painted", preprocess="cutout")[1] == []
+    assert f"{whole}" not in report.read_text()
+    mean = cells(
+        report, f"{cut}, {only}: all three | {cut}, {only}: published | challenge score", 7
+    )
+    assert mean[3] == "+0.100"
 
 
 def test_a_difference_within_each_seed():
@@ -149,7 +189,7 @@ def test_the_bootstrap_interval(values, expected):
 
 def test_one_seed_has_no_deviation(start, report):
     assert start("--seeds", "4")[0] == 0
-    assert cells(report, "photographs only: published", 9)[1] == "0.500"
+    assert cells(report, "whole photographs, without painted images: published", 9)[1] == "0.500"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +216,7 @@ def test_bad_seeds_are_named(text):
     ],
 )
 def test_the_report_names_its_command(start, report, arguments, command):
-    assert start(*arguments)[0] == 0
+    assert start(*arguments, preprocess="photograph cutout")[0] == 0
     assert f"    python scripts/benchmarks/detection.py {command}\n" in report.read_text()
 
 
@@ -184,7 +224,10 @@ def test_the_report_names_its_command(start, report, arguments, command):
     ("content", "message"),
     [
         ("", "not a CSV table"),
-        ("seed,value\n1,2\n", "its columns are not backbone,seed,kind,members,name,value"),
+        (
+            "seed,value\n1,2\n",
+            "its columns are not backbone,preprocess,seed,kind,members,name,value",
+        ),
     ],
 )
 def test_a_damaged_file_of_finished_seeds_is_named(start, tmp_path, capsys, content, message):

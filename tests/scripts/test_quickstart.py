@@ -48,7 +48,7 @@ def work(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run_folder(work) -> Path:
-    return work / "scale0.42-seed0-scharr"
+    return work / "scale0.42-seed0-scharr-cutout"
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -97,8 +97,9 @@ def test_every_line_of_the_lists_is_painted_and_listed(run_folder):
 
 def test_the_page_shows_all_rows_and_only_files_that_exist(run_folder):
     page = (run_folder / "index.html").read_text()
-    assert "photographs only" in page
-    assert "photographs + painted images" in page
+    assert "without painted images" in page
+    assert re.search(r"\bwith painted images", page)
+    assert "from cutouts." in page
     targets = set(re.findall(r'(?:href|src)="([^"]+)"', page))
     assert len([target for target in targets if "AF_" in target]) >= 24
     missing = [target for target in targets if not (run_folder / target).is_file()]
@@ -145,13 +146,13 @@ def test_without_painting_the_generators_are_left_out(work, run_folder):
         "scoring the test set by sgd+linear",
     ]
     page = (run_folder / "index.html").read_text()
-    assert "photographs only" in page
-    assert "painted images" not in page
+    assert "without painted images" in page
+    assert not re.search(r"\bwith painted images", page)
 
 
 def test_a_stage_that_fails_says_where_to_look(tmp_path):
     done = start(tmp_path, SCALE="none")
     assert done.returncode == 1
     assert "invalid float value: 'none'" in done.stderr
-    log = tmp_path / "scalenone-seed0-scharr/demo.log"
+    log = tmp_path / "scalenone-seed0-scharr-cutout/demo.log"
     assert f"drawing the demo set failed; the whole log is {log}" in done.stderr

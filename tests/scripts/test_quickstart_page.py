@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+IMAGES = ["--preprocess", "cutout"]
 SETS = ["sgd+linear", "sgd+linear+subspecies"]
 NUMBERS = [
     "challenge_score",
@@ -52,9 +53,20 @@ def run_folder(tmp_path) -> Path:
 
 
 def make_page(run: Path, *kinds: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-m", "demo.quickstart_page"]
+    program = [sys.executable, "-m", "demo.quickstart_page", *IMAGES]
     return subprocess.run(
-        [*program, "--run", run, "--backbone", "lite", "--kinds", *kinds, "--members", *SETS],
+        [
+            *program,
+            "--run",
+            run,
+            "--backbone",
+            "lite",
+            *IMAGES,
+            "--kinds",
+            *kinds,
+            "--members",
+            *SETS,
+        ],
         capture_output=True,
         text=True,
         cwd=SCRIPTS,
@@ -71,10 +83,10 @@ def test_published_and_all_members_with_and_without_painted_images(run_folder):
     assert done.returncode == 0, done.stderr
     page = (run_folder / "index.html").read_text()
     rows = table_rows(page)
-    both = "photographs + painted images"
+    both = "with painted images"
     assert [row[:4] for row in rows[1:5]] == [
-        ["photographs only", "published", "0.100", "0.110"],
-        ["photographs only", "all three", "0.200", "0.210"],
+        ["without painted images", "published", "0.100", "0.110"],
+        ["without painted images", "all three", "0.200", "0.210"],
         [both, "published", "0.300", "0.310"],
         [both, "all three", "0.400", "0.410"],
     ]
@@ -84,6 +96,7 @@ def test_published_and_all_members_with_and_without_painted_images(run_folder):
     assert "40 signal, 30 non-signal and 32 mimic hybrids" in page
     assert "One of the 30 non-signal hybrids moves their recall by 0.033" in page
     assert "Painted hybrids" in page
+    assert "features of lite from cutouts." in page
     line = next(row for row in done.stdout.splitlines() if row.startswith("A_score_minor_recall"))
     assert line.split()[1:] == ["0.120", "0.220", "0.320", "0.420", "0.033"]
 
@@ -92,7 +105,7 @@ def test_without_painted_images_the_page_has_no_generators(run_folder):
     assert make_page(run_folder, "photographs").returncode == 0
     page = (run_folder / "index.html").read_text()
     assert [row[1] for row in table_rows(page)[1:3]] == ["published", "all three"]
-    assert "ainted" not in page
+    assert "Painted hybrids" not in page
     assert "AF4hybrid" not in page
 
 
