@@ -53,8 +53,10 @@ fi
 # Everything below depends on these four; another value is another folder.
 run=$work/scale$SCALE-seed$SEED-$DETECTOR-$PREPROCESS
 demo=$run/demo datasets=$run/Datasets generators=$run/generators painted=$run/results
-detectors=$run/$BACKBONE
+detectors=$run/$BACKBONE tested=$demo/test/images
 mkdir -p "$run/.done"
+
+submission=$ROOT/HybridDetection/submission/dino2B_contestAF_1024linear2cls
 
 # stage NAME TITLE COMMAND...: run the command once; its output goes to NAME.log. Bash does not
 # stop at errors inside a function that is tested so: its commands are joined by &&.
@@ -126,8 +128,8 @@ train_classifiers() {
 score() {
     local names folder=$detectors/$1/$2
     IFS=+ read -ra names <<< "$2"
-    "$PYTHON" "$ROOT/HybridDetection/submission/dino2B_contestAF_1024linear2cls/ingestion.py" \
-        "$demo/test/images" "$folder" --backbone "$BACKBONE" --classifiers "$detectors/$1" \
+    "$PYTHON" "$submission/ingestion.py" \
+        "$tested" "$folder" --backbone "$BACKBONE" --classifiers "$detectors/$1" \
         --members "${names[@]}" --details &&
         "$PYTHON" "$ROOT/scripts/score_predictions.py" \
             --predictions "$folder/predictions.txt" --reference "$demo/ref_test.csv" \
@@ -166,6 +168,12 @@ if [[ $PAINTED != 0 ]]; then
     stage paint-nonhybrid "painting non-hybrids" paint AF4nonhybrid --results_dir "$painted/nonhybrid"
     stage csv-generated "adding the painted images" "${collect[@]}" --name generated.csv \
         --results "$painted"
+fi
+if [[ $PREPROCESS == cutout ]]; then  # once for all that score it; each would do it by itself
+    stage cut-test "cutting out the test set" \
+        "$PYTHON" "$submission/cutout.py" \
+        --input "$tested" --output "$run/test"
+    tested=$run/test/images
 fi
 for kind in "${kinds[@]}"; do
     stage "train-$kind-$BACKBONE" "training the classifiers on $kind.csv" train_classifiers "$kind"
