@@ -154,12 +154,6 @@ def cut_out(photos: list[Photo], folder: Path, cutouts: Path, workers: int) -> i
             return process.wait()
 
 
-def overlap(one: Path, other: Path) -> bool:
-    """Whether one of two folders lies in the other, or is it."""
-    one, other = one.resolve(), other.resolve()
-    return one.is_relative_to(other) or other.is_relative_to(one)
-
-
 def run(args: argparse.Namespace) -> int:
     photos = read_photos(args.csv)
     absent = [photo for photo in photos if not (args.photos / photo.filename).is_file()]
@@ -174,10 +168,10 @@ def run(args: argparse.Namespace) -> int:
     if args.cutouts:
         pictured = args.cutouts / "images"
         source = f"cutouts in {os.path.relpath(args.cutouts, args.datasets)}"
-        if overlap(args.photos, pictured) or overlap(args.photos, args.cutouts / "masks"):
+        written = [(args.cutouts / name).resolve() for name in ("images", "masks")]
+        if args.photos.resolve() in written:
             log.error(
-                "--cutouts %s: its images/ and masks/ and the photographs in %s must not lie in "
-                "each other; name another folder",
+                "--cutouts %s: would write over the photographs in %s; name another folder",
                 *(args.cutouts, args.photos),
             )
             return 1
