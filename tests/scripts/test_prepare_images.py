@@ -283,7 +283,10 @@ def test_cutouts_are_not_written_over_their_photographs(drawn, tmp_path, run, fo
 
 def test_cutouts_of_a_relative_folder(drawn, tmp_path, run):
     relative = ["--photos", "originals", "--datasets", "sets", "--cutouts", "cut"]
-    done = run(PROGRAM, *drawn, *relative, cwd=tmp_path)
+    done = run(PROGRAM, *drawn, *relative, "--classifier_side", 240, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "cut/images/D1.jpg").is_file()
     assert kinds(tmp_path / "sets") == ALL_CUTOUTS
+    reduced = Image.open(tmp_path / "sets/Images4TrainClassifier/Images/non-hybrid/D1.jpg")
+    original = Image.open(tmp_path / "originals/D1.jpg").resize((240, 160))
+    assert np.abs(np.asarray(reduced, int) - np.asarray(original, int)).mean() < 3
