@@ -197,7 +197,7 @@ def ground_of(photo: np.ndarray) -> np.ndarray:
     """Where the flat ground around the specimen of a cutout is, bool (T, T); `photo` is uint8.
 
     That is all of the colour of the corners that hangs together with the border. A pale spot
-    within a wing does not. On a photograph whose ground is not flat it is little or nothing.
+    within a wing does not. Of a whole photograph, whose ground is not flat, it is only a part.
     """
     colour = np.median(photo[[0, 0, -1, -1], [0, -1, 0, -1]].astype(float), axis=0)
     alike = (np.abs(photo - colour) <= GROUND_NOISE).all(axis=2)
