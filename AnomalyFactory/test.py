@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from data.datasets import RESULT_SIZE, PaintingPairs, painting_loader
-from data.few_photos import inherited
+from data.few_photos import inherited, with_ground_kept
 from data.lists import COLUMNS, ListFiles, Pair, check_images, find_list, read_pairs
 from models.anomaly_factory import Painter, build_generator, load_network, network_path
 from options.test_options import test_options
@@ -32,7 +32,7 @@ def main() -> None:
     opt = test_options()
     process = distributed.start(opt.gpu_ids)
     files = find_list(opt.dataroot, opt.phase)
-    photos = opt.align or opt.inherit is not None
+    photos = asks_for_photos(opt)
     listed = read_pairs(files, training=False, photos=photos)
     pairs = listed[: opt.how_many]
     with process.agreeing():
@@ -51,7 +51,7 @@ def main() -> None:
     process.wait()
     painter = Painter(generator, process.device, opt.amp)
     samples = PaintingPairs(
-        missing[process.share], opt.loadSize, opt.align, opt.inherit is not None
+        missing[process.share], opt.loadSize, opt.align, opt.inherit is not None, opt.keep_ground
     )
     paint(painter, samples, opt, results, process)
     process.wait()
@@ -70,12 +70,17 @@ def main() -> None:
     process.stop()
 
 
+def asks_for_photos(opt: argparse.Namespace) -> bool:
+    """Whether an option needs the structures' own photos."""
+    return opt.align or opt.inherit is not None or opt.keep_ground
+
+
 def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> Source:
     """All that shapes the results of the list's `pairs`."""
     weights = network_path(opt.checkpoints_dir / opt.name, opt.which_epoch, "G").read_bytes()
     # A dataset that was moved is the same one; an image that was written since is another.
     images = [path for pair in pairs for path in (pair.edges, pair.reference)]
-    if opt.align or opt.inherit is not None:
+    if asks_for_photos(opt):
         images += [pair.target for pair in pairs]
     lines = "\n".join(identity(path, files.dataset) for path in images)
     return {
@@ -85,6 +90,7 @@ def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> S
         "amp": opt.amp,
         "align": opt.align or None,
         "inherit": opt.inherit,
+        "keep_ground": opt.keep_ground or None,
     }
 
 
@@ -115,6 +121,8 @@ def paint(
             else:
                 photos = batch["photo"], batch["full_photo"]
                 fake, mask = inherited(painter.paint, edges, reference, *photos, opt.inherit)
+            if opt.keep_ground:
+                fake = with_ground_kept(fake, batch["full_photo"], batch["ground"])
             images = (edges.numpy(), reference.numpy())
             panels = zip(*images, to_pixels(fake), to_pixels(mask), strict=True)
             for done in writing:  # the last batch's, while this one was painted

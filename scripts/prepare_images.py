@@ -9,6 +9,11 @@ writes each photograph of the CSV, under its own name, to
 Photographs are resized, not cropped, as in the published system. What is there already and newer
 than its original is kept.
 
+With --cutouts, the generators get cutouts instead: the specimen alone, on a flat ground. cutout.py
+cuts them out into CUTOUTS/images/ and lists in CUTOUTS/doubtful.html those to look through; a
+photograph in which it finds nothing stays whole. Images made from the other kind before are made
+anew. The classifiers' images stay photographs: training.py cuts them out itself.
+
 The classifiers see 224x224 pixels. From 1024, those differ by 0.3 of 255 grey levels on average
 (3 at the most) from those of an original of 6 to 12 megapixels, which takes twelve times the disk
 space and twenty times as long to decode. A photograph that is no larger is copied as it is.
@@ -18,7 +23,10 @@ import argparse
 import logging
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,8 +35,15 @@ from common.files import IMAGE_FORMATS, ImageError, atomic, open_image
 from PIL import Image
 from tqdm import tqdm
 
+CUTOUT = (
+    Path(__file__).resolve().parents[1]
+    / "HybridDetection/submission/dino2B_contestAF_1024linear2cls/cutout.py"
+)
+GENERATOR_SETS = ("Images4TrainAFhybrid", "Images4TrainAFnonhybrid")
 HYBRID_SIZE = (500, 333)  # width, height in pixels, as published
 NONHYBRID_SIZE = (256, 256)
+NOTE = "made_from.txt"  # in a generator's data set: what its images are made from, and since when
+PHOTOGRAPHS = "photographs"  # what they are made from where there is no note
 JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
 
 log = logging.getLogger("prepare_images")
@@ -36,11 +51,10 @@ log = logging.getLogger("prepare_images")
 
 def generator_images(photo: Photo, datasets: Path) -> list[tuple[Path, tuple[int, int]]]:
     """Where `photo` goes for the two generators, and the size there."""
-    hybrid = datasets / "Images4TrainAFhybrid/Images" / photo.status
-    nonhybrid = datasets / "Images4TrainAFnonhybrid/Images" / photo.subspecies
+    hybrid, nonhybrid = (datasets / name / "Images" for name in GENERATOR_SETS)
     return [
-        (hybrid / "train/good" / photo.filename, HYBRID_SIZE),
-        (nonhybrid / "train/good" / photo.filename, NONHYBRID_SIZE),
+        (hybrid / photo.status / "train/good" / photo.filename, HYBRID_SIZE),
+        (nonhybrid / photo.subspecies / "train/good" / photo.filename, NONHYBRID_SIZE),
     ]
 
 
@@ -64,36 +78,80 @@ def image_size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def stands(path: Path, original: Path, size: tuple[int, int]) -> bool:
-    """Whether `path` is there, newer than `original` and of this size."""
-    newer = path.is_file() and path.stat().st_mtime >= original.stat().st_mtime
-    return newer and image_size(path) == size
+def stands(path: Path, original: Path, size: tuple[int, int], since: float) -> bool:
+    """Whether `path` is there, of this size, and newer than `original` and the time `since`."""
+    if not path.is_file() or path.stat().st_mtime < max(original.stat().st_mtime, since):
+        return False
+    return image_size(path) == size
 
 
-def prepare(photo: Photo, original: Path, datasets: Path, side: int) -> bool:
+def made_since(dataset: Path, source: str) -> float:
+    """Since when the images of `dataset` are made from `source`, in seconds since 1970.
+
+    Dates alone would keep a cutout's image when the images are to be made from the photographs
+    again, which are older. So a note holds the source, and its own date is when that began; it is
+    written anew when the source changes.
+    """
+    note = dataset / NOTE
+    text = f"{source}\n".encode()
+    found = note.read_bytes() if note.is_file() else f"{PHOTOGRAPHS}\n".encode()
+    if found != text:
+        dataset.mkdir(parents=True, exist_ok=True)
+        with atomic(note) as part:
+            part.write_bytes(text)
+    return note.stat().st_mtime if note.is_file() else 0.0
+
+
+def prepare(
+    photo: Photo,
+    original: Path,
+    pictured: Path,  # what the generators get of it: the original, or its cutout
+    datasets: Path,
+    side: int,  # of the classifiers' image, the longer one at the most
+    since: Sequence[float],  # when the images of GENERATOR_SETS began to be made from its like
+) -> bool:
     """Write the images of one photograph that do not stand yet; whether there were any.
 
-    Raises ImageError where the original cannot be decoded.
+    Raises ImageError where the original or its cutout cannot be decoded.
     """
     size = image_size(original)
     if size is None:
         raise ImageError(f"{original}: not a readable image")
     kept = classifier_image(photo, datasets)
-    wanted = [*generator_images(photo, datasets), (kept, fitted(size, side))]
-    missing = [(path, size) for path, size in wanted if not stands(path, original, size)]
-    if not missing:
-        return False
-    image = open_image(original)
-    for path, target_size in missing:
+    wanted = [
+        (path, pictured, target_size, begun)
+        for (path, target_size), begun in zip(generator_images(photo, datasets), since, strict=True)
+    ]
+    wanted.append((kept, original, fitted(size, side), 0.0))
+    missing = [
+        (path, source, target_size)
+        for path, source, target_size, begun in wanted
+        if not stands(path, source, target_size, begun)
+    ]
+    images = {source: open_image(source) for source in {source for _, source, _ in missing}}
+    for path, source, target_size in missing:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as part:
             if path == kept and target_size == size:
                 shutil.copyfile(original, part)
             else:
-                resized = image.resize(target_size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+                resized = images[source].resize(
+                    target_size, Image.Resampling.LANCZOS, reducing_gap=3.0
+                )
                 options = JPEG if path.suffix.lower() in (".jpg", ".jpeg") else {}
                 resized.save(part, **options)
-    return True
+    return bool(missing)
+
+
+def cut_out(photos: list[Photo], folder: Path, cutouts: Path, workers: int) -> int:
+    """Cut `photos` in `folder` out into `cutouts`/images/; the exit status of cutout.py."""
+    with tempfile.TemporaryDirectory() as links:  # what else lies in the folder is left alone
+        for photo in photos:
+            (Path(links) / photo.filename).symlink_to((folder / photo.filename).resolve())
+        options = ["--input", links, "--output", cutouts, "--workers", str(workers)]
+        # Not subprocess.run, which kills on Ctrl-C: cutout.py stops by itself, leaving no parts.
+        with subprocess.Popen([sys.executable, CUTOUT, *options]) as process:
+            return process.wait()
 
 
 def run(args: argparse.Namespace) -> int:
@@ -106,10 +164,31 @@ def run(args: argparse.Namespace) -> int:
             *(len(absent), len(photos), args.photos, absent[0].filename, args.csv, args.photos),
         )
         return 1
+    pictured, source = args.photos, PHOTOGRAPHS
+    if args.cutouts:
+        pictured = args.cutouts / "images"
+        source = f"cutouts in {os.path.relpath(args.cutouts, args.datasets)}"
+        written = [(args.cutouts / name).resolve() for name in ("images", "masks")]
+        if args.photos.resolve() in written:
+            log.error(
+                "--cutouts %s: would write over the photographs in %s; name another folder",
+                *(args.cutouts, args.photos),
+            )
+            return 1
+        status = cut_out(photos, args.photos, args.cutouts, args.workers)
+        if status:
+            log.error(
+                "stopped: cutout.py did not cut out every photograph of %s (exit status %d, its "
+                "reasons are above); put them right, or fetch them again, and run again",
+                *(args.photos, status),
+            )
+            return status
+    since = [made_since(args.datasets / name, source) for name in GENERATOR_SETS]
 
     def work(photo: Photo) -> bool | ImageError:
+        original, seen = args.photos / photo.filename, pictured / photo.filename
         try:
-            return prepare(photo, args.photos / photo.filename, args.datasets, args.classifier_side)
+            return prepare(photo, original, seen, args.datasets, args.classifier_side, since)
         except ImageError as error:
             return error
 
@@ -138,6 +217,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = challenge_parser(__doc__)
     parser.add_argument("--photos", type=Path, required=True, help="the folder of originals")
     parser.add_argument(
+        "--cutouts",
+        type=Path,
+        nargs="?",
+        const=True,
+        help="make the generators' images from cutouts of the photographs, which are kept in this "
+        "folder (default: cutouts/ in the folder of datasets)",
+    )
+    parser.add_argument(
         "--classifier_side",
         type=int,
         default=1024,
@@ -154,6 +241,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--classifier_side {args.classifier_side}: the classifiers see 224 pixels")
     if args.workers < 1:
         parser.error(f"--workers {args.workers}: must be 1 or more")
+    if args.cutouts is True:
+        args.cutouts = args.datasets / "cutouts"
     return args
 
 

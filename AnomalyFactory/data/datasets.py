@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from util.images import read_square
 
 from data.augmentation import Augmentation, random_augmentation, training_sample
-from data.few_photos import ERASE, RECOLOUR, WARP, FewPhotos, aligned
+from data.few_photos import ERASE, RECOLOUR, WARP, FewPhotos, aligned, ground_of
 from data.lists import Pair
 from data.warp import SHIFT
 
@@ -71,11 +71,20 @@ class PaintingPairs(Dataset):
     """Samples to paint: `edges`, `reference`, each uint8 (S, S, 3), and the pair's `place`.
 
     With `align`, the reference is moved onto the structure's own photo. With `inherit`, that photo
-    comes too: `photo`, of the same size, and `full_photo`, of the size of a result.
+    comes too: `photo`, of the same size, and `full_photo`, of the size of a result. With
+    `keep_ground`, `full_photo` comes and its `ground`, bool.
     """
 
-    def __init__(self, pairs: list[Pair], size: int, align: bool = False, inherit: bool = False):
-        self.pairs, self.size, self.align, self.inherit = pairs, size, align, inherit
+    def __init__(
+        self,
+        pairs: list[Pair],
+        size: int,
+        align: bool = False,
+        inherit: bool = False,
+        keep_ground: bool = False,
+    ):
+        self.pairs, self.size = pairs, size
+        self.align, self.inherit, self.keep_ground = align, inherit, keep_ground
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -91,7 +100,11 @@ class PaintingPairs(Dataset):
         if self.align:
             images["reference"] = aligned(images["reference"], photo)
         if self.inherit:
-            images |= {"photo": photo, "full_photo": read_square(pair.target, RESULT_SIZE)}
+            images["photo"] = photo
+        if self.inherit or self.keep_ground:
+            images["full_photo"] = read_square(pair.target, RESULT_SIZE)
+        if self.keep_ground:
+            images["ground"] = ground_of(images["full_photo"])
         sample = {name: torch.from_numpy(image) for name, image in images.items()}
         return sample | {"place": torch.tensor(place)}
 

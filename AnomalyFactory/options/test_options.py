@@ -27,6 +27,12 @@ def test_options(arguments: list[str] | None = None) -> argparse.Namespace:
         " the painting itself)",
     )
     add(
+        "--keep_ground",
+        action="store_true",
+        help="leave the flat ground around the specimen as it is in the structure's photo; for data"
+        " sets of cutouts",
+    )
+    add(
         "--overwrite",
         action="store_true",
         help="paint anew what was painted with another checkpoint, list or option",

@@ -1,4 +1,4 @@
-"""What goes beyond the published system: samples that ask for more, aligned references."""
+"""What goes beyond the published: samples that ask for more, aligned references, kept ground."""
 
 import cv2
 import data.few_photos
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from data.augmentation import random_augmentation, training_sample
 from data.datasets import TrainingPairs
-from data.few_photos import FewPhotos, aligned, random_hues, random_rectangle
+from data.few_photos import FewPhotos, aligned, ground_of, random_hues, random_rectangle
 from data.lists import find_list, read_pairs
 from data.warp import SHIFT
 
@@ -174,3 +174,58 @@ def test_a_map_may_stretch_so_much_and_no_more(monkeypatch, stretch, taken):
 def test_a_mistake_is_not_taken_for_a_search_without_result(monkeypatch):
     with pytest.raises(cv2.error):
         aligned(two_wings()[..., :2], two_wings())
+
+
+def wing_with_a_spot(colour: int = 220) -> tuple[np.ndarray, np.ndarray]:
+    """A dark wing with a spot of the ground's colour in it, 64x64, and where its ground is."""
+    outline = cv2.ellipse(np.zeros((64, 64), np.uint8), (30, 34), (25, 18), 20, 0, 360, 1, -1)
+    photo = np.full((64, 64, 3), colour, np.uint8)
+    photo[outline > 0] = (60, 40, 30)
+    cv2.circle(photo, (30, 34), 6, (colour, colour, colour), -1)
+    return photo, outline == 0
+
+
+@pytest.mark.parametrize("colour", [220, 255, 3])
+def test_ground_is_all_around_the_specimen_and_no_pale_spot_in_it(colour):
+    photo, ground = wing_with_a_spot(colour)
+    assert np.array_equal(ground_of(photo), ground)
+
+
+@pytest.mark.parametrize(("levels", "found"), [(8, True), (-8, True), (9, False), (-9, False)])
+@pytest.mark.parametrize("channel", range(3))
+def test_ground_differs_from_its_colour_by_the_noise_of_jpeg_at_the_most(levels, found, channel):
+    photo, ground = wing_with_a_spot()
+    photo[:, 60, channel] += np.array(levels).astype(np.uint8)  # a column by the border
+    assert ground_of(photo)[:, 60].all() == found
+    assert ground_of(photo)[:, 60].any() == found
+    assert np.array_equal(np.delete(ground_of(photo), 60, 1), np.delete(ground, 60, 1))
+
+
+def test_a_line_drawn_aslant_shuts_a_spot_in():
+    photo = np.full((33, 33, 3), 220, np.uint8)
+    rows, columns = np.indices((33, 33)) - 16
+    distance = np.abs(rows) + np.abs(columns)
+    photo[distance == 8] = 0  # its pixels touch by their corners alone
+    assert np.array_equal(ground_of(photo), distance > 8)
+
+
+def test_one_odd_corner_does_not_decide_what_the_ground_is():
+    photo, ground = wing_with_a_spot()
+    photo[0, 0] = ground[0, 0] = 0
+    assert np.array_equal(ground_of(photo), ground)
+
+
+def test_ground_that_meets_one_side_of_the_picture_alone_is_ground():
+    photo = np.full((64, 64, 3), 40, np.uint8)
+    photo[[0, 0, -1, -1], [0, -1, 0, -1]] = 220
+    photo[:30, 20] = 220
+    for turns in range(4):
+        assert ground_of(np.rot90(photo, turns)).sum() == 4 + 30
+
+
+def test_a_ground_that_is_not_flat_is_not_found():
+    slope = np.linspace(60, 250, 128).astype(np.uint8)
+    photo = np.repeat(np.repeat(slope[None, :, None], 128, 0), 3, 2)
+    assert ground_of(photo).mean() < 0.15
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+    assert ground_of(noise).mean() < 0.01

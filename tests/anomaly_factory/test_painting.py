@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -321,6 +322,82 @@ def test_aligned_references_lie_on_their_structure(run, options, results, datase
     assert abs(red() - 128) < 4
 
 
+@pytest.fixture
+def cutouts(dataset) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Makes the structures of test_signalhybrid cutouts; their photos, and where their ground is.
+
+    They are wings of another colour and place each, with a spot of the ground's colour in them.
+    """
+    own_photos(dataset)
+    made = []
+    for number, colour in enumerate([(20, 90, 30), (120, 60, 160)]):
+        wing = np.zeros((256, 256), np.uint8)
+        cv2.ellipse(wing, (110 + 40 * number, 128), (90, 60), 20, 0, 360, 1, -1)
+        photo = np.full((256, 256, 3), 220, np.uint8)
+        photo[wing > 0] = colour
+        cv2.circle(photo, (128, 128), 12, (220, 220, 220), -1)
+        Image.fromarray(photo).save(dataset / f"Images/9/train/good/{number}.png")
+        made.append((photo, wing == 0))
+    return made
+
+
+def pixels(results: Path) -> list[np.ndarray]:
+    paths = [results / f"AF_9_8_gen0000{number}.png" for number in (0, 1)]
+    return [np.asarray(Image.open(path)) for path in paths]
+
+
+@pytest.mark.parametrize("batch_size", ["1", "2"])
+@pytest.mark.parametrize("others", ["", "--align", "--inherit 0.7", "--align --inherit 0.7"])
+def test_nothing_is_painted_on_the_ground_of_a_cutout(
+    run, options, results, generator, cutouts, others, batch_size
+):
+    write_generator(generator, mask=0.5)
+    options += [*SIGNAL, "--loadSize", "256", "--batchSize", batch_size, *others.split()]
+    run("test.py", *options)
+    usual = pixels(results)
+    run("test.py", *options, "--keep_ground", "--overwrite")
+    for found, before, (photo, ground) in zip(pixels(results), usual, cutouts, strict=True):
+        assert np.array_equal(found[ground], photo[ground])
+        assert np.array_equal(found[~ground], before[~ground])  # the pale spot, too
+        if not others:  # half of the red content lies on all
+            assert np.abs(found.astype(int) - photo).max(axis=2)[~ground].min() > 10
+            assert np.abs(before.astype(int) - photo).max(axis=2)[ground].min() > 10
+
+
+@pytest.mark.parametrize("others", ["", "--inherit 0.7", "--amp"])
+def test_the_ground_is_kept_at_the_size_of_the_result(
+    run, options, results, generator, cutouts, others
+):
+    write_generator(generator, mask=0.5)
+    run("test.py", *options, *SIGNAL, "--keep_ground", *others.split())  # painted at 32 pixels
+    for found, (photo, ground) in zip(pixels(results), cutouts, strict=True):
+        assert np.array_equal(found[ground], photo[ground])
+        assert (found[~ground] != photo[~ground]).any(axis=1).mean() > 0.9
+
+
+def test_kept_ground_is_noted_and_shown(run, options, results, generator, cutouts):
+    write_generator(generator, mask=0.5)
+    run("test.py", *options, *SIGNAL)
+    output = run("test.py", *options, *SIGNAL, "--keep_ground", status=2)
+    assert "keep_ground was None, now True" in output
+    run("test.py", *options, *SIGNAL, "--keep_ground", "--overwrite")
+    assert "2 of them painted before" in run("test.py", *options, *SIGNAL, "--keep_ground")
+    assert "keep_ground was True, now None" in run("test.py", *options, *SIGNAL, status=2)
+    with Image.open(results / "gallery/test_signalhybrid/00000.jpg") as strip:
+        side = strip.height
+        result = np.asarray(strip.crop((2 * side, 0, 3 * side, side)).resize((64, 64)), int)
+    corner, wing = result[1, 62], result[20, 20]
+    assert np.abs(corner - 220).max() <= 3
+    assert np.abs(wing - 220).max() > 10
+
+
+def test_a_photo_that_changed_has_another_ground(run, options, results, cutouts, dataset):
+    run("test.py", *options, *SIGNAL, "--keep_ground")
+    os.utime(dataset / "Images/9/train/good/1.png", (1, 1))
+    output = run("test.py", *options, *SIGNAL, "--keep_ground", status=2)
+    assert "list was" in output
+
+
 def test_changes_are_reduced_without_aliasing():
     torch.manual_seed(0)
     network = Generator(ngf=2, n_downsample=2, n_blocks=1)
@@ -346,7 +423,7 @@ def test_another_photo_in_color_gt_is_refused(run, options, results, dataset):
     assert not results.exists()
 
 
-@pytest.mark.parametrize("option", [["--align"], ["--inherit", "0.5"]])
+@pytest.mark.parametrize("option", [["--align"], ["--inherit", "0.5"], ["--keep_ground"]])
 def test_options_on_the_photo_need_it(run, options, results, dataset, option):
     output = run("test.py", *options, *SIGNAL, *option, status=2)
     assert re.search(r"test_color_gt\.txt, line 1: .*x\.png is not there", output)

@@ -1,11 +1,18 @@
-"""prepare_images.py: where each photograph goes and at which size, resuming, bad originals."""
+"""prepare_images.py: where each photograph goes and at which size, resuming, bad originals, and
+cutouts for the generators."""
 
+import functools
+import io
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import prepare_images
 import pytest
+from common.challenge_csv import read_photos
+from demo.photograph import photograph
+from demo.traits import SUBSPECIES, individual
 from PIL import Image
 
 PROGRAM = prepare_images.__file__
@@ -126,3 +133,160 @@ def test_bad_options(capsys, options):
     with pytest.raises(SystemExit):
         prepare_images.parse_arguments(["--csv=x", "--photos=y", *options.split()])
     assert options in capsys.readouterr().err
+
+
+@functools.cache
+def specimen(number: int) -> bytes:
+    """JPEG of a drawn specimen, reduced to what is cut out in a moment."""
+    rng = np.random.default_rng(number)
+    name = ("erato", "notabilis", "venus")[number - 1]
+    traits = individual((name,), rng)
+    jpeg, _ = photograph(traits, SUBSPECIES[name].species, f"D{number}", rng)
+    small = io.BytesIO()
+    Image.open(io.BytesIO(jpeg)).resize((480, 320)).save(small, "JPEG", quality=95)
+    return small.getvalue()
+
+
+@pytest.fixture
+def drawn(write_csv, tmp_path):
+    """Options for three drawn specimens and D4, blank paper, beside pictures of no concern."""
+    csv = write_csv(
+        [
+            "D1,u,non-hybrid,train,z,m,8.0,,,D1.jpg",
+            "D2,u,non-hybrid,train,z,m,9.0,,,D2.jpg",
+            "D3,u,hybrid,train,z,m,,8.0,9.0,D3.jpg",
+            "D4,u,non-hybrid,train,z,m,8.0,,,D4.png",
+        ]
+    )
+    photos = tmp_path / "originals"
+    (photos / "below").mkdir(parents=True)
+    for number in (1, 2, 3):
+        (photos / f"D{number}.jpg").write_bytes(specimen(number))
+    Image.new("RGB", (400, 300), (120, 130, 140)).save(photos / "D4.png")
+    (photos / "D1.png").write_text("not in the CSV, and no image")
+    (photos / "below/D2.jpg").write_text("nor this")
+    return ["--csv", csv, "--photos", photos, "--datasets", tmp_path / "sets", "--workers", 1]
+
+
+GENERATORS = ["Images4TrainAFhybrid", "Images4TrainAFnonhybrid"]
+
+
+def kinds(sets: Path) -> dict[str, set[bool]]:
+    """Whether the images of each photograph that the generators get are on a cutout's ground."""
+    found: dict[str, set[bool]] = {}
+    for path in (path for name in GENERATORS for path in (sets / name).rglob("good/*")):
+        pixels = np.asarray(Image.open(path), int)
+        corners = pixels[[0, 0, -1, -1], [0, -1, 0, -1]]
+        found.setdefault(path.name, set()).add(bool(np.abs(corners - 220).max() <= 1))
+    return found
+
+
+ALL_CUTOUTS = {"D1.jpg": {True}, "D2.jpg": {True}, "D3.jpg": {True}, "D4.png": {False}}
+ALL_PHOTOGRAPHS = {name: {False} for name in ALL_CUTOUTS}
+
+
+def test_generators_get_cutouts_and_classifiers_photographs(drawn, tmp_path, run):
+    done = run(PROGRAM, *drawn, "--cutouts")
+    assert done.returncode == 0, done.stderr
+    assert "D4.png stays whole" in done.stderr
+    assert "4 photographs, 4 prepared now" in done.stderr
+    sets = tmp_path / "sets"
+    assert set(sizes(sets / "cutouts/images")) == set(ALL_CUTOUTS)  # and nothing beside them
+    assert kinds(sets) == ALL_CUTOUTS
+    for place, size in [
+        ("AFhybrid/Images/hybrid/train/good/D3.jpg", (500, 333)),
+        ("AFnonhybrid/Images/8_9/train/good/D3.jpg", (256, 256)),
+        ("AFnonhybrid/Images/8/train/good/D4.png", (256, 256)),  # whole, as it is
+    ]:
+        path = sets / f"Images4Train{place}"
+        cutout = Image.open(sets / "cutouts/images" / path.name).convert("RGB")
+        expected = np.asarray(cutout.resize(size, Image.Resampling.LANCZOS), int)
+        assert np.abs(np.asarray(Image.open(path), int) - expected).mean() < 2
+    kept = sets / "Images4TrainClassifier/Images"
+    for name in ("non-hybrid/D1.jpg", "hybrid/D3.jpg"):
+        assert (kept / name).read_bytes() == (tmp_path / "originals" / Path(name).name).read_bytes()
+
+
+def test_images_follow_from_photographs_to_cutouts_and_back(drawn, tmp_path, run, repository):
+    sets = tmp_path / "sets"
+
+    def prepared(*options: object) -> int:
+        done = run(PROGRAM, *drawn, *options)
+        assert done.returncode == 0, done.stderr
+        return int(re.search(r"4 photographs, (\d) prepared now", done.stderr)[1])
+
+    def edges_to_do() -> str:
+        program = repository / "AnomalyFactory/extract_edges.py"
+        dataset = sets / "Images4TrainAFnonhybrid"
+        done = run(program, "--dataset", dataset, "--detector", "scharr", "--gpu_ids", "-1")
+        return re.search(r"4 photos, (\d) to do", done.stdout + done.stderr)[1]
+
+    assert prepared() == 4
+    assert not list(sets.rglob("made_from.txt"))  # a set without a note is one of photographs
+    assert kinds(sets) == ALL_PHOTOGRAPHS
+    assert edges_to_do() == "4"
+    kept = sets / "Images4TrainClassifier/Images/non-hybrid/D1.jpg"
+    begun = kept.stat().st_mtime_ns
+    assert prepared("--cutouts") == 4
+    assert kinds(sets) == ALL_CUTOUTS
+    assert edges_to_do() == "4"
+    assert prepared("--cutouts") == 0
+    assert prepared() == 4
+    assert kinds(sets) == ALL_PHOTOGRAPHS
+    assert prepared() == 0
+    assert prepared("--cutouts", tmp_path / "other") == 4
+    os.utime(tmp_path / "other/images/D2.jpg", (4e9, 4e9))  # a newer cutout
+    assert prepared("--cutouts", tmp_path / "other") == 1
+    assert prepared("--cutouts") == 4
+    assert kinds(sets) == ALL_CUTOUTS
+    assert kept.stat().st_mtime_ns == begun  # the classifiers' photographs are left alone
+
+
+def test_an_interrupted_change_goes_on(drawn, tmp_path, run):
+    sets = tmp_path / "sets"
+    assert run(PROGRAM, *drawn, "--cutouts").returncode == 0
+    first, *_ = read_photos(tmp_path / "challenge.csv")
+    original = tmp_path / "originals" / first.filename
+    since = [prepare_images.made_since(sets / name, "photographs") for name in GENERATORS]
+    assert prepare_images.prepare(first, original, original, sets, 1024, since)
+    assert kinds(sets) == ALL_CUTOUTS | {"D1.jpg": {False}}
+    done = run(PROGRAM, *drawn)
+    assert "4 photographs, 3 prepared now" in done.stderr
+    assert kinds(sets) == ALL_PHOTOGRAPHS
+
+
+def test_what_cannot_be_cut_out_stops_before_any_image_is_made(drawn, tmp_path, run):
+    assert run(PROGRAM, *drawn).returncode == 0
+    sets = tmp_path / "sets"
+    before = {path: path.read_bytes() for path in sets.rglob("good/*")}
+    original = tmp_path / "originals/D2.jpg"
+    original.write_bytes(original.read_bytes()[:9000])
+    done = run(PROGRAM, *drawn, "--cutouts")
+    assert done.returncode == 1
+    assert "D2.jpg: not a readable image" in done.stderr
+    assert f"did not cut out every photograph of {tmp_path / 'originals'}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path: path.read_bytes() for path in sets.rglob("good/*")} == before
+
+
+@pytest.mark.parametrize("folder", ["images", "masks"])
+def test_cutouts_are_not_written_over_their_photographs(drawn, tmp_path, run, folder):
+    (tmp_path / "originals").rename(tmp_path / folder)
+    (tmp_path / "link").symlink_to(tmp_path / folder)
+    before = {path: path.read_bytes() for path in (tmp_path / folder).glob("D*")}
+    done = run(PROGRAM, *drawn, "--photos", tmp_path / "link", "--cutouts", tmp_path)
+    assert done.returncode == 1
+    assert f"--cutouts {tmp_path}: would write over the photographs in" in done.stderr
+    assert {path: path.read_bytes() for path in (tmp_path / folder).glob("D*")} == before
+    assert not (tmp_path / "sets").exists()
+
+
+def test_cutouts_of_a_relative_folder(drawn, tmp_path, run):
+    relative = ["--photos", "originals", "--datasets", "sets", "--cutouts", "cut"]
+    done = run(PROGRAM, *drawn, *relative, "--classifier_side", 240, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "cut/images/D1.jpg").is_file()
+    assert kinds(tmp_path / "sets") == ALL_CUTOUTS
+    reduced = Image.open(tmp_path / "sets/Images4TrainClassifier/Images/non-hybrid/D1.jpg")
+    original = Image.open(tmp_path / "originals/D1.jpg").resize((240, 160))
+    assert np.abs(np.asarray(reduced, int) - np.asarray(original, int)).mean() < 3
