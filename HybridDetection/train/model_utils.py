@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 import PIL
 import timm
@@ -16,8 +17,10 @@ import torch
 import torchvision
 from submission import (
     IMAGE_SIZE,
+    PREPROCESS,
     backbone_spec,
     build_backbone,
+    cutout,
     load_batches,
     make_transform,
     to_rgb,
@@ -43,15 +46,19 @@ def hash_weights(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def cache_name(backbone: str, network: nn.Module) -> str:
+def cache_name(backbone: str, network: nn.Module, preprocess: str = PREPROCESS) -> str:
     """File name of the cache: its own for other weights, preprocessing, pooling or versions."""
     spec = backbone_spec(backbone)
+    steps, packages = [make_transform, to_rgb], [PIL, timm, torch, torchvision]
+    if preprocess == "cutout":
+        steps.append(cutout)
+        packages.append(cv2)
     definition = (
         hash_weights(network),
         inspect.getsource(type(network)),  # how the tokens are pooled to features
         (IMAGE_SIZE, spec.mean, spec.std),
-        [inspect.getsource(step) for step in (make_transform, to_rgb)],
-        [module.__version__ for module in (PIL, timm, torch, torchvision)],
+        [inspect.getsource(step) for step in steps],
+        [package.__version__ for package in packages],
     )
     key = hashlib.sha256(repr(definition).encode()).hexdigest()
     return f"{backbone}-{key[:16]}.sqlite"
@@ -101,16 +108,18 @@ def extract_features(
     batch_size: int,
     workers: int,
     cache_dir: Path,
+    preprocess: str = PREPROCESS,
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Features (n, feature_size) float32 of n image files, and why some could not be read.
 
-    A file that cannot be read has a row of NaN and its position in the second result. What is
-    in the cache is not extracted again; what is extracted is stored batch by batch, so that an
-    interrupted run goes on where it stopped.
+    With the `preprocess` "cutout" they are those of the specimens alone. A file that cannot be
+    read has a row of NaN and its position in the second result. What is in the cache is not
+    extracted again; what is extracted is stored batch by batch, so that an interrupted run goes on
+    where it stopped.
     """
     network = build_backbone(backbone, device)
     feature_size = backbone_spec(backbone).feature_size
-    cache = FeatureCache(cache_dir / cache_name(backbone, network), feature_size)
+    cache = FeatureCache(cache_dir / cache_name(backbone, network, preprocess), feature_size)
     stored = cache.get_all()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         hashes = list(pool.map(hash_file, paths))
@@ -119,8 +128,9 @@ def extract_features(
     positions = sorted(position for image, position in first.items() if image not in stored)
     missing = [paths[position] for position in positions]
     failed: dict[str | None, str] = {None: "the file cannot be read"}
+    transform = make_transform(backbone, preprocess)
     with tqdm(total=len(missing), desc="features", unit="image", disable=None) as bar:
-        for batch in load_batches(missing, make_transform(backbone), batch_size, workers):
+        for batch in load_batches(missing, transform, batch_size, workers):
             if batch.indices:
                 with torch.inference_mode():
                     features = network(batch.images.to(device)).float().cpu().numpy()

@@ -7,6 +7,7 @@ sys.path.insert(
     0, str(Path(__file__).parents[1].resolve() / "submission/dino2B_contestAF_1024linear2cls")
 )
 
+import cutout
 from cut_folder import read_own_mask
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
 from dataset import load_batches
@@ -17,6 +18,8 @@ from model import (
     IMAGE_SIZE,
     LINEAR_FILE,
     MEMBER_FILES,
+    PREPROCESS,
+    PREPROCESSES,
     QUANTILES,
     SGD_FILE,
     SUBSPECIES_FILE,
@@ -43,6 +46,8 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "LINEAR_FILE",
     "MEMBER_FILES",
+    "PREPROCESS",
+    "PREPROCESSES",
     "QUANTILES",
     "REPOSITORY",
     "SGD_FILE",
@@ -57,6 +62,7 @@ __all__ = [
     "build_backbone",
     "choose_device",
     "combine",
+    "cutout",
     "find_specimen",
     "inside",
     "load_batches",

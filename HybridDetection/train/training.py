@@ -46,6 +46,7 @@ from submission import (
     BACKBONE,
     BACKBONES,
     LINEAR_FILE,
+    PREPROCESSES,
     REPOSITORY,
     SGD_FILE,
     SUBSPECIES_FILE,
@@ -74,6 +75,7 @@ NEPOCH = 200  # epochs of the linear classifier
 CTN = False  # True: continue the linear classifier in CTN_SAVE_DIR
 WORKERS = min(4, os.cpu_count() or 1)  # processes that decode images
 CACHE_DIR = "Datasets/.feature_cache"  # features by image content, backbone, weights
+PREPROCESS = "photograph"  # "cutout": the specimen is cut out, here and whenever images are scored
 
 # Beside ROOT_DATA_DIR: its lists say what an image was painted from, where the CSV does not.
 LISTS_DATASET = "Images4TrainAFnonhybrid"
@@ -115,6 +117,12 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--WORKERS", type=int, default=WORKERS, help="processes that decode")
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE, help="feature network")
+    parser.add_argument(
+        *("--preprocess", "--PREPROCESS"),
+        choices=PREPROCESSES,
+        default=PREPROCESS,
+        help="what the features are of, here and whenever the classifiers score",
+    )
     parser.add_argument(
         "--classifiers",
         nargs="+",
@@ -162,6 +170,7 @@ def load_features(
         options.BATCH_SIZE,
         options.WORKERS,
         options.CACHE_DIR,
+        options.preprocess,
     )
     report(table["filename"][sorted(failures)], "cannot be read")
     readable = ~table.index.isin(failures)
@@ -203,7 +212,7 @@ def state_to_continue(options: argparse.Namespace) -> dict[str, torch.Tensor] | 
     path = options.CTN_SAVE_DIR / LINEAR_FILE
     if not path.is_file():
         raise FileNotFoundError(f"CTN continues {path}, but there is no such file")
-    return load_linear(path, options.backbone).state_dict()
+    return load_linear(path, options.backbone, options.preprocess).state_dict()
 
 
 def save_bytes(content: bytes, path: Path) -> None:
@@ -211,15 +220,9 @@ def save_bytes(content: bytes, path: Path) -> None:
         temporary.write_bytes(content)
 
 
-def save_linear(
-    state: dict[str, torch.Tensor], backbone: str, path: Path, training: str | None = None
-) -> None:
-    """Write a plain state dict that remembers its backbone, and its training's id where it has
-    one, in PyTorch's own metadata.
-    """
-    state._metadata[""]["backbone"] = backbone
-    if training is not None:
-        state._metadata[""]["training"] = training
+def save_linear(state: dict[str, torch.Tensor], origin: Origin, path: Path) -> None:
+    """Write a plain state dict that remembers its origin in PyTorch's own metadata."""
+    state._metadata[""] |= asdict(origin)
     buffer = io.BytesIO()  # torch.save writes a file's name into it; a buffer has none
     torch.save(state, buffer)
     save_bytes(buffer.getvalue(), path)
@@ -241,7 +244,8 @@ def training_id(
     options: argparse.Namespace,
 ) -> str:
     """16 hexadecimal digits; the same for equal features, rows, start and settings."""
-    digest = hashlib.sha256(f"{options.backbone} {options.NEPOCH} {features.shape}".encode())
+    settings = f"{options.backbone} {options.preprocess} {options.NEPOCH} {features.shape}"
+    digest = hashlib.sha256(settings.encode())
     digest.update(features.tobytes())
     taught = ["hybrid_stat", "subspecies", "parent_subspecies_1", "parent_subspecies_2"]
     digest.update(table[taught].to_csv(index=False).encode())
@@ -330,19 +334,22 @@ def train(options: argparse.Namespace) -> None:
     for folder in TITLES:  # of the classifiers that are replaced now
         remove_evaluation(save_dir / folder)
     sgd = classifiers["sgd"]
-    sgd.training_ = training_id(features, table, start, options)
+    origin = Origin(
+        options.backbone, training_id(features, table, start, options), options.preprocess
+    )
+    sgd.training_, sgd.preprocess_ = origin.training, origin.preprocess
     # All are whole before any replaces the one of before.
     with ExitStack() as files:
         if subspecies is not None:
             member = replace(
                 subspecies,
                 threshold=np.array(held_out_threshold(evaluations.get(PHOTOGRAPHS))),
-                origin=Origin(options.backbone, sgd.training_),
+                origin=origin,
             )
             save_subspecies(member, files.enter_context(atomic(save_dir / SUBSPECIES_FILE)))
         save_bytes(pickle.dumps(sgd), files.enter_context(atomic(save_dir / SGD_FILE)))
         linear_file = files.enter_context(atomic(save_dir / LINEAR_FILE))
-        save_linear(linear.state_dict(), options.backbone, linear_file, sgd.training_)
+        save_linear(linear.state_dict(), origin, linear_file)
     if subspecies is None:
         (save_dir / SUBSPECIES_FILE).unlink(missing_ok=True)  # of a training before
     for folder, held_out in evaluations.items():

@@ -1,6 +1,7 @@
 """Cutouts: the method on drawn photographs and on made-up scenes, and the program on folders."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -12,7 +13,17 @@ import cutout
 import cv2
 import numpy as np
 import pytest
-from cutout import FILLED, Found, box_of, cut_out, find_specimen, judge, on_flat_ground
+from cutout import (
+    FILLED,
+    GROUND,
+    Found,
+    box_of,
+    cut_out,
+    find_specimen,
+    is_cutout,
+    judge,
+    on_flat_ground,
+)
 from demo.photograph import photograph
 from demo.traits import SUBSPECIES, individual
 from PIL import Image
@@ -308,6 +319,84 @@ def test_cutting_out_is_deterministic_and_takes_every_mode():
     first, second = cut_out(image), cut_out(image.convert("RGBA"))
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1], second[1])
+
+
+def saved(image: Image.Image, suffix: str, **options) -> Image.Image:
+    """`image` as it comes back from a file."""
+    file = io.BytesIO()
+    image.save(file, suffix, **options)
+    return Image.open(file).convert("RGB")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        ("PNG", {}),
+        ("JPEG", {"quality": 95, "subsampling": 0}),  # as the program writes it
+        ("JPEG", {"quality": 75}),
+    ],
+)
+@pytest.mark.parametrize("side", [None, 256])  # of painted images
+def test_a_cutout_stays_as_it_is(suffix, options, side):
+    whole = Image.fromarray(Scene().rgb)
+    once, _, confidence = cut_out(whole)
+    assert not is_cutout(np.asarray(whole)) and confidence > 0.9
+    if side is not None:
+        once = once.resize((side, side), Image.Resampling.BICUBIC)
+    wings = np.abs(np.asarray(once).astype(int) - 220).max(axis=2) > 60
+    once = saved(once, suffix, **options)
+    twice, mask, confidence = cut_out(once)
+    assert np.array_equal(np.asarray(twice), np.asarray(once))
+    assert confidence == 1.0
+    assert iou(mask, wings) > 0.95
+    assert cutout.specimen_alone(once).tobytes() == once.tobytes()
+
+
+def test_every_cutout_is_known_as_one():
+    """The edge that must be ground is free whatever the size of the specimen."""
+    for width in range(18, 300):
+        specimen = np.full((width // 2, width, 3), 30, np.uint8)
+        assert is_cutout(on_flat_ground(specimen, np.ones(specimen.shape[:2], bool)))
+
+
+def a_cutout(**changed) -> np.ndarray:
+    rgb = np.full((100, 100, 3), GROUND, np.uint8)
+    rgb[4:96, 30:70] = 60
+    for place, value in changed.values():
+        rgb[place] = value
+    return rgb
+
+
+@pytest.mark.parametrize(
+    ("rgb", "known"),
+    [
+        (a_cutout(), True),
+        (a_cutout()[:, 1:], False),  # no square
+        (a_cutout(jpeg=(np.s_[1, 50, 2], 210)), True),
+        (a_cutout(paper=(np.s_[1, 50, 2], 209)), False),
+        (a_cutout(light=(np.s_[50, -1], 231)), False),
+        (a_cutout(inner=(np.s_[2, 2:98], 0)), True),  # 2 % are the edge
+        (np.full((100, 100, 3), GROUND, np.uint8), False),  # nothing is on it
+    ],
+)
+def test_a_cutout_is_a_square_of_ground_around_something(rgb, known):
+    assert is_cutout(rgb) is known
+
+
+def test_photographs_are_no_cutouts(shared):
+    for path in sorted((shared / "heliconius/images").rglob("*.jpg"))[::8]:
+        rgb = np.asarray(Image.open(path).convert("RGB"))
+        side = min(rgb.shape[:2])
+        assert not is_cutout(rgb[:side, :side])
+
+
+def test_pale_specks_in_a_cutout_are_specimen_and_gaps_are_not():
+    rgb = a_cutout(speck=(np.s_[50:54, 50:54], GROUND), gap=(np.s_[60:70, 50:60], GROUND))
+    mask = cut_out(Image.fromarray(rgb))[1]
+    expected = np.zeros((100, 100), bool)
+    expected[4:96, 30:70] = True
+    expected[60:70, 50:60] = False
+    assert np.array_equal(mask, expected)
 
 
 def test_cutout_py_needs_no_other_file_of_ours(submission, tmp_path, run):

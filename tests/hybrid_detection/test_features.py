@@ -2,6 +2,7 @@
 
 import shutil
 
+import cutout
 import model
 import model_utils
 import numpy as np
@@ -94,6 +95,41 @@ def test_another_preprocessing_has_another_cache(monkeypatch, step):
 
     monkeypatch.setattr(model_utils, step, other)
     assert model_utils.cache_name("dinov2_base", network) != before
+
+
+def test_cutouts_have_a_cache_of_their_own(monkeypatch):
+    network = torch.nn.Linear(2, 1)
+
+    def names():
+        kinds = ("photograph", "cutout")
+        return [model_utils.cache_name("dinov2_base", network, kind) for kind in kinds]
+
+    whole, cut = names()
+    assert model_utils.cache_name("dinov2_base", network) == whole != cut
+    with monkeypatch.context() as patch:
+        patch.setattr("cv2.__version__", "0.0")
+        assert names()[0] == whole
+        assert names()[1] != cut
+    monkeypatch.setattr(model_utils, "cutout", model)  # another source
+    assert names()[0] == whole
+    assert names()[1] != cut
+
+
+def test_features_of_cutouts_are_those_of_photographs_cut_by_hand(tmp_path, specimen):
+    photograph = specimen(tmp_path / "photo.png")
+    by_hand = tmp_path / "by_hand.png"
+    cutout.cut_out(Image.open(photograph))[0].save(by_hand)
+
+    def features(paths, *preprocess):
+        arguments = (2, 0, tmp_path / "cache", *preprocess)
+        return model_utils.extract_features(
+            paths, "efficientnet_lite0", torch.device("cpu"), *arguments
+        )[0]
+
+    whole, cut = features([photograph, by_hand])
+    assert np.abs(whole - cut).max() > 0.1
+    assert np.abs(features([photograph, by_hand], "cutout") - cut).max() < 1e-4
+    assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from types import SimpleNamespace
 
+import cutout
 import dataset
 import ingestion
 import model
@@ -293,6 +294,49 @@ def test_another_backbones_classifiers_are_refused(ingest, folder):
     assert done.returncode == 1
     assert "clf1024.pth was trained on features of efficientnet_lite0, but" in done.stderr
     assert ingest("--backbone", "efficientnet_lite0").returncode == 0
+
+
+def test_specimens_are_cut_out_where_the_classifiers_remember_it(
+    ingest, folder, specimen, photographs, tmp_path
+):
+    """And what was cut out before, or cannot be, is scored as it is."""
+    specimen(photographs / "e.png")
+    assert ingest(photographs, tmp_path / "whole").returncode == 0
+
+    state = torch.load(folder / "clf1024.pth", weights_only=True)
+    state._metadata[""]["preprocess"] = "cutout"
+    torch.save(state, folder / "clf1024.pth")
+    done = ingest(photographs, tmp_path / "mixed")
+    assert done.returncode == 1
+    assert "sgd_clf.pkl do not belong together: the first was trained on features" in done.stderr
+    sgd = pickle.loads((folder / "sgd_clf.pkl").read_bytes())
+    sgd.preprocess_ = "cutout"
+    (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(sgd))
+
+    cutout.cut_out(Image.open(photographs / "e.png"))[0].save(photographs / "f.png")
+    done = ingest(photographs, tmp_path / "cut", "--preprocess", "cutout", "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    output = tmp_path / "cut/predictions.txt"
+    assert done.stdout == (
+        "ingestion: scored 6 images, specimens cut out, with efficientnet_lite0 (sgd, linear): "
+        f"{output}\n"
+    )
+    whole, cut = (
+        dict(line.split(",") for line in path.read_text().splitlines())
+        for path in (tmp_path / "whole/predictions.txt", output)
+    )
+    assert cut["e.png"] == cut["f.png"]
+    assert abs(float(cut["e.png"]) - float(whole["e.png"])) > 0.005
+    for name in ("a.png", "d.png"):  # of one colour
+        assert cut[name] == whole[name]
+
+
+def test_classifiers_of_another_preprocess_are_refused(ingest, photographs, tmp_path):
+    done = ingest(photographs, tmp_path / "out", "--preprocess", "cutout")
+    assert done.returncode == 1
+    assert "clf1024.pth was trained on photographs, but the preprocess is cutout" in done.stderr
+    assert not (tmp_path / "out").exists()
+    assert ingest(photographs, tmp_path / "out", "--preprocess", "photograph").returncode == 0
 
 
 def test_half_a_pair_is_refused(ingest, folder):

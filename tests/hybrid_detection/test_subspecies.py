@@ -324,6 +324,8 @@ def test_what_is_saved_is_loaded(tmp_path, stored):
     assert path.read_bytes() == content
     training.save_subspecies(replace(stored, origin=model.Origin("efficientnet_lite0")), path)
     assert model.load_subspecies(path).origin.training is None
+    older = write(tmp_path / "older.npz", stored, preprocess=None)  # without this array
+    assert model.load_subspecies(older).origin == stored.origin
     with pytest.raises(ValueError, match="was trained on features of efficientnet_lite0, but"):
         model.load_subspecies(path, "dinov2_base")
 
@@ -354,6 +356,8 @@ def test_what_is_saved_is_loaded(tmp_path, stored):
         ({"subspecies": np.array(["8", "9", "1\n0"])}, "a text that is long or not printable"),
         ({"subspecies": np.array(["8", "9", "x" * 101])}, "a text that is long or not printable"),
         ({"backbone": np.array("resnet")}, "unknown backbone 'resnet'"),
+        ({"preprocess": np.array("mask")}, "unknown preprocess 'mask'"),
+        ({"preprocess": np.array(7)}, "preprocess is int64 (), expected texts ()"),
         ({"training": np.array(7)}, "training is int64 (), expected texts ()"),
         ({"weights": np.array([[object()] * 1280] * 3)}, "Object arrays cannot be loaded"),
         ({"weights": np.zeros((3, 1280), complex)}, "weights is complex128"),

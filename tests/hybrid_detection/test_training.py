@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import cutout
 import data_utils
 import ingestion
 import model
@@ -17,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 import training
+from PIL import Image
 
 EVALUATION = {
     "classifier_evaluation_results.csv",
@@ -108,8 +110,47 @@ def origin(folder):
     with (folder / "sgd_clf.pkl").open("rb") as file:
         sgd = pickle.load(file)
     linear = torch.load(folder / "clf1024.pth", weights_only=True)._metadata[""]
-    assert (linear["backbone"], linear["training"]) == (sgd.backbone_, sgd.training_)
+    memory = (sgd.backbone_, sgd.training_, sgd.preprocess_)
+    assert (linear["backbone"], linear["training"], linear["preprocess"]) == memory
     return sgd.training_
+
+
+@pytest.mark.parametrize("preprocess", ["photograph", "cutout"])
+def test_all_members_remember_what_they_look_at(train, kinds, tmp_path, preprocess):
+    done = train(kinds.root, "--preprocess", preprocess)
+    assert done.status == 0, done.errors
+    folder = tmp_path / "classifiers"
+    with (folder / "sgd_clf.pkl").open("rb") as file:
+        assert pickle.load(file).preprocess_ == preprocess
+    linear = torch.load(folder / "clf1024.pth", weights_only=True)
+    assert linear._metadata[""]["preprocess"] == preprocess
+    with np.load(folder / "subspecies.npz") as file:
+        assert str(file["preprocess"]) == preprocess
+        assert str(file["training"]) == origin(folder)
+
+
+def test_training_looks_at_cutouts_where_it_is_asked_to(train, dataset, specimen, tmp_path):
+    """Features, and so scores, are those of the same photographs cut out by hand."""
+    for path in sorted((dataset / "Images").rglob("*.png")):
+        number = int(path.stem[-2:])
+        specimen(path, (60, 30, 4 * number) if path.stem.startswith("non") else (4 * number, 60, 9))
+    assert train(dataset, "--preprocess", "cutout", save="asked").status == 0
+    for path in (dataset / "Images").rglob("*.png"):
+        image, _, confidence = cutout.cut_out(Image.open(path))
+        assert confidence > 0.5
+        image.save(path)
+    assert train(dataset, save="by_hand").status == 0
+    asked, by_hand = (read_scores(tmp_path / name) for name in ("asked", "by_hand"))
+    assert asked == pytest.approx(by_hand, abs=1e-5)
+    assert len(set(asked)) > 3
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    # The features are the same, but not what is scored with them.
+    assert origin(tmp_path / "asked") != origin(tmp_path / "by_hand")
+
+
+def read_scores(folder):
+    rows = read_rows(folder / "published_split/classifier_scores.csv")
+    return [float(row[name]) for row in rows for name in ("sgd", "linear")]
 
 
 def test_the_id_is_that_of_what_was_trained():
@@ -123,7 +164,7 @@ def test_the_id_is_that_of_what_was_trained():
         }
     )
     others = [table.assign(**{column: "10"}) for column in table]
-    options = argparse.Namespace(backbone="dinov2_base", NEPOCH=200)
+    options = argparse.Namespace(backbone="dinov2_base", preprocess="photograph", NEPOCH=200)
     state = {"weight": torch.zeros(2)}
     training_id = training.training_id(features, table, None, options)
     assert re.fullmatch("[0-9a-f]{16}", training_id)
@@ -133,11 +174,14 @@ def test_the_id_is_that_of_what_was_trained():
         *(training.training_id(features, other, None, options) for other in others),
         training.training_id(features, table, state, options),
         training.training_id(features, table, {"weight": torch.ones(2)}, options),
-        training.training_id(
-            features, table, None, argparse.Namespace(backbone="dinov2_base", NEPOCH=100)
+        *(
+            training.training_id(
+                features, table, None, argparse.Namespace(**(vars(options) | changed))
+            )
+            for changed in ({"backbone": "other"}, {"preprocess": "cutout"}, {"NEPOCH": 100})
         ),
     ]
-    assert len({training_id, *ids}) == 9
+    assert len({training_id, *ids}) == 11
 
 
 @pytest.fixture
@@ -459,6 +503,7 @@ def test_paths_that_are_typed_start_at_the_working_directory(
     defaults = training.parse_arguments()
     assert defaults.ROOT_DATA_DIR == repository / "Datasets/Images4TrainClassifier"
     assert defaults.CLF_SAVE_DIR == defaults.CTN_SAVE_DIR == repository / "Models/classifiers"
+    assert defaults.preprocess == "photograph"
     assert defaults.CACHE_DIR == repository / "Datasets/.feature_cache"
 
 
@@ -506,6 +551,17 @@ def test_ctn_continues_the_linear_classifier(train, dataset, tmp_path):
     assert (int(steps["first"][key]), int(steps["second"][key])) == (3, 6)
     assert "trained afresh, not the continued one" in done.errors
     assert origin(tmp_path / "first") != origin(tmp_path / "second")
+
+
+def test_ctn_refuses_a_classifier_of_another_preprocess(train, dataset, tmp_path):
+    state, whole = model.LinearClassifier(1280).state_dict(), model.Origin("efficientnet_lite0")
+    training.save_linear(state, whole, tmp_path / "clf1024.pth")
+    continued = ("--CTN", "--CTN_SAVE_DIR", tmp_path)
+    done = train(dataset, "--preprocess", "cutout", *continued, save="second")
+    assert done.status == 1
+    message = "clf1024.pth was trained on photographs, but the preprocess is cutout: use --prep"
+    assert message in done.errors
+    assert not (tmp_path / "second").exists()
 
 
 def test_ctn_without_a_classifier_is_an_error(train, dataset, tmp_path):

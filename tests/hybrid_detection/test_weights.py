@@ -2,10 +2,12 @@
 
 import pickle
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cutout
 import model
 import numpy as np
 import pytest
@@ -51,10 +53,13 @@ def write_sgd(folder: Path, feature_size: int = 1280, **memory: object) -> Path:
 
 
 def write_pair(
-    folder: Path, training: str | None = "1f3c", backbone: str | None = "efficientnet_lite0"
+    folder: Path,
+    training: str | None = "1f3c",
+    backbone: str | None = "efficientnet_lite0",
+    preprocess: str | None = None,
 ) -> Path:
     """Both classifiers of one training; None: without that memory, as the published ones are."""
-    memory = {"backbone": backbone, "training": training}
+    memory = {"backbone": backbone, "training": training, "preprocess": preprocess}
     memory = {name: value for name, value in memory.items() if value is not None}
     size = model.BACKBONES[backbone or "dinov2_base"].feature_size
     write_linear(folder, {"": {"version": 1} | memory}, size)
@@ -94,7 +99,7 @@ def test_published_files_mean_dinov2(root):
     folder = write_pair(root / "submission", training=None, backbone=None)
     (root / "Models/backbones" / DINOV2).touch()
     assert list(model.locate_weights()) == ["clf1024.pth", "sgd_clf.pkl", DINOV2]
-    published = model.Origin("dinov2_base", None)
+    published = model.Origin("dinov2_base", None, "photograph")
     assert model.load_linear(folder / "clf1024.pth").origin == published
     assert model.load_sgd(folder / "sgd_clf.pkl").origin == published
 
@@ -109,10 +114,16 @@ def test_published_files_mean_dinov2(root):
         ({"": {"backbone": 7}}, {"backbone_": 7}),
         ({"": {"backbone": []}}, {"backbone_": []}),
         ({"": {"backbone": "resnet"}}, {"backbone_": "resnet"}),
+        ({"": {"preprocess": None}}, {"preprocess_": None}),
+        ({"": {"preprocess": ["cutout"]}}, {"preprocess_": np.zeros(3)}),
+        ({"": {"preprocess": "mask"}}, {"preprocess_": "mask"}),
     ],
 )
 def test_a_hostile_memory_is_refused(tmp_path, metadata, memory):
-    reason = "unknown backbone 'resnet'" if "resnet" in str(memory) else "is not a short text"
+    reason = {
+        "resnet": "unknown backbone 'resnet'",
+        "mask": "unknown preprocess 'mask'; known: photograph, cutout",
+    }.get(str(*memory.values()), "is not a short text")
     with pytest.raises(ValueError, match=rf"clf1024\.pth: damaged memory .*{reason}"):
         model.load_linear(write_linear(tmp_path, metadata))
     with pytest.raises(ValueError, match=rf"sgd_clf\.pkl: not an SGD classifier .*{reason}"):
@@ -128,6 +139,76 @@ def test_a_linear_memory_of_another_type_is_refused(tmp_path, metadata):
 def test_a_memory_of_single_layers_is_not_used(tmp_path):
     path = write_linear(tmp_path, {"": {}, "classifier.1": 7}, 1536)  # a batch norm's version
     assert model.load_linear(path).origin == model.Origin()
+
+
+# ---- what they look at --------------------------------------------------------------------------
+
+
+def test_the_model_cuts_out_where_its_classifiers_remember_it(root, stored, specimen):
+    folder = write_pair(root / "submission", preprocess="cutout")
+    write_third(folder, stored, preprocess="cutout")
+    photograph = Image.open(specimen(root / "photo.png"))
+    by_hand = cutout.cut_out(photograph)[0]
+    detector = model.Model(device="cpu")
+    detector.load()
+    assert detector.preprocess == "cutout"
+    assert torch.equal(detector.transform(photograph), detector.transform(by_hand))
+    assert detector.predict(photograph) == detector.predict(by_hand)
+
+    write_third(write_pair(folder), stored)
+    whole = model.Model(device="cpu")
+    whole.load()
+    assert whole.preprocess == "photograph"
+    assert torch.equal(whole.transform(by_hand), detector.transform(photograph))
+    assert not torch.equal(whole.transform(photograph), detector.transform(photograph))
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked"), [("cutout", "photograph"), ("photograph", "cutout"), (None, "cutout")]
+)
+def test_another_preprocess_is_refused(root, stored, trained, asked):
+    folder = write_pair(root / "submission", preprocess=trained)
+    third = write_third(folder, stored, preprocess=trained or "photograph")
+    if trained is None:  # as before the memory was
+        with np.load(third) as file:
+            arrays = dict(file)
+        del arrays["preprocess"]
+        np.savez(third, **arrays)
+    remembered = trained or "photograph"
+    for name, load in model.LOADERS.items():
+        path = folder / model.MEMBER_FILES[name]
+        assert load(path, None, remembered).origin.preprocess == remembered
+        message = (
+            f"{path} was trained on {remembered}s, but the preprocess is {asked}: use "
+            f"--preprocess {remembered}, or train the classifiers again"
+        )
+        with pytest.raises(ValueError, match=re.escape(message)):
+            load(path, None, asked)
+    with pytest.raises(ValueError, match=f"but the preprocess is {asked}"):
+        model.Model(device="cpu", preprocess=asked).load()
+    with pytest.raises(ValueError, match=f"but the preprocess is {asked}"):
+        model.locate_weights(preprocess=asked)
+
+
+@pytest.mark.parametrize("make", [model.Model, model.make_transform])
+def test_an_unknown_preprocess_is_refused(make):
+    with pytest.raises(ValueError, match="unknown preprocess 'mask'; known: photograph, cutout"):
+        make("dinov2_base", preprocess="mask")
+
+
+def test_cutout_py_is_needed_by_members_that_remember_it_and_only_then(root):
+    folder = write_pair(root / "submission", preprocess="cutout")
+    assert model.locate_weights()["cutout.py"] == root / "submission/cutout.py"
+    write_pair(folder)
+    assert "cutout.py" not in model.locate_weights()
+
+
+def test_model_py_alone_suffices_for_whole_photographs(tmp_path, submission, run):
+    """And does not bring OpenCV, which the platform need not install for them."""
+    shutil.copy(submission / "model.py", tmp_path)
+    code = "import sys, model; model.make_transform('dinov2_base'); print('cv2' in sys.modules)"
+    done = run("-c", code, cwd=tmp_path)
+    assert done.stdout == "False\n", done.stderr
 
 
 # ---- the pair -----------------------------------------------------------------------------------
@@ -147,6 +228,19 @@ def test_classifiers_of_two_trainings_are_refused(root, linear, sgd):
         f"{folder / 'clf1024.pth'} and {folder / 'sgd_clf.pkl'} do not belong together: the first "
         f"was {origin(linear)}, the second {origin(sgd)}. Put both files of one training there, "
         "or train again"
+    )
+    for ask in (model.Model(device="cpu").load, model.locate_weights):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            ask()
+
+
+def test_members_of_cutouts_and_of_photographs_are_refused_together(root, stored):
+    folder = write_pair(root / "submission", preprocess="cutout")
+    third = write_third(folder, stored)
+    message = (
+        f"{folder / 'clf1024.pth'} and {third} do not belong together: the first was trained on "
+        "features of efficientnet_lite0 of cutouts (training 1f3c), the second trained on features "
+        "of efficientnet_lite0 (training 1f3c). Put both files"
     )
     for ask in (model.Model(device="cpu").load, model.locate_weights):
         with pytest.raises(ValueError, match=re.escape(message)):
@@ -204,9 +298,14 @@ def test_a_named_folder_is_the_only_place(root):
 # ---- the third member ---------------------------------------------------------------------------
 
 
-def write_third(folder: Path, stored: model.SubspeciesScorer, training_id: str = "1f3c") -> Path:
+def write_third(
+    folder: Path,
+    stored: model.SubspeciesScorer,
+    training_id: str = "1f3c",
+    preprocess: str = "photograph",
+) -> Path:
     path = folder / "subspecies.npz"
-    origin = model.Origin("efficientnet_lite0", training_id)
+    origin = model.Origin("efficientnet_lite0", training_id, preprocess)
     training.save_subspecies(replace(stored, origin=origin), path)
     return path
 

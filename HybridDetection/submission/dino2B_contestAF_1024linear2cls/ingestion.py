@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from dataset import load_batches
 from files import IMAGE_SUFFIXES, atomic
-from model import BACKBONES, MEMBER_FILES, Model, Parents
+from model import BACKBONES, MEMBER_FILES, PREPROCESSES, Model, Parents
 from tqdm import tqdm
 
 INPUT_DIR = "ImageSamples/"  # both relative to this file
@@ -44,6 +44,11 @@ def parse_arguments() -> argparse.Namespace:
         "--backbone",
         choices=BACKBONES,
         help="refuse classifiers of another one (default: the one that they were trained on)",
+    )
+    parser.add_argument(
+        "--preprocess",
+        choices=PREPROCESSES,
+        help="refuse classifiers of another one (default: what they were trained on)",
     )
     parser.add_argument(
         "--classifiers",
@@ -166,7 +171,10 @@ def main() -> int:
         images, refused = find_images(options.input_dir)
         for message in refused:
             print(f"ingestion: {message}", file=sys.stderr)
-        model = Model(options.backbone, options.device, options.classifiers, options.members)
+        model = Model(
+            *(options.backbone, options.device, options.classifiers, options.members),
+            preprocess=options.preprocess,
+        )
         model.load()
         scored = score_images(model, images, options.batch_size, options.workers)
         if not scored:
@@ -184,7 +192,9 @@ def main() -> int:
         print(f"ingestion: {error}", file=sys.stderr)
         return 1
     members = ", ".join(name for name in MEMBERS if name in model.members)
-    print(f"ingestion: scored {len(scored)} images with {model.backbone} ({members}): {output}")
+    cut_out = ", specimens cut out," if model.preprocess == "cutout" else ""
+    done = f"scored {len(scored)} images{cut_out} with {model.backbone}"
+    print(f"ingestion: {done} ({members}): {output}")
     left_out = len(images) + len(refused) - len(scored)
     if left_out:
         print(f"ingestion: {left_out} files were left out, named above", file=sys.stderr)

@@ -1,10 +1,11 @@
-"""Everything that turns a butterfly photograph into a hybrid score; needs no other file of ours.
+"""Everything that turns a butterfly photograph into a hybrid score.
 
 Codabench's ingestion puts this folder on sys.path, calls `Model().load()` and then
 `predict(image)` for each image. The members of an ensemble give probabilities that the specimen is
 a hybrid, all on the features of one frozen backbone; `combine` makes a score of them. The published
 members are a linear classifier and a calibrated SGD classifier. A third, trained here, knows the
-subspecies. Which backbone it is, the members remember.
+subspecies. The members remember which backbone it is, and whether specimens are cut out: only then
+is another file of ours needed, cutout.py beside this one.
 """
 
 import logging
@@ -25,10 +26,13 @@ from torch.nn import functional as F
 from torchvision import transforms
 
 BACKBONE = "dinov2_base"  # training's default, and what classifiers that name none were trained on
+PREPROCESS = "photograph"  # likewise
+PREPROCESSES = (PREPROCESS, "cutout")  # what is looked at: the picture, or the specimen cut out
 IMAGE_SIZE = 224  # pixels; images are resized to a square of this size, not cropped
 LINEAR_FILE = "clf1024.pth"
 SGD_FILE = "sgd_clf.pkl"
 SUBSPECIES_FILE = "subspecies.npz"
+CUTOUT_FILE = "cutout.py"
 MEMBER_FILES = {"linear": LINEAR_FILE, "sgd": SGD_FILE, "subspecies": SUBSPECIES_FILE}
 PUBLISHED = ("linear", "sgd")  # the members that must lie there; the other takes part if it does
 TRAINING = "python HybridDetection/train/training.py"
@@ -58,20 +62,34 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def make_transform(backbone: str) -> Callable[[Image.Image], torch.Tensor]:
+def make_transform(
+    backbone: str, preprocess: str = PREPROCESS
+) -> Callable[[Image.Image], torch.Tensor]:
     """The preprocessing of `backbone`: a PIL image -> (3, 224, 224) float32 tensor.
 
+    For the `preprocess` "cutout" the specimen is cut out first; what is a cutout stays as it is.
     It takes every mode but floats ("F"), for which it raises ValueError.
     """
     spec = backbone_spec(backbone)
+    check_preprocess(preprocess)
+    steps: list[Callable[[Image.Image], Image.Image]] = [to_rgb]
+    if preprocess == "cutout":
+        from cutout import specimen_alone  # brings OpenCV, which the published files do without
+
+        steps.append(specimen_alone)
     return transforms.Compose(
         [
-            to_rgb,
+            *steps,
             transforms.Resize((IMAGE_SIZE, IMAGE_SIZE)),
             transforms.ToTensor(),
             transforms.Normalize(spec.mean, spec.std),
         ]
     )
+
+
+def check_preprocess(name: str) -> None:
+    if name not in PREPROCESSES:
+        raise ValueError(f"unknown preprocess {name!r}; known: {', '.join(PREPROCESSES)}")
 
 
 # ---- backbones ----------------------------------------------------------------------------------
@@ -214,16 +232,20 @@ class Origin:
 
     backbone: str = BACKBONE
     training: str | None = None  # an id that the members of one training share
+    preprocess: str = PREPROCESS
 
     def __post_init__(self) -> None:
-        for value in (self.backbone, "" if self.training is None else self.training):
+        training = "" if self.training is None else self.training
+        for value in (self.backbone, training, self.preprocess):
             if not isinstance(value, str) or len(value) > 100 or not value.isprintable():
-                raise ValueError("its backbone or training is not a short text")
+                raise ValueError("its backbone, training or preprocess is not a short text")
         backbone_spec(self.backbone)
+        check_preprocess(self.preprocess)
 
     def __str__(self) -> str:
         training = "no training's id" if self.training is None else f"training {self.training}"
-        return f"trained on features of {self.backbone} ({training})"
+        cutouts = " of cutouts" if self.preprocess == "cutout" else ""
+        return f"trained on features of {self.backbone}{cutouts} ({training})"
 
 
 class LinearClassifier(nn.Module):
@@ -248,18 +270,25 @@ class LinearClassifier(nn.Module):
         return self(features).float().softmax(dim=1)[:, 1].cpu().numpy()
 
 
-def load_linear(path: Path, backbone: str | None = None) -> LinearClassifier:
+def load_linear(
+    path: Path, backbone: str | None = None, preprocess: str | None = None
+) -> LinearClassifier:
     """The linear classifier in `path`, a plain state dict that may remember its origin.
 
-    Raises ValueError for anything else, and where it was not trained on `backbone`.
+    Raises ValueError for anything else, and where it was not trained on `backbone` or not on what
+    `preprocess` says.
     """
     state = read_state_dict(path)
     try:
         memory = getattr(state, "_metadata", {}).get("", {})
-        origin = Origin(memory.get("backbone", BACKBONE), memory.get("training"))
+        origin = Origin(
+            memory.get("backbone", BACKBONE),
+            memory.get("training"),
+            memory.get("preprocess", PREPROCESS),
+        )
     except (AttributeError, ValueError) as error:
         raise ValueError(f"{path}: damaged memory of its training ({error})") from error
-    check_backbone(path, origin, backbone)
+    check_origin(path, origin, backbone, preprocess)
     classifier = LinearClassifier(BACKBONES[origin.backbone].feature_size)
     load_checked(classifier, classifier.load_state_dict, dict(state), path)
     classifier.origin = origin
@@ -345,10 +374,11 @@ class SGDUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} has no place in an SGD classifier")
 
 
-def load_sgd(path: Path, backbone: str | None = None) -> SGDScorer:
+def load_sgd(path: Path, backbone: str | None = None, preprocess: str | None = None) -> SGDScorer:
     """The SGD classifier pickled in `path`, calibrated or bare.
 
-    Raises ValueError for anything else, and where it was not trained on `backbone`.
+    Raises ValueError for anything else, and where it was not trained on `backbone` or not on what
+    `preprocess` says.
     """
     try:
         with path.open("rb") as file:
@@ -357,14 +387,18 @@ def load_sgd(path: Path, backbone: str | None = None) -> SGDScorer:
         raise ValueError(
             f"{path}: not an SGD classifier ({type(error).__name__}: {error})"
         ) from error
-    check_backbone(path, scorer.origin, backbone)
+    check_origin(path, scorer.origin, backbone, preprocess)
     return scorer
 
 
 def sgd_scorer(pickled: Any) -> SGDScorer:
     """The arrays of an unpickled SGD classifier; ValueError for what the published one is not."""
     memory = vars(pickled)
-    origin = Origin(memory.get("backbone_", BACKBONE), memory.get("training_"))
+    origin = Origin(
+        memory.get("backbone_", BACKBONE),
+        memory.get("training_"),
+        memory.get("preprocess_", PREPROCESS),
+    )
     feature_size = BACKBONES[origin.backbone].feature_size
     if type(pickled).__name__ == "SGDClassifier":
         folds, slopes, offsets = [pickled], [-1.0], [0.0]
@@ -521,10 +555,13 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def load_subspecies(path: Path, backbone: str | None = None) -> SubspeciesScorer:
+def load_subspecies(
+    path: Path, backbone: str | None = None, preprocess: str | None = None
+) -> SubspeciesScorer:
     """The subspecies' member in `path`, plain arrays.
 
-    Raises ValueError for anything else, and where it was not trained on `backbone`.
+    Raises ValueError for anything else, and where it was not trained on `backbone` or not on what
+    `preprocess` says.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -537,19 +574,20 @@ def load_subspecies(path: Path, backbone: str | None = None) -> SubspeciesScorer
         raise ValueError(
             f"{path}: not a member that knows the subspecies ({type(error).__name__}: {error})"
         ) from error
-    check_backbone(path, scorer.origin, backbone)
+    check_origin(path, scorer.origin, backbone, preprocess)
     return scorer
 
 
 def subspecies_scorer(arrays: Mapping[str, np.ndarray]) -> SubspeciesScorer:
     """The scorer of a file's arrays; ValueError where one is missing, of another shape or wild."""
+    arrays = {"preprocess": np.array(PREPROCESS), **arrays}  # older files lack it
     expected = {field.name for field in fields(SubspeciesScorer)} - {"origin"}
-    expected |= {"backbone", "training"}
+    expected |= {field.name for field in fields(Origin)}
     if set(arrays) != expected:
         raise ValueError(f"holds {sorted(arrays)}, expected {sorted(expected)}")
-    backbone, training = (texts(name, arrays[name], ()).item() for name in ("backbone", "training"))
-    origin = Origin(backbone, training or None)
-    size = BACKBONES[backbone].feature_size
+    memory = {field.name: texts(field.name, arrays[field.name], ()) for field in fields(Origin)}
+    origin = Origin(**{name: text.item() or None for name, text in memory.items()})
+    size = BACKBONES[origin.backbone].feature_size
     count = arrays["subspecies"].size
     names = texts("subspecies", arrays["subspecies"], (count,))
     if count < 2 or len(set(names.tolist())) < count:
@@ -675,16 +713,18 @@ def locate_members(folder: Path | None, members: Sequence[str] | None = None) ->
     )
 
 
-LOADERS: dict[str, Callable[[Path, str | None], Any]] = {
+LOADERS: dict[str, Callable[[Path, str | None, str | None], Any]] = {
     "linear": load_linear,
     "sgd": load_sgd,
     "subspecies": load_subspecies,
 }
 
 
-def load_members(paths: Mapping[str, Path], backbone: str | None) -> dict[str, Any]:
-    """The members in `paths`; ValueError unless they are of one training (and on `backbone`)."""
-    members = {name: LOADERS[name](path, backbone) for name, path in paths.items()}
+def load_members(
+    paths: Mapping[str, Path], backbone: str | None, preprocess: str | None
+) -> dict[str, Any]:
+    """The members in `paths`; ValueError unless they are of one training, and as asked."""
+    members = {name: LOADERS[name](path, backbone, preprocess) for name, path in paths.items()}
     first, *others = members
     for name in others:
         if members[name].origin != members[first].origin:
@@ -700,19 +740,22 @@ def locate_weights(
     backbone: str | None = None,
     classifiers: Path | None = None,
     members: Sequence[str] | None = None,
+    preprocess: str | None = None,
 ) -> dict[str, Path]:
-    """Every file that `Model(backbone, None, classifiers, members).load()` reads, where it lies.
+    """Every file beside this one that a `Model` with these arguments reads, where it lies.
 
-    The keys are the names under which the files must lie beside this one to be found there. What
-    load raises for missing files and classifiers, this does, too. Weights that only timm's hub
-    has are no file, and missing here.
+    The weights, and cutout.py where specimens are cut out. The keys are the names under which the
+    files must lie beside this one to be found there. What load raises for missing files and
+    classifiers, this does, too. Weights that only timm's hub has are no file, and missing here.
     """
     paths = locate_members(classifiers, members)
-    loaded = load_members(paths, backbone)
-    name = next(iter(loaded.values())).origin.backbone
-    return {path.name: path for path in paths.values()} | {
-        BACKBONES[name].weights_file: locate_backbone(name)
-    }
+    loaded = load_members(paths, backbone, preprocess)
+    origin = next(iter(loaded.values())).origin
+    files = {path.name: path for path in paths.values()}
+    files[BACKBONES[origin.backbone].weights_file] = locate_backbone(origin.backbone)
+    if origin.preprocess == "cutout":
+        files[CUTOUT_FILE] = HERE / CUTOUT_FILE
+    return files
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
@@ -746,11 +789,17 @@ def load_checked(
             )
 
 
-def check_backbone(path: Path, origin: Origin, wanted: str | None) -> None:
-    if wanted is not None and origin.backbone != wanted:
+def check_origin(path: Path, origin: Origin, backbone: str | None, preprocess: str | None) -> None:
+    """ValueError where `path` comes from another backbone or preprocess than is asked for."""
+    if backbone is not None and origin.backbone != backbone:
         raise ValueError(
-            f"{path} was trained on features of {origin.backbone}, but the backbone is {wanted}: "
+            f"{path} was trained on features of {origin.backbone}, but the backbone is {backbone}: "
             f"use --backbone {origin.backbone}, or train the classifiers again"
+        )
+    if preprocess is not None and origin.preprocess != preprocess:
+        raise ValueError(
+            f"{path} was trained on {origin.preprocess}s, but the preprocess is {preprocess}: "
+            f"use --preprocess {origin.preprocess}, or train the classifiers again"
         )
 
 
@@ -795,12 +844,16 @@ class Model:
         device: str | None = None,  # such as "cuda:0"; None: the best there is
         classifiers: Path | None = None,  # their folder; None: beside this file, then Models/
         members: Sequence[str] | None = None,  # keys of MEMBER_FILES; None: all that lie there
+        preprocess: str | None = None,  # one of PREPROCESSES; None: what the classifiers remember
     ) -> None:
         if backbone is not None:
             backbone_spec(backbone)
+        if preprocess is not None:
+            check_preprocess(preprocess)
         if members is not None and (not members or not set(members) <= set(MEMBER_FILES)):
             raise ValueError(f"members {list(members)}, expected some of {', '.join(MEMBER_FILES)}")
         self.backbone = backbone
+        self.preprocess = preprocess
         self.classifiers = classifiers
         self.wanted = members
         self.device = choose_device(device)
@@ -809,14 +862,16 @@ class Model:
         """Read the members and the backbone.
 
         Raises FileNotFoundError where weights are missing and ValueError where a file is damaged,
-        was trained on another backbone or in another training; each names the file and the remedy.
+        was trained on another backbone or preprocess or in another training; each names the file
+        and the remedy.
         """
         paths = locate_members(self.classifiers, self.wanted)
-        self.members = load_members(paths, self.backbone)
-        self.backbone = next(iter(self.members.values())).origin.backbone
+        self.members = load_members(paths, self.backbone, self.preprocess)
+        origin = next(iter(self.members.values())).origin
+        self.backbone, self.preprocess = origin.backbone, origin.preprocess
         if "linear" in self.members:
             self.members["linear"].to(self.device)
-        self.transform = make_transform(self.backbone)
+        self.transform = make_transform(self.backbone, self.preprocess)
         self.features = build_backbone(self.backbone, self.device)
 
     @property
