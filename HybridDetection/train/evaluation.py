@@ -201,6 +201,10 @@ def read_predictions(path: Path) -> dict[str, float]:
     """File name -> score; ValueError naming the line of anything but `filename,score`."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path}: no such file; ingestion.py writes predictions.txt into its OUTPUT_DIR"
+        ) from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not lines of filename,score ({error})") from error
     predictions: dict[str, float] = {}
@@ -222,6 +226,11 @@ def read_reference(path: Path) -> pd.DataFrame:
     """The rows of a challenge reference CSV, hybrid_stat as 0/1 integers."""
     try:
         reference = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path}: no such file; ref_val.csv and ref_test.csv come from the challenge, and "
+            "scripts/quickstart.sh draws a set with a ref_test.csv: quickstart/*/demo/ref_test.csv"
+        ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a CSV table: {error}") from error
     wanted = ["filename", "hybrid_stat", "ssp_indicator"]

@@ -16,6 +16,7 @@ import timm
 import torch
 import torchvision
 from submission import (
+    BACKBONES,
     IMAGE_SIZE,
     PREPROCESS,
     backbone_spec,
@@ -101,6 +102,18 @@ class FeatureCache:
             connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?)", rows)
 
 
+def frozen_backbone(name: str, device: torch.device) -> nn.Module:
+    """build_backbone; where its weights are missing, the error also names those that are there."""
+    try:
+        return build_backbone(name, device)
+    except FileNotFoundError as error:
+        ready = [other for other, spec in BACKBONES.items() if other != name and spec.package()]
+        if not ready:
+            raise
+        options = " or ".join(f"--backbone {other}" for other in ready)
+        raise FileNotFoundError(f"{error} Without a download: {options}.") from error
+
+
 def extract_features(
     paths: Sequence[Path],
     backbone: str,
@@ -117,7 +130,7 @@ def extract_features(
     extracted again; what is extracted is stored batch by batch, so that an interrupted run goes on
     where it stopped.
     """
-    network = build_backbone(backbone, device)
+    network = frozen_backbone(backbone, device)
     feature_size = backbone_spec(backbone).feature_size
     cache = FeatureCache(cache_dir / cache_name(backbone, network, preprocess), feature_size)
     stored = cache.get_all()

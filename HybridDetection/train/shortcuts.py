@@ -11,7 +11,7 @@ The published classifier, cross-validated, sees each photograph in four ways:
 OUTPUT/shortcuts.csv says how often it was right in each, with a 95 % interval and with chance;
 OUTPUT/{whole,background,outline,cutout}/ hold what it saw. Photographs without a specimen that is
 found with confidence are left out, as there is nothing to hide; so are subspecies of one
-photograph, and painted images.
+photograph, and painted images. training.py asks the same of the background alone, of a sample.
 """
 
 import argparse
@@ -19,15 +19,18 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+import torch
 from classifier import make_sgd
 from data_utils import FOLDS, find_images, read_table
-from evaluation import interval, resample, roc_auc
+from evaluation import SEED, interval, resample, roc_auc
 from model_utils import extract_features
 from painted import is_painted
 from PIL import Image
@@ -57,6 +60,8 @@ MARGIN = 0.05  # of the box's longer side, hidden around it: antennae and shadow
 WINGS = (40, 30, 20)  # RGB of the outline, about that of the wings' black
 ONE_BY_ONE = 100  # photographs; so many are left out one at a time, more in FOLDS parts
 BATCH_SIZE = 32  # images in one pass through the backbone
+SAMPLE = 200  # photographs of a training: a share is then known within 7 %, for a minute's work
+RESULTS_FILE = "shortcuts.csv"
 ADVICE = "cut the specimens out, or balance who photographed them"
 
 log = logging.getLogger("check_shortcuts")
@@ -75,6 +80,16 @@ class Photographs:
         """Your mask of a photograph, in `folder` as the photograph lies in the root."""
         mask = folder and (folder / path.relative_to(self.root)).with_suffix(".png")
         return mask if mask is not None and mask.is_file() else None
+
+    def take(self, rows: np.ndarray) -> "Photographs":
+        """Those of row numbers `rows` (m,)."""
+        hybrid = None if self.hybrid is None else self.hybrid[rows]
+        return Photographs(self.root, [self.paths[row] for row in rows], self.names[rows], hybrid)
+
+    def alone(self) -> np.ndarray:
+        """The subspecies of one photograph only, (k,)."""
+        kinds, numbers = np.unique(self.names[self.names != ""], return_counts=True)
+        return kinds[numbers == 1]
 
 
 @dataclass(frozen=True)
@@ -111,11 +126,15 @@ def folder_photographs(folder: Path) -> Photographs:
 
 
 def csv_photographs(csv_path: Path, image_dir: Path) -> Photographs:
-    """The photographs that a classifier's CSV lists and `image_dir` holds, painted ones left out.
+    """The photographs that a classifier's CSV lists and `image_dir` holds."""
+    return table_photographs(read_table(csv_path), image_dir)
+
+
+def table_photographs(table: pd.DataFrame, image_dir: Path) -> Photographs:
+    """The photographs that a classifier's table lists and `image_dir` holds, painted ones left out.
 
     Of hybrids the subspecies is not asked.
     """
-    table = read_table(csv_path)
     table = table[~is_painted(table)]
     found = find_images(table, image_dir)
     there = np.array([path is not None for path in found])
@@ -143,7 +162,9 @@ def make_views(rgb: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def write_views(path: Path, own_mask: Path | None, targets: dict[str, Path]) -> str | None:
-    """Write VIEWS of a photograph as the backbone sees them; gives why there are none."""
+    """Write the views of a photograph that `targets` names, as the backbone sees them; gives why
+    there are none.
+    """
     try:
         rgb = np.asarray(open_image(path))
     except ImageError as error:
@@ -151,10 +172,11 @@ def write_views(path: Path, own_mask: Path | None, targets: dict[str, Path]) -> 
     found = find_specimen(rgb) if own_mask is None else read_own_mask(own_mask, rgb.shape[:2])
     if found.confidence < CONFIDENT:
         return f"{path}: no specimen found with confidence ({found.reason})"
-    for view, pixels in make_views(rgb, found.mask).items():
-        small = Image.fromarray(pixels).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)
-        with atomic(targets[view]) as part:
-            small.save(part)
+    pixels = make_views(rgb, found.mask)
+    for view, target in targets.items():
+        picture = Image.fromarray(pixels[view])
+        with atomic(target) as part:
+            picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR).save(part)
     return None
 
 
@@ -224,58 +246,85 @@ def sentence(result: Result) -> str:
     )
 
 
-def see(photographs: Photographs, options: argparse.Namespace) -> tuple[np.ndarray, list]:
-    """Write every view: the rows (m,) of the photographs that have some, and for each its files
-    by view.
+def see(
+    photographs: Photographs,
+    views: Sequence[str],
+    folder: Path,
+    masks: Path | None = None,  # your own
+    workers: int = 1,  # photographs at a time
+) -> tuple[Photographs, dict[str, list[Path]], list[str]]:
+    """Write `views` into a folder of `folder` each.
+
+    Gives the photographs that have them, their files by view, and why the others have none.
     """
-    for view in VIEWS:
-        (options.output / view).mkdir(parents=True, exist_ok=True)
+    for view in views:
+        (folder / view).mkdir(parents=True, exist_ok=True)
     targets = [
-        {view: options.output / view / f"{row:05d}_{path.stem}.png" for view in VIEWS}
+        {view: folder / view / f"{row:05d}_{path.stem}.png" for view in views}
         for row, path in enumerate(photographs.paths)
     ]
 
     def work(path: Path, where: dict[str, Path]) -> str | None:
-        return write_views(path, photographs.own_mask(path, options.masks), where)
+        return write_views(path, photographs.own_mask(path, masks), where)
 
-    with ThreadPoolExecutor(options.workers) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         written = pool.map(work, photographs.paths, targets)
         problems = list(tqdm(written, total=len(targets), desc="views", disable=None))
-    for message in filter(None, problems):
-        log.warning("left out: %s", message)
     rows = [row for row, problem in enumerate(problems) if problem is None]
-    return np.array(rows, int), [targets[row] for row in rows]
+    files = {view: [targets[row][view] for row in rows] for view in views}
+    return photographs.take(np.array(rows, int)), files, list(filter(None, problems))
 
 
-def check(photographs: Photographs, options: argparse.Namespace) -> list[Result]:
-    """Results of every view, of subspecies and of hybrids as far as they are asked."""
-    rows, files = see(photographs, options)
-    names = photographs.names[rows]
-    kinds, numbers = np.unique(names[names != ""], return_counts=True)
-    if (numbers == 1).any():
-        only = ", ".join(kinds[numbers == 1])
-        log.warning("left out, as the only photograph of their subspecies: %s", only)
-    named = np.isin(names, kinds[numbers > 1])
-    hybrid = None if photographs.hybrid is None else photographs.hybrid[rows]
-    ask_subspecies = (numbers > 1).sum() >= 2
+def tell(
+    photographs: Photographs,
+    files: dict[str, list[Path]],  # by view
+    backbone: str,
+    device: torch.device,
+    cache: Path,
+) -> list[Result]:
+    """How well each view tells the subspecies, those of one photograph left out, and the hybrids,
+    as far as they are asked. ValueError where there are too few to tell either.
+    """
+    names, hybrid = photographs.names, photographs.hybrid
+    named = (names != "") & ~np.isin(names, photographs.alone())
+    ask_subspecies = len(set(names[named])) >= 2
     ask_hybrids = hybrid is not None and min(hybrid.sum(), (1 - hybrid).sum()) >= 2
     if not ask_subspecies and not ask_hybrids:
         raise ValueError(
             f"{photographs.root}: nothing to tell apart; expected two subspecies of two or more "
             "photographs, or two hybrids and two others, in which a specimen is found"
         )
-    device = choose_device(options.device)
     results = []
-    for view in VIEWS:
-        paths = [targets[view] for targets in files]
-        features, _ = extract_features(
-            paths, options.backbone, device, BATCH_SIZE, 0, options.cache
-        )
+    for view, paths in files.items():
+        features, _ = extract_features(paths, backbone, device, BATCH_SIZE, 0, cache)
         if ask_subspecies:
             results.append(tell_subspecies(view, features[named], names[named]))
         if ask_hybrids:
             results.append(tell_hybrids(view, features, hybrid))
     return results
+
+
+def tell_backgrounds(
+    photographs: Photographs, backbone: str, device: torch.device, cache: Path, workers: int
+) -> list[Result]:
+    """How well the background alone tells, of SAMPLE photographs at the most, the same each time.
+
+    ValueError where there are too few to tell anything.
+    """
+    if len(photographs.paths) > SAMPLE:
+        drawn = np.random.default_rng(SEED).choice(len(photographs.paths), SAMPLE, replace=False)
+        photographs = photographs.take(np.sort(drawn))
+    with TemporaryDirectory() as folder:
+        seen, files, _ = see(photographs, ["background"], Path(folder), workers=workers)
+        return tell(seen, files, backbone, device, cache)
+
+
+def write_results(results: list[Result], path: Path) -> pd.DataFrame:
+    """Write shortcuts.csv; gives its table."""
+    table = pd.DataFrame(map(asdict, results))
+    with atomic(path) as part:
+        table.to_csv(part, index=False)
+    return table
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -321,10 +370,17 @@ def main() -> int:
             )
         if options.masks is not None and not options.masks.is_dir():
             raise ValueError(f"--masks {options.masks}: no such folder")
-        results = check(photographs, options)
-        table = pd.DataFrame(map(asdict, results))
-        with atomic(options.output / "shortcuts.csv") as part:
-            table.to_csv(part, index=False)
+        seen, files, problems = see(
+            photographs, VIEWS, options.output, options.masks, options.workers
+        )
+        for message in problems:
+            log.warning("left out: %s", message)
+        if len(seen.alone()):
+            only = ", ".join(seen.alone())
+            log.warning("left out, as the only photograph of their subspecies: %s", only)
+        device = choose_device(options.device)
+        results = tell(seen, files, options.backbone, device, options.cache)
+        table = write_results(results, options.output / RESULTS_FILE)
     except (OSError, ValueError) as error:
         print(f"check_shortcuts: {error}", file=sys.stderr)
         return 1

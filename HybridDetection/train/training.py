@@ -5,6 +5,7 @@ ensemble, and writes to CLF_SAVE_DIR:
     sgd_clf.pkl, clf1024.pth              the published members, as the submission folder loads them
     subspecies.npz                        the member that knows the subspecies of the photographs
     linear_loss.png                       the linear classifier's loss by epoch
+    shortcuts.csv                         how well the background alone tells the photographs
     held_out_photographs/                 evaluation on 20 % of the photographs
     published_split/                      evaluation on the published 20 % of the rows
 
@@ -41,6 +42,13 @@ from data_utils import find_images, read_table, split_rows
 from evaluation import threshold_at_tnr
 from model_utils import extract_features
 from painted import PhotographSplit, hold_out_photographs, is_painted, read_sources
+from shortcuts import (
+    RESULTS_FILE,
+    sentence,
+    table_photographs,
+    tell_backgrounds,
+    write_results,
+)
 from sklearn.base import ClassifierMixin
 from submission import (
     BACKBONE,
@@ -333,6 +341,7 @@ def train(options: argparse.Namespace) -> None:
 
     for folder in TITLES:  # of the classifiers that are replaced now
         remove_evaluation(save_dir / folder)
+    (save_dir / RESULTS_FILE).unlink(missing_ok=True)
     sgd = classifiers["sgd"]
     origin = Origin(
         options.backbone, training_id(features, table, start, options), options.preprocess
@@ -355,7 +364,31 @@ def train(options: argparse.Namespace) -> None:
     for folder, held_out in evaluations.items():
         write_evaluation(save_dir / folder, TITLES[folder], held_out)
     plots.plot_loss(losses, save_dir / "linear_loss.png")
+    if options.preprocess == "photograph":  # the ground of cutouts is flat: there is none to tell
+        report_shortcuts(table, options, device)
     log.info("wrote %s", save_dir)
+
+
+def report_shortcuts(
+    table: pd.DataFrame, options: argparse.Namespace, device: torch.device
+) -> None:
+    """Log and write how well the background alone tells the photographs; a word where nothing can
+    be said, as the classifiers are whole without it.
+    """
+    try:
+        results = tell_backgrounds(
+            table_photographs(table, options.ROOT_DATA_DIR / options.IMG_DIR),
+            options.backbone,
+            device,
+            options.CACHE_DIR,
+            max(1, options.WORKERS),
+        )
+        write_results(results, options.CLF_SAVE_DIR / RESULTS_FILE)
+    except (OSError, ValueError) as error:
+        log.warning("no check of what the background alone tells: %s", error)
+        return
+    for result in results:
+        log.info("%s", sentence(result))
 
 
 def held_out_threshold(held_out: HeldOut | None) -> float:

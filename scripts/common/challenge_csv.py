@@ -62,6 +62,12 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str
             if missing:
                 raise TableError(f"{path}: no column {', '.join(missing)} in its first line")
             rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
+    except FileNotFoundError as error:
+        raise TableError(
+            f"{path}: no such file; butterfly_anomaly_train.csv comes from the challenge, "
+            "github.com/Imageomics/HDR-anomaly-challenge, and scripts/quickstart.sh draws a set "
+            "with a CSV of that form: quickstart/*/demo/train.csv"
+        ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{path}: not a readable CSV file ({error})") from error
     if not rows:

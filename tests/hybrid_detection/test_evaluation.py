@@ -238,6 +238,19 @@ def test_bad_predictions_are_named(score, reference, tmp_path, lines, message):
     assert not (tmp_path / "scores.json").exists()
 
 
+def test_missing_files_say_where_they_come_from(score, reference, tmp_path):
+    predictions, none = tmp_path / "predictions.txt", tmp_path / "none.csv"
+    done = score(predictions, reference)
+    assert done.returncode == 1
+    message = f"{predictions}: no such file; ingestion.py writes predictions.txt"
+    assert done.stderr.startswith(f"score_predictions: {message}")
+    predictions.write_text("\n".join(PREDICTIONS))
+    done = score(predictions, none)
+    assert done.returncode == 1
+    message = f"{none}: no such file; ref_val.csv and ref_test.csv come from the challenge"
+    assert done.stderr.startswith(f"score_predictions: {message}")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

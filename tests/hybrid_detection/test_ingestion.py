@@ -221,7 +221,7 @@ def test_a_failed_run_leaves_the_old_predictions(ingest, tmp_path):
     (tmp_path / "predictions.txt").write_text("from before")
     done = ingest(tmp_path / "images", tmp_path)
     assert done.returncode == 1
-    assert "none of 1 images can be scored" in done.stderr
+    assert "none of 1 image can be scored" in done.stderr
     assert (tmp_path / "predictions.txt").read_text() == "from before"
 
 
@@ -270,6 +270,14 @@ def test_a_folder_that_cannot_be_scored(tmp_path, name, message):
         (folder / name).touch()
     with pytest.raises(ValueError, match=message):
         ingestion.find_images(folder)
+
+
+def test_one_is_told_as_one(ingest, draw, tmp_path):
+    draw(tmp_path / "images/a.png")
+    (tmp_path / "images/b.png").touch()
+    done = ingest(tmp_path / "images", tmp_path)
+    assert "ingestion: scored 1 image with efficientnet_lite0" in done.stdout
+    assert done.stderr.endswith("ingestion: 1 file was left out, named above\n")
 
 
 def test_bad_names_are_found_in_one_pass(tmp_path, monkeypatch):

@@ -11,9 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import shortcuts
+import training
 from data_utils import COLUMNS
 from PIL import Image
-from shortcuts import VIEWS, Result, call_each, make_views, sentence, wilson
+from shortcuts import (
+    ADVICE,
+    VIEWS,
+    Photographs,
+    Result,
+    call_each,
+    make_views,
+    sentence,
+    tell_backgrounds,
+    wilson,
+)
 
 GREY, BLUE = (205, 205, 205), (150, 180, 205)  # papers
 ORANGE, YELLOW = (210, 110, 30), (235, 225, 140)  # bands
@@ -104,18 +115,19 @@ def test_a_ground_that_tells_nothing_is_cleared(tmp_path, check):
     assert "text.jpg: not a readable image" in messages
 
 
-@pytest.fixture
-def table(tmp_path) -> Path:
-    """A CSV of 12 hybrids on blue paper, 12 others of two subspecies on grey, and a painting."""
-    root = tmp_path / "Images4TrainClassifier"
+def draw_table(root: Path, blue: str) -> Path:
+    """A CSV of 12 hybrids, 12 others of two subspecies, and a painting.
+
+    On blue paper are the "hybrids", or the one "subspecies" and half of the hybrids, or "none".
+    """
     rows = []
     for number in range(24):
-        hybrid = number % 2
+        hybrid, second = number % 2, number // 2 % 2
         name = f"{number}.png"
         status = ("non-hybrid", "hybrid")[hybrid]
-        band = (ORANGE, YELLOW)[number // 2 % 2]
-        draw(root / "Images" / status / name, (GREY, BLUE)[hybrid], band, number)
-        subspecies = "" if hybrid else ("8.0", "9.0")[number // 2 % 2]
+        paper = (GREY, BLUE)[{"hybrids": hybrid, "subspecies": second, "none": 0}[blue]]
+        draw(root / "Images" / status / name, paper, (ORANGE, YELLOW)[second], number)
+        subspecies = "" if hybrid else ("8.0", "9.0")[second]
         rows.append({"filename": name, "hybrid_stat": status, "subspecies": subspecies})
     painting = "AF_9_8_gen00000.png"
     draw(root / "Images/hybrid" / painting, GREY, ORANGE, 99)
@@ -127,6 +139,11 @@ def table(tmp_path) -> Path:
         writer.writeheader()
         writer.writerows(row | {"split": "train"} for row in rows)
     return root / "List/rows.csv"
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    return draw_table(tmp_path / "Images4TrainClassifier", "hybrids")
 
 
 def test_hybrids_of_a_classifiers_csv(tmp_path, check, table):
@@ -142,6 +159,85 @@ def test_hybrids_of_a_classifiers_csv(tmp_path, check, table):
     assert rows.query("told == 'hybrids'")["photographs"].tolist() == [24] * 4
     assert rows.query("told == 'subspecies'")["photographs"].tolist() == [12] * 4
     assert "the background alone tells the hybrids with a ROC AUC of" in printed
+
+
+@pytest.mark.parametrize("blue", ["subspecies", "hybrids", "none"])
+def test_training_says_whether_the_background_alone_tells(tmp_path, train, blue):
+    csv_path = draw_table(tmp_path / "Images4TrainClassifier", blue)
+    done = train(csv_path.parents[1], "--DATA_FILE", csv_path.name)
+    assert done.status == 0, done.errors
+    rows = pd.read_csv(tmp_path / "classifiers/shortcuts.csv")
+    assert rows["view"].tolist() == ["background", "background"]
+    assert rows["photographs"].tolist() == [12, 24]  # without the painting
+    for told, low, chance in zip(rows["told"], rows["low"], rows["chance"], strict=True):
+        assert (low > chance) == (told == blue)
+    lines = [line for line in done.errors.splitlines() if "the background alone tells" in line]
+    assert [line.endswith(ADVICE) for line in lines] == [blue == "subspecies", blue == "hybrids"]
+    assert "the background alone tells the subspecies in " in lines[0]
+    assert "the background alone tells the hybrids with a ROC AUC of " in lines[1]
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_training_on_cutouts_asks_no_background(tmp_path, train, table):
+    left = tmp_path / "classifiers/shortcuts.csv"
+    left.parent.mkdir()
+    left.write_text("of a training before")
+    done = train(table.parents[1], "--DATA_FILE", table.name, "--preprocess", "cutout")
+    assert done.status == 0, done.errors
+    assert "the background alone tells" not in done.errors
+    assert not left.exists()
+
+
+def test_training_goes_on_where_no_specimen_is_found(tmp_path, train, dataset):
+    left = tmp_path / "classifiers/shortcuts.csv"
+    left.parent.mkdir()
+    left.write_text("of a training before")
+    done = train(dataset)
+    assert done.status == 0, done.errors
+    (line,) = (line for line in done.errors.splitlines() if "specimen" in line)
+    assert "no check of what the background alone tells: " in line
+    assert f"{dataset / 'Images'}: nothing to tell apart; expected two subspecies" in line
+    assert not left.exists()
+
+
+def test_training_goes_on_where_the_check_cannot_be_made(tmp_path, train, dataset, monkeypatch):
+    def full(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(training, "tell_backgrounds", full)
+    done = train(dataset)
+    assert done.status == 0
+    assert "no check of what the background alone tells: disk full" in done.errors
+    assert (tmp_path / "classifiers/sgd_clf.pkl").exists()
+
+
+@pytest.mark.parametrize(("there", "seen"), [(200, 200), (240, 200)])
+def test_a_training_looks_at_a_sample(monkeypatch, there, seen):
+    looked_at = []
+
+    def see(photographs, views, folder, workers):
+        assert (views, workers) == (["background"], 3)
+        assert folder.is_dir()
+        looked_at.append((photographs, folder))
+        return photographs, {}, []
+
+    monkeypatch.setattr(shortcuts, "see", see)
+    monkeypatch.setattr(shortcuts, "tell", lambda *arguments: arguments[2:])
+    numbers = np.arange(there)
+    photographs = Photographs(
+        Path(), [Path(f"{number}.png") for number in numbers], numbers.astype(object), numbers % 2
+    )
+    for _ in range(2):
+        told = tell_backgrounds(photographs, "dinov2_base", "cpu", Path("cache"), 3)
+        assert told == ("dinov2_base", "cpu", Path("cache"))
+    (first, folder), (second, _) = looked_at
+    assert not folder.exists()
+    assert first.paths == second.paths
+    drawn = [int(path.stem) for path in first.paths]
+    assert len(set(drawn)) == seen
+    assert drawn == sorted(drawn) == first.names.tolist()
+    assert first.hybrid.tolist() == [number % 2 for number in drawn]
+    assert (drawn == list(range(seen))) == (there == seen)  # else not only the first ones
 
 
 def test_your_own_masks_hide_what_they_cover(tmp_path, check):

@@ -55,7 +55,11 @@ def test_a_bad_row_is_named_by_file_and_line(write_csv, row, message):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (None, "not a readable CSV file"),
+        (
+            None,
+            r"bad\.csv: no such file; butterfly_anomaly_train\.csv comes from the challenge, "
+            r"github\.com/Imageomics/HDR-anomaly-challenge, and scripts/quickstart\.sh draws",
+        ),
         (b"", "no column CAMID"),
         (b"\xff\xfe\x00", "not a readable CSV file"),
         (b"CAMID,filename\nC1,C1.jpg\n", "no column file_url, hybrid_stat, split"),
@@ -68,6 +72,15 @@ def test_a_file_that_is_no_such_csv(tmp_path, content, message):
         path.write_bytes(content)
     with pytest.raises(TableError, match=message):
         read_photos(path)
+
+
+@pytest.mark.parametrize("program", ["make_lists", "make_classifier_csv", "prepare_images"])
+def test_a_program_says_where_a_missing_csv_comes_from(repository, run, tmp_path, program):
+    photos = ["--photos", tmp_path] if program == "prepare_images" else []
+    done = run(repository / f"scripts/{program}.py", "--csv", tmp_path / "none.csv", *photos)
+    assert done.returncode == 1
+    assert f"{program}: {tmp_path / 'none.csv'}: no such file; butterfly_anomaly" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_csv_without_rows(write_csv):

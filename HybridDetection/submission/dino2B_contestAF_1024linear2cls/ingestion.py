@@ -164,6 +164,10 @@ def parents_cells(parents: Parents) -> Sequence[str]:
     return parents.first, share, parents.second, rest, str(parents), f"{parents.certainty:.3f}"
 
 
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="ingestion: %(message)s")
     options = parse_arguments()
@@ -178,7 +182,8 @@ def main() -> int:
         model.load()
         scored = score_images(model, images, options.batch_size, options.workers)
         if not scored:
-            raise ValueError(f"{options.input_dir}: none of {len(images)} images can be scored")
+            tried = counted(len(images), "image")
+            raise ValueError(f"{options.input_dir}: none of {tried} can be scored")
         lines = [f"{name},{image.score:.4f}" for name, image in scored.items()]
         threshold = model.threshold if options.threshold is None else options.threshold
         options.output_dir.mkdir(parents=True, exist_ok=True)
@@ -193,11 +198,13 @@ def main() -> int:
         return 1
     members = ", ".join(name for name in MEMBERS if name in model.members)
     cut_out = ", specimens cut out," if model.preprocess == "cutout" else ""
-    done = f"scored {len(scored)} images{cut_out} with {model.backbone}"
+    done = f"scored {counted(len(scored), 'image')}{cut_out} with {model.backbone}"
     print(f"ingestion: {done} ({members}): {output}")
     left_out = len(images) + len(refused) - len(scored)
     if left_out:
-        print(f"ingestion: {left_out} files were left out, named above", file=sys.stderr)
+        were = "was" if left_out == 1 else "were"
+        files = counted(left_out, "file")
+        print(f"ingestion: {files} {were} left out, named above", file=sys.stderr)
     return int(left_out > 0)
 
 
