@@ -200,6 +200,16 @@ def test_antennae_are_left_out(width, kept):
     assert scene.found(300 + width // 2, 50) == kept
 
 
+@pytest.mark.parametrize(("radius", "kept"), [(6, False), (20, True)])
+def test_the_knob_of_an_antenna_goes_with_it(radius, kept):
+    """The wings and the joint have about 48,000 pixels; 2 % of that is a disc of 17."""
+    scene = Scene()
+    scene.lab[40:120, 300:304] = WING
+    scene.ellipse((302, 40), (radius, radius))
+    scene.lab[110:160, 280:320] = WING
+    assert scene.found(302, 40) == kept
+
+
 def test_an_antenna_is_thin_along_the_edge_of_the_picture_too():
     scene = Scene()
     scene.lab[0:120, 300:304] = WING

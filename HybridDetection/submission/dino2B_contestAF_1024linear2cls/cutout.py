@@ -218,12 +218,22 @@ def distance_to(mask: np.ndarray) -> np.ndarray:
 
 
 def without_thin_parts(mask: np.ndarray) -> np.ndarray:
-    """`mask` without antennae, legs and hairs: opened, with what lies close to the rest kept."""
+    """`mask` without antennae, legs and hairs: opened, with what lies close to the rest kept.
+
+    The knob of an antenna is thick, and a crumb without its shaft.
+    """
     if not mask.any():
         return mask
     left, top, right, bottom = box_of(mask)
     radius = THIN / 2 * max(right - left, bottom - top)
-    return mask & (distance_to(opened(mask, radius)) <= radius)
+    thick = mask & (distance_to(opened(mask, radius)) <= radius)
+    kept = np.zeros_like(mask)
+    largest = 0
+    for box, piece in pieces(thick):
+        largest = max(largest, np.count_nonzero(piece))
+        if np.count_nonzero(piece) >= CRUMB * largest:
+            kept[box] |= piece
+    return kept
 
 
 def with_pale_parts(mask: np.ndarray, unshaded: np.ndarray) -> np.ndarray:
