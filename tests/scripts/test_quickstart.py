@@ -142,6 +142,7 @@ def test_without_painting_the_generators_are_left_out(work, run_folder):
         "drawing the demo set",
         "resizing the photographs",
         "listing the photographs",
+        "cutting out the test set",
         "training the classifiers on photographs.csv",
         "scoring the test set by sgd+linear",
     ]
