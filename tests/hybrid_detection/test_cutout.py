@@ -369,9 +369,10 @@ def test_every_cutout_is_known_as_one():
         assert is_cutout(on_flat_ground(specimen, np.ones(specimen.shape[:2], bool)))
 
 
-def a_cutout(**changed) -> np.ndarray:
+def a_cutout(box=(4, 96, 30, 70), **changed) -> np.ndarray:
     rgb = np.full((100, 100, 3), GROUND, np.uint8)
-    rgb[4:96, 30:70] = 60
+    top, bottom, left, right = box
+    rgb[top:bottom, left:right] = 60
     for place, value in changed.values():
         rgb[place] = value
     return rgb
@@ -382,14 +383,22 @@ def a_cutout(**changed) -> np.ndarray:
     [
         (a_cutout(), True),
         (a_cutout()[:, 1:], False),  # no square
-        (a_cutout(jpeg=(np.s_[1, 50, 2], 210)), True),
-        (a_cutout(paper=(np.s_[1, 50, 2], 209)), False),
+        (a_cutout(jpeg=(np.s_[0, 50, 2], 210)), True),
+        (a_cutout(paper=(np.s_[0, 50, 2], 209)), False),
         (a_cutout(light=(np.s_[50, -1], 231)), False),
-        (a_cutout(inner=(np.s_[2, 2:98], 0)), True),  # 2 % are the edge
         (np.full((100, 100, 3), GROUND, np.uint8), False),  # nothing is on it
+        (a_cutout((5, 94, 30, 70)), True),  # 89 pixels, and may be 3 fewer than 92
+        (a_cutout((6, 94, 30, 70)), False),
+        (a_cutout((3, 98, 30, 70)), True),  # or 3 more
+        (a_cutout((2, 98, 30, 70)), False),
+        (a_cutout((7, 99, 30, 70)), True),  # 3 pixels off the middle
+        (a_cutout((8, 99, 30, 70)), False),
+        (a_cutout((4, 96, 33, 74)), False),  # 3.5, to the right
+        (a_cutout((4, 96, 26, 67)), False),  # to the left
+        (a_cutout((40, 60, 4, 96)), True),
     ],
 )
-def test_a_cutout_is_a_square_of_ground_around_something(rgb, known):
+def test_a_cutout_is_a_square_of_ground_that_a_specimen_fills(rgb, known):
     assert is_cutout(rgb) is known
 
 

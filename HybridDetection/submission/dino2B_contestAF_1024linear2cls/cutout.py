@@ -24,6 +24,7 @@ from PIL import Image
 FILLED = 0.92  # of the cutout's side, by the longer side of the specimen
 GROUND = (220, 220, 220)  # RGB of the flat ground
 NOISE = 10  # levels by which JPEG moves the ground of a cutout
+SLACK = 0.02  # of its side, and a pixel: resizing and JPEG move the box of what lies on it
 CONFIDENT = 0.5  # a photograph that is cut out with less confidence stays whole
 WORKING_SIDE = 800  # pixels; a larger photograph is reduced to this to find the specimen
 
@@ -60,8 +61,8 @@ def cut_out(image: Image.Image) -> tuple[Image.Image, np.ndarray, float]:
     """
     rgb = np.asarray(image.convert("RGB"))
     if is_cutout(rgb):
-        difference = off_ground(rgb)
-        return image, with_pale_parts(difference > NOISE, difference), 1.0
+        unlike = np.linalg.norm(to_lab(rgb) - to_lab(np.full((1, 1, 3), GROUND, np.uint8)), axis=2)
+        return image, with_pale_parts(off_ground(rgb), unlike), 1.0
     found = find_specimen(rgb)
     if found.confidence >= CONFIDENT:
         image = Image.fromarray(on_flat_ground(rgb, found.mask))
@@ -74,15 +75,24 @@ def specimen_alone(image: Image.Image) -> Image.Image:
 
 
 def is_cutout(rgb: np.ndarray) -> bool:
-    """Whether a picture, (height, width, 3) uint8, is something on a square of GROUND."""
-    height, width = rgb.shape[:2]
-    on_ground = height == width and off_ground(edge_of(rgb)).max() <= NOISE
-    return bool(on_ground and off_ground(rgb).max() > NOISE)
+    """Whether a picture, (height, width, 3) uint8, is one of `on_flat_ground`, resized or not."""
+    height, side = rgb.shape[:2]
+    if height != side or not (specimen := off_ground(rgb)).any():
+        return False
+    left, top, right, bottom = box_of(specimen)
+    moved = max(abs(left + right - side), abs(top + bottom - side)) / 2
+    filled = max(right - left, bottom - top)
+    return bool(max(moved, abs(filled - FILLED * side)) <= SLACK * side + 1)
 
 
 def off_ground(rgb: np.ndarray) -> np.ndarray:
-    """By how many levels pixels, (..., 3) uint8, differ from GROUND in some channel."""
-    return np.abs(rgb.astype(np.int16) - np.int16(GROUND)).max(axis=-1)
+    """Where pixels, (..., 3) uint8, differ from GROUND in some channel by more than noise."""
+    return (np.abs(rgb.astype(np.int16) - np.int16(GROUND)) > NOISE).any(axis=-1)
+
+
+def to_lab(rgb: np.ndarray) -> np.ndarray:
+    """CIE Lab, float32, of (height, width, 3) uint8."""
+    return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
 
 
 def find_specimen(rgb: np.ndarray) -> Found:
@@ -91,7 +101,7 @@ def find_specimen(rgb: np.ndarray) -> Found:
     scale = min(1, WORKING_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = to_lab(small)
     paper = fit_paper(lab)
     lab = cv2.GaussianBlur(lab, (0, 0), 0.7)  # the camera's noise is not a difference
     distance = np.linalg.norm(lab - paper, axis=2)
@@ -131,19 +141,14 @@ def fit_paper(lab: np.ndarray) -> np.ndarray:
 
 
 def edge_colour(lab: np.ndarray) -> np.ndarray:
-    """The commonest colour, (3,) Lab, along the picture's edge."""
-    colours = edge_of(lab)
+    """The commonest colour, (3,) Lab, within 2 % of the picture's edge."""
+    margin = max(1, round(0.02 * min(lab.shape[:2])))
+    edge = np.ones(lab.shape[:2], bool)
+    edge[margin:-margin, margin:-margin] = False
+    colours = lab[edge]
     boxes = np.floor(colours / 4).astype(int)  # colours in the same box are alike
     _, box, counts = np.unique(boxes, axis=0, return_inverse=True, return_counts=True)
     return colours[box.ravel() == counts.argmax()].mean(axis=0)
-
-
-def edge_of(picture: np.ndarray) -> np.ndarray:
-    """The pixels, (n, 3), within 2 % of the edge of a picture, (height, width, 3)."""
-    margin = max(1, round(0.02 * min(picture.shape[:2])))
-    edge = np.ones(picture.shape[:2], bool)
-    edge[margin:-margin, margin:-margin] = False
-    return picture[edge]
 
 
 def pieces(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
@@ -228,11 +233,12 @@ def without_thin_parts(mask: np.ndarray) -> np.ndarray:
     radius = THIN / 2 * max(right - left, bottom - top)
     thick = mask & (distance_to(opened(mask, radius)) <= radius)
     kept = np.zeros_like(mask)
-    largest = 0
+    areas = []
     for box, piece in pieces(thick):
-        largest = max(largest, np.count_nonzero(piece))
-        if np.count_nonzero(piece) >= CRUMB * largest:
-            kept[box] |= piece
+        areas.append(np.count_nonzero(piece))
+        if areas[-1] < CRUMB * areas[0]:
+            break
+        kept[box] |= piece
     return kept
 
 
