@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.files import atomic
-from PIL import Image
+from PIL import Image, ImageDraw
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SUBMISSION = REPOSITORY / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
@@ -63,7 +63,7 @@ INGESTION = """
 import os, sys
 images, submission, output = sys.argv[1:]
 sys.path.append(submission)
-from PIL import Image
+from PIL import Image, ImageDraw
 from model import Model
 model = Model()
 model.load()
@@ -82,6 +82,7 @@ SPECIMENS = {
     "deep.png": ("I;16", (50, 50)),
     "print.tif": ("CMYK", (224, 224)),
 }
+WINGED = "rgb.jpg"  # the one that shows wings; the others are of one colour
 
 
 def check_requirements(path: Path) -> list[str]:
@@ -157,6 +158,10 @@ def draw_specimens(folder: Path) -> None:
     """Save an image of each kind in `folder`."""
     for number, (name, (mode, size)) in enumerate(SPECIMENS.items(), start=1):
         Image.new(mode, size, number * 20).save(folder / name)
+    wings = Image.new("RGB", SPECIMENS[WINGED][1], (225, 222, 205))  # to cut out, where it is done
+    for box in ((40, 50, 140, 120), (160, 50, 260, 120), (130, 75, 170, 90)):
+        ImageDraw.Draw(wings).ellipse(box, fill=(60, 30, 20))
+    wings.save(folder / WINGED)
 
 
 def play_ingestion(archive: Path) -> list[str]:
@@ -197,7 +202,8 @@ def write_zip(submission: Path, loaded: dict[str, Path], output: Path) -> list[s
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic(output) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(entry, needed_requirements(requirements, code))
+            needed = needed_requirements(requirements, code)
+            archive.writestr(entry, needed, zipfile.ZIP_DEFLATED)
             for name in CODE:
                 archive.write(submission / name, name)
             for name, path in loaded.items():

@@ -53,10 +53,8 @@ fi
 # Everything below depends on these four; another value is another folder.
 run=$work/scale$SCALE-seed$SEED-$DETECTOR-$PREPROCESS
 demo=$run/demo datasets=$run/Datasets generators=$run/generators painted=$run/results
-detectors=$run/$BACKBONE tested=$demo/test/images
+detectors=$run/$BACKBONE
 mkdir -p "$run/.done"
-
-submission=$ROOT/HybridDetection/submission/dino2B_contestAF_1024linear2cls
 
 # stage NAME TITLE COMMAND...: run the command once; its output goes to NAME.log. Bash does not
 # stop at errors inside a function that is tested so: its commands are joined by &&.
@@ -123,17 +121,20 @@ train_classifiers() {
         --NEPOCH "$NEPOCH" --preprocess "$PREPROCESS"
 }
 
-# score KIND MEMBERS: predictions, details and challenge scores of the test set, by MEMBERS such as
-# sgd+linear of the classifiers of KIND.
+# examine KIND: what every member says of the test set, by the classifiers of KIND.
+examine() {
+    "$PYTHON" "$ROOT/HybridDetection/submission/dino2B_contestAF_1024linear2cls/ingestion.py" \
+        "$demo/test/images" "$detectors/$1" --backbone "$BACKBONE" \
+        --classifiers "$detectors/$1" --details
+}
+
+# score KIND MEMBERS: challenge scores of the test set, by MEMBERS such as sgd+linear.
 score() {
     local names folder=$detectors/$1/$2
     IFS=+ read -ra names <<< "$2"
-    "$PYTHON" "$submission/ingestion.py" \
-        "$tested" "$folder" --backbone "$BACKBONE" --classifiers "$detectors/$1" \
-        --members "${names[@]}" --details &&
-        "$PYTHON" "$ROOT/scripts/score_predictions.py" \
-            --predictions "$folder/predictions.txt" --reference "$demo/ref_test.csv" \
-            --output "$folder/scores.json"
+    mkdir -p "$folder" &&
+        "$PYTHON" "$ROOT/scripts/score_predictions.py" --predictions "$detectors/$1/details.csv" \
+            --members "${names[@]}" --reference "$demo/ref_test.csv" --output "$folder/scores.json"
 }
 
 collect=(
@@ -169,16 +170,11 @@ if [[ $PAINTED != 0 ]]; then
     stage csv-generated "adding the painted images" "${collect[@]}" --name generated.csv \
         --results "$painted"
 fi
-if [[ $PREPROCESS == cutout ]]; then  # once for all that score it; each would do it by itself
-    stage cut-test "cutting out the test set" \
-        "$PYTHON" "$submission/cutout.py" \
-        --input "$tested" --output "$run/test"
-    tested=$run/test/images
-fi
 for kind in "${kinds[@]}"; do
     stage "train-$kind-$BACKBONE" "training the classifiers on $kind.csv" train_classifiers "$kind"
+    stage "examine-$kind-$BACKBONE" "examining the test set" examine "$kind"
     for chosen in "${members[@]}"; do
-        stage "score-$kind-$BACKBONE-$chosen" "scoring the test set by $chosen" \
+        stage "score-$kind-$BACKBONE-$chosen" "scoring it by $chosen" \
             score "$kind" "$chosen"
     done
 done

@@ -7,16 +7,18 @@ As a program it scores a predictions.txt against one of the challenge's referenc
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from submission import atomic
+from submission import MEMBER_FILES, atomic, combine
 
 TARGET_TNR = 0.95
 METRICS = ["tpr_at_tnr95", "threshold", "pr_auc", "roc_auc", "f1", "accuracy"]
 RESAMPLES = 1000
 SEED = 42
+DECIMALS = 4  # of a score in predictions.txt
 CROSS = "subspecies_ref"  # column of a reference file: a subspecies, or `mother x father`
 
 # In the functions down to `evaluate`, `scores` (n,) belong to rows with 0/1 `labels` (n,). `counts`
@@ -222,6 +224,36 @@ def read_predictions(path: Path) -> dict[str, float]:
     return predictions
 
 
+def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
+    """File name -> the score that ingestion.py writes with `members`, from the details.csv of all.
+
+    ValueError where one gave no probability.
+    """
+    try:
+        details = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path}: no such file; ingestion.py --details writes details.csv"
+        ) from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a CSV table: {error}") from error
+    missing = [name for name in ("filename", *members) if name not in details.columns]
+    if missing:
+        raise ValueError(f"{path}, line 1: no column {', '.join(missing)}; it must be details.csv")
+    probabilities = {}
+    for name in members:
+        values = pd.to_numeric(details[name], errors="coerce").to_numpy(float)
+        good = (values >= 0) & (values <= 1)
+        if not good.all():
+            row = int(np.argmin(good))
+            raise ValueError(
+                f"{path}, line {row + 2}: {details[name].iloc[row]!r} is no probability of {name}; "
+                "score with that member, or leave it out of --members"
+            )
+        probabilities[name] = values
+    return dict(zip(details["filename"], combine(probabilities).round(DECIMALS), strict=True))
+
+
 def read_reference(path: Path) -> pd.DataFrame:
     """The rows of a challenge reference CSV, hybrid_stat as 0/1 integers."""
     try:
@@ -245,13 +277,19 @@ def read_reference(path: Path) -> pd.DataFrame:
     return reference.assign(hybrid_stat=reference["hybrid_stat"].astype(int))
 
 
-def score_predictions(predictions_path: Path, reference_path: Path) -> dict:
-    """The challenge's numbers for a predictions file; ValueError where rows have no prediction.
+def score_predictions(
+    predictions_path: Path, reference_path: Path, members: Sequence[str] = ()
+) -> dict:
+    """The challenge's numbers for a predictions file, or with `members` for a details.csv;
+    ValueError where rows have no prediction.
 
     With them, under `one_hybrid`, how far one hybrid can move each; and under `crosses`, where the
     reference says what an image shows, the recall of each cross.
     """
-    predictions = read_predictions(predictions_path)
+    if members:
+        predictions = read_details(predictions_path, members)
+    else:
+        predictions = read_predictions(predictions_path)
     reference = read_reference(reference_path)
     names = reference["filename"]
     missing = [name for name in names if name not in predictions]
@@ -272,12 +310,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="score_predictions.py", description="Challenge scores of a predictions.txt."
     )
-    parser.add_argument("--predictions", type=Path, required=True)
+    parser.add_argument("--predictions", type=Path, required=True, help="or a details.csv")
+    parser.add_argument(
+        "--members",
+        nargs="+",
+        choices=MEMBER_FILES,
+        default=[],
+        help="whose score to take of a details.csv, in which all have their probability",
+    )
     parser.add_argument("--reference", type=Path, required=True, help="the challenge's ref_*.csv")
     parser.add_argument("--output", type=Path, help="also write them as JSON")
     options = parser.parse_args()
     try:
-        scores = score_predictions(options.predictions, options.reference)
+        scores = score_predictions(options.predictions, options.reference, options.members)
         if options.output:
             with atomic(options.output) as temporary:
                 temporary.write_text(json.dumps(scores, indent=2) + "\n")

@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -146,19 +147,22 @@ def table_photographs(table: pd.DataFrame, image_dir: Path) -> Photographs:
     return Photographs(image_dir, paths, np.where(hybrid == 1, "", names), hybrid)
 
 
-def make_views(rgb: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
-    """VIEWS of a photograph, (height, width, 3) uint8, and its specimen, (height, width) bool."""
-    left, top, right, bottom = box_of(mask)
-    around = ~mask[top:bottom, left:right]
-    paper = np.median(rgb[top:bottom, left:right][around], axis=0) if around.any() else GROUND
-    margin = round(MARGIN * max(right - left, bottom - top))
-    background = rgb.copy()
-    background[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin] = (
-        paper
-    )
-    outline = np.where(mask[..., None], np.uint8(WINGS), np.uint8(GROUND))
-    views = (rgb, background, outline, on_flat_ground(rgb, mask))
-    return dict(zip(VIEWS, views, strict=True))
+def make_view(view: str, rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """One of VIEWS of a photograph, (height, width, 3) uint8, by its specimen, (height, width)
+    bool.
+    """
+    if view == "outline":
+        return np.where(mask[..., None], np.uint8(WINGS), np.uint8(GROUND))
+    if view == "cutout":
+        return on_flat_ground(rgb, mask)
+    if view == "background":
+        left, top, right, bottom = box_of(mask)
+        around = ~mask[top:bottom, left:right]
+        paper = np.median(rgb[top:bottom, left:right][around], axis=0) if around.any() else GROUND
+        margin = round(MARGIN * max(right - left, bottom - top))
+        rgb = rgb.copy()
+        rgb[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin] = paper
+    return rgb
 
 
 def write_views(path: Path, own_mask: Path | None, targets: dict[str, Path]) -> str | None:
@@ -167,14 +171,15 @@ def write_views(path: Path, own_mask: Path | None, targets: dict[str, Path]) -> 
     """
     try:
         rgb = np.asarray(open_image(path))
+        found = find_specimen(rgb) if own_mask is None else read_own_mask(own_mask, rgb.shape[:2])
     except ImageError as error:
         return str(error)
-    found = find_specimen(rgb) if own_mask is None else read_own_mask(own_mask, rgb.shape[:2])
+    except (MemoryError, cv2.error):
+        return f"{path}: too large for the memory that is left"
     if found.confidence < CONFIDENT:
         return f"{path}: no specimen found with confidence ({found.reason})"
-    pixels = make_views(rgb, found.mask)
     for view, target in targets.items():
-        picture = Image.fromarray(pixels[view])
+        picture = Image.fromarray(make_view(view, rgb, found.mask))
         with atomic(target) as part:
             picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR).save(part)
     return None
@@ -267,6 +272,7 @@ def see(
     def work(path: Path, where: dict[str, Path]) -> str | None:
         return write_views(path, photographs.own_mask(path, masks), where)
 
+    cv2.setNumThreads(1)  # the photographs share the cores already
     with ThreadPoolExecutor(workers) as pool:
         written = pool.map(work, photographs.paths, targets)
         problems = list(tqdm(written, total=len(targets), desc="views", disable=None))

@@ -9,7 +9,7 @@ sys.path.insert(
 
 import cutout
 from cut_folder import read_own_mask
-from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
+from cutout import CONFIDENT, GROUND, box_of, find_specimen, is_cutout, on_flat_ground
 from dataset import load_batches
 from files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image
 from model import (
@@ -65,6 +65,7 @@ __all__ = [
     "cutout",
     "find_specimen",
     "inside",
+    "is_cutout",
     "load_batches",
     "load_linear",
     "make_transform",

@@ -28,7 +28,7 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -58,13 +58,16 @@ from submission import (
     REPOSITORY,
     SGD_FILE,
     SUBSPECIES_FILE,
+    ImageError,
     LinearClassifier,
     Origin,
     SubspeciesScorer,
     atomic,
     choose_device,
     combine,
+    is_cutout,
     load_linear,
+    open_image,
 )
 from subspecies import fit_subspecies
 from tables import HeldOut, remove_evaluation, write_evaluation
@@ -84,6 +87,8 @@ CTN = False  # True: continue the linear classifier in CTN_SAVE_DIR
 WORKERS = min(4, os.cpu_count() or 1)  # processes that decode images
 CACHE_DIR = "Datasets/.feature_cache"  # features by image content, backbone, weights
 PREPROCESS = "photograph"  # "cutout": the specimen is cut out, here and whenever images are scored
+
+LOOKED_AT = 20  # painted images, and photographs, that tell whether they are cutouts
 
 # Beside ROOT_DATA_DIR: its lists say what an image was painted from, where the CSV does not.
 LISTS_DATASET = "Images4TrainAFnonhybrid"
@@ -171,8 +176,11 @@ def load_features(
     table = table[found].reset_index(drop=True)
     if table.empty:
         raise ValueError(f"{csv_path(options)}: none of its images is in {options.IMG_DIR}")
+    there = [path for path in paths if path is not None]
+    if options.preprocess == "photograph":
+        check_grounds(is_painted(table), there)
     features, failures = extract_features(
-        [path for path in paths if path is not None],
+        there,
         options.backbone,
         device,
         options.BATCH_SIZE,
@@ -190,6 +198,31 @@ def load_features(
         f"check its weights, delete {options.CACHE_DIR} and train again",
     )
     return table, features
+
+
+def check_grounds(painted: np.ndarray, paths: Sequence[Path]) -> None:
+    """ValueError where the painted (n,) among n images are cutouts and the photographs are not.
+
+    Classifiers would learn the ground. A few of each kind tell.
+    """
+    kinds = {
+        kind: [path for path, of_kind in zip(paths, painted, strict=True) if of_kind == kind]
+        for kind in (True, False)
+    }
+    cut, whole = (any(map(shows_cutout, kinds[kind][:LOOKED_AT])) for kind in (True, False))
+    if cut and not whole and kinds[False]:
+        raise ValueError(
+            f"painted images such as {kinds[True][0]} are cutouts, and photographs such as "
+            f"{kinds[False][0]} are not, so that the ground would tell them apart: train with "
+            "--preprocess cutout"
+        )
+
+
+def shows_cutout(path: Path) -> bool:
+    try:
+        return is_cutout(np.asarray(open_image(path)))
+    except ImageError:  # told where the features are extracted
+        return False
 
 
 def check_finite(finite: np.ndarray, names: pd.Series, what: str, next_step: str) -> None:

@@ -2,10 +2,11 @@
 
     python scripts/benchmarks/detection.py --seeds 20-29 [--painted] [--preprocess WAY ...]
 
-Each seed is a run of scripts/quickstart.sh in the folder WORK: draw, train, score. What a finished
-seed gives is kept in WORK/detection.csv, so a second start does only what is missing, and a run's
-folder may be removed. After a change of the code, remove WORK. The table, in Markdown, has means
-and standard deviations over the seeds, differences within each seed, and the recall of each cross.
+Each seed is two runs of scripts/quickstart.sh in the folder WORK, one of whole photographs and one
+of cutouts: draw, train, score. What a finished run gives is kept in WORK/detection.csv, so a second
+start does only what is missing, and a run's folder may be removed. After a change of the code,
+remove WORK. The table, in Markdown, has means and standard deviations over the seeds, differences
+within each seed, and the recall of each cross.
 """
 
 import argparse
@@ -37,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "scripts/quickstart.sh"
 OUTPUT = Path(__file__).with_name("DETECTION.md")
 BACKBONE = "efficientnet_lite0"
-ONLY = "photographs"  # the kind of training set without painted images
+UNPAINTED = "photographs"  # the kind of training set without painted images
 # The rest of the quick start's settings, so that no variable of the caller's slips in. The detector
 # of edges decides nothing but the painted images; this one needs no download.
 SETTINGS = {"SCALE": "1", "DETECTOR": "scharr", "GENERATOR": "", "EPOCHS": "", "NEPOCH": ""}
@@ -87,7 +88,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=OUTPUT, help=f"default: {OUTPUT.name} here")
     options = parser.parse_args()
     options.members = list(dict.fromkeys([PUBLISHED, *options.members]))
-    options.kinds = list(KINDS) if options.painted else [ONLY]
+    options.kinds = list(KINDS) if options.painted else [UNPAINTED]
     options.preprocess = [way for way in PREPROCESSES if way in options.preprocess]
     return options
 
@@ -223,8 +224,8 @@ def pairs_to_compare(combinations: list[Combination]) -> list[tuple[Combination,
     what is trained on painted images with what is not, and cutouts with whole photographs.
     """
     first = combinations[0][0]
-    pairs = [(each, (first, ONLY, PUBLISHED)) for each in combinations]
-    pairs += [(each, (each[0], ONLY, each[2])) for each in combinations]
+    pairs = [(each, (first, UNPAINTED, PUBLISHED)) for each in combinations]
+    pairs += [(each, (each[0], UNPAINTED, each[2])) for each in combinations]
     pairs += [(each, (first, *each[1:])) for each in combinations]
     return [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1]]
 
@@ -266,15 +267,16 @@ def make_report(rows: pd.DataFrame, options: argparse.Namespace) -> str:
         for seed in options.seeds
     ]
     captions = [caption(each) for each in combinations]
+    ways = " and on ".join(PREPROCESSES[way] for way in options.preprocess)
     seeds = f"{len(options.seeds)} seed{'s' if len(options.seeds) > 1 else ''}"
     parts = [
         "# How well hybrids are found",
         "",
         f"    {command(options)}",
         "",
-        f"made this file of {seeds}: for each, `scripts/quickstart.sh` draws a demo set, trains",
-        f"on it and scores its test set, with features of {options.backbone}. The published",
-        "members are the SGD and the linear classifier.",
+        f"made this file of {seeds}: for each, `scripts/quickstart.sh` draws a demo set, trains on",
+        f"{ways} and scores the test set, with features of {options.backbone}.",
+        "The published members are the SGD and the linear classifier.",
         "",
         f"## Mean and standard deviation over {seeds}",
         "",

@@ -238,6 +238,40 @@ def test_bad_predictions_are_named(score, reference, tmp_path, lines, message):
     assert not (tmp_path / "scores.json").exists()
 
 
+DETAILS = """filename,score,sgd,linear,subspecies
+major_0.jpg,0.9,0.1,0.2,0.5
+major_1.jpg,0.1,0.30006,0.25,
+"""
+
+
+def test_scores_of_some_members_are_as_ingestion_writes_them(tmp_path):
+    """The larger of the published members; 1 - (1 - 0.2) (1 - 0.5) with the third."""
+    path = tmp_path / "details.csv"
+    path.write_text(DETAILS)
+    scores = evaluation.read_details(path, ["sgd", "linear"])
+    assert scores == {"major_0.jpg": 0.2, "major_1.jpg": 0.3001}
+    path.write_text(DETAILS.replace(",\n", ",0.25\n"))
+    scores = evaluation.read_details(path, ["sgd", "linear", "subspecies"])
+    assert scores == {"major_0.jpg": 0.6, "major_1.jpg": 0.475}
+    assert evaluation.read_details(path, ["sgd"])["major_0.jpg"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("", "", "line 3: '' is no probability of subspecies"),
+        ("0.5", "1.5", "line 2: '1.5' is no probability of subspecies"),
+        ("subspecies", "other", "line 1: no column subspecies"),
+    ],
+)
+def test_bad_details_are_named(score, reference, tmp_path, old, new, message):
+    path = tmp_path / "details.csv"
+    path.write_text(DETAILS.replace(old, new))
+    done = score(path, reference, "--members", "sgd", "linear", "subspecies")
+    assert done.returncode == 1
+    assert f"{path}, {message}" in done.stderr
+
+
 def test_missing_files_say_where_they_come_from(score, reference, tmp_path):
     predictions, none = tmp_path / "predictions.txt", tmp_path / "none.csv"
     done = score(predictions, reference)

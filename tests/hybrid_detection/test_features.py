@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import cutout
+import cv2
 import model
 import model_utils
 import numpy as np
 import pytest
 import torch
+from dataset import load_batches
 from PIL import Image
 
 
@@ -169,3 +171,19 @@ def test_each_row_is_the_feature_of_its_image(tmp_path, paths, workers):
             expected = network(transform(Image.open(paths[row]))[None])[0].numpy()
         assert np.abs(features[row] - expected).max() < 1e-4
     assert np.abs(features[2] - features[3]).max() > 0.1
+
+
+def opencv_threads(_: Image.Image) -> torch.Tensor:
+    return torch.tensor([cv2.getNumThreads()])
+
+
+def test_a_worker_keeps_opencv_to_one_core(tmp_path, draw):
+    draw(tmp_path / "a.png")
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        (batch,) = load_batches([tmp_path / "a.png"], opencv_threads, 1, 1)
+        assert batch.images.tolist() == [[1]]
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)

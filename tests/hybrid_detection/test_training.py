@@ -148,6 +148,33 @@ def test_training_looks_at_cutouts_where_it_is_asked_to(train, dataset, specimen
     assert origin(tmp_path / "asked") != origin(tmp_path / "by_hand")
 
 
+def test_painted_cutouts_beside_whole_photographs_are_refused(train, dataset, specimen, tmp_path):
+    """Training would learn the ground; with --preprocess cutout both lie on the same."""
+    photographs = sorted((dataset / "Images/hybrid").iterdir())
+    for path in photographs:
+        specimen(path)
+    painted = dataset / "Images/hybrid/AF_8_9_gen00000.png"
+    cutout.cut_out(Image.open(photographs[0]))[0].resize((256, 256)).save(painted)
+    rows = dataset / "List/butterfly_anomaly_AF.csv"
+    row = dict.fromkeys(data_utils.COLUMNS, "") | {
+        "filename": painted.name,
+        "hybrid_stat": "hybrid",
+    }
+    with rows.open("a", newline="") as file:
+        csv.DictWriter(file, data_utils.COLUMNS).writerow(
+            row | {"subspecies": "8_9", "split": "train"}
+        )
+    done = train(dataset)
+    assert done.status == 1
+    assert f"{painted} are cutouts, and photographs such as {photographs[0]} are" in done.errors
+    assert "train with --preprocess cutout" in done.errors
+    assert not (tmp_path / "classifiers/clf1024.pth").exists()
+    assert train(dataset, "--preprocess", "cutout").status == 0
+    for path in (dataset / "Images").rglob("*_[01]?.png"):  # cutouts are beside cutouts
+        cutout.cut_out(Image.open(specimen(path)))[0].save(path)
+    assert train(dataset).status == 0
+
+
 def read_scores(folder):
     rows = read_rows(folder / "published_split/classifier_scores.csv")
     return [float(row[name]) for row in rows for name in ("sgd", "linear")]

@@ -59,11 +59,11 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 def test_all_detectors_and_members_are_scored_on_the_whole_test_set(run_folder):
     reference = read_rows(run_folder / "demo/ref_test.csv")
     for kind, members in itertools.product(KINDS, MEMBERS):
-        folder = run_folder / "efficientnet_lite0" / kind / members
+        folder = run_folder / "efficientnet_lite0" / kind
         lines = (folder / "predictions.txt").read_text().split("\n")
         names = sorted(row["filename"] for row in reference)
         assert sorted(line.split(",")[0] for line in lines) == names
-        scores = json.loads((folder / "scores.json").read_text())
+        scores = json.loads((folder / members / "scores.json").read_text())
         assert 0 <= scores["challenge_score"] <= 1
         hybrids = sum(cross["hybrids"] for cross in scores["crosses"].values())
         assert hybrids == sum(row["hybrid_stat"] == "1" for row in reference)
@@ -119,10 +119,14 @@ def test_a_second_run_does_nothing_again(work, run_folder):
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
 
-def test_a_stage_of_two_commands_stops_at_the_first(work, run_folder):
-    """An older predictions.txt must not be scored when the new one could not be made."""
-    stage = run_folder / ".done/score-generated-efficientnet_lite0-sgd+linear"
-    stage.unlink()
+def test_after_a_stage_that_fails_nothing_runs(work, run_folder):
+    """An older details.csv must not be scored when the new one could not be made."""
+    stages = [
+        run_folder / ".done" / f"{name}-generated-efficientnet_lite0{members}"
+        for name, members in (("examine", ""), ("score", "-sgd+linear"))
+    ]
+    for stage in stages:
+        stage.unlink()
     classifier = run_folder / "efficientnet_lite0/generated/clf1024.pth"
     whole = classifier.read_bytes()
     classifier.write_bytes(b"damaged")
@@ -130,8 +134,21 @@ def test_a_stage_of_two_commands_stops_at_the_first(work, run_folder):
     classifier.write_bytes(whole)
     assert done.returncode == 1
     assert "clf1024.pth: not a PyTorch weights file" in done.stderr
-    assert "scoring the test set by sgd+linear failed" in done.stderr
-    assert not stage.exists()
+    assert "examining the test set failed" in done.stderr
+    assert not any(stage.exists() for stage in stages)
+
+
+def test_whole_photographs_have_a_folder_of_their_own(work):
+    done = start(work, PREPROCESS="photograph", PAINTED="0", MEMBERS="sgd+linear")
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (work / "scale0.42-seed0-scharr-photograph/index.html").read_text()
+    assert "from whole photographs." in page
+
+
+def test_another_preprocess_is_refused(tmp_path):
+    done = start(tmp_path, PREPROCESS="photographs")
+    assert done.returncode == 2
+    assert "PREPROCESS is photographs; it must be cutout or photograph" in done.stderr
 
 
 def test_without_painting_the_generators_are_left_out(work, run_folder):
@@ -142,9 +159,9 @@ def test_without_painting_the_generators_are_left_out(work, run_folder):
         "drawing the demo set",
         "resizing the photographs",
         "listing the photographs",
-        "cutting out the test set",
         "training the classifiers on photographs.csv",
-        "scoring the test set by sgd+linear",
+        "examining the test set",
+        "scoring it by sgd+linear",
     ]
     page = (run_folder / "index.html").read_text()
     assert "without painted images" in page

@@ -1,5 +1,6 @@
 """Image files as preprocessed tensors, decoded in worker processes; bad files are reported."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,12 @@ def collate(items: list[tuple[int, torch.Tensor | str]]) -> Batch:
     )
 
 
+def work_alone(_worker: int) -> None:
+    """Keep OpenCV, where cutouts brought it, to one core: the workers share them already."""
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(1)
+
+
 def load_batches(
     paths: Sequence[Path],
     transform: Callable[[Image.Image], torch.Tensor],
@@ -60,5 +67,6 @@ def load_batches(
         batch_size=batch_size,
         num_workers=min(workers, len(paths)),
         collate_fn=collate,
+        worker_init_fn=work_alone,
     )
     yield from loader

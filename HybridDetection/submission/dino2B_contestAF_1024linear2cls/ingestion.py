@@ -176,8 +176,11 @@ def main() -> int:
         for message in refused:
             print(f"ingestion: {message}", file=sys.stderr)
         model = Model(
-            *(options.backbone, options.device, options.classifiers, options.members),
-            preprocess=options.preprocess,
+            options.backbone,
+            options.device,
+            options.classifiers,
+            options.members,
+            options.preprocess,
         )
         model.load()
         scored = score_images(model, images, options.batch_size, options.workers)
@@ -197,7 +200,7 @@ def main() -> int:
         print(f"ingestion: {error}", file=sys.stderr)
         return 1
     members = ", ".join(name for name in MEMBERS if name in model.members)
-    cut_out = ", specimens cut out," if model.preprocess == "cutout" else ""
+    cut_out = ", specimens cut out where they were found," if model.preprocess == "cutout" else ""
     done = f"scored {counted(len(scored), 'image')}{cut_out} with {model.backbone}"
     print(f"ingestion: {done} ({members}): {output}")
     left_out = len(images) + len(refused) - len(scored)
