@@ -53,20 +53,9 @@ def run_folder(tmp_path) -> Path:
 
 
 def make_page(run: Path, *kinds: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-m", "demo.quickstart_page", *IMAGES]
+    program = [sys.executable, "-m", "demo.quickstart_page", "--run", run, "--backbone", "lite"]
     return subprocess.run(
-        [
-            *program,
-            "--run",
-            run,
-            "--backbone",
-            "lite",
-            *IMAGES,
-            "--kinds",
-            *kinds,
-            "--members",
-            *SETS,
-        ],
+        [*program, *IMAGES, "--kinds", *kinds, "--members", *SETS],
         capture_output=True,
         text=True,
         cwd=SCRIPTS,
