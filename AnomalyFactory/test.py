@@ -4,8 +4,9 @@ python AnomalyFactory/test.py --name AF4nonhybrid --results_dir ./results/butter
     --dataroot ./Datasets/Images4TrainAFnonhybrid/List/test_nonhybrid
 
 Writes AF_{i}_{j}_gen{index}.png, 256x256, into --results_dir: structure of subspecies i, colours
-of subspecies j (with --inherit, a share of them), line `index` of the list; each says in its PNG
-from which structure and reference it was painted. The page {list}.html there shows them. An
+of subspecies j (with --inherit, a share of them; with --keep_ground, on the photograph's own flat
+ground), line `index` of the list; each says in its PNG from which structure and reference it was
+painted. The page {list}.html there shows them. An
 interrupted run goes on where it stopped. What was painted with another checkpoint, list or option
 is an error, or with --overwrite painted anew; nothing is removed before its new one is whole. With
 several --gpu_ids, every GPU paints its share.

@@ -41,6 +41,8 @@ FREE = {
     *("niter", "niter_decay", "lr"),
     "fineSize",  # equals --loadSize
 }
+MADE_FROM = "images made from"  # name in the course of what a data set's made_from.txt says
+PHOTOGRAPHS = "photographs"  # what they are made from where nothing says so
 
 
 def main() -> int:
@@ -168,8 +170,9 @@ def begin(
             raise InputError(
                 f"{path}: not a resume file of this program; move {folder} away and start anew"
             )
-        for name in {**course, **state["course"]}:
-            before, now = state["course"].get(name), course.get(name)
+        recorded = {MADE_FROM: PHOTOGRAPHS} | state["course"]  # older resume files do not say it
+        for name in {**course, **recorded}:
+            before, now = recorded.get(name), course.get(name)
             if before != now:
                 raise InputError(f"{path} was written with {name} {before}, but now it is {now}")
         model.load_state(state["model"], path)
@@ -203,7 +206,9 @@ def course_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> d
     ]
     content = hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()
     options = {f"--{name}": value for name, value in vars(opt).items() if name not in FREE}
-    return options | {"the list's content, in SHA-256,": content}
+    note = files.dataset / "made_from.txt"
+    source = note.read_text("utf-8", "replace").strip() if note.is_file() else PHOTOGRAPHS
+    return options | {"the list's content, in SHA-256,": content, MADE_FROM: source}
 
 
 def decay(epoch: int, niter: int, niter_decay: int) -> float:

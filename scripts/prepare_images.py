@@ -11,8 +11,9 @@ than its original is kept.
 
 With --cutouts, the generators get cutouts instead: the specimen alone, on a flat ground. cutout.py
 cuts them out into CUTOUTS/images/ and lists in CUTOUTS/doubtful.html those to look through; a
-photograph in which it finds nothing stays whole. Images made from the other kind before are made
-anew. The classifiers' images stay photographs: training.py cuts them out itself.
+photograph in which it finds nothing stays whole. --masks takes masks of your own. Images
+made from the other kind before are made anew. The classifiers' images stay photographs: training.py
+cuts them out itself.
 
 The classifiers see 224x224 pixels. From 1024, those differ by 0.3 of 255 grey levels on average
 (3 at the most) from those of an original of 6 to 12 megapixels, which takes twelve times the disk
@@ -43,6 +44,7 @@ GENERATOR_SETS = ("Images4TrainAFhybrid", "Images4TrainAFnonhybrid")
 HYBRID_SIZE = (500, 333)  # width, height in pixels, as published
 NONHYBRID_SIZE = (256, 256)
 NOTE = "made_from.txt"  # in a generator's data set: what its images are made from, and since when
+PARTLY = 3  # exit status of cutout.py where it cut out all but the photographs that it names
 PHOTOGRAPHS = "photographs"  # what they are made from where there is no note
 JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
 
@@ -112,11 +114,13 @@ def prepare(
 ) -> bool:
     """Write the images of one photograph that do not stand yet; whether there were any.
 
-    Raises ImageError where the original or its cutout cannot be decoded.
+    Raises ImageError where the original or its cutout is not there or cannot be decoded.
     """
     size = image_size(original)
     if size is None:
         raise ImageError(f"{original}: not a readable image")
+    if not pictured.is_file():
+        raise ImageError(f"{original}: not cut out, for the reason above")
     kept = classifier_image(photo, datasets)
     wanted = [
         (path, pictured, target_size, begun)
@@ -143,15 +147,22 @@ def prepare(
     return bool(missing)
 
 
-def cut_out(photos: list[Photo], folder: Path, cutouts: Path, workers: int) -> int:
+def cut_out(
+    photos: list[Photo], folder: Path, cutouts: Path, masks: Path | None, workers: int
+) -> int:
     """Cut `photos` in `folder` out into `cutouts`/images/; the exit status of cutout.py."""
     with tempfile.TemporaryDirectory() as links:  # what else lies in the folder is left alone
         for photo in photos:
             (Path(links) / photo.filename).symlink_to((folder / photo.filename).resolve())
         options = ["--input", links, "--output", cutouts, "--workers", str(workers)]
-        # Not subprocess.run, which kills on Ctrl-C: cutout.py stops by itself, leaving no parts.
+        if masks is not None:
+            options += ["--masks", masks]
         with subprocess.Popen([sys.executable, CUTOUT, *options]) as process:
-            return process.wait()
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # Ctrl-C, for cutout.py, too: it stops, leaving no parts
+                process.wait()
+                raise
 
 
 def run(args: argparse.Namespace) -> int:
@@ -164,7 +175,7 @@ def run(args: argparse.Namespace) -> int:
             *(len(absent), len(photos), args.photos, absent[0].filename, args.csv, args.photos),
         )
         return 1
-    pictured, source = args.photos, PHOTOGRAPHS
+    pictured, source, status = args.photos, PHOTOGRAPHS, 0
     if args.cutouts:
         pictured = args.cutouts / "images"
         source = f"cutouts in {os.path.relpath(args.cutouts, args.datasets)}"
@@ -175,11 +186,10 @@ def run(args: argparse.Namespace) -> int:
                 *(args.cutouts, args.photos),
             )
             return 1
-        status = cut_out(photos, args.photos, args.cutouts, args.workers)
-        if status:
+        status = cut_out(photos, args.photos, args.cutouts, args.masks, args.workers)
+        if status not in (0, PARTLY):
             log.error(
-                "stopped: cutout.py did not cut out every photograph of %s (exit status %d, its "
-                "reasons are above); put them right, or fetch them again, and run again",
+                "stopped: cutout.py could not cut out %s (exit status %d, its reason is above)",
                 *(args.photos, status),
             )
             return status
@@ -210,7 +220,9 @@ def run(args: argparse.Namespace) -> int:
     log.info("%d photographs, %d prepared now", len(photos), results.count(True))
     if broken:
         log.error("%d photographs cannot be read; fetch them again and run again", len(broken))
-    return int(bool(broken))
+    elif status:
+        log.error("cutout.py cannot read what it names above; the cutouts of before were taken")
+    return int(bool(broken or status))
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -224,6 +236,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="make the generators' images from cutouts of the photographs, which are kept in this "
         "folder (default: cutouts/ in the folder of datasets)",
     )
+    parser.add_argument("--masks", type=Path, help="folder of your own masks for --cutouts")
     parser.add_argument(
         "--classifier_side",
         type=int,
@@ -241,6 +254,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--classifier_side {args.classifier_side}: the classifiers see 224 pixels")
     if args.workers < 1:
         parser.error(f"--workers {args.workers}: must be 1 or more")
+    if args.masks is not None and args.cutouts is None:
+        parser.error(f"--masks {args.masks}: needs --cutouts, which cuts out with them")
     if args.cutouts is True:
         args.cutouts = args.datasets / "cutouts"
     return args

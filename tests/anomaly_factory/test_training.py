@@ -197,6 +197,27 @@ def test_another_list_must_not_be_resumed(run, options, dataset):
     assert "resume.pth was written with the list's content, in SHA-256, " in output
 
 
+def test_other_images_must_not_be_resumed(run, options, dataset, tmp_path):
+    note, resume = dataset / "made_from.txt", tmp_path / "AF/resume.pth"
+    run("train.py", *options, *NAMED)
+    again = (*options, *NAMED, "--continue_train")
+    note.write_text("cutouts in cutouts\n")
+    output = run("train.py", *again, status=2)
+    assert (
+        "resume.pth was written with images made from photographs, but now it is cutouts in cutouts"
+    ) in output
+    note.write_text("photographs\n")  # back again: what they are without a note, too
+    assert "6 of 6 steps done" in run("train.py", *again)
+    note.unlink()
+    state = load(resume)
+    del state["course"]["images made from"]  # as in older resume files
+    torch.save(state, resume)
+    assert "6 of 6 steps done" in run("train.py", *again)
+    note.write_text("cutouts in cutouts\n")
+    torch.save(state, resume)
+    assert "images made from photographs, but now" in run("train.py", *again, status=2)
+
+
 def test_what_does_not_shape_the_course_may_change_at_a_resume(run, options, tmp_path):
     run("train.py", *options, *NAMED)
     free = ["--micro_batch", 1, "--lr", 0.1, "--niter", 4, "--display_freq", 7, "--fineSize", 32]

@@ -547,13 +547,17 @@ def test_files_that_are_no_photographs_are_named_and_stop_nothing(photos, tmp_pa
     (photos / "new\nline.jpg").write_bytes((photos / "two.png").read_bytes())
     (photos / ".hidden.jpg").write_text("no image")
     (photos / "notes.txt").write_text("no image")
+    photo, link = photos / "text.jpg", photos / "link.jpg"
+    link.symlink_to(tmp_path / "elsewhere.jpg")
     status, messages = cut()
-    assert status == 1
-    assert "text.jpg: not a readable image" in messages
+    assert status == 3
+    assert f"{photo}: not a readable image" in messages
     assert "pipe.png: not a file" in messages
+    assert f"{tmp_path / 'elsewhere.jpg'}: not a file" in messages  # a link's target is named
+    assert str(link) not in messages
     assert "'new\\nline.jpg': a control character in its name; rename it" in messages
     assert "hidden" not in messages
-    assert "6 photographs, 3 of them done now: 2 cut out, 1 stay whole, 3 cannot" in messages
+    assert "7 photographs, 3 of them done now: 2 cut out, 1 stay whole, 4 cannot" in messages
     assert sorted(rows_of(tmp_path / "out")) == ["a/one.jpg", "empty.jpg", "two.png"]
 
 
@@ -594,14 +598,55 @@ def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut, 
     assert (out / "images/two.png").read_bytes() == (photos / "two.png").read_bytes()
 
 
-def test_a_mask_as_long_as_a_huge_square_leaves_the_photograph_whole(photos, tmp_path, cut):
-    for folder in ("mine", "photos"):
-        (tmp_path / folder).mkdir(exist_ok=True)
-    Image.new("RGB", (10_001, 20), "white").save(photos / "long.png")
-    Image.new("1", (10_001, 20), 1).save(tmp_path / "mine/long.png")
+def test_a_cutout_that_no_program_would_read_leaves_the_photograph_whole(photos, tmp_path, cut):
+    (tmp_path / "mine").mkdir()
+    Image.new("RGB", (9_201, 20), "white").save(photos / "long.png")
+    Image.new("1", (9_201, 20), 1).save(tmp_path / "mine/long.png")
     assert cut("--masks", tmp_path / "mine")[0] == 0
-    reason = rows_of(tmp_path / "out")["long.png"]["reason"]
-    assert reason == "a cutout of your mask has over 100,000,000 pixels"
+    assert rows_of(tmp_path / "out")["long.png"]["reason"] == (
+        "a cutout of it has over 100,000,000 pixels"
+    )
+    image = tmp_path / "out/images/long.png"
+    assert image.read_bytes() == (photos / "long.png").read_bytes()
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_largest_cutout_is_as_large_as_programs_read(photos, tmp_path, cut, monkeypatch, own):
+    mask = find_specimen(Scene().rgb[::-1]).mask
+    if own:
+        mask = np.zeros((400, 600), bool)
+        mask[100:250, 200:300] = True
+        (tmp_path / "mine").mkdir()
+        Image.fromarray(mask).save(tmp_path / "mine/two.png")
+    left, top, right, bottom = box_of(mask)
+    pixels = (max(right - left, bottom - top) / 0.92) ** 2
+    for limit, whole in [(pixels, False), (0.999 * pixels, True)]:
+        monkeypatch.setattr(cut_folder, "MAX_PIXELS", limit)
+        out = tmp_path / f"out{whole}"
+        options = ["--output", out, *(("--masks", tmp_path / "mine") if own else ())]
+        assert cut(*options)[0] == 0
+        image = (out / "images/two.png").read_bytes()
+        assert (image == (photos / "two.png").read_bytes()) == whole
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_the_program_leaves_cutouts_as_they_are(photos, tmp_path, cut, suffix):
+    once = cut_out(Image.fromarray(Scene().rgb))[0]
+    path, out = photos / f"once.{suffix}", tmp_path / "out"
+    once.save(path, quality=95)
+    assert cut()[0] == 0
+    assert (out / f"images/once.{suffix}").read_bytes() == path.read_bytes()
+    row = rows_of(out)[path.name]
+    assert (row["confidence"], row["reason"]) == ("1.0", "")
+    expected = cut_out(Image.open(path))[1]
+    assert row["box"] == " ".join(map(str, box_of(expected)))
+    assert np.array_equal(np.asarray(Image.open(out / "masks/once.png")), expected)
+    (tmp_path / "mine").mkdir()
+    mine = np.zeros(expected.shape, bool)
+    mine[100:200, 100:200] = True
+    Image.fromarray(mine).save(tmp_path / "mine/once.png")
+    assert cut("--masks", tmp_path / "mine")[0] == 0  # a mask of your own counts
+    assert Image.open(out / f"images/once.{suffix}").size == (109, 109)
 
 
 def test_the_page_shows_the_doubtful_least_sure_first(photos, tmp_path, cut, monkeypatch):

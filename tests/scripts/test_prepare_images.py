@@ -5,6 +5,7 @@ import functools
 import io
 import os
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -128,7 +129,7 @@ def test_originals_that_cannot_be_read_are_named_and_the_others_prepared(world, 
     assert {Path(name).name for name in sizes(tmp_path / "sets")} == {"C1.jpg"}
 
 
-@pytest.mark.parametrize("options", ["--classifier_side 100", "--workers 0"])
+@pytest.mark.parametrize("options", ["--classifier_side 100", "--workers 0", "--masks mine"])
 def test_bad_options(capsys, options):
     with pytest.raises(SystemExit):
         prepare_images.parse_arguments(["--csv=x", "--photos=y", *options.split()])
@@ -255,18 +256,83 @@ def test_an_interrupted_change_goes_on(drawn, tmp_path, run):
     assert kinds(sets) == ALL_PHOTOGRAPHS
 
 
-def test_what_cannot_be_cut_out_stops_before_any_image_is_made(drawn, tmp_path, run):
-    assert run(PROGRAM, *drawn).returncode == 0
-    sets = tmp_path / "sets"
-    before = {path: path.read_bytes() for path in sets.rglob("good/*")}
-    original = tmp_path / "originals/D2.jpg"
-    original.write_bytes(original.read_bytes()[:9000])
-    done = run(PROGRAM, *drawn, "--cutouts")
+def test_what_cannot_be_cut_out_is_named_and_the_others_prepared(drawn, tmp_path, run):
+    original, blank = tmp_path / "originals/D2.jpg", tmp_path / "originals/D4.png"
+    whole = original.read_bytes()
+    original.write_bytes(whole[:9000])
+    blank.write_text("no image")
+    options = ["--photos", "originals", "--cutouts"]
+    links = tmp_path / "links"
+    links.mkdir()
+    done = run(PROGRAM, *drawn, *options, cwd=tmp_path, env={"TMPDIR": str(links)})
     assert done.returncode == 1
-    assert "D2.jpg: not a readable image" in done.stderr
-    assert f"did not cut out every photograph of {tmp_path / 'originals'}" in done.stderr
+    assert f"cutout: {original}: not a readable image" in done.stderr  # why
+    assert "originals/D2.jpg: not cut out, for the reason above" in done.stderr
+    assert "prepare_images: originals/D4.png: not a readable image" in done.stderr
+    assert "4 photographs, 2 prepared now" in done.stderr
+    assert "2 photographs cannot be read" in done.stderr
     assert "Traceback" not in done.stderr
-    assert {path: path.read_bytes() for path in sets.rglob("good/*")} == before
+    assert str(links) not in done.stderr
+    assert kinds(tmp_path / "sets") == {"D1.jpg": {True}, "D3.jpg": {True}}
+    original.write_bytes(whole)
+    Image.new("RGB", (400, 300), (120, 130, 140)).save(blank)
+    assert "4 photographs, 2 prepared now" in run(PROGRAM, *drawn, *options, cwd=tmp_path).stderr
+    begun = original.stat().st_mtime_ns
+    original.write_bytes(whole[:9000])  # damaged, and no newer than what was made from it
+    os.utime(original, ns=(begun, begun))
+    done = run(PROGRAM, *drawn, *options, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "4 photographs, 0 prepared now" in done.stderr
+    assert "cannot read what it names above; the cutouts of before were taken" in done.stderr
+
+
+def test_generators_get_what_your_own_masks_show(drawn, tmp_path, run):
+    masks, sets = tmp_path / "mine", tmp_path / "sets"
+    masks.mkdir()
+    mine = np.zeros((320, 480), bool)
+    mine[100:150, 200:300] = True
+    Image.fromarray(mine).save(masks / "D1.png")
+    cutout = [
+        prepare_images.CUTOUT,
+        "--input",
+        tmp_path / "originals",
+        "--output",
+        sets / "cutouts",
+    ]
+    (tmp_path / "originals/D1.png").unlink()  # would share the mask
+    run(*cutout, "--masks", masks)
+    made = sets / "cutouts/images/D1.jpg"
+    begun = made.stat().st_mtime_ns
+    done = run(PROGRAM, *drawn, "--cutouts", "--masks", "mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert made.stat().st_mtime_ns == begun  # and is not cut out again without the mask
+    assert Image.open(made).size == (109, 109)
+
+
+def test_a_folder_of_masks_that_is_not_there_stops_before_any_image_is_made(drawn, tmp_path, run):
+    done = run(PROGRAM, *drawn, "--cutouts", "--masks", tmp_path / "none")
+    assert done.returncode == 1
+    assert f"--masks {tmp_path / 'none'}: no such folder" in done.stderr
+    assert "stopped: cutout.py could not cut out" in done.stderr
+    assert not list((tmp_path / "sets").rglob("*.jpg"))
+
+
+def test_ctrl_c_waits_until_the_cutting_has_stopped(tmp_path, monkeypatch):
+    program = tmp_path / "cutout.py"
+    program.write_text(
+        "import os, pathlib, signal, time\n"
+        "os.kill(os.getppid(), signal.SIGINT)\n"
+        "time.sleep(1)\n"
+        f"pathlib.Path({str(tmp_path / 'stopped')!r}).touch()\n"
+    )
+    monkeypatch.setattr(prepare_images, "CUTOUT", program)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            prepare_images.cut_out([], tmp_path, tmp_path, None, 1)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert (tmp_path / "stopped").exists()
 
 
 @pytest.mark.parametrize("folder", ["images", "masks"])

@@ -8,10 +8,12 @@ writes, for PHOTOGRAPHS/a/b.jpg,
     CUTOUTS/cutouts.csv        file, confidence, box (left top right bottom), reason for doubt
     CUTOUTS/doubtful.html      the doubtful ones, least sure first, to look through
 
-A photograph in which nothing is found, or with too little confidence, stays whole in images/. A
-mask of your own, MASKS/a/b.png of the photograph's size, counts as given: what is not 0 is
-specimen. A photograph without one is cut out as usual. What stands and fits its photograph is
-kept, so that a stopped run goes on where it was.
+A photograph in which nothing is found, or with too little confidence, stays whole in images/. So
+does what is a cutout already. A mask of your own, MASKS/a/b.png of the photograph's size, counts as
+given: what is not 0 is specimen. A photograph without one is cut out as usual. What stands and fits
+its photograph is kept, so that a stopped run goes on where it was.
+
+The exit status is 3 where some photographs cannot be used and all others are done.
 """
 
 import argparse
@@ -34,7 +36,16 @@ from xml.sax.saxutils import escape
 import cutout
 import cv2
 import numpy as np
-from cutout import CONFIDENT, Found, box_of, find_specimen, on_flat_ground
+from cutout import (
+    CONFIDENT,
+    FILLED,
+    Found,
+    box_of,
+    cut_out,
+    find_specimen,
+    is_cutout,
+    on_flat_ground,
+)
 from files import IMAGE_SUFFIXES, MAX_PIXELS, ImageError, atomic, open_image
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -45,6 +56,7 @@ SHOWN = 480  # pixels of a doubtful photograph's longer side on the page
 OUTLINE = (255, 0, 255)  # of what was found there; no butterfly is of this colour
 JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
 SAVING = {".jpg": JPEG, ".jpeg": JPEG, ".webp": {"lossless": True}}
+PARTLY = 3  # exit status where some photographs cannot be used and all others are done
 RECORD = "cutout"  # name of the text in a mask's PNG that holds the row of cutouts.csv
 
 log = logging.getLogger("cutout")
@@ -120,7 +132,8 @@ def find_photographs(folders: Folders) -> tuple[list[str], list[str]]:
 
 def cut(file: str, folders: Folders) -> tuple[Row, bool] | str:
     """Cut out one photograph: its row, and whether it was done now; or why it cannot be read."""
-    photograph = folders.photographs / file
+    # A message names the file itself, not a link to it that may be gone by then.
+    photograph = Path(os.path.realpath(folders.photographs / file))
     try:
         if not photograph.is_file():
             return f"{photograph}: not a file"
@@ -129,11 +142,21 @@ def cut(file: str, folders: Folders) -> tuple[Row, bool] | str:
         row = standing_row(file, folders, digest)
         if row is not None:
             return row, False
-        rgb = np.asarray(open_image(photograph))
-        found = find_specimen(rgb) if own_mask is None else read_own_mask(own_mask, rgb.shape[:2])
+        image = open_image(photograph)
+        rgb = np.asarray(image)
+        stays = own_mask is None and is_cutout(rgb)
+        if stays:
+            _, mask, confidence = cut_out(image)
+            found = Found(mask, confidence, "")
+        elif own_mask is None:
+            found = unless_too_large(find_specimen(rgb))
+        else:
+            found = unless_too_large(read_own_mask(own_mask, rgb.shape[:2]))
         box = " ".join(map(str, box_of(found.mask))) if found.mask.any() else ""
         row = Row(file, round(found.confidence, 3), box, found.reason)
-        write_image(photograph, folders.image(file), rgb, found)
+        whole = stays or found.confidence < CONFIDENT
+        flat = None if whole else on_flat_ground(rgb, found.mask)
+        write_image(photograph, folders.image(file), flat)
     except (ImageError, MemoryError) as error:
         return str(error) or f"{photograph}: too large for the memory that is left"
     record = PngInfo()
@@ -180,21 +203,27 @@ def read_own_mask(path: Path, shape: tuple[int, int]) -> Found:
     mask = values.reshape(*shape, -1).any(axis=2)
     if not mask.any():
         return Found(mask, 0.0, "your mask is empty")
-    left, top, right, bottom = box_of(mask)
-    if max(right - left, bottom - top) ** 2 > MAX_PIXELS:
-        return Found(mask, 0.0, f"a cutout of your mask has over {MAX_PIXELS:,} pixels")
     return Found(mask, 1.0, "")
 
 
-def write_image(photograph: Path, path: Path, rgb: np.ndarray, found: Found) -> None:
-    """Write the cutout, or a copy of the photograph where the confidence is too low."""
+def unless_too_large(found: Found) -> Found:
+    """`found`, without confidence where its cutout would be larger than any program reads."""
+    if found.confidence < CONFIDENT:
+        return found
+    left, top, right, bottom = box_of(found.mask)
+    if (max(right - left, bottom - top) / FILLED) ** 2 > MAX_PIXELS:
+        return Found(found.mask, 0.0, f"a cutout of it has over {MAX_PIXELS:,} pixels")
+    return found
+
+
+def write_image(photograph: Path, path: Path, flat: np.ndarray | None) -> None:
+    """Write the cutout `flat`, (side, side, 3) uint8, or where there is none, the photograph."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as part:
-        if found.confidence < CONFIDENT:
+        if flat is None:
             shutil.copyfile(photograph, part)
         else:
-            options = SAVING.get(path.suffix.lower(), {})
-            Image.fromarray(on_flat_ground(rgb, found.mask)).save(part, **options)
+            Image.fromarray(flat).save(part, **SAVING.get(path.suffix.lower(), {}))
 
 
 def write_table(rows: Sequence[Row], path: Path) -> None:
@@ -270,7 +299,7 @@ def run(folders: Folders, workers: int) -> int:
         *(len(whole), len(unusable)),
         f"look through {folders.output / 'doubtful.html'}" if doubtful else "none is doubtful",
     )
-    return int(bool(unusable))
+    return PARTLY if unusable else 0
 
 
 def main() -> int:
