@@ -326,8 +326,8 @@ def test_specimens_are_cut_out_where_the_classifiers_remember_it(
     assert done.returncode == 0, done.stderr
     output = tmp_path / "cut/predictions.txt"
     assert done.stdout == (
-        "ingestion: scored 6 images, specimens cut out, with efficientnet_lite0 (sgd, linear): "
-        f"{output}\n"
+        "ingestion: scored 6 images, specimens cut out where they were found, with "
+        f"efficientnet_lite0 (sgd, linear): {output}\n"
     )
     whole, cut = (
         dict(line.split(",") for line in path.read_text().splitlines())
