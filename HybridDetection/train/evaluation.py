@@ -217,7 +217,8 @@ def read_predictions(path: Path) -> dict[str, float]:
         except ValueError:
             score = np.nan
         if not name or not np.isfinite(score):
-            raise ValueError(f"{path}, line {line}: {text!r} is not filename,score")
+            hint = "; of a details.csv, say --members" if text.startswith("filename,") else ""
+            raise ValueError(f"{path}, line {line}: {text!r} is not filename,score{hint}")
         if name in predictions:
             raise ValueError(f"{path}, line {line}: {name} is scored twice")
         predictions[name] = score

@@ -391,6 +391,7 @@ def main() -> int:
         print(f"check_shortcuts: {error}", file=sys.stderr)
         return 1
     print(table.to_string(index=False, float_format="{:.2f}".format))
+    print(f"check_shortcuts: wrote {options.output}")
     for result in results:
         if result.view == "background":
             print(sentence(result))

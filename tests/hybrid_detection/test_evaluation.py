@@ -228,6 +228,7 @@ def test_a_perfect_prediction(score, reference, tmp_path):
         ([*PREDICTIONS, PREDICTIONS[0]], "line 7: major_0.jpg is scored twice"),
         (["major_0.jpg"], "line 1: 'major_0.jpg' is not filename,score"),
         (["major_0.jpg,nan"], "line 1: 'major_0.jpg,nan' is not filename,score"),
+        (["filename,score,sgd"], "is not filename,score; of a details.csv, say --members"),
     ],
 )
 def test_bad_predictions_are_named(score, reference, tmp_path, lines, message):
