@@ -19,16 +19,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import trees  # noqa: F401  puts the next ones on the path
+from dataset import load_batches
 from files import inside
 from gallery import Gallery, Photograph
-from model import MEMBER_FILES, Model
+from model import BACKBONE, Model, make_transform
 from page import make_page
 from report_data import Setting, javascript, report_data
+from scoring import Scored, score_images
 from tqdm import tqdm
 from training_index import INDEX_FILE, TrainingIndex, load_index
 
 HERE = Path(__file__).resolve().parent
 BATCH_SIZE = 32
+MEMBERS = ("sgd", "linear", "subspecies")  # in the order in which they are shown
 WORKERS = min(4, os.cpu_count() or 1)  # processes that decode images
 TOLERANCE = 1e-3  # between a predicted score, of 4 decimals, and the classifiers' own
 PAGE, DATA = "index.html", "data.js"
@@ -83,10 +86,51 @@ def replaced(folder: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def report_outcomes(
+    gallery: Gallery,
+    images: Sequence[Path],
+    outcomes: dict[str, Scored | str],
+    options: argparse.Namespace,
+) -> None:
+    """The report of ingestion.py, for what was said of all `images`, by name in their order."""
+    scored = [i for i, outcome in enumerate(outcomes.values()) if isinstance(outcome, Scored)]
+    gallery.complete(images, scored, options.workers)
+    photographs = photographs_of(gallery, images, outcomes)
+    folder = options.output_dir / "report"
+    write_report(folder, photographs, *describe(gallery.model, options))
+    print(f"ingestion: open {folder / PAGE}")
+
+
+def photographs_of(
+    gallery: Gallery,
+    paths: Sequence[Path],
+    outcomes: dict[str, Scored | str],
+    scores: dict[str, float] | None = None,
+) -> list[Photograph]:
+    """The rows of the report: what was scored of `paths`, whose `outcomes` by name are in order.
+
+    `scores` take the place of the outcomes' own.
+    """
+    return [
+        Photograph(
+            name,
+            paths[position],
+            outcome.score if scores is None else scores[name],
+            outcome.members,
+            outcome.parents,
+            gallery.pictures[position],
+        )
+        for position, (name, outcome) in enumerate(outcomes.items())
+        if isinstance(outcome, Scored) and position in gallery.pictures
+    ]
+
+
 def describe(
-    model: Model, threshold: float | None, all_maps: bool, tsne: bool
+    model: Model | None, options: argparse.Namespace
 ) -> tuple[Setting, TrainingIndex | None]:
     """How `model` scores, and its training's index; a log says why there is none."""
+    if model is None:
+        return Setting(threshold=options.threshold), None
     index, reason = None, ""
     origin = next(iter(model.members.values())).origin
     try:
@@ -94,10 +138,16 @@ def describe(
     except (OSError, ValueError) as error:
         reason = str(error)
         log.warning("no training images in the report: %s", reason)
-    known = model.threshold if threshold is None else threshold
-    members = tuple(model.members)
-    preprocess = model.preprocess
-    return Setting(model.backbone, members, preprocess, known, reason, all_maps, tsne), index
+    setting = Setting(
+        backbone=model.backbone,
+        members=tuple(name for name in MEMBERS if name in model.members),
+        preprocess=model.preprocess,
+        threshold=model.threshold if options.threshold is None else options.threshold,
+        no_training=reason,
+        all_maps=options.all_heat_maps,
+        tsne=options.tsne,
+    )
+    return setting, index
 
 
 # ---- the program --------------------------------------------------------------------------------
@@ -110,7 +160,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--reference", type=Path, help="the challenge's ref_*.csv")
     parser.add_argument("--output", type=Path, help="default: report/ beside the predictions")
     parser.add_argument("--classifiers", type=Path, help="their folder, as for ingestion.py")
-    parser.add_argument("--members", nargs="+", choices=MEMBER_FILES, help="likewise")
+    parser.add_argument("--members", nargs="+", choices=MEMBERS, help="likewise")
     parser.add_argument("--threshold", type=float, help="likewise")
     parser.add_argument("--device", help="likewise")
     parser.add_argument("--batch_size", type=int, default=BATCH_SIZE)
@@ -140,45 +190,45 @@ def find_photographs(images: Path, names: Sequence[str], predictions: Path) -> l
     return paths
 
 
-def examine(
-    model: Model | None,
-    scores: dict[str, float],
-    paths: Sequence[Path],
-    options: argparse.Namespace,
-) -> list[Photograph]:
-    """The rows of the report; ValueError where `model` gives other scores than were predicted."""
-    names = list(scores)
-    gallery, photographs = Gallery(), []
-    looked_at = gallery.examine_files(model, paths, options.batch_size, options.workers)
+def score_again(
+    gallery: Gallery, scores: dict[str, float], paths: Sequence[Path], options: argparse.Namespace
+) -> dict[str, Scored | str]:
+    """What the model says of each photograph by name; ValueError where it is not what scored."""
+    names, said = list(scores), {}
     with tqdm(total=len(paths), unit="image", disable=None) as bar:
-        for batch, examined in looked_at:
-            for row, position in enumerate(batch.indices):
+        for outcomes in score_images(
+            gallery.model, paths, options.batch_size, options.workers, gallery=gallery
+        ):
+            for position, outcome in outcomes.items():
                 name = names[position]
-                members, parents = {}, None
-                if examined is not None:
-                    own = float(examined.scores[row])
-                    if not abs(own - scores[name]) <= TOLERANCE:
-                        raise ValueError(
-                            f"{options.predictions}: {name} has the score {scores[name]}, but "
-                            f"these classifiers give {own:.4f}: name those that scored "
-                            "(--classifiers, --members), or say --scores_only"
-                        )
-                    members = {kind: float(some[row]) for kind, some in examined.members.items()}
-                    parents = examined.parents and examined.parents[row]
-                photographs.append(
-                    Photograph(
-                        name,
-                        paths[position],
-                        scores[name],
-                        members,
-                        parents,
-                        gallery.pictures[position],
+                if isinstance(outcome, str):
+                    tqdm.write(f"report: {outcome}", file=sys.stderr)
+                elif not abs(outcome.score - scores[name]) <= TOLERANCE:
+                    raise ValueError(
+                        f"{options.predictions}: {name} has the score {scores[name]}, but these "
+                        f"classifiers give {outcome.score:.4f}: name those that scored "
+                        "(--classifiers, --members), or say --scores_only"
                     )
-                )
-            for message in batch.failures.values():
-                tqdm.write(f"report: {message}", file=sys.stderr)
-            bar.update(len(batch.indices) + len(batch.failures))
-    return photographs
+                said[name] = outcome
+            bar.update(len(outcomes))
+    return {name: said[name] for name in names}  # in a batch, what cannot be read comes first
+
+
+def look_only(
+    gallery: Gallery, scores: dict[str, float], paths: Sequence[Path], options: argparse.Namespace
+) -> dict[str, Scored | str]:
+    """The predicted score of each photograph by name, and its thumbnail."""
+    names, said = list(scores), {}
+    transform = make_transform(BACKBONE)  # of any; only the thumbnails count
+    for batch in load_batches(
+        paths, transform, options.batch_size, options.workers, thumbnail=gallery.thumbnail
+    ):
+        gallery.keep(batch.indices, batch.thumbnails)
+        said |= {names[i]: Scored(scores[names[i]], {}, None) for i in batch.indices}
+        for message in batch.failures.values():
+            print(f"report: {message}", file=sys.stderr)
+        said |= {names[position]: text for position, text in batch.failures.items()}
+    return {name: said[name] for name in names}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -188,17 +238,20 @@ def run(options: argparse.Namespace) -> int:
     scores = read_predictions(options.predictions)
     paths = find_photographs(options.images, list(scores), options.predictions)
     reference = options.reference and reference_data(options.predictions, options.reference)
-    setting, index, model = Setting(threshold=options.threshold), None, None
-    if not options.scores_only:
+    if options.scores_only:
+        gallery = Gallery(None)
+        outcomes = look_only(gallery, scores, paths, options)
+    else:
         model = Model(None, options.device, options.classifiers, options.members)
         model.load()
-        shown = options.threshold, options.all_heat_maps, options.tsne
-        setting, index = describe(model, *shown)
-    photographs = examine(model, scores, paths, options)
+        gallery = Gallery(model)
+        outcomes = score_again(gallery, scores, paths, options)
+    # The reference knows the predicted scores, of 4 decimals; the page and it shall agree.
+    photographs = photographs_of(gallery, paths, outcomes, scores)
     if not photographs:
         raise ValueError(f"{options.images}: none of {len(paths)} photographs can be read")
     folder = options.output or options.predictions.parent / "report"
-    write_report(folder, photographs, setting, index, reference)
+    write_report(folder, photographs, *describe(gallery.model, options), reference)
     print(f"report: open {folder / PAGE}")
     return int(len(photographs) < len(paths))
 

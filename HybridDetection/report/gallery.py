@@ -1,15 +1,17 @@
 """What the report keeps of each photograph, taken in the pass that scores it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import evidence
 import numpy as np
-from dataset import Batch, load_batches
-from model import Examined, Model, Parents, make_transform
+import torch
+from model import Examined, Model, Parents
+from scoring import score_images
 
 THUMBNAIL = 320  # pixels of the longer side
+BATCH_SIZE = 32  # of photographs that are looked at again
 
 
 @dataclass(frozen=True)
@@ -34,26 +36,34 @@ class Photograph:
 
 
 class Gallery:
-    """Pictures by the position of a photograph in its list."""
+    """Pictures by the position of a photograph in its list; examines as `model` does.
 
-    def __init__(self) -> None:
+    Without a model it keeps thumbnails alone.
+    """
+
+    thumbnail = THUMBNAIL
+
+    def __init__(self, model: Model | None) -> None:
+        self.model = model
         self.pictures: dict[int, Picture] = {}
+        self.examined: list[tuple[np.ndarray, np.ndarray]] = []  # of a batch that is not kept yet
 
-    def examine(self, model: Model, batch: Batch) -> Examined:
-        """`model.examine` of a batch with thumbnails, whose pictures are kept."""
-        examined, maps = evidence.examine(model, batch.images)
-        rows = zip(batch.thumbnails, examined.features.astype(np.float16), maps, strict=True)
-        self.pictures |= zip(batch.indices, (Picture(*row) for row in rows), strict=True)
+    def examine(self, images: torch.Tensor) -> Examined:
+        """`model.examine` of n preprocessed images, the next of a batch."""
+        examined, maps = evidence.examine(self.model, images)
+        self.examined += zip(examined.features.astype(np.float16), maps, strict=True)
         return examined
 
-    def examine_files(
-        self, model: Model | None, paths: Sequence[Path], batch_size: int, workers: int
-    ) -> Iterator[tuple[Batch, Examined | None]]:
-        """Take the pictures of image files; without a model, only their thumbnails."""
-        transform = make_transform("dinov2_base") if model is None else model.transform
-        for batch in load_batches(paths, transform, batch_size, workers, THUMBNAIL):
-            if model is None:
-                self.pictures |= zip(batch.indices, map(Picture, batch.thumbnails), strict=True)
-                yield batch, None
-            else:
-                yield batch, self.examine(model, batch) if batch.indices else None
+    def keep(self, positions: Sequence[int], thumbnails: Sequence[bytes]) -> None:
+        """The thumbnails of a batch, whose images have been examined if there is a model."""
+        rest = self.examined if self.model else [(None, None)] * len(positions)
+        for position, thumbnail, row in zip(positions, thumbnails, rest, strict=True):
+            self.pictures[position] = Picture(thumbnail, *row)
+        self.examined = []
+
+    def complete(self, images: Sequence[Path], positions: Sequence[int], workers: int) -> None:
+        """Take the pictures that are missing: a run that goes on has examined the rest alone."""
+        missing = [position for position in positions if position not in self.pictures]
+        batches = [missing[i : i + BATCH_SIZE] for i in range(0, len(missing), BATCH_SIZE)]
+        for _ in score_images(self.model, images, BATCH_SIZE, workers, batches, self):
+            pass  # keeps what it examines

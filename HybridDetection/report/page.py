@@ -113,13 +113,8 @@ def photograph_section(data: dict) -> None:
             if "subspecies" in data["memberNames"]:
                 choice("parents", "Parents", ("", "all"))
             if data["reference"]:
-                truth = (
-                    ("", "all"),
-                    ("1", "hybrid"),
-                    ("0", "non-hybrid"),
-                    ("wrong", "called wrongly"),
-                )
-                choice("truth", "Is, by the reference", *truth)
+                kinds = ("", "all"), ("1", "hybrid"), ("0", "non-hybrid")
+                choice("truth", "Is, by the reference", *kinds, ("wrong", "called wrongly"))
             with tags.fieldset(cls="control"):
                 tags.legend("Score")
                 for name, text in (("lowest", "lowest score"), ("highest", "highest score")):

@@ -1,15 +1,14 @@
 """Image files as preprocessed tensors, decoded in worker processes; bad files are reported."""
 
 import io
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from decoders import Decoders, Item
 from files import ImageError, open_image
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose
 
 THUMBNAIL_QUALITY = 82  # of JPEG
@@ -19,15 +18,11 @@ THUMBNAIL_QUALITY = 82  # of JPEG
 class Batch:
     indices: list[int]  # positions of the images in the list of paths
     images: torch.Tensor  # (len(indices), 3, height, width)
-    thumbnails: list[bytes]  # a JPEG of each; empty unless asked for
+    thumbnails: list[bytes]  # a JPEG of each; each empty unless asked for
     failures: dict[int, str]  # position -> why that file is no image
 
 
-# What a file gives: the preprocessed image and its thumbnail, empty unless asked for; or an error.
-Item = tuple[torch.Tensor, bytes] | str
-
-
-class ButterflyDataset(Dataset):
+class ButterflyDataset:
     """Preprocessed photographs by position; a file that cannot be read gives its error."""
 
     def __init__(self, paths: Sequence[Path], transform: Compose, thumbnail: int = 0) -> None:
@@ -35,17 +30,14 @@ class ButterflyDataset(Dataset):
         self.transform = transform
         self.thumbnail = thumbnail
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[int, Item]:
+    def __getitem__(self, index: int) -> Item:
         path = self.paths[index]
         try:
-            return index, self.prepare(open_image(path))
+            return self.prepare(open_image(path))
         except ImageError as error:
-            return index, str(error)
+            return str(error)
         except MemoryError:
-            return index, f"{path}: too large to resize in the memory that is left"
+            return f"{path}: too large to resize in the memory that is left"
 
     def prepare(self, image: Image.Image) -> tuple[torch.Tensor, bytes]:
         if not self.thumbnail:
@@ -67,25 +59,21 @@ def jpeg_thumbnail(image: Image.Image, side: int) -> bytes:
     return buffer.getvalue()
 
 
-def collate(items: list[tuple[int, Item]]) -> Batch:
-    good = [(index, *item) for index, item in items if not isinstance(item, str)]
-    thumbnails = [thumbnail for _, _, thumbnail in good if thumbnail]
+def collate(positions: list[int], items: list[Item]) -> Batch:
+    pairs = list(zip(positions, items, strict=True))
+    good = [(position, *item) for position, item in pairs if not isinstance(item, str)]
     return Batch(
-        indices=[index for index, _, _ in good],
+        indices=[position for position, _, _ in good],
         images=torch.stack([image for _, image, _ in good]) if good else torch.empty(0),
-        thumbnails=thumbnails,
-        failures={index: item for index, item in items if isinstance(item, str)},
+        thumbnails=[thumbnail for _, _, thumbnail in good],
+        failures={position: item for position, item in pairs if isinstance(item, str)},
     )
 
 
-def work_alone(_worker: int) -> None:
-    """Keep OpenCV, where cutouts brought it, to one core: the workers share them already.
-
-    0 means no threads of its own. A 1 would wait for ever in a process that was forked while
-    OpenCV had threads: it ends them first, and they were left behind.
-    """
-    if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(0)
+def consecutive(count: int, batch_size: int) -> Iterator[list[int]]:
+    """The positions 0 to `count`, `batch_size` at a time."""
+    for start in range(0, count, batch_size):
+        yield list(range(start, min(start + batch_size, count)))
 
 
 def load_batches(
@@ -93,17 +81,21 @@ def load_batches(
     transform: Compose,
     batch_size: int,
     workers: int,
+    batches: Iterable[list[int]] | None = None,
     thumbnail: int = 0,
 ) -> Iterator[Batch]:
-    """All of `paths` in order, `batch_size` at a time, decoded by `workers` processes (0: here).
+    """Images in order, `batch_size` at a time, decoded by `workers` processes (0: here).
 
-    With a `thumbnail`, its longer side in pixels, also pictures of what the network looks at.
+    All of `paths`, or those in `batches` of positions, each of `batch_size` at the most. A file
+    that kills the process which decodes it is among the failures. With a `thumbnail`, its longer
+    side in pixels, also pictures of what the network looks at.
     """
-    loader = DataLoader(
-        ButterflyDataset(paths, transform, thumbnail),
-        batch_size=batch_size,
-        num_workers=min(workers, len(paths)),
-        collate_fn=collate,
-        worker_init_fn=work_alone,
-    )
-    yield from loader
+    if batches is None:
+        batches = consecutive(len(paths), batch_size)
+    images = ButterflyDataset(paths, transform, thumbnail)
+    if workers == 0:
+        prepared = ((batch, [images[position] for position in batch]) for batch in batches)
+    else:
+        prepared = Decoders(images, min(workers, len(paths)), batch_size)(batches)
+    for positions, items in prepared:
+        yield collate(positions, items)
