@@ -33,8 +33,8 @@ class Painter:
     def __init__(
         self, generator: Generator, device: torch.device, amp: bool, compiled: bool = False
     ):
-        # All weights are convolutions'. Once; autocast would turn them into bfloat16 at every batch,
-        # which costs as much as computing.
+        # All weights are convolutions'. They are turned into bfloat16 once: autocast would do so at
+        # every batch, which costs as much as computing.
         kind = torch.bfloat16 if amp else torch.float32
         self.generator = generator.to(device, kind, memory_format=torch.channels_last).eval()
         self.device, self.amp = device, amp
