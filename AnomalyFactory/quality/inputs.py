@@ -72,7 +72,7 @@ def find_paintings(results: Path, dataset: Dataset) -> tuple[list[Painting], lis
     """The painted images below `results` in the order of their names, and what is wrong with
     those that are left out, a line each.
 
-    Raises InputError when there is none at all.
+    Raises InputError when none is left.
     """
     paths = [path for path in sorted(results.rglob("AF_*.png")) if NAME.fullmatch(path.name)]
     if not paths:
@@ -95,6 +95,11 @@ def find_paintings(results: Path, dataset: Dataset) -> tuple[list[Painting], lis
             paintings[path.name] = with_inputs(path, names, dataset)
         except InputError as error:
             problems.append(str(error))
+    if not paintings:
+        raise InputError(
+            f"{results}: none of its {len(paths)} painted images can be used; the first:"
+            f" {problems[0]}"
+        )
     return list(paintings.values()), problems
 
 

@@ -164,10 +164,7 @@ def measure_paintings(
             edges.append([*edge_agreement(asked, there), in_photo, elsewhere])
             before = painting.structure, there
     if not kept:
-        raise InputError(
-            f"none of the {len(paintings)} painted images can be evaluated; the first: "
-            + problems[0]
-        )
+        raise InputError(f"no painted image can be evaluated; the last problem: {problems[-1]}")
     edges = np.array(edges) if detect else np.full((len(kept), 5), np.nan)
     return Painted(
         kept, np.concatenate(features), edges[:, :3], *edges[:, 3:].T, *np.array(colours).T

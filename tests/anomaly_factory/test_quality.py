@@ -1,8 +1,16 @@
 """The formulas of a generation report, on cases that are computed by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from quality import distances, fidelity, resample, svg, told_apart
+from quality.figures import halves
+from quality.inputs import Painting
+
+
+def keys(count: int) -> list[tuple[str, str]]:
+    return [("1", str(number)) for number in range(count)]
 
 
 def column(*values: float) -> np.ndarray:
@@ -84,6 +92,20 @@ def test_places_on_the_main_directions():
     places, shares = distances.principal_places(line)
     assert np.abs(places[:, 0]) == pytest.approx([3, 0, 3])
     assert shares == pytest.approx([1, 0])
+
+
+def test_halves_are_held_against_the_other_half():
+    # Painted images that are their own photographs: as far from the other half as the photographs.
+    features = np.random.default_rng(0).normal(size=(40, 3))
+    photos = keys(40)
+    paintings = [Painting(Path(f"{key[1]}.png"), key, key) for key in photos]
+    found = halves(features, features, paintings, photos, np.random.default_rng(1))
+    assert found["images"] == 20
+    assert found["frechet_painted"] == pytest.approx(found["frechet_photographs"])
+    assert found["kid_painted"] == pytest.approx(found["kid_photographs"])
+    assert found["frechet_painted"] > 0.1  # in the same half they would be equal
+    few = features[:18], features[:18], paintings[:18], photos[:18]
+    assert halves(*few, np.random.default_rng(1)) is None
 
 
 # ---- the bootstrap -------------------------------------------------------------------------------
@@ -208,10 +230,6 @@ def test_the_area_counts_the_pairs_in_the_right_order():
     assert won.tolist() == [[1, 1], [0.5, 1]]
     assert told_apart.weighted_area(won, np.ones(2), np.ones(2)) == 3.5 / 4
     assert told_apart.weighted_area(won, np.array([0, 1]), np.array([3, 1])) == 2.5 / 4
-
-
-def keys(count: int) -> list[tuple[str, str]]:
-    return [("1", str(number)) for number in range(count)]
 
 
 def test_folds_share_no_photograph():
