@@ -18,11 +18,12 @@ import numpy as np
 from options.evaluate_options import evaluate_options
 from quality.backbone import BACKBONES, feature_extractor
 from quality.edges import edge_finder
-from quality.figures import all_figures, colours_within, image_rows, nearest_photographs, pair_rows
+from quality.figures import all_figures, colours_within, nearest_photographs
 from quality.inputs import HYBRIDS, NON_HYBRIDS, Painting, find_paintings, read_dataset
 from quality.measure import measure_paintings, measure_photos
 from quality.output import write_report
 from quality.report import Report, how_painted
+from quality.rows import image_rows, pair_rows
 from tqdm import tqdm
 from util import distributed
 from util.errors import reported

@@ -33,13 +33,14 @@ nav { position: sticky; top: 0; z-index: 1; background: var(--ground); padding: 
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .45rem .9rem .45rem 0;
   border-bottom: 1px solid var(--line); }
-.number { text-align: right; white-space: nowrap; }
+.number { text-align: right; } td.number { white-space: nowrap; }
 thead th { vertical-align: bottom; }
 .short td strong { font-size: 1.15rem; } .short td small { display: block; }
 .short th small { display: block; font-weight: 400; }
 .short { width: 100%; } .short th:first-child { width: 30%; }
 .wide { overflow-x: auto; max-width: 100%; }
 .wide table { overflow-wrap: normal; }
+.wide th:first-child { position: sticky; left: 0; background: var(--ground); white-space: nowrap; }
 th button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0;
   padding: 0; text-align: inherit; cursor: pointer; }
 th button::after { content: " \\2195"; color: var(--faint); }
@@ -58,13 +59,14 @@ th[aria-sort=descending] button::after { content: " \\2193"; }
 .plot .painted { fill: var(--painted); stroke: var(--painted); }
 .plot .photo { fill: var(--photo); stroke: var(--photo); }
 .plot .other { fill: var(--other); stroke: var(--other); }
-.plot circle { stroke: none !important; }
+.plot circle.dot { stroke: none; }
+.plot circle.dot.other { fill-opacity: .15; stroke: var(--other); stroke-width: 1.5; }
 .examples { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr));
   gap: 1rem; margin: .6rem 0 1.4rem; }
 .example { margin: 0; background: var(--raised); border: 1px solid var(--line); padding: .7rem;
   break-inside: avoid; border-radius: 6px; }
 .panels { display: grid; gap: .5rem;
-  grid-template-columns: repeat(auto-fit, minmax(5.6rem, 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(4.4rem, 1fr)); }
 .panels span { display: block; font-size: .78rem; line-height: 1.25; color: var(--faint); }
 .panels img { display: block; width: 100%; height: auto; background: #fff; border-radius: 3px; }
 .example figcaption { margin-top: .45rem; font-size: .88rem; }
