@@ -11,6 +11,7 @@ from util.files import atomic
 from util.images import read_square
 
 from quality.fidelity import SIDE, outlined
+from quality.inputs import HYBRIDS
 from quality.report import Report
 
 SHOWN = 4  # the best and the worst of each ranking
@@ -132,6 +133,8 @@ def rankings(report: Report, gallery: Gallery) -> dict[str, Ranking | None]:
     """The best and the worst by each measure that the page has a section for."""
     painted, nearest, looks = report.painted, report.nearest, report.looks
     inputs = (EDGES, REFERENCE, STRUCTURE)
+    hybrid = np.array([painting.kind == HYBRIDS for painting in painted.paintings])
+    colours = np.where(hybrid, painted.colours, np.nan) if hybrid.any() else painted.colours
     return {
         "told_apart": gallery.ranking(
             looks,
@@ -146,7 +149,7 @@ def rankings(report: Report, gallery: Gallery) -> dict[str, Ranking | None]:
             (*inputs, PAINTED, FOUND),
         ),
         "appearance": gallery.ranking(
-            painted.colours,
+            colours,
             lambda place: (
                 f"{painted.colours[place]:.1f} from the reference's colours, where its structure"
                 f" was {painted.given_colours[place]:.1f} from them"

@@ -128,7 +128,7 @@ def appearance_section(report: Report) -> None:
     tags.p(
         "How far the colours inside the wings are from the reference's: the earth mover's distance"
         " of each channel of CIE Lab. Where on a wing a colour lies does not matter. Before"
-        " painting, a structure's own photograph was as far from the reference as the second"
+        " painting, a structure's own photograph was as far from the reference as the blue"
         " histogram shows; photographs of one subspecies are"
         f" {one(report.colours_within)} apart from each other. Painting with --inherit 0.5 is meant"
         " to go half of the way."
@@ -136,21 +136,23 @@ def appearance_section(report: Report) -> None:
     with tags.ul():
         for title, found in report.figures.items():
             figure = found["appearance"]
+            way = f", {percent(figure['way']['value'])} of the way {spread(figure['way'], percent)}"
+            if title == NON_HYBRIDS:  # whose way is the chance difference of two specimens
+                way = ""
             tags.li(
                 f"{title.capitalize()}: from {one(figure['distance_before'])} to"
-                f" {one(figure['distance']['value'])}, which is {percent(figure['way']['value'])}"
-                f" of the way {spread(figure['way'], percent)}; and"
+                f" {one(figure['distance']['value'])}{way}; and"
                 f" {one(figure['distance_to_structure'])} away from the structure's own colours."
             )
     tags.p(
         "The wings are what differs from the ground; an outline shows what was looked at in the"
-        " painted image. Where outlines are wrong, these figures are."
+        " painted image. Where outlines are wrong, these figures are. The best and the worst are"
+        " hybrids, where there are any: their references ask for other colours."
     )
     with tags.div(cls="plots"):
         appearance_plot(report)
 
 
-TIMES = "\N{MULTIPLICATION SIGN}"
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "painted": ("painted", str),
     "edges_f1": ("edges, F1", two),
@@ -173,13 +175,13 @@ def pairs_section(report: Report) -> None:
         with tags.table():
             with tags.thead(), tags.tr():
                 with tags.th(scope="col"):
-                    tags.button(f"structure {TIMES} reference", type="button")
+                    tags.button("structure x reference", type="button")
                 for title, _ in COLUMNS.values():
                     with tags.th(scope="col", cls="number", data_numbers="1"):
                         tags.button(title, type="button")
             with tags.tbody():
                 for row in report.pairs:
-                    pair = f"{row['structure']} {TIMES} {row['reference']}"
+                    pair = f"{row['structure']} x {row['reference']}"
                     with tags.tr():
                         tags.th(pair, scope="row", data_value=pair)
                         for key, (_, form) in COLUMNS.items():

@@ -81,7 +81,8 @@ th[aria-sort=descending] button::after { content: " \\2193"; }
 @media print {
   body { max-width: none; font-size: 11pt; } nav, .skip { display: none; }
   figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
-  .wide { overflow: visible; } th button::after { content: none !important; }
+  .wide { overflow: visible; } .wide table { font-size: 8pt; }
+  th button::after { content: none !important; }
 }
 """
 

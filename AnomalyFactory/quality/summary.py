@@ -9,7 +9,7 @@ from quality.figures import CLOSE, PHOTOGRAPHED, Figure
 from quality.report import Report
 from quality.resample import DRAWS, LEVEL
 
-DASH = "\N{EN DASH}"
+DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
 ROWS: dict[str, tuple[str, str]] = {
     "told_apart": ("Painted or photographed?", "area under the ROC curve; 0.5: nobody could tell"),
@@ -65,11 +65,11 @@ def one(value: float) -> str:
 
 
 def percent(value: float) -> str:
-    return f"{100 * value:.0f} %" if math.isfinite(value) else DASH
+    return f"{100 * value:.0f} %".replace("-", MINUS) if math.isfinite(value) else DASH
 
 
 def thousandths(value: float) -> str:
-    return f"{1000 * value:.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{1000 * value:.2f}".replace("-", MINUS)
 
 
 MISSING = (DASH, "too few images")
