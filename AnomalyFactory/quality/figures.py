@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from tqdm import tqdm
 
 from quality.distances import (
     diversity,
@@ -93,7 +94,7 @@ def all_figures(
     not known; and a line for every figure that there are too few images for."""
     looks = np.full(len(painted.paintings), np.nan)
     figures, too_few = {}, []
-    for one in sets_of(painted, photos):
+    for one in tqdm(sets_of(painted, photos), desc="figures", unit="set", disable=None):
         paintings = [painted.paintings[place] for place in one.painted]
         structures = [painting.structure for painting in paintings]
         counts = len(one.painted), len(one.photos)

@@ -93,7 +93,7 @@ def readable(
 def measure_photos(dataset: Dataset, extract: Extractor, problems: list[str]) -> Photos:
     """What is measured of the photographs; unreadable ones are noted in `problems`.
 
-    Raises InputError when none can be read.
+    Raises InputError when less than two can be read.
     """
 
     def read(key: Key) -> list[np.ndarray]:
@@ -107,8 +107,11 @@ def measure_photos(dataset: Dataset, extract: Extractor, problems: list[str]) ->
             keys.append(key)
             colours.append(colours_of(image, mask))
             wings.append(np.packbits(mask).tobytes())
-    if not keys:
-        raise InputError(f"{dataset.folder}: none of its {len(dataset.photos)} photographs opens")
+    if len(keys) < 2:
+        raise InputError(
+            f"{dataset.folder}: {len(keys)} of its {len(dataset.photos)} photographs can be read;"
+            " two at least are needed to compare with"
+        )
     return Photos(keys, np.concatenate(features), np.stack(colours), wings)
 
 

@@ -10,7 +10,7 @@ from dominate.util import text
 from quality.distances import principal_places
 from quality.inputs import HYBRIDS, NON_HYBRIDS
 from quality.report import Report
-from quality.svg import Series, histograms, intervals, scatter
+from quality.svg import Series, histograms, intervals, scatter, span
 
 LOOKS = {NON_HYBRIDS: "painted", HYBRIDS: "other"}  # of the kinds, in all plots
 PHOTOS = "photo"
@@ -70,7 +70,8 @@ def told_apart_plot(report: Report) -> None:
     if rows := rows_of(report, "told_apart"):
         with captioned("0.5: nobody could tell; 1: told every time. The bars are intervals."):
             says = f"Areas under the ROC curve: {read_out(rows)}"
-            intervals(rows, "area under the ROC curve", says, (min(0.4, *(r[3] for r in rows)), 1))
+            low, _ = span([0.4, *(value for row in rows for value in row[2:])])
+            intervals(rows, "area under the ROC curve", says, (low, 1))
     looks = by_kind(report, report.looks)
     if looks:
         with captioned(*joined(looks), ", by how painted they look."):

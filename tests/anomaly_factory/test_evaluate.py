@@ -161,6 +161,15 @@ def test_the_page_reads_well(report, open_page, scheme, width):
         "svg title", "titles => titles.map(title => title.textContent)"
     )
     assert f"{STRANGE}, subspecies 1" in dots
+    assert page.locator("#structure ~ .examples").first.locator(".example").count() == 4
+
+
+def test_pictures_are_small(report):
+    pictures = sorted((report.output / "pictures").glob("*.jpg"))
+    assert pictures[0].name == "0001.jpg"
+    for path in pictures:
+        with Image.open(path) as image:
+            assert image.size == (192, 192)
 
 
 def test_a_heading_sorts_the_pairs(report, open_page):
@@ -191,6 +200,17 @@ def world(tmp_path, monkeypatch) -> World:
 
     monkeypatch.setattr(quality.backbone, "feature_extractor", extractor)
     return World(tmp_path, count=4, crossed=0)
+
+
+def test_one_photograph_is_nothing_to_compare_with(run, world):
+    [painting] = world.paint("1", "1", 1)
+    for number in range(4):
+        for subspecies in ("1", "2"):
+            if (subspecies, number) != ("1", 0):
+                world.photo(subspecies, number).write_bytes(b"no picture")
+    output = run("evaluate.py", *world.options(), status=2)
+    assert f"error: {world.dataset}: 1 of its 8 photographs can be read; two at least" in output
+    assert painting.exists()
 
 
 def test_no_painted_images(run, world):

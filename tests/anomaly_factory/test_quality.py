@@ -1,12 +1,16 @@
 """The formulas of a generation report, on cases that are computed by hand."""
 
+import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from quality import distances, fidelity, resample, svg, told_apart
-from quality.figures import halves
-from quality.inputs import Painting
+import torch
+from quality import distances, fidelity, figures, resample, svg, told_apart
+from quality.figures import Nearest, halves
+from quality.inputs import Painting, crosses
+from torchmetrics.image.kid import KernelInceptionDistance
 
 
 def keys(count: int) -> list[tuple[str, str]]:
@@ -54,11 +58,18 @@ def test_kid_divides_the_product_by_the_number_of_features():
     assert distances.kernel(np.full((1, 4), 2.0), np.ones((1, 4))) == pytest.approx(27)
 
 
-def test_kid_is_of_the_size_of_the_smaller_set_and_the_same_each_time():
+@pytest.mark.filterwarnings("ignore:Metric:UserWarning")  # KID keeps the features
+@pytest.mark.parametrize(("count", "size"), [(6, 6), (1001, 1000)])
+def test_kid_is_the_mean_over_50_subsets_and_the_same_each_time(count, size):
     random = np.random.default_rng(0)
-    one, other = random.normal(size=(6, 3)), random.normal(size=(20, 3))
-    first, second = (distances.frechet_and_kid(one, other)[1] for _ in range(2))
-    assert first == second
+    one, other = random.normal(size=(count, 2)), random.normal(size=(1100, 2))
+    metric = KernelInceptionDistance(distances.Features(2), subsets=50, subset_size=size)
+    metric.update(torch.from_numpy(other), real=True)
+    metric.update(torch.from_numpy(one), real=False)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        expected = float(metric.compute()[0])
+    assert distances.frechet_and_kid(one, other)[1] == pytest.approx(expected, rel=1e-9)
 
 
 def test_an_image_is_not_compared_with_itself():
@@ -94,13 +105,32 @@ def test_places_on_the_main_directions():
     assert shares == pytest.approx([1, 0])
 
 
-def test_halves_are_held_against_the_other_half():
+def test_close_is_what_five_of_a_hundred_photographs_are():
+    nearest = Nearest(np.zeros(1), np.zeros(1), np.arange(101.0))
+    assert nearest.close == 5
+
+
+def test_the_folder_of_a_cross_names_its_parents():
+    assert crosses("8") == set()
+    assert crosses("8_9") == {frozenset("89")}
+    assert crosses("a_b_c") == {frozenset({"a", "b_c"}), frozenset({"a_b", "c"})}
+
+
+def test_halves_are_held_against_the_other_half(monkeypatch):
     # Painted images that are their own photographs: as far from the other half as the photographs.
     features = np.random.default_rng(0).normal(size=(40, 3))
     photos = keys(40)
     paintings = [Painting(Path(f"{key[1]}.png"), key, key) for key in photos]
+    drawn = []
+
+    def counted(*sides: np.ndarray) -> float:
+        drawn.append(sides)
+        return distances.frechet(*sides)
+
+    monkeypatch.setattr(figures, "frechet", counted)
     found = halves(features, features, paintings, photos, np.random.default_rng(1))
     assert found["images"] == 20
+    assert len(drawn) == 2 * 10  # painted images and photographs, ten times
     assert found["frechet_painted"] == pytest.approx(found["frechet_photographs"])
     assert found["kid_painted"] == pytest.approx(found["kid_photographs"])
     assert found["frechet_painted"] > 0.1  # in the same half they would be equal
@@ -113,8 +143,8 @@ def test_halves_are_held_against_the_other_half():
 
 def test_images_of_one_source_are_drawn_together():
     groups = [["a", "b", "a"], ["b", "c"]]
-    drawn = list(resample.weights_by_source(groups, np.random.default_rng(0), draws=50))
-    assert len(drawn) == 50
+    drawn = list(resample.weights_by_source(groups, np.random.default_rng(0)))
+    assert len(drawn) == 200
     for first, second in drawn:
         assert first[0] == first[2]
         assert first[1] == second[0]
@@ -193,6 +223,7 @@ def test_colours_of_even_images_differ_by_their_distance_in_lab():
         fidelity.colours_of(even(*colour), everywhere)
         for colour in [(0, 0, 0), (255, 255, 255), (255, 0, 0)]
     )
+    assert black.shape == (64, 3)
     assert fidelity.colour_distance(black, white) == pytest.approx(100, abs=0.1)
     # CIE Lab of sRGB's red: 53.2, 80.1, 67.2.
     assert fidelity.colour_distance(black, red) == pytest.approx(117.3, abs=0.2)
@@ -216,10 +247,48 @@ def test_the_wings_without_chart_label_and_ruler(specimen, tmp_path):
 
     image = read_square(specimen(tmp_path / "a.png"), fidelity.SIDE)
     image[10:13, 20:200] = 30  # a line of a ruler
+    image[215:221, 215:221] = (90, 40, 20)  # a crumb
     mask = fidelity.wings_of(image)
     wings = np.abs(image.astype(int) - (90, 40, 20)).sum(axis=2) < 60
+    wings[215:221, 215:221] = False
     assert (mask & wings).sum() / (mask | wings).sum() > 0.95
+    assert not mask[215:221, 215:221].any()
     assert fidelity.wings_of(even(200, 200, 200)).all()
+
+
+def blot(*discs: tuple[int, int], level: int = 60) -> np.ndarray:
+    """Grey discs, each of a place along the row and a radius, on a ground of L* 50."""
+    image = np.full((128, 128, 3), 119, np.uint8)
+    for place, radius in discs:
+        cv2.circle(image, (place, 64), radius, (level,) * 3, -1)
+    return image
+
+
+@pytest.mark.parametrize(("level", "found"), [(87, False), (81, True)])
+def test_a_wing_differs_from_the_ground(level, found):
+    # Greys of L* 36.9 and 34.4: 13.1 and 15.6 darker than the ground.
+    assert (not fidelity.wings_of(blot((64, 30), level=level)).all()) == found
+
+
+@pytest.mark.parametrize(("radius", "kept"), [(4, False), (8, True)])
+def test_crumbs_are_no_wing(radius, kept):
+    # Against a wing of radius 35, areas of 0.013 and 0.052.
+    assert fidelity.wings_of(blot((40, 35), (110, radius)))[64, 110] == kept
+
+
+@pytest.mark.parametrize(("width", "kept"), [(4, False), (7, True)])
+def test_thin_parts_are_no_wing(width, kept):
+    image = blot((40, 30))
+    image[64 - width // 2 : 64 - width // 2 + width, 60:120] = 60
+    assert fidelity.wings_of(image)[64, 100] == kept
+
+
+@pytest.mark.parametrize(("cut", "plate"), [(0, True), (20, True), (40, False)])
+def test_a_plate_fills_its_rectangle(cut, plate):
+    # A square of side 100 without two corners of `cut`: it fills 1, 0.96 and 0.84 of it.
+    corners = [(cut, 0), (100, 0), (100, 100 - cut), (100 - cut, 100), (0, 100), (0, cut)]
+    outline = np.array(corners, np.int32)[:, None]
+    assert fidelity.is_plate(cv2.contourArea(outline), outline) == plate
 
 
 # ---- painted or photographed ---------------------------------------------------------------------
@@ -237,7 +306,7 @@ def test_folds_share_no_photograph():
     photos = keys(60)
     sources = [(photos[a], photos[b]) for a, b in random.integers(0, 60, (400, 2))]
     folds = told_apart.folds_by_photograph(sources, photos, random)
-    assert len(folds) == told_apart.FOLDS
+    assert len(folds) == 3
     assert sorted(np.concatenate([fold.test_photos for fold in folds])) == list(range(60))
     for fold in folds:
         fitted = {photos[place] for place in fold.fit_photos}
@@ -249,19 +318,28 @@ def test_folds_share_no_photograph():
 
 
 @pytest.mark.parametrize(("shift", "low", "high"), [(0, 0.4, 0.6), (6, 0.999, 1)])
-def test_only_a_trace_of_painting_is_told(shift, low, high):
+def test_only_a_trace_of_painting_is_told(shift, low, high, monkeypatch):
     # Each painted image is nearly its own photograph, which a careless split would remember.
     random = np.random.default_rng(0)
     photos = random.normal(size=(90, 20))
     painted = photos + random.normal(0, 0.1, size=(90, 20)) + np.eye(20)[0] * shift
     sources = [(key, key) for key in keys(90)]
+    fitted, plain = [], told_apart.fit
+    monkeypatch.setattr(told_apart, "fit", lambda *a: fitted.append(a) or plain(*a))
     found, looks = told_apart.told_apart(painted, photos, sources, keys(90), random)
     assert low <= found["value"] <= high
+    assert len(fitted) == 3 * 5  # folds, and repeats
     assert found["tested"] == np.isfinite(looks).sum() == 90
     if shift:
         assert looks.min() > 0.5
     else:
         assert found["low"] <= 0.5 <= found["high"]
+
+
+def test_a_fold_has_five_of_each():
+    four, five = np.arange(4), np.arange(5)
+    assert told_apart.Fold(five, five, five, five).is_large_enough
+    assert not told_apart.Fold(five, five, four, five).is_large_enough
 
 
 def test_too_few_images_to_tell():
@@ -285,3 +363,20 @@ def test_ticks_are_round(low, high, expected):
     axis = svg.Axis(low, high, 0, 100)
     assert axis.ticks() == pytest.approx(expected)
     assert (axis(low), axis(high)) == (0, 100)
+
+
+def test_a_histogram_has_a_bar_of_its_share_and_a_named_mark():
+    series = [svg.Series("some", "painted", np.array([0.0, 0, 0, 24, np.nan]))]
+    picture = svg.histograms(series, "length", "says", {"here": 12.0})
+    drawn = picture.render()
+    points = re.search(r'points="([^"]+)"', drawn)[1].split()
+    assert len(points) == 2 + 2 * 24  # corners of 24 bars, and the two ends on the axis
+    assert points[1] == f"{svg.LEFT}.0,{svg.TOP + 16}.0"  # the highest bar reaches the top
+    assert ">here</text>" in drawn
+    assert 'aria-label="says"' in drawn
+
+
+def test_an_axis_of_values_that_are_all_equal():
+    assert svg.span([2.0, np.nan]) == (1.5, 2.5)
+    assert svg.span([np.nan]) == (0, 1)
+    assert svg.span([3, 1, 2]) == (1, 3)
