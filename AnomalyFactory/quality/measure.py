@@ -22,7 +22,7 @@ from quality.fidelity import (
 )
 from quality.inputs import Dataset, Key, Painting
 
-BATCH = 32  # images that the network sees at once
+BATCH = 16  # images that the network sees at once
 
 Item = TypeVar("Item")
 Detector = Callable[[np.ndarray], np.ndarray]  # photos (n, h, w, 3) uint8 -> edges (n, h, w) uint8

@@ -104,13 +104,13 @@ def structure_section(report: Report) -> None:
         tags.p(f"Not measured: {report.finder.reason}.", cls="note")
         return
     tags.p(
-        f"The detector that drew the edge maps ({report.finder.name}) looks for edges in the"
-        " painted images. Precision: how many of those found were asked for; recall: how many of"
-        " those asked for were found, each within two pixels; F1 joins both. The same"
-        " detector on the structure's own photograph, at the size of the painted images, is about"
-        " the best that can be had; on another painted image it is chance. Edges of the"
-        " reference's pattern that were not asked for lower the precision, and in a hybrid may be"
-        " wanted."
+        f"A detector, {report.finder.name}, looks for edges in the painted images: the one that"
+        " drew the edge maps, unless --detector named another. Precision: how many of those found"
+        " were asked for; recall: how many of those asked for were found, each within two pixels;"
+        " F1 joins both. The same detector on the structure's own photograph, at the size of the"
+        " painted images, is about the best that can be had; on another painted image it is"
+        " chance. Edges of the reference's pattern that were not asked for lower the precision,"
+        " and in a hybrid may be wanted."
     )
     with tags.ul():
         for title, found in report.figures.items():

@@ -321,6 +321,17 @@ def test_so_many_are_drawn_at_random(run, world):
     assert "4 painted images, of 8 drawn at random" in (world.output / "index.html").read_text()
 
 
+def test_the_report_lies_beside_the_results_by_default(run, world):
+    world.paint("1", "1", 2)
+    options = world.options()
+    place = options.index("--output")
+    page = world.results / "evaluation/index.html"
+    for _ in range(2):  # its pictures are no painted images
+        output = run("evaluate.py", *options[:place], *options[place + 2 :])
+        assert f"page: {page}" in output
+        assert "2 painted images, held against the 8 photographs" in page.read_text()
+
+
 def test_pictures_of_an_older_report_are_removed(run, world):
     world.paint("1", "1", 2)
     (world.output / "pictures").mkdir(parents=True)
