@@ -29,18 +29,19 @@ class EdgeFinder:
 def edge_finder(
     dataset: Dataset, wanted: str | None, weights: Path, device: torch.device
 ) -> EdgeFinder:
-    """The detector that is `wanted`, else the one that drew the maps of the data set.
+    """The detector that is `wanted`, else the one that drew the maps of the data set, which has
+    some.
 
     Raises InputError when PiDiNet is wanted by name and its `weights` cannot be used.
     """
     notes = {note_of(path) for path in dataset.edges.values()}
     drawn_by = sorted({note.split()[0] for note in notes})
     if any(POLARITY not in note.split() for note in notes if " " in note):
-        return EdgeFinder("", None, "edge maps are light on dark, and the generators' are not")
-    name = wanted or drawn_by[0] if drawn_by else ""
-    if wanted is None and len(drawn_by) != 1:
-        found = " and ".join(drawn_by) or "nobody"
+        return EdgeFinder("", None, "edge maps are light on dark, where dark on light is expected")
+    if wanted is None and len(drawn_by) > 1:
+        found = " and ".join(drawn_by)
         return EdgeFinder("", None, f"the edge maps were drawn by {found}; choose a --detector")
+    name = wanted or drawn_by[0]
     if name == "scharr":
         return EdgeFinder(name, scharr_edges)
     try:

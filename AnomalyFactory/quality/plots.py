@@ -105,7 +105,7 @@ def feature_map(report: Report) -> None:
     features = [report.photos.features, report.painted.features]
     places, shares = principal_places(np.concatenate(features))
     split = len(report.photos.keys)
-    photos = Series("photographs", PHOTOS, places[:split][:MOST_DOTS])
+    photos = Series("photographs", PHOTOS, places[:split])
     series = [photos, *by_kind(report, places[split:])]
     names = {
         f"painted {kind}": [p.name for p in report.painted.paintings if p.kind == kind]
@@ -126,7 +126,7 @@ def feature_map(report: Report) -> None:
         " pointer rests on it.",
     ):
         says = "Map of all images by their features; every figure of it stands in the text"
-        scatter([(one, names[one.name]) for one in shown], says, titles)
+        scatter([(one, names[one.name][:MOST_DOTS]) for one in shown], says, titles)
 
 
 def diversity_plot(report: Report) -> None:

@@ -18,7 +18,7 @@ from quality.plots import (
     told_apart_plot,
 )
 from quality.report import Report
-from quality.summary import DASH, one, percent, spread, two
+from quality.summary import DASH, hundredths, percent, spread, tenths
 from quality.told_apart import FOLDS, REPEATS
 
 
@@ -81,8 +81,8 @@ def memorised_section(report: Report) -> None:
     tags.p(
         "Does the generator hand out the photographs that it was trained on? For each painted"
         " image the nearest photograph is looked up. Close is what lies within the distance"
-        f" ({two(close)}) that only {CLOSE} % of the photographs have to another photograph. A"
-        " share far above that speaks for copies. A copy that is blurred or badly coloured lies far"
+        f" ({hundredths(close)}) that only {CLOSE} % of the photographs have to another photograph."
+        " A share far above that speaks for copies. A copy that is blurred or badly coloured lies far"
         " from its photograph and is not caught: look at the pictures, too."
     )
     with tags.ul():
@@ -92,8 +92,8 @@ def memorised_section(report: Report) -> None:
                 f"{title.capitalize()}: the nearest photograph is that of the structure in"
                 f" {percent(figure['nearest_is_structure'])} and the reference in"
                 f" {percent(figure['nearest_is_reference'])} of the images; the closest lies at"
-                f" {two(figure['closest'])}, where two photographs lie at"
-                f" {two(figure['closest_between_photographs'])} at least."
+                f" {hundredths(figure['closest'])}, where two photographs lie at"
+                f" {hundredths(figure['closest_between_photographs'])} at least."
             )
     with tags.div(cls="plots"):
         memorised_plot(report)
@@ -115,10 +115,11 @@ def structure_section(report: Report) -> None:
     with tags.ul():
         for title, found in report.figures.items():
             figure = found["structure"]
+            precision, recall = figure["precision"], figure["recall"]
             tags.li(
-                f"{title.capitalize()}: precision {two(figure['precision']['value'])}"
-                f" {spread(figure['precision'], two)}, recall {two(figure['recall']['value'])}"
-                f" {spread(figure['recall'], two)}."
+                f"{title.capitalize()}: precision {hundredths(precision['value'])}"
+                f" {spread(precision, hundredths)}, recall {hundredths(recall['value'])}"
+                f" {spread(recall, hundredths)}."
             )
     with tags.div(cls="plots"):
         structure_plot(report)
@@ -130,8 +131,8 @@ def appearance_section(report: Report) -> None:
         " of each channel of CIE Lab. Where on a wing a colour lies does not matter. Before"
         " painting, a structure's own photograph was as far from the reference as the blue"
         " histogram shows; photographs of one subspecies are"
-        f" {one(report.colours_within)} apart from each other. Painting with --inherit 0.5 is meant"
-        " to go half of the way."
+        f" {tenths(report.colours_within)} apart from each other. Painting with --inherit 0.5 is"
+        " meant to go half of the way."
     )
     with tags.ul():
         for title, found in report.figures.items():
@@ -140,9 +141,9 @@ def appearance_section(report: Report) -> None:
             if title == NON_HYBRIDS:  # whose way is the chance difference of two specimens
                 way = ""
             tags.li(
-                f"{title.capitalize()}: from {one(figure['distance_before'])} to"
-                f" {one(figure['distance']['value'])}{way}; and"
-                f" {one(figure['distance_to_structure'])} away from the structure's own colours."
+                f"{title.capitalize()}: from {tenths(figure['distance_before'])} to"
+                f" {tenths(figure['distance']['value'])}{way}; and"
+                f" {tenths(figure['distance_to_structure'])} away from the structure's own colours."
             )
     tags.p(
         "The wings are what differs from the ground; an outline shows what was looked at in the"
@@ -155,13 +156,13 @@ def appearance_section(report: Report) -> None:
 
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "painted": ("painted", str),
-    "edges_f1": ("edges, F1", two),
-    "colour_distance": ("colour distance", one),
-    "colour_distance_before": ("before painting", one),
-    "diversity": ("diversity", two),
-    "nearest_photograph": ("nearest photograph", two),
+    "edges_f1": ("edges, F1", hundredths),
+    "colour_distance": ("colour distance", tenths),
+    "colour_distance_before": ("before painting", tenths),
+    "diversity": ("diversity", hundredths),
+    "nearest_photograph": ("nearest photograph", hundredths),
     "close": ("close", percent),
-    "looks_painted": ("looks painted", two),
+    "looks_painted": ("looks painted", hundredths),
 }
 
 

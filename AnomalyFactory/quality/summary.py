@@ -26,7 +26,7 @@ def in_short(report: Report) -> None:
     say_it(report)
     with tags.table(cls="short"):
         with tags.thead(), tags.tr():
-            tags.th("")
+            tags.td()
             for title, found in report.figures.items():
                 with tags.th(title.capitalize(), scope="col"):
                     tags.small(f"{found['painted']} painted, {found['photographs']} photographs")
@@ -56,11 +56,16 @@ def spread(figure: Figure, form: Callable[[float], str]) -> str:
     return f"[{form(figure['low'])} to {form(figure['high'])}]"
 
 
-def two(value: float) -> str:
+def together(*parts: str) -> str:
+    """What there is of an interval and a yardstick."""
+    return "; ".join(filter(None, parts))
+
+
+def hundredths(value: float) -> str:
     return f"{value:.2f}" if math.isfinite(value) else DASH
 
 
-def one(value: float) -> str:
+def tenths(value: float) -> str:
     return f"{value:.1f}" if math.isfinite(value) else DASH
 
 
@@ -68,7 +73,7 @@ def percent(value: float) -> str:
     return f"{100 * value:.0f} %".replace("-", MINUS) if math.isfinite(value) else DASH
 
 
-def thousandths(value: float) -> str:
+def per_thousand(value: float) -> str:
     return f"{1000 * value:.2f}".replace("-", MINUS)
 
 
@@ -77,35 +82,34 @@ MISSING = (DASH, "too few images")
 
 def told_apart_cell(found: Figure) -> tuple[str, str]:
     figure = found["told_apart"]
-    return (two(figure["value"]), spread(figure, two)) if figure else MISSING
+    return (hundredths(figure["value"]), spread(figure, hundredths)) if figure else MISSING
 
 
 def frechet_cell(found: Figure) -> tuple[str, str]:
     figure, halves = found["frechet"], found["halves"]
     if not figure:
         return MISSING
-    beside = spread(figure, one)
+    yardstick = ""
     if halves:
-        beside += (
-            f"; {halves['images']:.0f} against {halves['images']:.0f}: painted"
-            f" {one(halves['frechet_painted'])}, photographs {one(halves['frechet_photographs'])}"
+        yardstick = (
+            f"{halves['images']:.0f} against {halves['images']:.0f}: painted"
+            f" {tenths(halves['frechet_painted'])}, photographs"
+            f" {tenths(halves['frechet_photographs'])}"
         )
-    return one(figure["value"]), beside
+    return tenths(figure["value"]), together(spread(figure, tenths), yardstick)
 
 
 def kid_cell(found: Figure) -> tuple[str, str]:
     figure, halves = found["kid"], found["halves"]
     if not figure:
         return MISSING
-    beside = spread(figure, thousandths)
-    if halves:
-        beside += f"; photographs {thousandths(halves['kid_photographs'])}"
-    return thousandths(figure["value"]), beside
+    yardstick = f"photographs {per_thousand(halves['kid_photographs'])}" if halves else ""
+    return per_thousand(figure["value"]), together(spread(figure, per_thousand), yardstick)
 
 
 def diversity_cell(found: Figure) -> tuple[str, str]:
     figure = found["diversity"]
-    return (two(figure["value"]), spread(figure, two)) if figure else MISSING
+    return (hundredths(figure["value"]), spread(figure, hundredths)) if figure else MISSING
 
 
 def memorised_cell(found: Figure) -> tuple[str, str]:
@@ -117,18 +121,19 @@ def structure_cell(found: Figure) -> tuple[str, str]:
     figure = found["structure"]
     if not figure:
         return DASH, "not looked for"
-    beside = (
-        f"{spread(figure['f1'], two)}; in the photographs {two(figure['f1_of_photograph'])}, in"
-        f" another painted image {two(figure['f1_of_another'])}"
+    yardstick = (
+        f"in the photographs {hundredths(figure['f1_of_photograph'])}, in another painted image"
+        f" {hundredths(figure['f1_of_another'])}"
     )
-    return two(figure["f1"]["value"]), beside
+    f1 = figure["f1"]
+    return hundredths(f1["value"]), together(spread(f1, hundredths), yardstick)
 
 
 def appearance_cell(found: Figure) -> tuple[str, str]:
     figure = found["appearance"]
     distance = figure["distance"]
-    before = f"{spread(distance, one)}; before painting {one(figure['distance_before'])}"
-    return one(distance["value"]), before
+    before = f"before painting {tenths(figure['distance_before'])}"
+    return tenths(distance["value"]), together(spread(distance, tenths), before)
 
 
 CELLS: dict[str, Callable[[Figure], tuple[str, str]]] = {

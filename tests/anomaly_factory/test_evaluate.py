@@ -343,6 +343,27 @@ def test_pictures_of_an_older_report_are_removed(run, world):
     assert {"0001.jpg", "holiday.jpg"} <= left
 
 
+def test_a_map_of_many_shows_the_first_of_each(run, world, monkeypatch):
+    monkeypatch.setattr("quality.plots.MOST_DOTS", 3)
+    world.paint("1", "1", 4)
+    run("evaluate.py", *world.options())
+    page = (world.output / "index.html").read_text()
+    assert page.count("</title></circle>") == 3 + 3
+
+
+def test_edge_maps_that_cannot_be_compared(run, tmp_path, world):
+    world.paint("1", "1", 2)
+    good = world.dataset / "Images/2/train/good"
+    edges = good.parent / "pidinet_edges"
+    for note, reason in [
+        ("pidinet 0123 dark_on_white", "drawn by pidinet and scharr; choose a --detector"),
+        ("scharr white_on_dark", "light on dark, where dark on light is expected"),
+    ]:
+        write_edges(edges / "0.png", np.zeros((64, 64), np.uint8), "dark_on_white", note)
+        run("evaluate.py", *world.options())
+        assert world.figures()["too_few"][-1].endswith(reason)
+
+
 def test_without_the_weights_of_pidinet_edges_are_left_out(run, world):
     for path in (world.dataset / "Images").rglob("pidinet_edges/*.png"):
         with Image.open(path) as image:
