@@ -82,8 +82,8 @@ def memorised_section(report: Report) -> None:
         "Does the generator hand out the photographs that it was trained on? For each painted"
         " image the nearest photograph is looked up. Close is what lies within the distance"
         f" ({hundredths(close)}) that only {CLOSE} % of the photographs have to another photograph."
-        " A share far above that speaks for copies. A copy that is blurred or badly coloured lies far"
-        " from its photograph and is not caught: look at the pictures, too."
+        " A share far above that speaks for copies. A copy that is blurred or badly coloured lies"
+        " far from its photograph and is not caught: look at the pictures, too."
     )
     with tags.ul():
         for title, found in report.figures.items():
