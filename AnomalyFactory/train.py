@@ -6,8 +6,8 @@ Several GPUs:  ... --gpu_ids 0,1
 On the CPU:    ... --gpu_ids -1
 
 Writes into {checkpoints_dir}/{name}/: latest_net_G.pth and latest_net_D.pth, numbered ones now
-and then, resume.pth, loss_log.csv and .png, samples.html. SIGTERM and Ctrl-C save first;
---continue_train goes on from there as if nothing had happened.
+and then, resume.pth, loss_log.csv and .png, samples.html, and training.html, which shows how it
+goes. SIGTERM and Ctrl-C save first; --continue_train goes on from there as if nothing had happened.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -27,7 +28,9 @@ from options.train_options import train_options
 from tqdm import tqdm
 from util import checkpoint, distributed, lock
 from util.distributed import Process
-from util.errors import InputError, reported
+from util.errors import InputError, message_of, reported
+from util.progress import Progress, machine
+from util.training_page import DONE, TrainingPage
 from util.visualizer import LossLog, SamplePage
 
 # What may change between a stop and its resume; every other option shapes the course and may not.
@@ -78,35 +81,35 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
     )
     samples = training_pairs(pairs, opt)
     loader = training_loader(samples, order, opt.nThreads)
-    report = Report(opt, folder, done * opt.batchSize, process)
+    progress = Progress(done, end, done, opt.batchSize, steps, 0.0)
+    with Report(opt, folder, progress, process) as report:
+        bar = tqdm(loader, initial=done, total=end, unit="step", disable=process.quiet)
+        for batch in bar:
+            epoch = done // steps + 1
+            model.set_learning_rate(opt.lr * decay(epoch, opt.niter, opt.niter_decay))
+            for images, share in micro_batches(batch, opt.micro_batch):
+                model.set_input(images, share)
+                model.forward()
+                model.backward_D()
+                model.backward_G()
+            model.step()
+            done += 1
 
-    bar = tqdm(loader, initial=done, total=end, unit="step", disable=process.quiet)
-    for batch in bar:
-        epoch = done // steps + 1
-        model.set_learning_rate(opt.lr * decay(epoch, opt.niter, opt.niter_decay))
-        for images, share in micro_batches(batch, opt.micro_batch):
-            model.set_input(images, share)
-            model.forward()
-            model.backward_D()
-            model.backward_G()
-        model.step()
-        done += 1
+            report.after_step(model, epoch, done)
+            if process.first:
+                if done % steps == 0 and epoch % opt.save_epoch_freq == 0:
+                    model.save_networks(folder, epoch)
+                if due(done, opt.batchSize, opt.save_latest_freq) and done < end:
+                    save(model, folder, course, done)
+                    report.log.draw()
+            if process.any(stop.received is not None):
+                break
 
-        report.after_step(model, epoch, done)
+        bar.close()
         if process.first:
-            if done % steps == 0 and epoch % opt.save_epoch_freq == 0:
-                model.save_networks(folder, epoch)
-            if due(done, opt.batchSize, opt.save_latest_freq) and done < end:
-                save(model, folder, course, done)
-                report.log.draw()
-        if process.any(stop.received is not None):
-            break
-
-    bar.close()
-    if process.first:
-        save(model, folder, course, done)
-        report.log.draw()
-        tqdm.write(f"{folder}: {done} of {end} steps done, {done * opt.batchSize:,} images")
+            save(model, folder, course, done)
+            report.close(stop.received)
+            tqdm.write(f"{folder}: {done} of {end} steps done, {done * opt.batchSize:,} images")
     process.stop()
     return 128 + (stop.received or signal.SIGTERM) if done < end else 0
 
@@ -234,29 +237,56 @@ class StopSignals:
 
 
 class Report:
-    """Writes the loss log and the samples when they are due; one process does."""
+    """Writes the loss log, the samples and the page when they are due; one process does.
 
-    def __init__(self, opt: argparse.Namespace, folder: Path, images: int, process: Process):
-        self.opt, self.process = opt, process
+    As a context it also notes on the page what ended a training early.
+    """
+
+    def __init__(self, opt: argparse.Namespace, folder: Path, start: Progress, process: Process):
+        self.opt, self.process, self.progress = opt, process, start
+        self.page = None
         if process.first:
-            self.log = LossLog(folder, images)
-            self.page = SamplePage(folder, opt.name, images)
-        self.started, self.images_before = time.monotonic(), images
+            self.log = LossLog(folder, start.images)
+            self.samples = SamplePage(folder, opt.name, start.images)
+            if not opt.no_html:
+                facts = vars(opt), machine(process)
+                self.page = TrainingPage(folder, opt.name, self.log, self.samples, *facts)
+                self.page.write_if_due(start)
+        self.started = time.monotonic()
+
+    def __enter__(self) -> "Report":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object):
+        if self.page and error is not None:
+            self.page.write(self.progress, f"{kind.__name__}: {message_of(error)}")
 
     def after_step(self, model: AnomalyFactory, epoch: int, done: int) -> None:
-        opt, images = self.opt, done * self.opt.batchSize
+        opt = self.opt
+        self.progress = replace(self.progress, done=done, seconds=time.monotonic() - self.started)
+        images = self.progress.images
         if due(done, opt.batchSize, opt.print_freq):
             losses = model.losses()
             if self.process.first:
                 rate = model.optimizer_G.param_groups[0]["lr"]
                 self.log.add({"images": images, "epoch": epoch, "lr": rate} | losses)
-                seconds = time.monotonic() - self.started
-                speed = (images - self.images_before) / seconds
                 text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+                speed = self.progress.speed
                 tqdm.write(f"epoch {epoch}, {images:,} images, {speed:.1f} images/s: {text}")
-        shows = self.process.first and not opt.no_html
-        if shows and due(done, opt.batchSize, opt.display_freq):
-            self.page.add(epoch, images, model.panels())
+        if self.page:
+            if due(done, opt.batchSize, opt.display_freq):
+                self.samples.add(epoch, images, model.panels())
+            self.page.write_if_due(self.progress)
+
+    def close(self, received: int | None) -> None:
+        """Show a training that ended by itself, or by the signal that it `received`."""
+        if self.page is None:
+            self.log.draw()
+        elif self.progress.done == self.progress.end:
+            self.page.write(self.progress, DONE)
+        else:  # the signal may have reached another process
+            name = signal.Signals(received or signal.SIGTERM).name
+            self.page.write(self.progress, f"it received {name}.")
 
 
 if __name__ == "__main__":

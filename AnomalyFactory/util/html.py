@@ -16,17 +16,44 @@ from util.files import atomic
 PANEL = 128  # pixels of a panel's side
 PER_PAGE = 50
 
+# Colours by name, so that the dark scheme and print change them in one place.
 STYLE = """
-body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem auto; max-width: 64rem;
-       padding: 0 1rem; color: #222; background: #fff; }
-nav { position: sticky; top: 0; background: #fff; padding: .5rem 0; border-bottom: 1px solid #ccc; }
+:root { color-scheme: light dark; --text: #1f2328; --soft: #57606a; --ground: #fff;
+        --card: #f3f4f6; --line: #d0d7de; --accent: #0b57d0; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --text: #e6e8eb; --soft: #a4adb8; --ground: #14171a; --card: #20262c;
+          --line: #3d464f; --accent: #8ab4f8; }
+  img.plot { filter: invert(.92) hue-rotate(180deg); }  /* a plot on white, read as on black */
+}
+@media print { :root { color-scheme: light; } nav { display: none; } a { color: inherit; } }
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 64rem;
+       padding: 1rem; color: var(--text); background: var(--ground); }
+h1, h2 { line-height: 1.25; margin: 1.5em 0 .5em; }
+h1 { margin-top: .3em; overflow-wrap: anywhere; }
+a { color: var(--accent); }
+a:focus-visible, button:focus-visible, select:focus-visible { outline: 3px solid var(--accent); }
+img { max-width: 100%; height: auto; }
+.soft, figcaption { color: var(--soft); }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; }
+th, td { border-bottom: 1px solid var(--line); padding: .3rem .8rem .3rem 0; text-align: left;
+         vertical-align: top; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+"""
+
+GALLERY_STYLE = """
+nav { position: sticky; top: 0; background: var(--ground); padding: .5rem 0;
+      border-bottom: 1px solid var(--line); z-index: 1; }
 nav button, nav select { font: inherit; }
 nav > * { margin-right: .6rem; }
-.columns { display: flex; margin-top: .5rem; font-weight: 600; }
-.columns span { text-align: center; }
-figure { display: flex; align-items: center; gap: 1rem; margin: .3rem 0; }
+nav > .columns { margin: .5rem 0 0; }
+.columns { display: flex; font-weight: 600; font-size: min(.9em, 3.2vw); }
+.columns span { flex: 1; text-align: center; overflow: hidden; text-overflow: ellipsis; }
+figure { display: flex; flex-wrap: wrap; align-items: center; gap: .2rem 1rem; margin: .5rem 0;
+         break-inside: avoid; }
 figure[hidden] { display: none; }
-img { display: block; background: #eee; }
+figure img { display: block; background: var(--card); }
 figcaption { overflow-wrap: anywhere; }
 """
 
@@ -68,10 +95,8 @@ class Row:
 
 def write_page(path: Path, title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Write an HTML page of `rows`, whose strips have one panel per name in `columns`."""
-    page = document(title=title)
-    with page.head:
-        tags.meta(charset="utf-8")
-        tags.style(raw(STYLE))
+    page = new_page(title, GALLERY_STYLE)
+    width = PANEL * len(columns)
     with page:
         tags.h1(title)
         with tags.nav():
@@ -81,24 +106,40 @@ def write_page(path: Path, title: str, columns: Sequence[str], rows: Sequence[Ro
                     tags.option(group)
             tags.button("previous")
             tags.button("next")
-            tags.span(f"{len(rows)} rows", id="place")
-            with tags.div(cls="columns"):
+            tags.span(f"{len(rows)} rows", id="place", role="status")
+            with tags.div(cls="columns", style=f"max-width: {width}px"):
                 for column in columns:
-                    tags.span(column, style=f"width: {PANEL}px")
+                    tags.span(column)
         for row in rows:
             with tags.figure(data_group=row.group):
-                with tags.a(href=quote(row.link)):
-                    tags.img(
-                        src=quote(row.strip),
-                        alt=row.caption,
-                        width=PANEL * len(columns),
-                        height=PANEL,
-                        loading="lazy",
-                    )
+                strip_picture(row.strip, row.link, f"{row.caption}: {', '.join(columns)}", width)
                 tags.figcaption(row.caption)
         tags.script(raw(SCRIPT))
+    save_page(page, path)
+
+
+def new_page(title: str, style: str = "", refresh: int | None = None) -> document:
+    """A page without content, for screens of any size; read again every `refresh` seconds."""
+    page = document(title=title)
+    page["lang"] = "en"
+    with page.head:
+        tags.meta(charset="utf-8")
+        tags.meta(name="viewport", content="width=device-width, initial-scale=1")
+        if refresh is not None:
+            tags.meta(http_equiv="refresh", content=str(refresh))
+        tags.style(raw(STYLE + style))
+    return page
+
+
+def save_page(page: document, path: Path) -> None:
     with atomic(path) as temporary:
         temporary.write_text(page.render(pretty=False), encoding="utf-8")
+
+
+def strip_picture(strip: str, link: str, text: str, width: int) -> None:
+    """A strip `width` pixels wide where the screen is, with the `text` that says what it shows."""
+    with tags.a(href=quote(link)):
+        tags.img(src=quote(strip), alt=text, width=width, height=PANEL, loading="lazy")
 
 
 def write_strip(path: Path, images: Sequence[np.ndarray]) -> None:
