@@ -7,42 +7,17 @@ from urllib.parse import quote
 
 import cv2
 import numpy as np
-from dominate import document, tags
+from dominate import tags
 from dominate.util import raw
 from PIL import Image
 
 from util.files import atomic
+from util.pages import new_page, save_page
 
 PANEL = 128  # pixels of a panel's side
 PER_PAGE = 50
 
-# Colours by name, so that the dark scheme and print change them in one place.
 STYLE = """
-:root { color-scheme: light dark; --text: #1f2328; --soft: #57606a; --ground: #fff;
-        --card: #f3f4f6; --line: #d0d7de; --accent: #0b57d0; }
-@media screen and (prefers-color-scheme: dark) {
-  :root { --text: #e6e8eb; --soft: #a4adb8; --ground: #14171a; --card: #20262c;
-          --line: #3d464f; --accent: #8ab4f8; }
-  img.plot { filter: invert(.92) hue-rotate(180deg); }  /* a plot on white, read as on black */
-}
-@media print { :root { color-scheme: light; } nav { display: none; } a { color: inherit; } }
-* { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 64rem;
-       padding: 1rem; color: var(--text); background: var(--ground); }
-h1, h2 { line-height: 1.25; margin: 1.5em 0 .5em; }
-h1 { margin-top: .3em; overflow-wrap: anywhere; }
-a { color: var(--accent); }
-a:focus-visible, button:focus-visible, select:focus-visible { outline: 3px solid var(--accent); }
-img { max-width: 100%; height: auto; }
-.soft, figcaption { color: var(--soft); }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; }
-th, td { border-bottom: 1px solid var(--line); padding: .3rem .8rem .3rem 0; text-align: left;
-         vertical-align: top; }
-.number { text-align: right; font-variant-numeric: tabular-nums; }
-"""
-
-GALLERY_STYLE = """
 nav { position: sticky; top: 0; background: var(--ground); padding: .5rem 0;
       border-bottom: 1px solid var(--line); z-index: 1; }
 nav button, nav select { font: inherit; }
@@ -95,7 +70,7 @@ class Row:
 
 def write_page(path: Path, title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Write an HTML page of `rows`, whose strips have one panel per name in `columns`."""
-    page = new_page(title, GALLERY_STYLE)
+    page = new_page(title, STYLE)
     width = PANEL * len(columns)
     with page:
         tags.h1(title)
@@ -116,24 +91,6 @@ def write_page(path: Path, title: str, columns: Sequence[str], rows: Sequence[Ro
                 tags.figcaption(row.caption)
         tags.script(raw(SCRIPT))
     save_page(page, path)
-
-
-def new_page(title: str, style: str = "", refresh: int | None = None) -> document:
-    """A page without content, for screens of any size; read again every `refresh` seconds."""
-    page = document(title=title)
-    page["lang"] = "en"
-    with page.head:
-        tags.meta(charset="utf-8")
-        tags.meta(name="viewport", content="width=device-width, initial-scale=1")
-        if refresh is not None:
-            tags.meta(http_equiv="refresh", content=str(refresh))
-        tags.style(raw(STYLE + style))
-    return page
-
-
-def save_page(page: document, path: Path) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(page.render(pretty=False), encoding="utf-8")
 
 
 def strip_picture(strip: str, link: str, text: str, width: int) -> None:

@@ -52,19 +52,6 @@ class Progress:
         return left / self.speed if self.speed else None
 
 
-def duration(seconds: float) -> str:
-    """`seconds` in its two largest units: 42 s, 3 min 5 s, 2 h 5 min, 3 d 4 h."""
-    seconds = round(seconds)
-    for size, name, smaller, smaller_name in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if seconds >= size:
-            return f"{seconds // size} {name} {seconds % size // smaller} {smaller_name}"
-    return f"{seconds} s"
-
-
 def machine(process: Process) -> dict[str, str]:
     """What a training runs on, by the name of the fact."""
     if process.device.type == "cuda":

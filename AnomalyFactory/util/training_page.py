@@ -10,8 +10,9 @@ from pathlib import Path
 
 from dominate import tags
 
-from util.html import PANEL, new_page, save_page, strip_picture
-from util.progress import Progress, duration
+from util.html import PANEL, strip_picture
+from util.pages import duration, new_page, save_page, show_facts
+from util.progress import Progress
 from util.visualizer import PANELS, LossLog, SamplePage
 
 REFRESH = 15  # seconds
@@ -29,23 +30,10 @@ LOSSES = {
 }
 RUNNING, DONE = "running", "done"
 STYLE = """
-progress { width: 100%; height: 1.4rem; accent-color: var(--accent); }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.3rem, 1fr)); gap: .6rem;
-         margin: 1rem 0; }
-.facts div { background: var(--card); border-radius: .5rem; padding: .5rem .8rem;
-             break-inside: avoid; }
-dt { color: var(--soft); font-size: .9em; }
-dd { margin: 0; font-weight: 600; overflow-wrap: anywhere; }
-.state { font-size: 1.15em; overflow-wrap: anywhere; }
 ol { list-style: none; padding: 0; display: grid; gap: .8rem 1rem;
      grid-template-columns: repeat(auto-fill, minmax(min(100%, 28rem), 1fr)); }
 figure { margin: 0; break-inside: avoid; }
 figure img { display: block; background: var(--card); }
-.options { columns: 22rem; }
-.options div { display: flex; justify-content: space-between; gap: 1rem; break-inside: avoid;
-               border-bottom: 1px solid var(--line); padding: .15rem 0; }
-.options dt { font-family: ui-monospace, monospace; white-space: nowrap; }
-.options dd { font-weight: 400; text-align: right; }
 """
 
 
@@ -87,9 +75,9 @@ class TrainingPage:
             self.show_losses()
             self.show_samples()
             tags.h2("Options")
-            show_facts({f"--{name}": text_of(value) for name, value in self.options.items()})
+            show_facts("options", {f"--{name}": value for name, value in self.options.items()})
             tags.h2("Machine")
-            show_facts(self.machine)
+            show_facts("options", self.machine)
         save_page(page, self.path)
 
     def show_state(self, progress: Progress, state: str) -> None:
@@ -120,11 +108,7 @@ class TrainingPage:
             facts["time left"] = "not known yet" if left is None else f"about {duration(left)}"
         if self.log.rows:
             facts["learning rate"] = self.log.rows[-1]["lr"]
-        with tags.dl(cls="facts"):
-            for name, value in facts.items():
-                with tags.div():
-                    tags.dt(name)
-                    tags.dd(value)
+        show_facts("facts", facts)
         tags.p(note, cls="soft")
 
     def show_losses(self) -> None:
@@ -173,20 +157,3 @@ class TrainingPage:
                     strip_picture(row.strip, row.link, f"{row.caption}: {columns}", width)
                     tags.figcaption(row.caption)
         tags.p(tags.a("All samples", href=self.samples.page.name))
-
-
-def show_facts(facts: Mapping[str, str]) -> None:
-    with tags.dl(cls="options"):
-        for name, value in facts.items():
-            with tags.div():
-                tags.dt(name)
-                tags.dd(value)
-
-
-def text_of(value: object) -> str:
-    """An option's value as a reader says it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ",".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)

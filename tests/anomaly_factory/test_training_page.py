@@ -7,7 +7,8 @@ import pytest
 import torch
 from browser import SCREENS, flaws
 from util import training_page
-from util.progress import Progress, duration, processor
+from util.pages import duration
+from util.progress import Progress, processor
 from util.training_page import DONE, RUNNING, TrainingPage
 from util.visualizer import PANELS, LossLog, SamplePage
 
@@ -102,7 +103,7 @@ def test_a_running_training_is_shown_with_what_is_left(open_page, page):
     assert sources[-1] == "samples/epoch00001_images000000240.jpg"
     assert facts(opened, ".options") == {
         "--name": ODD,
-        "--gpu_ids": "0,1",
+        "--gpu_ids": "0, 1",
         "--amp": "no",
         "--load_pretrain": "none",
         "--lr": "0.0002",
