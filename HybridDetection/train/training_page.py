@@ -165,7 +165,9 @@ def show_evaluation(folder: Path, name: str, meaning: str) -> None:
     tags.p(meaning)
     path = folder / name / RESULTS_FILE
     if not path.is_file():
-        tags.p("Not scored: both hybrids and non-hybrids must be held out.")
+        tags.p(
+            "Not scored: both hybrids and non-hybrids must be held out; the log says what lacks."
+        )
         return
     results = pd.read_csv(path, keep_default_na=False)
     for kind, rows in results.groupby("images", sort=False):
