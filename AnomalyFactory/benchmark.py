@@ -56,6 +56,7 @@ from util import checkpoint, distributed
 from util.background import Background, Fetched
 from util.device import layout, prepare
 from util.errors import InputError, reported
+from util.progress import Progress
 from util.report import Report
 from util.results import COLUMNS, Results
 
@@ -167,7 +168,8 @@ def time_training(
     order = TrainingOrder(len(pairs), opt.batchSize, opt.seed, 0, WARM_UP + steps)
     batches = iter(loader(training_pairs(pairs, opt), order, opt.nThreads, model.device))
     with Background(1, steps) as reports:
-        report = Report(opt, folder, 0, model.process, reports)
+        course = Progress(0, WARM_UP + steps, 0, opt.batchSize, WARM_UP + steps, 0.0)
+        report = Report(opt, folder, course, model.process, reports)
         for number in range(WARM_UP + steps):
             if number == WARM_UP:
                 report.read_all()

@@ -7,10 +7,10 @@ On the CPU:    ... --gpu_ids -1
 Several machines: torchrun starts it on each, --gpu_ids names the GPUs of one
 
 Writes into {checkpoints_dir}/{name}/: latest_net_G.pth and latest_net_D.pth, numbered ones now
-and then, resume.pth, loss_log.csv and .png, samples.html. SIGTERM and Ctrl-C save first;
---continue_train goes on from there as if nothing had happened, and so does a restart by torchrun.
-A GPU never waits for any of it: losses, samples and states are sent for while it goes on, and
-written beside.
+and then, resume.pth, loss_log.csv and .png, samples.html, and training.html, which shows how it
+goes. SIGTERM and Ctrl-C save first; --continue_train goes on from there as if nothing had happened,
+and so does a restart by torchrun. A GPU never waits for any of it: losses, samples and states are
+sent for while it goes on, and written beside.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from util.background import Background, Fetched
 from util.device import chosen_amp, prepare
 from util.distributed import Process
 from util.errors import InputError, reported
+from util.progress import Progress
 from util.report import Report, due
 
 # What may change between a stop and its resume; every other option shapes the course and may not.
@@ -92,10 +93,11 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
     )
     samples = training_pairs(pairs, opt)
     batches = loader(samples, order, opt.nThreads, process.device)
-    bar = tqdm(batches, initial=done, total=end, unit="step", disable=process.quiet)
+    progress = Progress(done, end, done, opt.batchSize, steps, 0.0)
     latest_due = False
-    with Background(1, WAITING) as reports, Background(1, 1) as saves:
-        report = Report(opt, folder, done * opt.batchSize, process, reports)
+    reports, saves = Background(1, WAITING), Background(1, 1)
+    with Report(opt, folder, progress, process, reports) as report, reports, saves:
+        bar = tqdm(batches, initial=done, total=end, unit="step", disable=process.quiet)
         for batch in bar:
             epoch = done // steps + 1
             model.set_learning_rate(opt.lr * decay(epoch, opt.niter, opt.niter_decay))
@@ -125,8 +127,8 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
         report.read_all()
         if process.first:
             save(model, folder, course, done, saves)
-            report.draw()
     if process.first:
+        report.close(stop.received)
         tqdm.write(f"{folder}: {done} of {end} steps done, {done * opt.batchSize:,} images")
     process.stop()
     return 128 + (stop.received or signal.SIGTERM) if done < end else 0

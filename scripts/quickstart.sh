@@ -128,13 +128,14 @@ examine() {
         --classifiers "$detectors/$1" --details
 }
 
-# score KIND MEMBERS: challenge scores of the test set, by MEMBERS such as sgd+linear.
+# score KIND MEMBERS: challenge scores and calls of the test set, by MEMBERS such as sgd+linear.
 score() {
     local names folder=$detectors/$1/$2
     IFS=+ read -ra names <<< "$2"
     mkdir -p "$folder" &&
         "$PYTHON" "$ROOT/scripts/score_predictions.py" --predictions "$detectors/$1/details.csv" \
-            --members "${names[@]}" --reference "$demo/ref_test.csv" --output "$folder/scores.json"
+            --members "${names[@]}" --reference "$demo/ref_test.csv" --output "$folder/scores.json" \
+            --calls "$folder/calls.csv"
 }
 
 collect=(

@@ -2,8 +2,10 @@
 
 import argparse
 import math
+import signal
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +14,9 @@ from tqdm import tqdm
 
 from util.background import Background, Fetched
 from util.distributed import Process
-from util.errors import InputError
+from util.errors import InputError, message_of
+from util.progress import Progress, machine
+from util.training_page import DONE, TrainingPage
 from util.visualizer import LossLog, SamplePage
 
 LAG = 3  # steps after which a GPU's losses are read: it is busy with those in between
@@ -30,28 +34,46 @@ class Step(NamedTuple):
 
 
 class Report:
-    """Reads the losses of every step, LAG steps late on a GPU; writes the loss log and the samples
-    when they are due, which one process does."""
+    """Reads the losses of every step, LAG steps late on a GPU; writes the loss log, the samples and
+    the page of the training when they are due, which one process does.
+
+    As a context, outside that of its background, it also notes on the page what ended a training
+    early.
+    """
 
     def __init__(
         self,
         opt: argparse.Namespace,
         folder: Path,
-        images: int,  # seen so far
+        start: Progress,
         process: Process,
         background: Background,  # of one thread
     ):
         self.opt, self.folder, self.process, self.background = opt, folder, process, background
+        self.progress = start
+        self.page = None
         if process.first:
-            self.log = LossLog(folder, images)
-            self.page = SamplePage(folder, opt.name, images)
+            self.log = LossLog(folder, start.images)
+            self.samples = SamplePage(folder, opt.name, start.images)
+            if not opt.no_html:
+                facts = vars(opt), machine(process)
+                self.page = TrainingPage(folder, opt.name, self.log, self.samples, *facts)
+                self.page.write_if_due(start)
         self.lag = LAG if process.device.type == "cuda" else 0
         self.unread: deque[Step] = deque()
-        self.started, self.images_before = time.monotonic(), images
+        self.started = time.monotonic()
+
+    def __enter__(self) -> "Report":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object):
+        if self.page and error is not None:
+            self.page.write(self.progress, f"{kind.__name__}: {message_of(error)}")
 
     def after_step(self, model: AnomalyFactory, epoch: int, done: int) -> None:
         """Take up the step that was the training's `done`-th."""
         opt = self.opt
+        self.progress = replace(self.progress, done=done, seconds=time.monotonic() - self.started)
         is_logged = due(done, opt.batchSize, opt.print_freq)
         losses = Fetched(model.losses(of_all=is_logged))
         rate = model.optimizer_G.param_groups[0]["lr"]
@@ -59,10 +81,13 @@ class Report:
         self.unread.append(Step(done, epoch, rate, names, losses, is_logged))
         while len(self.unread) > self.lag:
             self.read(self.unread.popleft())
-        shows = self.process.first and not opt.no_html
-        if shows and due(done, opt.batchSize, opt.display_freq):
+        if self.page is None:
+            return
+        if due(done, opt.batchSize, opt.display_freq):
             panels = Fetched({name: batch[:1] for name, batch in model.panels().items()})
             self.background.submit(self.show, epoch, done * opt.batchSize, panels)
+        if self.page.is_due():
+            self.background.submit(self.page.write_if_due, self.progress)
 
     def read_all(self) -> None:
         """Read what is still on its way. Waits for a GPU."""
@@ -83,17 +108,26 @@ class Report:
                 )
         if step.is_logged and self.process.first:
             self.log.add({"images": images, "epoch": step.epoch, "lr": step.rate} | losses)
-            seconds = time.monotonic() - self.started
-            speed = (images - self.images_before) / seconds
             text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+            speed = self.progress.speed
             tqdm.write(f"epoch {step.epoch}, {images:,} images, {speed:.1f} images/s: {text}")
 
     def show(self, epoch: int, images: int, panels: Fetched) -> None:
-        self.page.add(epoch, images, panels.get())
+        self.samples.add(epoch, images, panels.get())
 
     def draw(self) -> None:
         """Have the plot of the log drawn anew."""
         self.background.submit(self.log.draw)
+
+    def close(self, received: int | None) -> None:
+        """Show a training that ended by itself, or by the signal that it `received`."""
+        if self.page is None:
+            self.log.draw()
+        elif self.progress.done == self.progress.end:
+            self.page.write(self.progress, DONE)
+        else:  # the signal may have reached another process
+            name = signal.Signals(received or signal.SIGTERM).name
+            self.page.write(self.progress, f"it received {name}.")
 
 
 def due(done: int, batch_size: int, every: int) -> bool:

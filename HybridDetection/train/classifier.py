@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -76,12 +77,13 @@ def fit_linear(
     epochs: int,
     device: torch.device,
     start: dict[str, torch.Tensor] | None = None,
+    watch: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> tuple[LinearClassifier, list[float]]:
     """The linear classifier trained on features (n, d) and 0/1 labels (n,), and its loss by epoch.
 
     Adam 1e-4, cross-entropy; each epoch is one full-batch step on a fresh random 90 % of the
-    rows. Training goes on from the state dict `start` where one is given. ValueError where the
-    loss is no number any more.
+    rows. Training goes on from the state dict `start` where one is given. After each epoch, from 1,
+    `watch` is told its loss. ValueError where the loss is no number any more.
     """
     generator = torch.Generator().manual_seed(SEED)
     with torch.random.fork_rng(devices=[]):
@@ -107,4 +109,5 @@ def fit_linear(
                 f"linear classifier: the loss is {losses[-1]} in epoch {len(losses)}, expected a "
                 "finite number; look for features or, with CTN, weights that are far too large"
             )
+        watch(len(losses), losses[-1])
     return classifier.eval(), losses

@@ -278,14 +278,11 @@ def read_reference(path: Path) -> pd.DataFrame:
     return reference.assign(hybrid_stat=reference["hybrid_stat"].astype(int))
 
 
-def score_predictions(
+def read_scored(
     predictions_path: Path, reference_path: Path, members: Sequence[str] = ()
-) -> dict:
-    """The challenge's numbers for a predictions file, or with `members` for a details.csv;
-    ValueError where rows have no prediction.
-
-    With them, under `one_hybrid`, how far one hybrid can move each; and under `crosses`, where the
-    reference says what an image shows, the recall of each cross.
+) -> pd.DataFrame:
+    """The rows of a reference with the `score` of a predictions file, or with `members` of a
+    details.csv; ValueError where rows have no prediction.
     """
     if members:
         predictions = read_details(predictions_path, members)
@@ -299,12 +296,34 @@ def score_predictions(
             f"{predictions_path}: {len(missing)} of {len(names)} images of {reference_path} have "
             f"no prediction (first: {', '.join(missing[:3])})"
         )
-    scores = names.map(predictions).to_numpy(float)
-    rows = scores, reference["hybrid_stat"].to_numpy(), reference["ssp_indicator"].to_numpy()
-    result = {**challenge_scores(*rows), "one_hybrid": one_hybrid_moves(*rows)}
-    if CROSS in reference.columns:
-        result["crosses"] = cross_recalls(*rows, reference[CROSS].to_numpy())
+    return reference.assign(score=names.map(predictions).astype(float))
+
+
+def score_rows(rows: pd.DataFrame) -> dict:
+    """The challenge's numbers for what `read_scored` gave.
+
+    With them, under `one_hybrid`, how far one hybrid can move each; and under `crosses`, where the
+    reference says what an image shows, the recall of each cross.
+    """
+    columns = [rows[name].to_numpy() for name in ("score", "hybrid_stat", "ssp_indicator")]
+    result = {**challenge_scores(*columns), "one_hybrid": one_hybrid_moves(*columns)}
+    if CROSS in rows.columns:
+        result["crosses"] = cross_recalls(*columns, rows[CROSS].to_numpy())
     return result
+
+
+def call_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """`rows` of `read_scored` with each one's `threshold`, that of its species, and 0/1 `called`:
+    whether it is taken for a hybrid.
+    """
+    thresholds = np.empty(len(rows))
+    mimic = (rows["ssp_indicator"] == "mimic").to_numpy()
+    scores, labels = rows["score"].to_numpy(), rows["hybrid_stat"].to_numpy()
+    for species in (mimic, ~mimic):
+        thresholds[species] = threshold_at_tnr(scores[species], labels[species])
+    shows = [CROSS] if CROSS in rows.columns else []
+    columns = ["filename", *shows, "ssp_indicator", "hybrid_stat", "score"]
+    return rows[columns].assign(threshold=thresholds, called=(scores > thresholds).astype(int))
 
 
 def main() -> int:
@@ -321,9 +340,16 @@ def main() -> int:
     )
     parser.add_argument("--reference", type=Path, required=True, help="the challenge's ref_*.csv")
     parser.add_argument("--output", type=Path, help="also write them as JSON")
+    parser.add_argument(
+        "--calls", type=Path, help="also write, for each image, whether it is taken for a hybrid"
+    )
     options = parser.parse_args()
     try:
-        scores = score_predictions(options.predictions, options.reference, options.members)
+        rows = read_scored(options.predictions, options.reference, options.members)
+        scores = score_rows(rows)
+        if options.calls:
+            with atomic(options.calls) as temporary:
+                call_rows(rows).to_csv(temporary, index=False)
         if options.output:
             with atomic(options.output) as temporary:
                 temporary.write_text(json.dumps(scores, indent=2) + "\n")

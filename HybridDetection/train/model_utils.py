@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -122,13 +122,14 @@ def extract_features(
     workers: int,
     cache_dir: Path,
     preprocess: str = PREPROCESS,
+    watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Features (n, feature_size) float32 of n image files, and why some could not be read.
 
     With the `preprocess` "cutout" they are those of the specimens alone. A file that cannot be
     read has a row of NaN and its position in the second result. What is in the cache is not
     extracted again; what is extracted is stored batch by batch, so that an interrupted run goes on
-    where it stopped.
+    where it stopped. After each batch `watch` is told how many of those to extract are done.
     """
     network = frozen_backbone(backbone, device)
     feature_size = backbone_spec(backbone).feature_size
@@ -153,6 +154,7 @@ def extract_features(
             for index, message in batch.failures.items():
                 failed[hashes[positions[index]]] = message
             bar.update(len(batch.indices) + len(batch.failures))
+            watch(bar.n, len(missing))
 
     unreadable = np.full(feature_size, np.nan, np.float32)
     table = np.stack([stored.get(image, unreadable) for image in hashes])

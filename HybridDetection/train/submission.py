@@ -34,6 +34,7 @@ from model import (
     make_transform,
     to_rgb,
 )
+from pages import duration, new_page, save_page, show_facts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -63,14 +64,18 @@ __all__ = [
     "choose_device",
     "combine",
     "cutout",
+    "duration",
     "find_specimen",
     "inside",
     "is_cutout",
     "load_batches",
     "load_linear",
     "make_transform",
+    "new_page",
     "on_flat_ground",
     "open_image",
     "read_own_mask",
+    "save_page",
+    "show_facts",
     "to_rgb",
 ]

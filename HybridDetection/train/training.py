@@ -5,6 +5,7 @@ ensemble, and writes to CLF_SAVE_DIR:
     sgd_clf.pkl, clf1024.pth              the published members, as the submission folder loads them
     subspecies.npz                        the member that knows the subspecies of the photographs
     linear_loss.png                       the linear classifier's loss by epoch
+    training.html                         a page that shows how it goes, then how well they do
     shortcuts.csv                         how well the background alone tells the photographs
     held_out_photographs/                 evaluation on 20 % of the photographs
     published_split/                      evaluation on the published 20 % of the rows
@@ -71,6 +72,7 @@ from submission import (
 )
 from subspecies import fit_subspecies
 from tables import HeldOut, remove_evaluation, write_evaluation
+from training_page import LOSS_PLOT, TrainingPage
 
 # Relative paths up here are relative to the repository root.
 ROOT_DATA_DIR = "Datasets/Images4TrainClassifier"
@@ -98,6 +100,12 @@ PHOTOGRAPHS, PUBLISHED = "held_out_photographs", "published_split"
 TITLES = {
     PHOTOGRAPHS: "on held-out photographs",
     PUBLISHED: "on the published split (it shares photographs with the training rows)",
+}
+MEANINGS = {  # what the page says of them
+    PHOTOGRAPHS: "Photographs that no classifier judged here was trained on, nor on anything that "
+    "shows them: how well it does on new photographs of the same collections and crosses.",
+    PUBLISHED: "The published 20 % of the rows. Nearly all share a photograph with a row that is "
+    "trained on, so these figures flatter.",
 }
 
 log = logging.getLogger("training")
@@ -166,7 +174,7 @@ def csv_path(options: argparse.Namespace) -> Path:
 
 
 def load_features(
-    options: argparse.Namespace, device: torch.device
+    options: argparse.Namespace, device: torch.device, page: TrainingPage
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """The usable rows of the CSV and their features; unusable ones are reported and left out."""
     table = read_table(csv_path(options))
@@ -179,6 +187,7 @@ def load_features(
     there = [path for path in paths if path is not None]
     if options.preprocess == "photograph":
         check_grounds(is_painted(table), there)
+    page.begin(f"features of {len(there):,} images")
     features, failures = extract_features(
         there,
         options.backbone,
@@ -187,6 +196,7 @@ def load_features(
         options.WORKERS,
         options.CACHE_DIR,
         options.preprocess,
+        lambda done, total: page.advance(done, total, "images"),
     )
     report(table["filename"][sorted(failures)], "cannot be read")
     readable = ~table.index.isin(failures)
@@ -299,22 +309,23 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     options = parse_arguments()
     try:
-        train(options)
+        with TrainingPage(options.CLF_SAVE_DIR, vars(options), MEANINGS) as page:
+            train(options, page)
     except (OSError, ValueError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def train(options: argparse.Namespace) -> None:
+def train(options: argparse.Namespace, page: TrainingPage) -> None:
     device = choose_device(options.DEVICE)
     start = state_to_continue(options)
-    table, features = load_features(options, device)
+    table, features = load_features(options, device, page)
     labels = table["label"].to_numpy()
     published = split_rows(labels)
     groups, photographs = hold_out(table, options)
     save_dir = options.CLF_SAVE_DIR
-    save_dir.mkdir(parents=True, exist_ok=True)
+    page.facts = describe(table, options, device)
     names = list(dict.fromkeys(["sgd", *options.classifiers]))
 
     def fit_others(rows: np.ndarray) -> dict[str, ClassifierMixin]:
@@ -322,6 +333,9 @@ def train(options: argparse.Namespace) -> None:
             name: fit_classifier(name, features[rows], labels[rows], options.backbone)
             for name in names
         }
+
+    def watch(epoch: int, loss: float) -> None:
+        page.advance(epoch, options.NEPOCH, "epochs", loss)
 
     def fit_twin(rows: np.ndarray) -> LinearClassifier:
         log.info("fitting a linear classifier to %d rows, for an evaluation", len(rows))
@@ -354,6 +368,7 @@ def train(options: argparse.Namespace) -> None:
             check_finite(np.isfinite(values), filenames, f"the score of {name}", step)
         return HeldOut("all", table.iloc[rows], groups[rows], scores)
 
+    page.begin("the classifiers that are saved")
     classifiers = fit_others(published.fit)
     for name, classifier in classifiers.items():
         accuracy = classifier.score(features[published.check], labels[published.check])
@@ -361,13 +376,15 @@ def train(options: argparse.Namespace) -> None:
     # The linear classifier that is saved learns from all rows. How well it does on images that it
     # never saw is told by twins that learn from the others.
     log.info("fitting the linear classifier that is saved to %d rows", len(labels))
-    linear, losses = fit_linear(features, labels, options.NEPOCH, device, start)
+    linear, losses = fit_linear(features, labels, options.NEPOCH, device, start, watch)
     if options.CTN:  # what is continued may have seen the images that are held out
         log.warning("CTN: evaluated are linear classifiers trained afresh, not the continued one")
     evaluations = {}
     if photographs is not None:
+        page.begin("their twins that saw no held-out photograph")
         twins = [fit(photographs.train) for fit in (fit_others, fit_twin, fit_member)]
         evaluations[PHOTOGRAPHS] = hold(photographs.held_out, *twins)
+    page.begin("their twins for the published split")
     twins = [fit(published.train) for fit in (fit_twin, fit_member)]
     evaluations[PUBLISHED] = hold(published.held_out, classifiers, *twins)
     subspecies = fit_member(np.arange(len(labels)))
@@ -394,12 +411,28 @@ def train(options: argparse.Namespace) -> None:
         save_linear(linear.state_dict(), origin, linear_file)
     if subspecies is None:
         (save_dir / SUBSPECIES_FILE).unlink(missing_ok=True)  # of a training before
+    page.begin("the evaluation")
     for folder, held_out in evaluations.items():
         write_evaluation(save_dir / folder, TITLES[folder], held_out)
-    plots.plot_loss(losses, save_dir / "linear_loss.png")
+    plots.plot_loss(losses, save_dir / LOSS_PLOT)
     if options.preprocess == "photograph":  # the ground of cutouts is flat: there is none to tell
+        page.begin("what the background alone tells")
         report_shortcuts(table, options, device)
     log.info("wrote %s", save_dir)
+
+
+def describe(
+    table: pd.DataFrame, options: argparse.Namespace, device: torch.device
+) -> dict[str, str]:
+    """What the page says of the images and of what looks at them."""
+    painted = is_painted(table)
+    return {
+        "photographs": f"{(~painted).sum():,}",
+        "painted images": f"{painted.sum():,}",
+        "hybrids among all": f"{table['label'].sum():,}",
+        "seen as": {"cutout": "cutouts"}.get(options.preprocess, "whole photographs"),
+        "device": device.type,
+    }
 
 
 def report_shortcuts(

@@ -22,9 +22,11 @@ from util.background import Background, Fetched
 from util.device import chosen_amp, layout, prepare
 from util.distributed import Process
 from util.errors import InputError
+from util.progress import Progress
 from util.report import Report
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+START = Progress(done=0, end=5, before=0, batch_size=2, steps_per_epoch=5, seconds=0.0)
 SMALL = "--name x --dataroot x --loadSize 32 --ngf 2 --ndf 2 --n_blocks_global 1".split()
 
 
@@ -277,7 +279,7 @@ def reports(tmp_path):
     """Makes a report of a training on a device that logs every step of 2 images."""
     opt = train_options([*SMALL, "--batchSize", "2", "--print_freq", "2", "--no_html"])
     with Background(1, 4) as background:
-        yield lambda device: Report(opt, tmp_path, 0, Process(device), background)
+        yield lambda device: Report(opt, tmp_path, START, Process(device), background)
 
 
 def test_a_gpus_losses_are_read_late_and_all_of_them(reports, tmp_path):

@@ -8,13 +8,14 @@ import benchmark
 import models.anomaly_factory
 import pytest
 import torch
+from browser import SCREENS, flaws
 from matplotlib.axes import Axes
 from options.base_options import ROOT
 from options.train_options import train_options
 from util import errors, visualizer
 from util.errors import InputError, reported
 from util.html import Row, write_page
-from util.visualizer import LossLog, SamplePage
+from util.visualizer import PANELS, LossLog, SamplePage, running_mean
 
 HEAD = "images,epoch,lr,G_GAN\n"
 
@@ -40,14 +41,22 @@ def test_a_long_log_is_drawn_thinned(tmp_path: Path, monkeypatch):
     for images in range(10):
         log.add({"images": images, "epoch": 1, "lr": 0.1, "G_GAN": 1.0})
     log.draw()
-    assert drawn == [[0, 3, 6, 9]]
+    assert drawn == [[0, 3, 6, 9]] * 2  # the mean and the values themselves
+
+
+def test_the_running_mean_is_over_a_twentieth(tmp_path: Path):
+    values = [0.0] * 30 + [41.0] + [0.0] * 50  # 81 values: two on either side join each mean
+    mean = running_mean(values)
+    assert mean[27:34].tolist() == pytest.approx([0, 8.2, 8.2, 8.2, 8.2, 8.2, 0])
+    assert running_mean([3.0, *[0.0] * 80])[0] == pytest.approx(1.0)  # three at the beginning
+    assert running_mean([1.0, 2.0]).tolist() == [1.0, 2.0]
 
 
 def test_the_page_shows_the_newest_samples(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(visualizer, "SHOWN", 3)
     page = SamplePage(tmp_path, "AF", images=0)
     for epoch in (99, 100, 101, 150):
-        page.add(epoch, epoch * 10, {"edges": torch.zeros(1, 3, 8, 8)})
+        page.add(epoch, epoch * 10, {name: torch.zeros(1, 3, 8, 8) for name in PANELS})
     text = (tmp_path / "samples.html").read_text()
     assert re.findall(r'src="samples/epoch(\d+)_', text) == ["00150", "00101", "00100"]
     assert re.findall(r'data-group="([^"]+)"', text) == [
@@ -63,6 +72,43 @@ def test_groups_stand_in_the_order_of_the_rows_and_names_are_quoted(tmp_path: Pa
     text = (tmp_path / "page.html").read_text()
     assert re.findall(r"<option[^>]*>([^<]+)<", text) == ["all", "2 x 1", "10 x 1"]
     assert text.count('src="a%231.jpg"') == text.count('href="b%202%25.png"') == 3
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, draw) -> Path:
+    """A page of 60 rows in two groups, with names that HTML and addresses must escape."""
+    draw(tmp_path / "pictures/a#1 <b>.png", size=(640, 128))
+    strip = "pictures/a#1 <b>.png"
+    captions = [f"Zürich <script>alert('{number}')</script>" for number in range(60)]
+    rows = [Row(strip, strip, caption, f"g&{i % 3 // 2}") for i, caption in enumerate(captions)]
+    write_page(tmp_path / "page.html", 'all of "AF" & <i>', ["one", "reference", "3"], rows)
+    return tmp_path / "page.html"
+
+
+@pytest.mark.parametrize(("scheme", "width"), SCREENS)
+def test_the_gallery_has_no_flaws(open_page, gallery, scheme, width):
+    page = open_page(gallery, scheme, width)
+    assert flaws(page, gallery.parent) == []
+    assert page.locator("h1").inner_text() == 'all of "AF" & <i>'
+    assert page.locator("figcaption").first.inner_text() == ("Zürich <script>alert('0')</script>")
+
+
+def test_the_gallery_turns_pages_and_filters_by_keyboard(open_page, gallery):
+    page = open_page(gallery, width=390)
+    shown = page.locator("figure:visible")
+    assert (shown.count(), page.locator("#place").inner_text()) == (50, "page 1 of 2, 60 rows")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert (shown.count(), page.locator("#place").inner_text()) == (10, "page 2 of 2, 60 rows")
+    assert page.get_by_role("button", name="next").is_disabled()
+    page.get_by_label("show").select_option("g&1")
+    assert (shown.count(), page.locator("#place").inner_text()) == (20, "page 1 of 1, 20 rows")
+
+
+def test_without_scripts_the_gallery_shows_all(open_page, gallery):
+    page = open_page(gallery, java_script_enabled=False)
+    assert page.locator("figure:visible").count() == 60
 
 
 def report(error: Exception) -> None:

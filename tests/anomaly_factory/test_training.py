@@ -89,6 +89,29 @@ def test_training_writes_networks_log_and_samples(run, options, tmp_path):
     ]
     with Image.open(folder / pictures[0]) as strip:
         assert strip.size == (5 * 128, 128)
+    page = (folder / "training.html").read_text()
+    assert "The training is done." in page
+    assert "<dd>6 of 6</dd>" in page
+    assert [name for name in pictures if f'src="{name}"' in page] == pictures
+
+
+def test_without_pages_there_are_none_but_the_plot(run, options, tmp_path):
+    run("train.py", *options, *NAMED, "--display_freq", 4, "--no_html")
+    assert list((tmp_path / "AF").glob("*.html")) == []
+    assert not (tmp_path / "AF/samples").exists()
+    assert (tmp_path / "AF/loss_log.png").exists()
+
+
+def test_the_page_says_what_went_wrong(run, options, tmp_path, monkeypatch):
+    def step(self):
+        raise MemoryError("no <memory>")
+
+    monkeypatch.setattr(AnomalyFactory, "step", step)
+    with pytest.raises(MemoryError):
+        run("train.py", *options, *NAMED)
+    page = (tmp_path / "AF/training.html").read_text()
+    assert "The training stopped early: MemoryError: no &lt;memory&gt;" in page
+    assert "http-equiv" not in page
 
 
 def test_learning_rate_falls_linearly(run, options, tmp_path):
@@ -140,6 +163,8 @@ def test_stopped_and_resumed_equals_uninterrupted(run, start, options, tmp_path)
         assert process.returncode == 128 + number, output
         steps.append(load(resume)["steps"])
         assert steps[-1] > steps[-2]
+        page = (tmp_path / "AF/training.html").read_text()
+        assert f"stopped early: it received {signal.Signals(number).name}." in page
     options += ["--niter", steps[-1] // 2 + 2, "--niter_decay", 2, "--name"]
     run("train.py", *options, "AF", "--continue_train")
     assert load(resume)["steps"] > steps[-1]
@@ -334,7 +359,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 def test_starting_anew_leaves_a_training_as_it_is(run, options, tmp_path):
     run("train.py", *options, *NAMED, "--display_freq", 4)
     before = contents(tmp_path / "AF")
-    assert len(before) == 9  # four of weights and state, the log, its plot, the page, two samples
+    assert len(before) == 10  # four of weights and state, the log, its plot, two pages and samples
     output = run("train.py", *options, *NAMED, status=2)
     assert f"{tmp_path}/AF/resume.pth is there already: go on with --continue_train" in output
     assert contents(tmp_path / "AF") == before
