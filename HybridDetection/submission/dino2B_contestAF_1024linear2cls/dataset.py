@@ -52,7 +52,7 @@ def collate(items: list[tuple[int, torch.Tensor | str]]) -> Batch:
 def work_alone(_worker: int) -> None:
     """Keep OpenCV, where cutouts brought it, to one core: the workers share them already."""
     if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(1)
+        sys.modules["cv2"].setNumThreads(0)
 
 
 def load_batches(
