@@ -21,6 +21,7 @@ from submission import (
     backbone_spec,
     build_backbone,
     cutout,
+    extract,
     load_batches,
     make_transform,
     to_rgb,
@@ -122,7 +123,7 @@ def extract_features(
     transform = make_transform(backbone, preprocess)
     failed: dict[str | None, str] = {None: "the file cannot be read"}
 
-    def extract(missing: dict[str, Path]) -> None:
+    def store(missing: dict[str, Path]) -> None:
         """Store the features of image files by their hash."""
         images = list(missing)
         bar = tqdm(total=len(images), desc="features", unit="image", disable=None)
@@ -131,9 +132,7 @@ def extract_features(
                 hashes = [images[index] for index in batch.indices]
                 new = cache.places(hashes) < 0  # another run may have been quicker
                 if new.any():
-                    with torch.inference_mode():
-                        features = network(batch.images.to(device)).float().cpu().numpy()
-                    cache.put(hashes, features)
+                    cache.put(hashes, extract(network, batch.images, device).cpu().numpy())
                 for index, message in batch.failures.items():
                     failed[images[index]] = message
                 bar.update(len(batch.indices) + len(batch.failures))
@@ -149,9 +148,9 @@ def extract_features(
     process, processes = torchrun_process()
     if processes > 1:
         share = paths[process::processes]
-        extract(missing(hash_files(share, cache_dir / FILES, rehash), share))
+        store(missing(hash_files(share, cache_dir / FILES, rehash), share))
     hashes = hash_files(paths, cache_dir / FILES, rehash)
     while rest := list(missing(hashes, paths).items()):
-        extract(dict(rest if processes == 1 else rest[-LEFT_TOGETHER * batch_size :]))
+        store(dict(rest if processes == 1 else rest[-LEFT_TOGETHER * batch_size :]))
     failures = {i: failed[image] for i, image in enumerate(hashes) if image in failed}
     return cache.matrix(hashes), failures

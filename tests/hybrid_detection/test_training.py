@@ -180,6 +180,30 @@ def read_scores(folder):
     return [float(row[name]) for row in rows for name in ("sgd", "linear")]
 
 
+def test_of_several_processes_the_first_trains(train, dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    helper = train(dataset, save="helper")
+    assert helper.status == 0, helper.errors
+    assert not (tmp_path / "helper").exists()
+    assert cached_images(tmp_path / "cache") == 26
+    monkeypatch.setenv("RANK", "0")
+    assert train(dataset, save="shared").status == 0
+    monkeypatch.delenv("WORLD_SIZE")
+    assert train(dataset, save="alone").status == 0
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
+
+
+def test_training_in_blocks_evaluates_the_same(train, dataset, tmp_path, monkeypatch):
+    """Features are looked at, scored and made the training's id of block by block."""
+    assert train(dataset, save="whole").status == 0
+    monkeypatch.setattr(training, "BLOCK_ROWS", 4)
+    assert train(dataset, save="blocks").status == 0
+    assert origin(tmp_path / "whole") == origin(tmp_path / "blocks")
+    whole, blocks = (read_scores(tmp_path / name) for name in ("whole", "blocks"))
+    assert blocks == pytest.approx(whole, abs=2e-6)
+
+
 def test_the_id_is_that_of_what_was_trained():
     features = np.arange(12, dtype=np.float32).reshape(4, 3)
     table = pd.DataFrame(
