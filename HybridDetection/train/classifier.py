@@ -1,7 +1,6 @@
 """Fit the classifiers on features: the published two, and the starting kit's alternatives."""
 
 import math
-import os
 import warnings
 
 import numpy as np
@@ -69,7 +68,7 @@ def fit_classifier(
     """
     # The folds of a calibration are fitted side by side, in threads: scikit-learn's loop of SGD
     # needs no interpreter, and processes would each take a copy of the features.
-    workers = parallel_config("threading", n_jobs=os.cpu_count())
+    workers = parallel_config("threading", n_jobs=-1)
     with warnings.catch_warnings(), workers:
         # The published settings stop at max_iter on most data; that is part of them.
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -66,7 +66,7 @@ def test_the_folds_are_fitted_in_threads_on_all_cores(rows, monkeypatch):
             seen.append((type(backend).__name__, joblib.effective_n_jobs()))
             return self
 
-    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    monkeypatch.setattr("joblib._parallel_backends.cpu_count", lambda: 3)
     monkeypatch.setitem(classifier.CLASSIFIERS, "looking", Looking)
     classifier.fit_classifier("looking", *rows, "dinov2_base")
     assert seen == [("ThreadingBackend", 3)]
