@@ -12,6 +12,7 @@ from cut_folder import read_own_mask
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, is_cutout, on_flat_ground
 from dataset import load_batches
 from files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image
+from memory import freed_memory_kept
 from model import (
     BACKBONE,
     BACKBONES,
@@ -30,6 +31,7 @@ from model import (
     build_backbone,
     choose_device,
     combine,
+    extract,
     load_linear,
     make_transform,
     to_rgb,
@@ -65,7 +67,9 @@ __all__ = [
     "combine",
     "cutout",
     "duration",
+    "extract",
     "find_specimen",
+    "freed_memory_kept",
     "inside",
     "is_cutout",
     "load_batches",

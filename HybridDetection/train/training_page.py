@@ -63,6 +63,7 @@ class TrainingPage:
     facts: dict[str, str] = field(default_factory=dict)  # what else is known by now
     steps: list[Step] = field(default_factory=list)
     written: float = 0.0  # seconds, by time.monotonic
+    silent: bool = False  # writes nothing: another process of this training does
 
     def __enter__(self) -> "TrainingPage":
         return self
@@ -93,6 +94,8 @@ class TrainingPage:
 
     def write(self, state: str = RUNNING) -> None:
         """Write the page; `state` is RUNNING, DONE, or says why the training stopped early."""
+        if self.silent:
+            return
         headline = {RUNNING: "in training", DONE: "trained"}.get(state, "training stopped")
         title = f"Classifiers of hybrids: {headline}"
         page = new_page(title, STYLE, REFRESH if state == RUNNING else None)
