@@ -14,7 +14,8 @@ from util.errors import InputError
 from util.files import atomic
 from util.html import Row, write_page, write_strip
 
-NAME = re.compile(r"AF_[^/\\]+_gen(\d+)\.png")  # the number is the line of the list
+# A result's name, as any file system has it; the number is the line of the list.
+NAME = re.compile(r"AF_[^/\\\0\ud800-\udfff]+_gen(\d+)\.png")
 PNG_END = b"IEND\xaeB`\x82"
 KEY = "AnomalyFactory"  # PNG text chunk with the digest of what an image was painted from
 HEAD = 256  # bytes at the beginning of a PNG; the chunk lies within
@@ -65,7 +66,7 @@ class Results:
             if not all(map(NAME.fullmatch, names)):
                 raise ValueError("a name that is no result's")
             replaced = dict(note["replaces"]) if "replaces" in note else None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f"{self.note}: not a note of this program ({error}); move {self.folder} away, or"
                 " choose another --results_dir"

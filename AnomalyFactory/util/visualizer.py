@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from util.images import to_pixels
 POINTS = 2000  # of a curve: more cannot be told apart
 SHOWN = 500  # samples on the page
 GROUPED = 100  # epochs that the page's filter takes together
+STRIP = re.compile(r"epoch(?P<epoch>\d{5,})_images(?P<images>\d{9,})\.jpg")
 
 
 class LossLog:
@@ -63,12 +65,16 @@ class LossLog:
 def whole_rows(path: Path) -> list[dict[str, str]]:
     """The rows of the log in `path` up to the first that a loss of power has spoilt."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    lines = [line.split(",") for line in text[: text.rfind("\n") + 1].splitlines()]
+    header, *lines = [line.split(",") for line in text[: text.rfind("\n") + 1].split("\n")]
+    if header[:1] != ["images"] or len(set(header)) < len(header):
+        return []
     rows = []
-    for values in lines[1:]:
-        if len(values) != len(lines[0]) or not all(map(is_number, values)):
+    for values in lines:
+        if len(values) != len(header) or not values[0].isdecimal():
             break
-        rows.append(dict(zip(lines[0], values, strict=True)))
+        if not all(map(is_number, values)):
+            break
+        rows.append(dict(zip(header, values, strict=True)))
     return rows
 
 
@@ -88,8 +94,9 @@ class SamplePage:
         """Continue the page in `folder` after `images` images; start a new one at 0."""
         self.page, self.strips, self.name = folder / "samples.html", folder / "samples", name
         self.newest = []  # at most SHOWN of them, the newest first
-        for path in sorted(self.strips.glob("epoch*_images*.jpg"), reverse=True):
-            if int(path.stem.rpartition("_images")[2]) > images:
+        found = [path for path in self.strips.glob("*.jpg") if STRIP.fullmatch(path.name)]
+        for path in sorted(found, reverse=True):
+            if int(STRIP.fullmatch(path.name)["images"]) > images:
                 path.unlink()
             elif len(self.newest) < SHOWN:
                 self.newest.append(path)
@@ -103,9 +110,9 @@ class SamplePage:
         rows = []
         for path in self.newest:
             link = f"{self.strips.name}/{path.name}"
-            epoch_text, images_text = path.stem.removeprefix("epoch").split("_images")
-            caption = f"epoch {int(epoch_text)}, {int(images_text):,} images"
-            before = (int(epoch_text) - 1) // GROUPED * GROUPED
+            epoch, images = map(int, STRIP.fullmatch(path.name).groups())
+            caption = f"epoch {epoch}, {images:,} images"
+            before = (epoch - 1) // GROUPED * GROUPED
             group = f"epochs {before + 1} to {before + GROUPED}"
             rows.append(Row(link, link, caption, group))
         write_page(self.page, f"{self.name} in training", list(panels), rows)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from data_utils import read_cells, read_text
 from submission import MEMBER_FILES, atomic, combine
 
 TARGET_TNR = 0.95
@@ -202,13 +203,11 @@ def cross_recalls(
 def read_predictions(path: Path) -> dict[str, float]:
     """File name -> score; ValueError naming the line of anything but `filename,score`."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path, "lines of filename,score").splitlines()
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path}: no such file; ingestion.py writes predictions.txt into its OUTPUT_DIR"
         ) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not lines of filename,score ({error})") from error
     predictions: dict[str, float] = {}
     for line, text in enumerate(lines, start=1):
         name, _, value = text.rpartition(",")
@@ -218,7 +217,7 @@ def read_predictions(path: Path) -> dict[str, float]:
             score = np.nan
         if not name or not np.isfinite(score):
             hint = "; of a details.csv, say --members" if text.startswith("filename,") else ""
-            raise ValueError(f"{path}, line {line}: {text!r} is not filename,score{hint}")
+            raise ValueError(f"{path}, line {line}: {text[:300]!r} is not filename,score{hint}")
         if name in predictions:
             raise ValueError(f"{path}, line {line}: {name} is scored twice")
         predictions[name] = score
@@ -231,16 +230,17 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
     ValueError where one gave no probability.
     """
     try:
-        details = pd.read_csv(path, dtype=str, keep_default_na=False)
+        details = read_cells(path, ["filename", *members])
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path}: no such file; ingestion.py --details writes details.csv"
         ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a CSV table: {error}") from error
-    missing = [name for name in ("filename", *members) if name not in details.columns]
-    if missing:
-        raise ValueError(f"{path}, line 1: no column {', '.join(missing)}; it must be details.csv")
+    twice = details["filename"].duplicated()
+    if twice.any():
+        row = int(np.argmax(twice))
+        raise ValueError(
+            f"{path}, line {details.index[row]}: {details['filename'].iloc[row]} is scored twice"
+        )
     probabilities = {}
     for name in members:
         values = pd.to_numeric(details[name], errors="coerce").to_numpy(float)
@@ -248,8 +248,8 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
         if not good.all():
             row = int(np.argmin(good))
             raise ValueError(
-                f"{path}, line {row + 2}: {details[name].iloc[row]!r} is no probability of {name}; "
-                "score with that member, or leave it out of --members"
+                f"{path}, line {details.index[row]}: {details[name].iloc[row]!r} is no "
+                f"probability of {name}; score with that member, or leave it out of --members"
             )
         probabilities[name] = values
     return dict(zip(details["filename"], combine(probabilities).round(DECIMALS), strict=True))
@@ -258,24 +258,21 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
 def read_reference(path: Path) -> pd.DataFrame:
     """The rows of a challenge reference CSV, hybrid_stat as 0/1 integers."""
     try:
-        reference = pd.read_csv(path, dtype=str, keep_default_na=False)
+        reference = read_cells(path, ["filename", "hybrid_stat", "ssp_indicator"])
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path}: no such file; ref_val.csv and ref_test.csv come from the challenge, and "
             "scripts/quickstart.sh draws a set with a ref_test.csv: quickstart/*/demo/ref_test.csv"
         ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a CSV table: {error}") from error
-    wanted = ["filename", "hybrid_stat", "ssp_indicator"]
-    missing = [column for column in wanted if column not in reference.columns]
-    if missing:
-        raise ValueError(f"{path}, line 1: no column {', '.join(missing)}")
     odd = ~reference["hybrid_stat"].isin(["0", "1"])
     if odd.any():
         row = int(np.argmax(odd))
         value = reference["hybrid_stat"].iloc[row]
-        raise ValueError(f"{path}, line {row + 2}: hybrid_stat is {value!r}, expected 0 or 1")
-    return reference.assign(hybrid_stat=reference["hybrid_stat"].astype(int))
+        raise ValueError(
+            f"{path}, line {reference.index[row]}: hybrid_stat is {value!r}, expected 0 or 1"
+        )
+    labels = reference["hybrid_stat"].astype(int)
+    return reference.assign(hybrid_stat=labels).reset_index(drop=True)
 
 
 def score_predictions(
