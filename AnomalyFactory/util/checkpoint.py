@@ -1,5 +1,6 @@
 """Weights and training states on disk: written whole, read without trusting them."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,22 @@ def load(path: Path) -> Any:
     """What `save` wrote, on the CPU. Raises InputError for a missing file or anything unsafe."""
     require(path)
     try:
+        check_size(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's readers raise many types on damaged bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{path}: not a checkpoint that can be loaded safely ({reason})"
         ) from error
+
+
+def check_size(path: Path) -> None:
+    """ValueError for a zip that unpacks to more than its size: `save` compresses nothing."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise ValueError(f"{path.stat().st_size:,} bytes that unpack to {unpacked:,}")
 
 
 def load_weights(path: Path) -> Tensors:
@@ -114,13 +125,26 @@ def fit_moments(optimizer: torch.optim.Adam, found: Tensors, path: Path) -> None
 
 
 def check_shapes(found: Tensors, expected: dict[str, torch.Size], path: Path, advice: str) -> None:
-    """Raise InputError with `advice` unless `found`, read from `path`, is as `expected`."""
+    """Raise InputError with `advice` unless `found`, read from `path`, is as `expected`.
+
+    So it does for numbers that are not finite; then the advice is another.
+    """
     for key, shape in expected.items():
         if key not in found:
             raise InputError(f"{path}: has no {key!r}; {advice}")
         if found[key].shape != shape:
             raise InputError(
                 f"{path}: {key!r} is {list(found[key].shape)}, expected {list(shape)}; {advice}"
+            )
+        if found[key].layout != torch.strided or not found[key].is_floating_point():
+            raise InputError(
+                f"{path}: {key!r} is {found[key].layout} {found[key].dtype}, expected floats;"
+                f" {advice}"
+            )
+        if found[key].is_meta or not found[key].isfinite().all():
+            raise InputError(
+                f"{path}: {key!r} holds a value that is no finite number; fetch the file again, or"
+                " go back to an earlier one of the training"
             )
     for key in found:
         if key not in expected:
