@@ -272,7 +272,7 @@ def see(
     def work(path: Path, where: dict[str, Path]) -> str | None:
         return write_views(path, photographs.own_mask(path, masks), where)
 
-    cv2.setNumThreads(1)  # the photographs share the cores already
+    cv2.setNumThreads(0)  # the photographs share the cores already
     with ThreadPoolExecutor(workers) as pool:
         written = pool.map(work, photographs.paths, targets)
         problems = list(tqdm(written, total=len(targets), desc="views", disable=None))

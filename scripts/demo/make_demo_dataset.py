@@ -172,7 +172,7 @@ def draw(specimen: Specimen, seed: int, output: Path) -> tuple[str, bool]:
 
 def single_threaded() -> None:
     """One thread for OpenCV: the worker processes already share the cores."""
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(0)
 
 
 def draw_all(drawn: list[Specimen], seed: int, output: Path, workers: int) -> list[str]:

@@ -178,9 +178,11 @@ def opencv_threads(_: Image.Image) -> torch.Tensor:
 
 
 def test_a_worker_keeps_opencv_to_one_core(tmp_path, draw):
+    """Also where OpenCV has threads already, which a worker does not inherit."""
     draw(tmp_path / "a.png")
     before = cv2.getNumThreads()
     cv2.setNumThreads(3)
+    cv2.GaussianBlur(np.zeros((1000, 1000, 3), np.uint8), (0, 0), 3)  # starts its threads
     try:
         (batch,) = load_batches([tmp_path / "a.png"], opencv_threads, 1, 1)
         assert batch.images.tolist() == [[1]]

@@ -277,7 +277,7 @@ def run(folders: Folders, workers: int) -> int:
     """Cut out every photograph; the exit status."""
     files, unusable = find_photographs(folders)
     folders.output.mkdir(parents=True, exist_ok=True)
-    cv2.setNumThreads(1)  # the photographs share the cores already
+    cv2.setNumThreads(0)  # the photographs share the cores already
     with ThreadPoolExecutor(workers) as pool:  # OpenCV and Pillow work outside Python's lock
         try:
             work = pool.map(partial(cut, folders=folders), files)

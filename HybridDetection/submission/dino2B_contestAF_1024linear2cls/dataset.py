@@ -50,9 +50,13 @@ def collate(items: list[tuple[int, torch.Tensor | str]]) -> Batch:
 
 
 def work_alone(_worker: int) -> None:
-    """Keep OpenCV, where cutouts brought it, to one core: the workers share them already."""
+    """Keep OpenCV, where cutouts brought it, to one core: the workers share them already.
+
+    0 means no threads of its own. A 1 would wait for ever in a process that was forked while
+    OpenCV had threads: it ends them first, and they were left behind.
+    """
     if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(1)
+        sys.modules["cv2"].setNumThreads(0)
 
 
 def load_batches(
