@@ -1,10 +1,16 @@
 """What the tests of faults share: how many hostile texts are tried, and damage to files."""
 
+import pickle
 import random
 from collections.abc import Callable
+from pathlib import Path
 
+import model
+import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
+from sklearn.linear_model import SGDClassifier
 
 
 def pytest_configure(config):
@@ -47,3 +53,19 @@ def mutate() -> Callable[[random.Random, bytes], bytes]:
         return bytes(data)
 
     return mutate_bytes
+
+
+@pytest.fixture
+def classifiers(tmp_path) -> Path:
+    """A folder of the published members with random weights, for the light backbone."""
+    folder = tmp_path / "classifiers"
+    folder.mkdir()
+    torch.manual_seed(0)
+    state = model.LinearClassifier(1280).state_dict()
+    state._metadata[""] |= {"backbone": "efficientnet_lite0", "training": "1f3c"}
+    torch.save(state, folder / "clf1024.pth")
+    features = np.random.default_rng(0).standard_normal((30, 1280))
+    sgd = SGDClassifier(loss="log_loss").fit(features, (features[:, 0] > 0).astype(int))
+    sgd.backbone_, sgd.training_ = "efficientnet_lite0", "1f3c"
+    (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(sgd))
+    return folder
