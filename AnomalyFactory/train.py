@@ -90,11 +90,13 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
             model.backward_D()
             model.backward_G()
         model.step()
+        check_losses(model.were_finite, done, folder)
         done += 1
 
         report.after_step(model, epoch, done)
         if process.first:
             if done % steps == 0 and epoch % opt.save_epoch_freq == 0:
+                check_losses(model.are_finite, done, folder)
                 model.save_networks(folder, epoch)
             if due(done, opt.batchSize, opt.save_latest_freq) and done < end:
                 save(model, folder, course, done)
@@ -189,14 +191,25 @@ def begin(
 
 
 def save(model: AnomalyFactory, folder: Path, course: dict[str, object], done: int) -> None:
-    """Write the resume file and the latest networks.
+    """Write the resume file and the latest networks, unless the losses are no numbers.
 
     The resume file holds the networks too and comes first: a crash between two files cannot mix
     two states, and leaves a training that can go on.
     """
+    check_losses(model.are_finite, done, folder)
     state = {"model": model.state(), "steps": done, "course": course}
     checkpoint.save(state, folder / "resume.pth")
     model.save_networks(folder, "latest")
+
+
+def check_losses(finite: torch.Tensor, step: int, folder: Path) -> None:
+    """Raise InputError where the losses of `step` were not `finite`."""
+    if not finite:
+        raise InputError(
+            f"{folder}: a loss of step {step} is NaN or infinite, expected finite numbers. What was"
+            " saved before stays: go on from it with --continue_train and a smaller --lr, or"
+            " without --amp"
+        )
 
 
 def course_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> dict[str, object]:

@@ -83,6 +83,7 @@ class AnomalyFactory:
         self.losses_G: dict[str, torch.Tensor] = {}  # of the step so far
         self.losses_D: dict[str, torch.Tensor] = {}
         self.last_losses: dict[str, torch.Tensor] = {}
+        self.are_finite = self.were_finite = torch.tensor(True)  # losses of the last two steps
 
     def set_input(self, batch: Sample, share: float = 1.0) -> None:
         """Take up uint8 images (N, S, S, 3), which are a `share` of the step's batch."""
@@ -141,6 +142,8 @@ class AnomalyFactory:
             optimizer.zero_grad()
         self.last_losses = self.losses_G | self.losses_D
         self.losses_G, self.losses_D = {}, {}
+        self.were_finite = self.are_finite  # long computed by now: to read it waits for nothing
+        self.are_finite = torch.stack(list(self.last_losses.values())).isfinite().all()
 
     def losses(self) -> dict[str, float]:
         """The last step's losses by name: those of the whole batch, that of all processes."""

@@ -142,6 +142,7 @@ def split_rows(labels: np.ndarray) -> Split:
 
     Raises ValueError where too few rows of a class are left to fit.
     """
+    check_classes(labels, f"the {len(labels)} images in all")
     train, held_out = published_split(np.arange(len(labels)))
     fit, check = published_split(train)
     check_classes(labels[fit], f"{len(fit)} of {len(labels)} images are to fit on")

@@ -298,7 +298,10 @@ def score_predictions(
         )
     scores = names.map(predictions).to_numpy(float)
     rows = scores, reference["hybrid_stat"].to_numpy(), reference["ssp_indicator"].to_numpy()
-    result = {**challenge_scores(*rows), "one_hybrid": one_hybrid_moves(*rows)}
+    try:
+        result = {**challenge_scores(*rows), "one_hybrid": one_hybrid_moves(*rows)}
+    except ValueError as error:
+        raise ValueError(f"{reference_path}: {error}") from error
     if CROSS in reference.columns:
         result["crosses"] = cross_recalls(*rows, reference[CROSS].to_numpy())
     return result

@@ -119,9 +119,7 @@ MODULES = {
     "AnomalyFactory": ("util.files", "AnomalyFactory"),
     "scripts": ("common.files", "scripts"),
 }
-# Python with PyTorch takes 500 MB; a picture of 100 megapixels 400 MB as it is decoded, and 300 MB
-# more where it is turned into RGB.
-PEAK = 1_300  # MB
+PEAK = 1_300  # MB, of which Python with PyTorch takes 700
 
 
 def test_damaged_images_are_read_or_refused(tmp_path, mutate, repository, request):
@@ -152,6 +150,39 @@ def test_damaged_images_are_read_or_refused(tmp_path, mutate, repository, reques
         assert counts["read"] and counts["refused"]
         if sys.platform == "linux":
             assert int(peak.split()[1]) < PEAK * 1024
+
+
+BYTES = 25  # of memory for a pixel, at the most: 2.5 GB for the largest image that is taken
+PIXELS = 2000 * 2000
+MODES = {"RGB": "png", "RGBA": "png", "LA": "png", "I;16": "png", "P": "png", "CMYK": "jpg",
+         "I": "tiff", "1": "tiff", "LAB": "tiff"}  # fmt: skip
+GROWTH = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from common.files import open_image
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+open_image(Path(sys.argv[2]))
+before = peak()
+for path in sys.argv[3:]:
+    open_image(Path(path))
+print((peak() - before) * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_the_memory_that_an_image_takes_is_bounded(tmp_path, repository):
+    small = tmp_path / "small.png"
+    Image.new("RGB", (8, 8)).save(small)
+    paths = []
+    for mode, suffix in MODES.items():
+        paths.append(tmp_path / f"{mode.replace(';', '')}.{suffix}")
+        Image.new(mode, (2000, 2000)).save(paths[-1])
+    command = [sys.executable, "-c", GROWTH, repository / "scripts", small, *paths]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 10 * PIXELS < int(done.stdout) < BYTES * PIXELS
 
 
 # ---------------------------------------------------------------------------------- bombs
