@@ -117,6 +117,29 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+RECALLS = {
+    "major": "A_score_major_recall",
+    "minor": "A_score_minor_recall",
+    "mimic": "mimic_recall",
+}
+AREAS = {
+    "A": "A_PRC_AUC",
+    "major": "A_PRC_AUC_major",
+    "minor": "A_PRC_AUC_minor",
+    "mimic": "mimic_PRC_AUC",
+}
+
+
+def challenge_rows(indicators: np.ndarray) -> dict[str, np.ndarray]:
+    """Which rows (n,) are major, minor, mimic, and of species A."""
+    rows = {name: indicators == name for name in RECALLS}
+    return rows | {"A": ~rows["mimic"]}
+
+
+def harmonic_mean(recalls: Sequence[float]) -> float:
+    return len(recalls) / sum(1 / recall for recall in recalls) if all(recalls) else 0.0
+
+
 def challenge_scores(
     scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray
 ) -> dict[str, float]:
@@ -127,12 +150,11 @@ def challenge_scores(
     The challenge score is the harmonic mean of the three recalls. ValueError where a group has
     no hybrids or a species no non-hybrids.
     """
-    unknown = set(indicators) - {"major", "minor", "mimic"}
+    unknown = set(indicators) - set(RECALLS)
     if unknown:
-        raise ValueError(f"unknown ssp_indicator {sorted(unknown)}; known: major, minor, mimic")
-    rows = {name: indicators == name for name in ("major", "minor", "mimic")}
-    rows["A"] = ~rows["mimic"]
-    for name in ("major", "minor", "mimic"):
+        raise ValueError(f"unknown ssp_indicator {sorted(unknown)}; known: {', '.join(RECALLS)}")
+    rows = challenge_rows(indicators)
+    for name in RECALLS:
         if not np.any(labels[rows[name]] == 1):
             raise ValueError(f"no {name} hybrids among the reference rows")
 
@@ -157,8 +179,29 @@ def challenge_scores(
         "A_PRC_AUC_minor": area("minor"),
         "mimic_recall": recalls[2],
         "mimic_PRC_AUC": area("mimic"),
-        "challenge_score": 3 / sum(1 / recall for recall in recalls) if all(recalls) else 0.0,
+        "challenge_score": harmonic_mean(recalls),
     }
+
+
+def pr_auc_moves(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The furthest that one hybrid moves `pr_auc`, scored above everything or below.
+
+    Above, it has the precision 1, and raises the precision at each score above its own by one
+    hybrid. Below, it has that of all rows, and lowers the precision at its own score and at each
+    below it.
+    """
+    hybrids, others = cumulated(scores, labels, 1)
+    here = np.diff(hybrids, prepend=0)  # hybrids of each score, highest first
+    now, more, less = (
+        np.maximum(hybrids + extra, 0) / np.maximum(hybrids + extra + others, 1)
+        for extra in (0, 1, -1)
+    )
+    gained = np.cumsum(here * (more - now)) - here * (more - now)  # at the scores above
+    lost = np.cumsum((here * (less - now))[::-1])[::-1] - (less - now)  # without its own
+    raised = gained + 1 - now
+    lowered = lost + hybrids[-1] / len(scores) - now
+    furthest = np.maximum(np.abs(raised), np.abs(lowered))[here > 0].max()
+    return float(furthest / hybrids[-1])
 
 
 def one_hybrid_moves(
@@ -166,16 +209,25 @@ def one_hybrid_moves(
 ) -> dict[str, float]:
     """How far one hybrid can move each of the challenge's numbers: the furthest over all hybrids,
     each in turn scored above and below everything.
+
+    Thresholds are those of the non-hybrids, and stay.
     """
     now = challenge_scores(scores, labels, indicators)
-    furthest = dict.fromkeys(now, 0.0)
-    for row in np.flatnonzero(labels == 1):
-        for extreme in (-np.inf, np.inf):
-            moved = scores.copy()
-            moved[row] = extreme
-            for name, value in challenge_scores(moved, labels, indicators).items():
-                furthest[name] = max(furthest[name], abs(value - now[name]))
-    return furthest
+    rows = challenge_rows(indicators)
+    moves = dict.fromkeys(now, 0.0)
+    for name, area in AREAS.items():
+        moves[area] = pr_auc_moves(scores[rows[name]], labels[rows[name]])
+    for name, recall in RECALLS.items():
+        hybrids = int((labels[rows[name]] == 1).sum())
+        found = round(now[recall] * hybrids)
+        for moved in {max(found - 1, 0) / hybrids, min(found + 1, hybrids) / hybrids}:
+            recalls = [now[other] if other != recall else moved for other in RECALLS.values()]
+            challenge_score = harmonic_mean(recalls)
+            moves[recall] = max(moves[recall], abs(moved - now[recall]))
+            moves["challenge_score"] = max(
+                moves["challenge_score"], abs(challenge_score - now["challenge_score"])
+            )
+    return moves
 
 
 def cross_recalls(

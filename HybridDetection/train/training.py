@@ -18,7 +18,8 @@ Each folder holds
     *.png                                 score histograms, ROC, precision-recall
 
 Every constant below is also an option: python training.py --NEPOCH 50 --DEVICE cpu
-A path given as an option is relative to the working directory.
+A path given as an option is relative to the working directory. Under torchrun each process
+extracts its share of the features; then the first trains, and the others end.
 """
 
 import argparse
@@ -28,7 +29,7 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -37,10 +38,11 @@ import numpy as np
 import pandas as pd
 import plots
 import torch
-from classifier import CLASSIFIERS, fit_classifier, fit_linear
+from classifier import BLOCK_ROWS, CLASSIFIERS, fit_classifier, fit_linear
 from data_utils import find_images, read_table, split_rows
 from evaluation import threshold_at_tnr
-from model_utils import extract_features
+from feature_cache import Features, blocks, select
+from model_utils import extract_features, torchrun_device, torchrun_process
 from painted import PhotographSplit, hold_out_photographs, is_painted, read_sources
 from shortcuts import (
     RESULTS_FILE,
@@ -129,6 +131,11 @@ def parse_arguments() -> argparse.Namespace:
         help="continue the linear classifier",
     )
     parser.add_argument("--WORKERS", type=int, default=WORKERS, help="processes that decode")
+    parser.add_argument(
+        "--rehash",
+        action="store_true",
+        help="read every image again, also those whose size and modification time are as before",
+    )
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE, help="feature network")
     parser.add_argument(
         *("--preprocess", "--PREPROCESS"),
@@ -167,7 +174,7 @@ def csv_path(options: argparse.Namespace) -> Path:
 
 def load_features(
     options: argparse.Namespace, device: torch.device
-) -> tuple[pd.DataFrame, np.ndarray]:
+) -> tuple[pd.DataFrame, Features]:
     """The usable rows of the CSV and their features; unusable ones are reported and left out."""
     table = read_table(csv_path(options))
     paths = find_images(table, options.ROOT_DATA_DIR / options.IMG_DIR)
@@ -187,12 +194,16 @@ def load_features(
         options.WORKERS,
         options.CACHE_DIR,
         options.preprocess,
+        options.rehash,
     )
     report(table["filename"][sorted(failures)], "cannot be read")
     readable = ~table.index.isin(failures)
-    table, features = table[readable].reset_index(drop=True), features[readable]
+    table, features = table[readable].reset_index(drop=True), select(features, readable)
+    finite = np.ones(len(features), bool)
+    for block in blocks(len(features), BLOCK_ROWS):
+        finite[block] = np.isfinite(features[block]).all(axis=1)
     check_finite(
-        np.isfinite(features).all(axis=1),
+        finite,
         table["filename"],
         f"a feature of {options.backbone}",
         f"check its weights, delete {options.CACHE_DIR} and train again",
@@ -279,7 +290,7 @@ def save_subspecies(scorer: SubspeciesScorer, path: Path) -> None:
 
 
 def training_id(
-    features: np.ndarray,
+    features: Features,
     table: pd.DataFrame,
     start: Mapping[str, torch.Tensor] | None,
     options: argparse.Namespace,
@@ -287,7 +298,8 @@ def training_id(
     """16 hexadecimal digits; the same for equal features, rows, start and settings."""
     settings = f"{options.backbone} {options.preprocess} {options.NEPOCH} {features.shape}"
     digest = hashlib.sha256(settings.encode())
-    digest.update(features.tobytes())
+    for block in blocks(len(features), BLOCK_ROWS):
+        digest.update(features[block].tobytes())
     taught = ["hybrid_stat", "subspecies", "parent_subspecies_1", "parent_subspecies_2"]
     digest.update(table[taught].to_csv(index=False).encode())
     for tensor in (start or {}).values():
@@ -296,7 +308,8 @@ def training_id(
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    level = logging.WARNING if torchrun_process()[0] else logging.INFO  # the first tells enough
+    logging.basicConfig(level=level, format="%(name)s: %(message)s")
     options = parse_arguments()
     try:
         train(options)
@@ -307,9 +320,11 @@ def main() -> int:
 
 
 def train(options: argparse.Namespace) -> None:
-    device = choose_device(options.DEVICE)
+    device = choose_device(torchrun_device(options.DEVICE))
     start = state_to_continue(options)
     table, features = load_features(options, device)
+    if torchrun_process()[0]:
+        return
     labels = table["label"].to_numpy()
     published = split_rows(labels)
     groups, photographs = hold_out(table, options)
@@ -325,14 +340,18 @@ def train(options: argparse.Namespace) -> None:
 
     def fit_twin(rows: np.ndarray) -> LinearClassifier:
         log.info("fitting a linear classifier to %d rows, for an evaluation", len(rows))
-        return fit_linear(features[rows], labels[rows], options.NEPOCH, device)[0]
+        return fit_linear(select(features, rows), labels[rows], options.NEPOCH, device)[0]
 
     def fit_member(rows: np.ndarray) -> SubspeciesScorer | None:
         try:
-            return fit_subspecies(table.iloc[rows], features[rows], options.backbone)
+            return fit_subspecies(table.iloc[rows], select(features, rows), options.backbone)
         except ValueError as error:
             log.warning("no member that knows the subspecies: %s", error)
             return None
+
+    def score(probability: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
+        parts = [rows[part] for part in blocks(len(rows), BLOCK_ROWS)]
+        return np.concatenate([probability(features[part]) for part in parts])
 
     def hold(
         rows: np.ndarray,
@@ -340,11 +359,13 @@ def train(options: argparse.Namespace) -> None:
         linear: LinearClassifier,
         subspecies: SubspeciesScorer | None,
     ) -> HeldOut:
-        scores = {name: fit.predict_proba(features[rows])[:, 1] for name, fit in others.items()}
-        scores["linear"] = linear.hybrid_probability(torch.tensor(features[rows], device=device))
+        scores = {name: score(fit.predict_proba, rows)[:, 1] for name, fit in others.items()}
+        scores["linear"] = score(
+            lambda part: linear.hybrid_probability(torch.tensor(part, device=device)), rows
+        )
         members = {name: scores[name] for name in ("sgd", "linear")}
         if subspecies is not None:
-            members["subspecies"] = subspecies.hybrid_probability(features[rows])
+            members["subspecies"] = score(subspecies.hybrid_probability, rows)
             scores["subspecies"] = members["subspecies"]
             scores["published"] = combine({name: members[name] for name in ("sgd", "linear")})
         scores["ensemble"] = combine(members)

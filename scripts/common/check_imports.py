@@ -9,6 +9,7 @@ MODULES = (
     "torchvision",
     "timm",
     "sklearn",
+    "joblib",
     "pandas",
     "numpy",
     "PIL",

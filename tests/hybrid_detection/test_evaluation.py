@@ -131,6 +131,34 @@ def test_a_group_without_hybrids_is_named():
         evaluation.challenge_scores(np.ones(4), np.array([0, 1] * 2), indicators)
 
 
+def moves_one_by_one(scores, labels, indicators):
+    """What `one_hybrid_moves` says, by scoring everything anew for each hybrid."""
+    now = evaluation.challenge_scores(scores, labels, indicators)
+    furthest = dict.fromkeys(now, 0.0)
+    for row in np.flatnonzero(labels == 1):
+        for extreme in (-np.inf, np.inf):
+            moved = scores.copy()
+            moved[row] = extreme
+            for name, value in evaluation.challenge_scores(moved, labels, indicators).items():
+                furthest[name] = max(furthest[name], abs(value - now[name]))
+    return furthest
+
+
+@pytest.mark.parametrize("values", [3, 12, 10_000])
+def test_how_far_one_hybrid_moves_is_the_furthest_of_all(values):
+    """With many equal scores, some, and hardly any."""
+    draw = np.random.default_rng(values)
+    for count in (12, 15, 40, 70):
+        indicators = np.array(["major", "minor", "mimic"] * count)[:count]
+        labels = draw.integers(0, 2, count)
+        labels[:6] = [0, 0, 0, 1, 1, 1]
+        scores = draw.integers(0, values, count) / values
+        expected = moves_one_by_one(scores, labels, indicators)
+        moves = evaluation.one_hybrid_moves(scores, labels, indicators)
+        assert list(moves) == list(expected)
+        assert moves == pytest.approx(expected, abs=1e-12)
+
+
 def test_how_far_one_hybrid_moves_the_numbers():
     """Six hybrids, of each kind one found and one missed: recalls of a half, a challenge score too.
 

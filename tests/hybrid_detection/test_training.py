@@ -53,7 +53,7 @@ def read_rows(path):
 def cached_images(cache):
     (path,) = cache.glob("efficientnet_lite0-*.sqlite")
     connection = sqlite3.connect(path)
-    count = connection.execute("SELECT COUNT(*) FROM features").fetchone()[0]
+    count = connection.execute("SELECT COUNT(*) FROM places").fetchone()[0]
     connection.close()
     return count
 
@@ -143,7 +143,7 @@ def test_training_looks_at_cutouts_where_it_is_asked_to(train, dataset, specimen
     asked, by_hand = (read_scores(tmp_path / name) for name in ("asked", "by_hand"))
     assert asked == pytest.approx(by_hand, abs=1e-5)
     assert len(set(asked)) > 3
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(list((tmp_path / "cache").glob("efficientnet_lite0-*.sqlite"))) == 2
     # The features are the same, but not what is scored with them.
     assert origin(tmp_path / "asked") != origin(tmp_path / "by_hand")
 
@@ -178,6 +178,30 @@ def test_painted_cutouts_beside_whole_photographs_are_refused(train, dataset, sp
 def read_scores(folder):
     rows = read_rows(folder / "published_split/classifier_scores.csv")
     return [float(row[name]) for row in rows for name in ("sgd", "linear")]
+
+
+def test_of_several_processes_the_first_trains(train, dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    helper = train(dataset, save="helper")
+    assert helper.status == 0, helper.errors
+    assert not (tmp_path / "helper").exists()
+    assert cached_images(tmp_path / "cache") == 26
+    monkeypatch.setenv("RANK", "0")
+    assert train(dataset, save="shared").status == 0
+    monkeypatch.delenv("WORLD_SIZE")
+    assert train(dataset, save="alone").status == 0
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
+
+
+def test_training_in_blocks_evaluates_the_same(train, dataset, tmp_path, monkeypatch):
+    """Features are looked at, scored and made the training's id of block by block."""
+    assert train(dataset, save="whole").status == 0
+    monkeypatch.setattr(training, "BLOCK_ROWS", 4)
+    assert train(dataset, save="blocks").status == 0
+    assert origin(tmp_path / "whole") == origin(tmp_path / "blocks")
+    whole, blocks = (read_scores(tmp_path / name) for name in ("whole", "blocks"))
+    assert blocks == pytest.approx(whole, abs=2e-6)
 
 
 def test_the_id_is_that_of_what_was_trained():

@@ -225,6 +225,15 @@ def build_backbone(name: str, device: torch.device) -> nn.Module:
     return backbone_spec(name).build().eval().requires_grad_(False).to(device)
 
 
+@torch.inference_mode()
+def extract(backbone: nn.Module, images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Features (n, feature_size), float32 on `device`, of n preprocessed images (n, 3, 224, 224).
+
+    Scoring and training both take them from here; `backbone` is on `device` already.
+    """
+    return backbone(images.to(device)).float()
+
+
 # ---- classifiers --------------------------------------------------------------------------------
 
 
@@ -934,7 +943,7 @@ class Model:
     @torch.inference_mode()
     def examine(self, batch: torch.Tensor) -> Examined:
         """What the members say of n preprocessed images, (n, 3, 224, 224)."""
-        tensors = self.features(batch.to(self.device)).float()
+        tensors = extract(self.features, batch, self.device)
         arrays = tensors.cpu().numpy()
         probabilities = {
             name: member.hybrid_probability(tensors if name == "linear" else arrays)
