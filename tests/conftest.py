@@ -20,7 +20,7 @@ def pytest_addoption(parser):
     """How hard tests/faults/ tries: little by default, so that every run of the tests can."""
     parser.addoption("--examples", type=int, default=40, help="hostile texts for each reader")
     parser.addoption("--files", type=int, default=60, help="mutated images")
-    parser.addoption("--kills", type=int, default=1, help="kills of each long program")
+    parser.addoption("--kills", type=int, default=0, help="kills of each long program")
 
 
 @pytest.fixture
