@@ -1,5 +1,6 @@
 """Weights and training states on disk: written whole, read without trusting them."""
 
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,21 @@ Tensors = dict[str, torch.Tensor]
 def save(content: Any, path: Path) -> None:
     """Write `content` to `path`, which is either the old file or the new one, never half of it.
 
-    All tensors in it lie on the CPU, so any machine can read it. Equal content gives equal bytes:
-    torch.save writes a path's name into the file, but not that of an open file.
+    Nor does a power cut leave half of it: hours of training hang on it, so its bytes are on the
+    disk before it takes its name, and the name is before this returns. All tensors in it lie on the
+    CPU, so any machine can read it. Equal content gives equal bytes: torch.save writes a path's
+    name into the file, but not that of an open file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary, temporary.open("wb") as file:
         torch.save(Fetched(content).get(), file)
+        file.flush()
+        os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def require(path: Path) -> None:

@@ -11,7 +11,7 @@ import cutout
 from cut_folder import read_own_mask
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, is_cutout, on_flat_ground
 from dataset import load_batches
-from files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image
+from files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image, sync
 from model import (
     BACKBONE,
     BACKBONES,
@@ -74,5 +74,6 @@ __all__ = [
     "on_flat_ground",
     "open_image",
     "read_own_mask",
+    "sync",
     "to_rgb",
 ]
