@@ -6,6 +6,8 @@ its own affair.
 """
 
 import os
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +20,9 @@ import torch
 from common import files as scripts
 from journal import FOLDER, SCORED, Journal
 from util import checkpoint
+from util.background import Background
 from util.html import write_page
+from util.report import Report
 from util.results import Results
 
 
@@ -88,3 +92,19 @@ def test_what_is_quickly_made_again_is_not_synced(tmp_path, calls):
     moved = {place for kind, place in calls if kind == "move to"}
     assert moved == {"edges.png", "00000.jpg", name, "painted.json", "page.html", "list.txt"}
     assert "sync" not in {kind for kind, _ in calls}
+
+
+def test_samples_are_written_before_the_state_that_comes_after_them():
+    """The training goes on from that state: samples of before are never shown again."""
+    report = Report.__new__(Report)
+    report.unread = deque()
+    written = []
+
+    def show() -> None:
+        time.sleep(0.1)
+        written.append("samples")
+
+    with Background(1, 4) as report.background:
+        report.background.submit(show)
+        report.read_all()
+        assert written == ["samples"]
