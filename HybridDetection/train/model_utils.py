@@ -22,6 +22,7 @@ from submission import (
     build_backbone,
     cutout,
     extract,
+    freed_memory_kept,
     load_batches,
     make_transform,
     to_rgb,
@@ -127,7 +128,7 @@ def extract_features(
         """Store the features of image files by their hash."""
         images = list(missing)
         bar = tqdm(total=len(images), desc="features", unit="image", disable=None)
-        with bar:
+        with bar, freed_memory_kept():
             for batch in load_batches(list(missing.values()), transform, batch_size, workers):
                 hashes = [images[index] for index in batch.indices]
                 new = cache.places(hashes) < 0  # another run may have been quicker

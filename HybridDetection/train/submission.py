@@ -12,6 +12,7 @@ from cut_folder import read_own_mask
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, is_cutout, on_flat_ground
 from dataset import load_batches
 from files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image, sync
+from memory import freed_memory_kept
 from model import (
     BACKBONE,
     BACKBONES,
@@ -66,6 +67,7 @@ __all__ = [
     "cutout",
     "extract",
     "find_specimen",
+    "freed_memory_kept",
     "inside",
     "is_cutout",
     "load_batches",

@@ -539,7 +539,7 @@ def test_paths_that_are_typed_start_at_the_working_directory(
     done = train(dataset.name, *folders)
     assert done.status == 0, done.errors
     assert (tmp_path / "made/classifiers/clf1024.pth").is_file()
-    assert len(list((tmp_path / "made/cache").iterdir())) == 1
+    assert cached_images(tmp_path / "made/cache") == 26
     done = train(dataset.name, *folders, "--CTN", "--CTN_SAVE_DIR", "nowhere")
     assert f"CTN continues {Path('nowhere/clf1024.pth')}, but" in done.errors
 
@@ -573,11 +573,13 @@ def test_a_changed_csv_extracts_only_what_is_new(train, dataset, draw, tmp_path)
 
 def test_a_damaged_cache_is_named(train, dataset, tmp_path):
     assert train(dataset).status == 0
-    (path,) = (tmp_path / "cache").iterdir()
-    path.write_bytes(b"not a database, but long enough to be read as one" * 100)
-    done = train(dataset)
-    assert done.status == 1
-    assert f"{path}: damaged feature cache" in done.errors
+    for path in (tmp_path / "cache").glob("*.sqlite"):
+        whole = path.read_bytes()
+        path.write_bytes(b"not a database, but long enough to be read as one" * 100)
+        done = train(dataset)
+        assert done.status == 1
+        assert f"{path}: damaged feature cache" in done.errors
+        path.write_bytes(whole)
 
 
 def test_unusable_images_are_reported_and_left_out(train, dataset):
