@@ -8,6 +8,7 @@ from pathlib import Path
 
 import data_utils
 import evaluation
+import listing
 import numpy as np
 import painted
 import pandas as pd
@@ -17,8 +18,10 @@ from common.challenge_csv import TableError
 from data import lists
 from demo import make_demo_dataset
 from demo import results as demo_results
+from files import ImageError, open_image
 from hypothesis import example, given
 from hypothesis import strategies as st
+from journal import stamp
 from util import lock
 from util.errors import InputError
 from util.results import Results
@@ -66,7 +69,8 @@ def is_inside(name: str) -> bool:
 
 # What is said of a whole file; any other error must name a line.
 WHOLE_FILE = (
-    "no column|twice in its first line|no rows|the list is empty|must align|expected as many"
+    "no column|twice in its first line|no rows|the list is empty|must align|expected as many|"
+    "not a CSV file|has the columns|names no images"
 )
 
 
@@ -150,6 +154,26 @@ def test_predictions(tmp_path, data):
     path.write_bytes(data)
     scores = read(evaluation.read_predictions, ValueError, path) or {}
     assert np.isfinite(list(scores.values())).all()
+
+
+IMAGES = [["filename", "place"], ["a.jpg", "1"], ["b/c.jpg", "2"]]
+
+
+@given(data=hostile(IMAGES, ","))
+def test_a_list_of_images_to_score(tmp_path, data):
+    path = tmp_path / "list.csv"
+    path.write_bytes(data)
+    found = read(lambda path: listing.listed_images(path, tmp_path), ValueError, path)
+    if found is not None:
+        images, _ = found
+        assert all(
+            is_inside(name) and name.isprintable() and "," not in name for name in images.names
+        )
+        assert images.names == sorted(set(images.names))
+        for image in images:
+            with pytest.raises(ImageError, match=r"not a readable image"):
+                open_image(image)
+            stamp(image)
 
 
 HEADER = ",".join(challenge_csv.COLUMNS)
