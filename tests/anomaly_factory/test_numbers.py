@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from models.networks import Generator
 from models.pidinet import load_pidinet
 from util.errors import InputError
 
@@ -46,3 +47,21 @@ def test_edge_weights_that_are_no_numbers_are_refused(tmp_path, random_pidinet):
         torch.save({"state_dict": random_pidinet | {key: value}}, tmp_path / "table5_pidinet.pth")
         with pytest.raises(InputError, match=r"table5_pidinet\.pth: .* expected finite floats"):
             load_pidinet(tmp_path / "table5_pidinet.pth")
+
+
+def test_an_image_that_is_no_number_is_named_and_not_written(run, tiny, dataset, tmp_path):
+    """Weights that are finite, and too large to compute with."""
+    weights = Generator(ngf=2, n_blocks=1).state_dict()
+    folder = tmp_path / "generators/AF"
+    folder.mkdir(parents=True)
+    paths = ["--dataroot", dataset, "--checkpoints_dir", folder.parent, "--name", "AF"]
+    arguments = [*tiny, *paths, "--phase", "test_signalhybrid", "--results_dir", tmp_path / "out"]
+    torch.save(weights, folder / "latest_net_G.pth")
+    run("test.py", *arguments)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
+    assert len(before) == 2
+    wild = {key: value * 1e38 for key, value in weights.items()}
+    torch.save(wild, folder / "latest_net_G.pth")
+    output = run("test.py", *arguments, "--overwrite", status=2)
+    assert re.search(r"AF_9_8_gen0000[01]\.png: the generator of --name AF paints NaN", output)
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
