@@ -71,6 +71,18 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, name):
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_link_in_the_place_of_an_output_is_replaced_and_what_it_points_to_stays(tmp_path, name):
+    secret, folder = tmp_path / "secret", tmp_path / "out"
+    secret.write_text("mine")
+    folder.mkdir()
+    (folder / name).symlink_to(secret)
+    WRITERS[name](folder)
+    assert secret.read_text() == "mine"
+    assert (folder / name).is_file()
+    assert not (folder / name).is_symlink()
+
+
 def test_a_full_disk_leaves_the_feature_cache_as_it_was(tmp_path):
     cache = FeatureCache(tmp_path / "features.sqlite", 4)
     cache.put(["a"], np.ones((1, 4), np.float32))
