@@ -118,8 +118,8 @@ def train_generator(world: Path, **_: object) -> Program:
     dataset = draw_dataset(world, 6)
     arguments = [*TINY.split(), "--dataroot", str(dataset), "--checkpoints_dir", "{out}"]
     arguments += "--name AF --phase train_AFhybrid --ndf 2 --no_vgg_loss --batchSize 2".split()
-    arguments += "--niter 20 --niter_decay 20 --print_freq 4 --save_latest_freq 8".split()
-    arguments += "--save_epoch_freq 10 --display_freq 40".split()
+    arguments += "--niter 6 --niter_decay 6 --print_freq 4 --save_latest_freq 8".split()
+    arguments += "--save_epoch_freq 4 --display_freq 20".split()
 
     def go_on(out: Path) -> list[str]:
         return ["--continue_train"] if (out / "AF/resume.pth").exists() else []
