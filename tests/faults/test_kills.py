@@ -26,7 +26,6 @@ from PIL import Image, ImageDraw
 
 SUBMISSION = "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
 PHOTOS = 14
-UNFINISHED = ".*.part*"  # what a kill leaves of a file that was being written
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,7 @@ PROGRAMS = (
 
 def contents(out: Path, patterns: tuple[str, ...]) -> dict[str, bytes]:
     found = (path for pattern in patterns for path in out.glob(pattern) if path.is_file())
-    return {p.relative_to(out).as_posix(): p.read_bytes() for p in found if p.name[0] != "."}
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in found if not p.name.startswith(".")}
 
 
 def identities(out: Path, patterns: tuple[str, ...]) -> dict[str, tuple[int, int]]:
@@ -248,9 +247,8 @@ def test_a_killed_program_ends_as_one_that_ran_through(
         assert {name: now.get(name) for name in before} == before, "work was redone"
         before = now
         kept = max(kept, len(before))
-        for pattern in program.replaced:
-            for path in out.glob(pattern):
-                program.whole(path)
+        for name in contents(out, program.replaced):
+            program.whole(out / name)
         if process.returncode == 0 or killed == kills:
             rounds += 1
             if process.returncode:
