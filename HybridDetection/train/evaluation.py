@@ -22,6 +22,19 @@ SEED = 42
 DECIMALS = 4  # of a score in predictions.txt
 CROSS = "subspecies_ref"  # column of a reference file: a subspecies, or `mother x father`
 
+# The challenge's own names, by group of rows; A is all of species A.
+RECALLS = {
+    "major": "A_score_major_recall",
+    "minor": "A_score_minor_recall",
+    "mimic": "mimic_recall",
+}
+AREAS = {
+    "A": "A_PRC_AUC",
+    "major": "A_PRC_AUC_major",
+    "minor": "A_PRC_AUC_minor",
+    "mimic": "mimic_PRC_AUC",
+}
+
 # In the functions down to `evaluate`, `scores` (n,) belong to rows with 0/1 `labels` (n,). `counts`
 # says how often each row is there: once; or (r, n) times in r resamples, which gives r results.
 
@@ -117,29 +130,6 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-RECALLS = {
-    "major": "A_score_major_recall",
-    "minor": "A_score_minor_recall",
-    "mimic": "mimic_recall",
-}
-AREAS = {
-    "A": "A_PRC_AUC",
-    "major": "A_PRC_AUC_major",
-    "minor": "A_PRC_AUC_minor",
-    "mimic": "mimic_PRC_AUC",
-}
-
-
-def challenge_rows(indicators: np.ndarray) -> dict[str, np.ndarray]:
-    """Which rows (n,) are major, minor, mimic, and of species A."""
-    rows = {name: indicators == name for name in RECALLS}
-    return rows | {"A": ~rows["mimic"]}
-
-
-def harmonic_mean(recalls: Sequence[float]) -> float:
-    return len(recalls) / sum(1 / recall for recall in recalls) if all(recalls) else 0.0
-
-
 def challenge_scores(
     scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray
 ) -> dict[str, float]:
@@ -181,6 +171,16 @@ def challenge_scores(
         "mimic_PRC_AUC": area("mimic"),
         "challenge_score": harmonic_mean(recalls),
     }
+
+
+def challenge_rows(indicators: np.ndarray) -> dict[str, np.ndarray]:
+    """Which rows (n,) are major, minor, mimic, and of species A."""
+    rows = {name: indicators == name for name in RECALLS}
+    return rows | {"A": ~rows["mimic"]}
+
+
+def harmonic_mean(recalls: Sequence[float]) -> float:
+    return len(recalls) / sum(1 / recall for recall in recalls) if all(recalls) else 0.0
 
 
 def pr_auc_moves(scores: np.ndarray, labels: np.ndarray) -> float:

@@ -213,7 +213,7 @@ def main() -> None:
     parser.add_argument("claim", choices=CLAIMS)
     parser.add_argument("--rounds", type=int, default=3, help="times that each way is taken")
     parser.add_argument("--rows", type=int, help="photographs of extraction, else rows")
-    parser.add_argument("--iterations", type=int, default=100, help="of sgd (published: 1,000)")
+    parser.add_argument("--iterations", type=int, default=50, help="of sgd (published: 1,000)")
     parser.add_argument(
         "--backbone", choices=BACKBONES, default="efficientnet_lite0", help="of extraction"
     )

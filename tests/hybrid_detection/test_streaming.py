@@ -107,6 +107,7 @@ def test_rows_that_fit_are_taken_at_once(rows, monkeypatch):
 
 def test_the_published_set_is_one_block():
     assert round(12947 * classifier.ROWS_PER_EPOCH) <= classifier.BLOCK_ROWS
+    assert classifier.BLOCK_ROWS == 16_384  # 1 GB of memory, and what the README says
 
 
 def test_training_continues_in_blocks(rows):
