@@ -134,5 +134,7 @@ def local_world() -> int:
 
 
 def restarted() -> bool:
-    """Whether torchrun has started the processes again, after one of them ended with an error."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    """Whether torchrun has started the processes again, after one of them ended with an error, or
+    Slurm the whole job."""
+    counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
+    return any(int(os.environ.get(name, 0)) > 0 for name in counts)

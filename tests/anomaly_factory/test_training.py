@@ -175,12 +175,13 @@ def test_the_precision_is_that_of_the_training_which_is_gone_on_with(run, option
     assert "--amp True, but now it is False" in output
 
 
-def test_a_restart_by_torchrun_goes_on(run, options, tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+@pytest.mark.parametrize("count", ["TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"])
+def test_a_restart_goes_on(run, options, tmp_path, monkeypatch, count):
+    monkeypatch.setenv(count, "1")
     run("train.py", *options, *NAMED, "--niter", 1, "--niter_decay", 0)  # nothing was saved yet
     assert load(tmp_path / "AF/resume.pth")["steps"] == 2
     assert "6 of 6 steps done, 12 images" in run("train.py", *options, *NAMED)
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    monkeypatch.setenv(count, "0")
     assert "is there already: go on with --continue_train" in run(
         "train.py", *options, *NAMED, status=2
     )

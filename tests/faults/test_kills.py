@@ -179,7 +179,8 @@ PROGRAMS = (
 
 def contents(out: Path, patterns: tuple[str, ...]) -> dict[str, bytes]:
     found = (path for pattern in patterns for path in out.glob(pattern) if path.is_file())
-    return {p.relative_to(out).as_posix(): p.read_bytes() for p in found if not p.name.startswith(".")}
+    kept = (path for path in found if not path.name.startswith("."))
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in kept}
 
 
 def identities(out: Path, patterns: tuple[str, ...]) -> dict[str, tuple[int, int]]:
