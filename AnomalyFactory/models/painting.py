@@ -7,6 +7,7 @@ from data.datasets import PaintingPairs, loader
 from data.few_photos import inherited, with_ground_kept
 from tqdm import tqdm
 from util.background import Background, Fetched
+from util.errors import InputError
 from util.images import as_pixels
 from util.results import Results
 
@@ -24,11 +25,20 @@ def paint(
     results: Results,
     quiet: bool | None,
 ) -> None:
-    """Paint `batches` and write what is missing of them, beside the painting of the next."""
+    """Paint `batches` and write what is missing of them, beside the painting of the next.
+
+    Raises InputError naming an image of values that are not finite, which is not written.
+    """
     total = sum(place in missing for batch in batches for place in batch)
 
     def write(name: str, images: Fetched, row: int) -> None:
-        results.write(name, [panel[row].numpy() for panel in images.get()])
+        *panels, finite = images.get()
+        if not finite[row]:
+            raise InputError(
+                f"{name}: the generator of --name {opt.name} paints NaN or infinite values;"
+                " choose an earlier --which_epoch, or train it anew with a smaller --lr"
+            )
+        results.write(name, [panel[row].numpy() for panel in panels])
 
     with (
         Background(os.cpu_count(), BATCHES_WRITTEN * opt.batchSize) as writers,
@@ -43,7 +53,8 @@ def paint(
                 fake, mask = inherited(painter.paint, edges, reference, *photos, opt.inherit)
             if opt.keep_ground:
                 fake = with_ground_kept(fake, batch["full_photo"], batch["ground"])
-            images = Fetched([edges, reference, as_pixels(fake), as_pixels(mask)])
+            finite = fake.isfinite().flatten(1).all(1)
+            images = Fetched([edges, reference, as_pixels(fake), as_pixels(mask), finite])
             for row, place in enumerate(batch["place"].tolist()):
                 if place in missing:
                     writers.submit(write, samples.pairs[place].generated_name, images, row)

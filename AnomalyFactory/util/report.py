@@ -90,9 +90,14 @@ class Report:
             self.background.submit(self.page.write_if_due, self.progress)
 
     def read_all(self) -> None:
-        """Read what is still on its way. Waits for a GPU."""
+        """Read what is still on its way, and wait until it is written. Waits for a GPU.
+
+        What a training saves next is gone on from, so its samples must not be written later: a
+        kill between the two would leave them out.
+        """
         while self.unread:
             self.read(self.unread.popleft())
+        self.background.wait()
 
     def read(self, step: Step) -> None:
         """Log the losses of `step` where they are due. Raises InputError when one is not finite:

@@ -15,7 +15,8 @@ from util.errors import InputError
 from util.files import atomic
 from util.html import Row, write_page, write_strip
 
-NAME = re.compile(r"AF_[^/\\]+_gen(\d+)\.png")  # the number is the line of the list
+# A result's name, as any file system has it; the number is the line of the list.
+NAME = re.compile(r"AF_[^/\\\0\ud800-\udfff]+_gen(\d+)\.png")
 PNG_END = b"IEND\xaeB`\x82"
 PNG_LEVEL = 1  # of compression: a quarter of the usual time, for files an eighth larger
 KEY = "AnomalyFactory"  # PNG text chunk with the digest of what an image was painted from
@@ -186,7 +187,7 @@ def read_note(folder: Path, list_name: str) -> dict[str, Any] | None:
             raise ValueError("a name that is no result's")
         if "replaces" in found:
             note["replaces"] = dict(found["replaces"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: not a note of this program ({error}); move {folder} away, or choose another"
             " --results_dir"

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ POINTS = 2000  # of a curve: more cannot be told apart
 SHOWN = 500  # samples on the page
 PANELS = ("edges", "reference", "result", "target", "mask")  # of a sample, from left to right
 GROUPED = 100  # epochs that the page's filter takes together
+STRIP = re.compile(r"epoch(?P<epoch>\d{5,})_images(?P<images>\d{9,})\.jpg")
 
 
 class LossLog:
@@ -87,12 +89,16 @@ def running_mean(values: Sequence[float]) -> np.ndarray:
 def whole_rows(path: Path) -> list[dict[str, str]]:
     """The rows of the log in `path` up to the first that a loss of power has spoilt."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    lines = [line.split(",") for line in text[: text.rfind("\n") + 1].splitlines()]
+    header, *lines = [line.split(",") for line in text[: text.rfind("\n") + 1].split("\n")]
+    if header[:1] != ["images"] or len(set(header)) < len(header):
+        return []
     rows = []
-    for values in lines[1:]:
-        if len(values) != len(lines[0]) or not all(map(is_number, values)):
+    for values in lines:
+        if len(values) != len(header) or not values[0].isdecimal():
             break
-        rows.append(dict(zip(lines[0], values, strict=True)))
+        if not all(map(is_number, values)):
+            break
+        rows.append(dict(zip(header, values, strict=True)))
     return rows
 
 
@@ -112,8 +118,8 @@ class SamplePage:
         """Continue the page in `folder` after `images` images; start a new one at 0."""
         self.page, self.strips, self.name = folder / "samples.html", folder / "samples", name
         self.all: list[Path] = []  # the oldest first; listing the folder would take ever longer
-        for path in sorted(self.strips.glob("epoch*_images*.jpg")):
-            if images_of(path) > images:
+        for path in sorted(path for path in self.strips.glob("*.jpg") if parts_of(path)):
+            if parts_of(path)[1] > images:
                 path.unlink()
             else:
                 self.all.append(path)
@@ -130,10 +136,10 @@ class SamplePage:
     def row(self, path: Path) -> Row:
         """What pages say of the strip in `path`."""
         link = f"{self.strips.name}/{path.name}"
-        epoch = int(path.stem.removeprefix("epoch").partition("_")[0])
+        epoch, images = parts_of(path)
         before = (epoch - 1) // GROUPED * GROUPED
         group = f"epochs {before + 1} to {before + GROUPED}"
-        return Row(link, link, f"epoch {epoch}, {images_of(path):,} images", group)
+        return Row(link, link, f"epoch {epoch}, {images:,} images", group)
 
     def spread(self, count: int) -> list[Row]:
         """At most `count` rows, evenly spread from the first strip to the last."""
@@ -143,6 +149,9 @@ class SamplePage:
         return [self.row(self.all[round(step * place)]) for place in range(count)]
 
 
-def images_of(strip: Path) -> int:
-    """How many images a training had seen when it wrote `strip`."""
-    return int(strip.stem.rpartition("_images")[2])
+def parts_of(strip: Path) -> tuple[int, int] | None:
+    """The epoch in which a training wrote `strip`, and how many images it had seen; None where the
+    file is no strip of a training.
+    """
+    match = STRIP.fullmatch(strip.name)
+    return (int(match["epoch"]), int(match["images"])) if match else None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from data_utils import read_cells, read_text
 from submission import MEMBER_FILES, atomic, combine
 
 TARGET_TNR = 0.95
@@ -254,13 +255,11 @@ def cross_recalls(
 def read_predictions(path: Path) -> dict[str, float]:
     """File name -> score; ValueError naming the line of anything but `filename,score`."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path, "lines of filename,score").splitlines()
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path}: no such file; ingestion.py writes predictions.txt into its OUTPUT_DIR"
         ) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not lines of filename,score ({error})") from error
     predictions: dict[str, float] = {}
     for line, text in enumerate(lines, start=1):
         name, _, value = text.rpartition(",")
@@ -270,7 +269,7 @@ def read_predictions(path: Path) -> dict[str, float]:
             score = np.nan
         if not name or not np.isfinite(score):
             hint = "; of a details.csv, say --members" if text.startswith("filename,") else ""
-            raise ValueError(f"{path}, line {line}: {text!r} is not filename,score{hint}")
+            raise ValueError(f"{path}, line {line}: {text[:300]!r} is not filename,score{hint}")
         if name in predictions:
             raise ValueError(f"{path}, line {line}: {name} is scored twice")
         predictions[name] = score
@@ -283,16 +282,17 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
     ValueError where one gave no probability.
     """
     try:
-        details = pd.read_csv(path, dtype=str, keep_default_na=False)
+        details = read_cells(path, ["filename", *members])
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path}: no such file; ingestion.py --details writes details.csv"
         ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a CSV table: {error}") from error
-    missing = [name for name in ("filename", *members) if name not in details.columns]
-    if missing:
-        raise ValueError(f"{path}, line 1: no column {', '.join(missing)}; it must be details.csv")
+    twice = details["filename"].duplicated()
+    if twice.any():
+        row = int(np.argmax(twice))
+        raise ValueError(
+            f"{path}, line {details.index[row]}: {details['filename'].iloc[row]} is scored twice"
+        )
     probabilities = {}
     for name in members:
         values = pd.to_numeric(details[name], errors="coerce").to_numpy(float)
@@ -300,8 +300,8 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
         if not good.all():
             row = int(np.argmin(good))
             raise ValueError(
-                f"{path}, line {row + 2}: {details[name].iloc[row]!r} is no probability of {name}; "
-                "score with that member, or leave it out of --members"
+                f"{path}, line {details.index[row]}: {details[name].iloc[row]!r} is no "
+                f"probability of {name}; score with that member, or leave it out of --members"
             )
         probabilities[name] = values
     return dict(zip(details["filename"], combine(probabilities).round(DECIMALS), strict=True))
@@ -310,24 +310,21 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
 def read_reference(path: Path) -> pd.DataFrame:
     """The rows of a challenge reference CSV, hybrid_stat as 0/1 integers."""
     try:
-        reference = pd.read_csv(path, dtype=str, keep_default_na=False)
+        reference = read_cells(path, ["filename", "hybrid_stat", "ssp_indicator"])
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path}: no such file; ref_val.csv and ref_test.csv come from the challenge, and "
             "scripts/quickstart.sh draws a set with a ref_test.csv: quickstart/*/demo/ref_test.csv"
         ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a CSV table: {error}") from error
-    wanted = ["filename", "hybrid_stat", "ssp_indicator"]
-    missing = [column for column in wanted if column not in reference.columns]
-    if missing:
-        raise ValueError(f"{path}, line 1: no column {', '.join(missing)}")
     odd = ~reference["hybrid_stat"].isin(["0", "1"])
     if odd.any():
         row = int(np.argmax(odd))
         value = reference["hybrid_stat"].iloc[row]
-        raise ValueError(f"{path}, line {row + 2}: hybrid_stat is {value!r}, expected 0 or 1")
-    return reference.assign(hybrid_stat=reference["hybrid_stat"].astype(int))
+        raise ValueError(
+            f"{path}, line {reference.index[row]}: hybrid_stat is {value!r}, expected 0 or 1"
+        )
+    labels = reference["hybrid_stat"].astype(int)
+    return reference.assign(hybrid_stat=labels).reset_index(drop=True)
 
 
 def read_scored(
@@ -351,14 +348,18 @@ def read_scored(
     return reference.assign(score=names.map(predictions).astype(float))
 
 
-def score_rows(rows: pd.DataFrame) -> dict:
+def score_rows(rows: pd.DataFrame, reference_path: Path) -> dict:
     """The challenge's numbers for what `read_scored` gave.
 
     With them, under `one_hybrid`, how far one hybrid can move each; and under `crosses`, where the
-    reference says what an image shows, the recall of each cross.
+    reference says what an image shows, the recall of each cross. ValueError, which names the
+    reference, where it lacks a class.
     """
     columns = [rows[name].to_numpy() for name in ("score", "hybrid_stat", "ssp_indicator")]
-    result = {**challenge_scores(*columns), "one_hybrid": one_hybrid_moves(*columns)}
+    try:
+        result = {**challenge_scores(*columns), "one_hybrid": one_hybrid_moves(*columns)}
+    except ValueError as error:
+        raise ValueError(f"{reference_path}: {error}") from error
     if CROSS in rows.columns:
         result["crosses"] = cross_recalls(*columns, rows[CROSS].to_numpy())
     return result
@@ -398,7 +399,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         rows = read_scored(options.predictions, options.reference, options.members)
-        scores = score_rows(rows)
+        scores = score_rows(rows, options.reference)
         if options.calls:
             with atomic(options.calls) as temporary:
                 call_rows(rows).to_csv(temporary, index=False)

@@ -11,7 +11,7 @@ import cutout
 from cut_folder import read_own_mask
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, is_cutout, on_flat_ground
 from dataset import load_batches
-from files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image
+from files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image, sync
 from memory import freed_memory_kept
 from model import (
     BACKBONE,
@@ -81,5 +81,6 @@ __all__ = [
     "read_own_mask",
     "save_page",
     "show_facts",
+    "sync",
     "to_rgb",
 ]

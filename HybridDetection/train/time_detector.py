@@ -20,7 +20,7 @@ from pathlib import Path
 import classifier
 import numpy as np
 import torch
-from evaluation import one_hybrid_moves, score_predictions
+from evaluation import one_hybrid_moves, read_scored, score_rows
 from model_utils import extract_features
 from PIL import Image
 from sklearn.exceptions import ConvergenceWarning
@@ -188,7 +188,7 @@ def scoring(options: argparse.Namespace, folder: Path) -> tuple[str, Ways, list[
         return 3 / sum(1 / recall for recall in recalls)
 
     def ours() -> float:
-        return score_predictions(predictions, reference)["challenge_score"]
+        return score_rows(read_scored(predictions, reference), reference)["challenge_score"]
 
     apart = abs(published() - ours())
     ways = {

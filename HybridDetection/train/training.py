@@ -71,6 +71,7 @@ from submission import (
     is_cutout,
     load_linear,
     open_image,
+    sync,
 )
 from subspecies import fit_subspecies
 from tables import HeldOut, remove_evaluation, write_evaluation
@@ -278,8 +279,10 @@ def state_to_continue(options: argparse.Namespace) -> dict[str, torch.Tensor] | 
 
 
 def save_bytes(content: bytes, path: Path) -> None:
+    """Write `content` whole or not at all; its bytes are on the disk before it takes its name."""
     with atomic(path) as temporary:
         temporary.write_bytes(content)
+        sync(temporary)
 
 
 def save_linear(state: dict[str, torch.Tensor], origin: Origin, path: Path) -> None:
@@ -431,6 +434,7 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
         save_bytes(pickle.dumps(sgd), files.enter_context(atomic(save_dir / SGD_FILE)))
         linear_file = files.enter_context(atomic(save_dir / LINEAR_FILE))
         save_linear(linear.state_dict(), origin, linear_file)
+    sync(save_dir)
     if subspecies is None:
         (save_dir / SUBSPECIES_FILE).unlink(missing_ok=True)  # of a training before
     page.begin("the evaluation")

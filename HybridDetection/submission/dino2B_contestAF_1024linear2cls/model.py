@@ -8,8 +8,10 @@ subspecies. The members remember which backbone it is, and whether specimens are
 is another file of ours needed, cutout.py beside this one.
 """
 
+import io
 import logging
 import pickle
+import pickletools
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -324,6 +326,9 @@ class SGDScorer:
         return (1 / (1 + np.exp(exponents))).mean(axis=1)
 
 
+MAX_FOLDS = 1000  # of a calibrated classifier; training makes 5
+
+
 class PickledRecord:
     """Stands in for a scikit-learn object: keeps the attributes, runs none of its code."""
 
@@ -383,6 +388,16 @@ class SGDUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} has no place in an SGD classifier")
 
 
+def check_claims(pickled: bytes) -> None:
+    """UnpicklingError for a pickle that claims more objects or bytes than it can hold.
+
+    The unpickler would set memory aside for them before it looks. Lengths are checked by genops.
+    """
+    for opcode, argument, _ in pickletools.genops(pickled):
+        if opcode.name in ("PUT", "LONG_BINPUT") and argument > len(pickled):
+            raise pickle.UnpicklingError(f"{argument:,} objects in {len(pickled):,} bytes")
+
+
 def load_sgd(path: Path, backbone: str | None = None, preprocess: str | None = None) -> SGDScorer:
     """The SGD classifier pickled in `path`, calibrated or bare.
 
@@ -390,8 +405,9 @@ def load_sgd(path: Path, backbone: str | None = None, preprocess: str | None = N
     `preprocess` says.
     """
     try:
-        with path.open("rb") as file:
-            scorer = sgd_scorer(SGDUnpickler(file).load())
+        pickled = path.read_bytes()
+        check_claims(pickled)
+        scorer = sgd_scorer(SGDUnpickler(io.BytesIO(pickled)).load())
     except Exception as error:  # hostile bytes make the unpickler raise almost anything
         raise ValueError(
             f"{path}: not an SGD classifier ({type(error).__name__}: {error})"
@@ -416,6 +432,8 @@ def sgd_scorer(pickled: Any) -> SGDScorer:
         calibrators = [member.calibrators[0] for member in pickled.calibrated_classifiers_]
         slopes = [numbers("a_", calibrator.a_, ()) for calibrator in calibrators]
         offsets = [numbers("b_", calibrator.b_, ()) for calibrator in calibrators]
+    if len(folds) > MAX_FOLDS:
+        raise ValueError(f"{len(folds):,} folds, expected {MAX_FOLDS} at the most")
     for fold in folds:
         classes = numbers("classes_", fold.classes_, (2,)).tolist()
         if classes != [0, 1]:
@@ -770,6 +788,12 @@ def locate_weights(
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """The plain state dict in `path`; ValueError for any other content."""
     try:
+        size = path.stat().st_size
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:  # torch.save compresses nothing
+                unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > size:
+                raise ValueError(f"{size:,} bytes that unpack to {unpacked:,}")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types on files that are no checkpoint
         raise ValueError(f"{path}: not a PyTorch weights file ({error})") from error
@@ -777,6 +801,13 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         isinstance(key, str) and torch.is_tensor(value) for key, value in state.items()
     ):
         raise ValueError(f"{path}: not a plain state dict")
+    for key, tensor in state.items():
+        counter = tensor.dtype == torch.int64 and tensor.ndim == 0  # of batch normalisation
+        floats = tensor.is_floating_point() and tensor.layout == torch.strided
+        if tensor.is_meta or not (floats or counter):
+            raise ValueError(f"{path}: {key} is {tensor.dtype} {tensor.layout}, expected floats")
+        if tensor.numel() * tensor.element_size() > size:  # a view that repeats its numbers
+            raise ValueError(f"{path}: {key} is {tuple(tensor.shape)}, more than the file holds")
     return state
 
 
@@ -874,8 +905,8 @@ class Model:
         was trained on another backbone or preprocess or in another training; each names the file
         and the remedy.
         """
-        paths = locate_members(self.classifiers, self.wanted)
-        self.members = load_members(paths, self.backbone, self.preprocess)
+        self.files = locate_members(self.classifiers, self.wanted)
+        self.members = load_members(self.files, self.backbone, self.preprocess)
         origin = next(iter(self.members.values())).origin
         self.backbone, self.preprocess = origin.backbone, origin.preprocess
         if "linear" in self.members:
