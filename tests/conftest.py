@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+pytest_plugins = ["browser"]
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
