@@ -10,7 +10,6 @@ from painted import is_painted
 from sklearn.covariance import ledoit_wolf
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from submission import QUANTILES, Origin, SubspeciesScorer
 from tables import plain
@@ -122,13 +121,16 @@ def fit_regression(features: np.ndarray, classes: np.ndarray) -> tuple[np.ndarra
     Features (n, d) are standardised and the K classes (n,) weighted to be equal, so that rare
     subspecies count as much as common ones.
     """
-    pipeline = make_pipeline(
-        StandardScaler(), LogisticRegression(C=C, class_weight="balanced", max_iter=2000)
-    )
+    scaler = StandardScaler().fit(features)
+    rows = scaler.transform(features)
+    # The best weights lie in the span of the rows, and the penalty is the same in any rotation: of
+    # fewer rows than features, only as many numbers need to be found.
+    axes = np.linalg.svd(rows, full_matrices=False)[2]  # (min(n, d), d)
+    regression = LogisticRegression(C=C, class_weight="balanced", max_iter=2000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last steps change no decision
-        scaler, regression = pipeline.fit(features, classes)
-    weights = regression.coef_ / scaler.scale_
+        regression.fit(rows @ axes.T, classes)
+    weights = regression.coef_ @ axes / scaler.scale_
     intercepts = regression.intercept_ - weights @ scaler.mean_
     if len(weights) == 1:  # two classes have one row: the logit of the second
         return np.concatenate([-weights, weights]) / 2, np.append(-intercepts, intercepts) / 2
