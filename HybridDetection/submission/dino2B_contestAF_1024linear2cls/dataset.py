@@ -1,14 +1,13 @@
 """Image files as preprocessed tensors, decoded in worker processes; bad files are reported."""
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from decoders import Decoders, Item
 from files import ImageError, open_image
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Batch:
     failures: dict[int, str]  # position -> why that file is no image
 
 
-class ButterflyDataset(Dataset):
+class ButterflyDataset:
     """Preprocessed photographs by position; a file that cannot be read gives its error."""
 
     def __init__(
@@ -27,36 +26,30 @@ class ButterflyDataset(Dataset):
         self.paths = paths
         self.transform = transform
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[int, torch.Tensor | str]:
+    def __getitem__(self, index: int) -> Item:
         path = self.paths[index]
         try:
-            return index, self.transform(open_image(path))
+            return self.transform(open_image(path))
         except ImageError as error:
-            return index, str(error)
+            return str(error)
         except MemoryError:
-            return index, f"{path}: too large to resize in the memory that is left"
+            return f"{path}: too large to resize in the memory that is left"
 
 
-def collate(items: list[tuple[int, torch.Tensor | str]]) -> Batch:
-    good = [(index, item) for index, item in items if torch.is_tensor(item)]
+def collate(positions: list[int], items: list[Item]) -> Batch:
+    pairs = list(zip(positions, items, strict=True))
+    good = [(position, item) for position, item in pairs if torch.is_tensor(item)]
     return Batch(
-        indices=[index for index, _ in good],
+        indices=[position for position, _ in good],
         images=torch.stack([item for _, item in good]) if good else torch.empty(0),
-        failures={index: item for index, item in items if isinstance(item, str)},
+        failures={position: item for position, item in pairs if isinstance(item, str)},
     )
 
 
-def work_alone(_worker: int) -> None:
-    """Keep OpenCV, where cutouts brought it, to one core: the workers share them already.
-
-    0 means no threads of its own. A 1 would wait for ever in a process that was forked while
-    OpenCV had threads: it ends them first, and they were left behind.
-    """
-    if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(0)
+def consecutive(count: int, batch_size: int) -> Iterator[list[int]]:
+    """The positions 0 to `count`, `batch_size` at a time."""
+    for start in range(0, count, batch_size):
+        yield list(range(start, min(start + batch_size, count)))
 
 
 def load_batches(
@@ -64,13 +57,19 @@ def load_batches(
     transform: Callable[[Image.Image], torch.Tensor],
     batch_size: int,
     workers: int,
+    batches: Iterable[list[int]] | None = None,
 ) -> Iterator[Batch]:
-    """All of `paths` in order, `batch_size` at a time, decoded by `workers` processes (0: here)."""
-    loader = DataLoader(
-        ButterflyDataset(paths, transform),
-        batch_size=batch_size,
-        num_workers=min(workers, len(paths)),
-        collate_fn=collate,
-        worker_init_fn=work_alone,
-    )
-    yield from loader
+    """Images in order, `batch_size` at a time, decoded by `workers` processes (0: here).
+
+    All of `paths`, or those in `batches` of positions, each of `batch_size` at the most. A file
+    that kills the process which decodes it is among the failures.
+    """
+    if batches is None:
+        batches = consecutive(len(paths), batch_size)
+    images = ButterflyDataset(paths, transform)
+    if workers == 0:
+        prepared = ((batch, [images[position] for position in batch]) for batch in batches)
+    else:
+        prepared = Decoders(images, min(workers, len(paths)), batch_size)(batches)
+    for positions, items in prepared:
+        yield collate(positions, items)

@@ -4,22 +4,29 @@ Writes OUTPUT_DIR/predictions.txt, a line `filename,score` for each image in sor
 for Codabench. With --details, OUTPUT_DIR/details.csv says how each score came about: what each
 member gives, the call at a threshold, and the likeliest parents. Files that cannot be scored are
 named on stderr and left out; the exit status is then 1.
+
+What is scored is written down at once; the same command goes on where a run was stopped. Several
+processes share the images, and the first of them writes the output:
+torchrun --nproc_per_node 2 ingestion.py [INPUT_DIR] [OUTPUT_DIR]
 """
 
 import argparse
 import csv
-import io
+import hashlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from dataset import load_batches
-from files import IMAGE_SUFFIXES, atomic
+from decoders import LARGEST_BATCH
+from files import atomic
+from journal import FAILED, SCORED, UNKNOWN, Journal
+from listing import Images, find_images, listed_images
 from model import BACKBONES, MEMBER_FILES, PREPROCESSES, Model, Parents
+from processes import Processes, join
+from scoring import Scored, score_images
 from tqdm import tqdm
 
 INPUT_DIR = "ImageSamples/"  # both relative to this file
@@ -70,11 +77,24 @@ def parse_arguments() -> argparse.Namespace:
         "all members together)",
     )
     parser.add_argument("--batch_size", type=int, default=BATCH_SIZE)
+    parser.add_argument(
+        "--recursive", action="store_true", help="search the sub-folders of INPUT_DIR, too"
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="LIST",
+        help="score what the column filename of a .csv or .parquet names, relative to INPUT_DIR",
+    )
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     parser.add_argument("--workers", type=int, default=WORKERS, help="0: decode in this process")
     options = parser.parse_args()
     if options.batch_size < 1:
         parser.error(f"--batch_size must be at least 1, not {options.batch_size}")
+    if options.batch_size > LARGEST_BATCH:
+        parser.error(f"--batch_size must be at most {LARGEST_BATCH}, not {options.batch_size}")
+    if options.images is not None and options.recursive:
+        parser.error("--recursive searches folders, and --images names the files: choose one")
     if options.workers < 0:
         parser.error(f"--workers must not be negative, but is {options.workers}")
     if options.threshold is not None and not 0 <= options.threshold <= 1:
@@ -82,79 +102,97 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-def find_images(folder: Path) -> tuple[list[Path], list[str]]:
-    """The image files directly in `folder`, sorted, and why files with a bad name are left out.
+def list_images(options: argparse.Namespace) -> tuple[Images, list[str]]:
+    """What is to be scored, and why files with a bad name are not."""
+    if options.images is not None:
+        return listed_images(options.images, options.input_dir)
+    return find_images(options.input_dir, options.recursive)
 
-    Raises ValueError where there are no image files.
+
+def settings(options: argparse.Namespace, model: Model) -> dict[str, object]:
+    """What the scores of the images depend on; a journal is of one run of these."""
+    files = model.files.values()
+    return {
+        "photographs": str(options.input_dir.resolve()),
+        "backbone": model.backbone,
+        "preprocess": model.preprocess,
+        "classifiers": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+    }
+
+
+def score_rest(
+    model: Model,
+    images: Images,
+    journal: Journal,
+    options: argparse.Namespace,
+    processes: Processes,
+) -> None:
+    """Score this process's share of what is not in the journal yet; stderr names what fails."""
+    known = journal.known(images)
+    batches = list(batches_to_do(known, options.batch_size, processes.rank, processes.count))
+    rest = sum(map(len, batches))
+    if processes.first and (known == SCORED).any():
+        print(f"ingestion: going on; {counted(rest, 'image')} to score", file=sys.stderr)
+    workers = options.workers
+    with tqdm(total=rest, unit="image", disable=None if processes.first else True) as bar:
+        for outcomes in score_images(model, images, options.batch_size, workers, batches):
+            journal.add(images, outcomes)
+            for outcome in outcomes.values():
+                if isinstance(outcome, str):
+                    tqdm.write(f"ingestion: {outcome}", file=sys.stderr)
+            bar.update(len(outcomes))
+
+
+def batches_to_do(known: np.ndarray, batch_size: int, rank: int, count: int) -> Iterator[list[int]]:
+    """The batches of process `rank` of `count`, given what is known (n,) of the images.
+
+    A score depends, in its seventh digit, on the images beside it in a batch. So batches are cut
+    from the whole list, each goes to one process, and one that is not known to its end is done
+    again: a resumed run and one of several processes give the single run's scores. Images that
+    failed are tried again, by themselves where the others are known.
     """
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder")
-    images = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
-    if not images:
-        raise ValueError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    good, refused = [], []
-    for path in images:
-        if "," in path.name or not path.name.isprintable():
-            refused.append(
-                f"{path.name!r}: a comma or a control character would break predictions.txt; "
-                "rename it"
-            )
-        else:
-            good.append(path)
-    return good, refused
+    for start in range(rank * batch_size, len(known), count * batch_size):
+        batch = known[start : start + batch_size]
+        rest = (
+            np.arange(len(batch)) if (batch == UNKNOWN).any() else np.flatnonzero(batch == FAILED)
+        )
+        if len(rest):
+            yield (start + rest).tolist()
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What the model says of one image."""
-
-    score: float
-    members: dict[str, float]  # the probability of each that takes part
-    parents: Parents | None
-
-
-def score_images(
-    model: Model, images: list[Path], batch_size: int, workers: int
-) -> dict[str, Scored]:
-    """What is said by file name, in the order of `images`; stderr says why a file has no score."""
-    scored: dict[str, Scored] = {}
-    with tqdm(total=len(images), unit="image", disable=None) as bar:
-        for batch in load_batches(images, model.transform, batch_size, workers):
-            failures = list(batch.failures.values())
-            examined = model.examine(batch.images) if batch.indices else None
-            for row, index in enumerate(batch.indices):
-                score = float(examined.scores[row])
-                if np.isfinite(score):
-                    members = {name: float(some[row]) for name, some in examined.members.items()}
-                    parents = examined.parents and examined.parents[row]
-                    scored[images[index].name] = Scored(score, members, parents)
-                else:
-                    failures.append(f"{images[index]}: its score is {score}; check the weights")
-            for message in failures:
-                tqdm.write(f"ingestion: {message}", file=sys.stderr)
-            bar.update(len(batch.indices) + len(batch.failures))
+def write_predictions(outcomes: Iterable[tuple[str, Scored | str]], path: Path) -> int:
+    """Write predictions.txt; gives the number of images that have a score."""
+    scored = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for name, outcome in outcomes:
+            if isinstance(outcome, Scored):
+                newline = "\n" if scored else ""  # between the lines, none at the end
+                file.write(f"{newline}{name},{outcome.score:.4f}")
+                scored += 1
     return scored
 
 
-def details_csv(scored: dict[str, Scored], threshold: float | None) -> str:
-    """The text of details.csv: a row an image, cells empty where a member or threshold is not."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, DETAILS, restval="", lineterminator="\n")
-    writer.writeheader()
-    for name, image in scored.items():
-        row: dict[str, object] = {"filename": name, "score": f"{image.score:.6f}"}
-        row |= {member: f"{value:.6f}" for member, value in image.members.items()}
-        if threshold is not None:
-            row["threshold"] = f"{threshold:.6f}"
-            row["decision"] = "hybrid" if image.score > threshold else "non-hybrid"
-        if image.parents is not None:
-            row |= dict(zip(PARENTS, parents_cells(image.parents), strict=True))
-        writer.writerow(row)
-    return text.getvalue()
+def write_details(
+    outcomes: Iterable[tuple[str, Scored | str]], path: Path, threshold: float | None
+) -> None:
+    """Write details.csv: a row an image, cells empty where a member or threshold is not."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, DETAILS, restval="", lineterminator="\n")
+        writer.writeheader()
+        for name, outcome in outcomes:
+            if isinstance(outcome, Scored):
+                writer.writerow(details_row(name, outcome, threshold))
+
+
+def details_row(name: str, image: Scored, threshold: float | None) -> dict[str, object]:
+    row: dict[str, object] = {"filename": name, "score": f"{image.score:.6f}"}
+    row |= {member: f"{value:.6f}" for member, value in image.members.items()}
+    if threshold is not None:
+        row["threshold"] = f"{threshold:.6f}"
+        row["decision"] = "hybrid" if image.score > threshold else "non-hybrid"
+    if image.parents is not None:
+        row |= dict(zip(PARENTS, parents_cells(image.parents), strict=True))
+    return row
 
 
 def parents_cells(parents: Parents) -> Sequence[str]:
@@ -168,47 +206,77 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="ingestion: %(message)s")
-    options = parse_arguments()
-    try:
-        images, refused = find_images(options.input_dir)
+def write_output(
+    model: Model, images: Images, journal: Journal, options: argparse.Namespace
+) -> int:
+    """Put predictions.txt, and details.csv, in place; gives the number of images in them.
+
+    Raises ValueError, and leaves what lies there, where no image has a score.
+    """
+    if not (journal.places(images)["known"] == SCORED).any():
+        journal.remove()
+        raise ValueError(
+            f"{options.input_dir}: none of {counted(len(images), 'image')} can be scored"
+        )
+    with atomic(options.output_dir / "predictions.txt") as temporary:
+        scored = write_predictions(journal.outcomes(images), temporary)
+    if options.details:
+        threshold = model.threshold if options.threshold is None else options.threshold
+        with atomic(options.output_dir / "details.csv") as temporary:
+            write_details(journal.outcomes(images), temporary, threshold)
+    journal.remove()
+    return scored
+
+
+def ingest(options: argparse.Namespace, processes: Processes) -> int:
+    """The program in one of its processes; gives the exit status."""
+    images, refused = processes.of_first(list_images, options)
+    model = Model(
+        options.backbone,
+        processes.device(options.device),
+        options.classifiers,
+        options.members,
+        options.preprocess,
+    )
+    if processes.first:
         for message in refused:
             print(f"ingestion: {message}", file=sys.stderr)
-        model = Model(
-            options.backbone,
-            options.device,
-            options.classifiers,
-            options.members,
-            options.preprocess,
-        )
-        model.load()
-        scored = score_images(model, images, options.batch_size, options.workers)
-        if not scored:
-            tried = counted(len(images), "image")
-            raise ValueError(f"{options.input_dir}: none of {tried} can be scored")
-        lines = [f"{name},{image.score:.4f}" for name, image in scored.items()]
-        threshold = model.threshold if options.threshold is None else options.threshold
-        options.output_dir.mkdir(parents=True, exist_ok=True)
-        output = options.output_dir / "predictions.txt"
-        with atomic(output) as temporary:
-            temporary.write_text("\n".join(lines), encoding="utf-8")
-        if options.details:
-            with atomic(options.output_dir / "details.csv") as temporary:
-                temporary.write_text(details_csv(scored, threshold), encoding="utf-8")
-    except (OSError, ValueError) as error:
-        print(f"ingestion: {error}", file=sys.stderr)
-        return 1
+    model.load()
+    with Journal(
+        options.output_dir, settings(options, model), processes.rank, processes.count
+    ) as journal:
+        processes.wait()  # a process that failed to start shall not find the others gone
+        score_rest(model, images, journal, options, processes)
+        processes.wait()
+        scored = processes.of_first(write_output, model, images, journal, options)
+    left_out = len(images) + len(refused) - scored
+    if processes.first:
+        tell(model, scored, left_out, options.output_dir / "predictions.txt")
+    return int(left_out > 0 and processes.count == 1)  # torchrun would begin anew, and in vain
+
+
+def tell(model: Model, scored: int, left_out: int, output: Path) -> None:
     members = ", ".join(name for name in MEMBERS if name in model.members)
     cut_out = ", specimens cut out where they were found," if model.preprocess == "cutout" else ""
-    done = f"scored {counted(len(scored), 'image')}{cut_out} with {model.backbone}"
+    done = f"scored {counted(scored, 'image')}{cut_out} with {model.backbone}"
     print(f"ingestion: {done} ({members}): {output}")
-    left_out = len(images) + len(refused) - len(scored)
     if left_out:
         were = "was" if left_out == 1 else "were"
         files = counted(left_out, "file")
         print(f"ingestion: {files} {were} left out, named above", file=sys.stderr)
-    return int(left_out > 0)
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="ingestion: %(message)s")
+    options = parse_arguments()
+    processes = join()
+    try:
+        return ingest(options, processes)
+    except (OSError, ValueError) as error:
+        print(f"ingestion: {error}", file=sys.stderr)
+        return 1
+    finally:
+        processes.leave()
 
 
 if __name__ == "__main__":

@@ -883,8 +883,8 @@ class Model:
         was trained on another backbone or preprocess or in another training; each names the file
         and the remedy.
         """
-        paths = locate_members(self.classifiers, self.wanted)
-        self.members = load_members(paths, self.backbone, self.preprocess)
+        self.files = locate_members(self.classifiers, self.wanted)
+        self.members = load_members(self.files, self.backbone, self.preprocess)
         origin = next(iter(self.members.values())).origin
         self.backbone, self.preprocess = origin.backbone, origin.preprocess
         if "linear" in self.members:

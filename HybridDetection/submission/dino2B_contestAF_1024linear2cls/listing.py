@@ -1,0 +1,142 @@
+"""Which images are scored: those of a folder, of its sub-folders too, or those of a list."""
+
+import csv
+import os
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from files import IMAGE_SUFFIXES, inside
+
+COLUMN = "filename"  # of a list
+
+
+@dataclass(frozen=True)
+class Images(Sequence[Path]):
+    """The paths of images in `folder`; only names are kept, for there may be millions."""
+
+    folder: Path
+    names: list[str]  # sorted, relative to the folder, with / between their parts
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Path:
+        return self.folder / self.names[index]
+
+    def position(self, name: str) -> int | None:
+        """Of the image of this name; None where there is none."""
+        index = bisect_left(self.names, name)
+        return index if index < len(self.names) and self.names[index] == name else None
+
+
+def find_images(folder: Path, recursive: bool = False) -> tuple[Images, list[str]]:
+    """The image files in `folder`, sorted, and why files with a bad name are left out.
+
+    Hidden files are passed over. With `recursive`, sub-folders are searched too, but not hidden
+    ones and no links to folders. Raises ValueError where there are no image files.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    names = list(walk(folder) if recursive else plain_names(folder))
+    if not names:
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        deeper = "" if recursive else "; --recursive searches its sub-folders, too"
+        raise ValueError(f"{folder}: holds no images ({kinds}){deeper}")
+    return checked(folder, names)
+
+
+def plain_names(folder: Path) -> Iterator[str]:
+    return (path.name for path in folder.iterdir() if is_image(path.name))
+
+
+def walk(folder: Path) -> Iterator[str]:
+    def stop(error: OSError) -> None:
+        raise error
+
+    for place, folders, files in os.walk(folder, onerror=stop):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = PurePath(place).relative_to(folder)
+        yield from ((below / name).as_posix() for name in files if is_image(name))
+
+
+def is_image(name: str) -> bool:
+    return not name.startswith(".") and PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
+    """The images that the list in `path` names, sorted, and why names are left out.
+
+    The list is a .csv or a .parquet with a column `filename`, relative to `folder`. What stands
+    there twice is scored once. Raises ValueError where the list cannot be read or is empty.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    readers = {".csv": read_csv, ".parquet": read_parquet}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(f"{path}: a list of images ends in {' or '.join(readers)}")
+    names = list(dict.fromkeys(reader(path)))
+    if not names:
+        raise ValueError(f"{path}: names no images")
+    inner, refused = [], []
+    for name in names:
+        if isinstance(name, str) and not leaves(folder, name):
+            inner.append(name)
+        else:
+            refused.append(f"{path}: {name!r} is not the name of a file in {folder}")
+    images, more = checked(folder, inner)
+    return images, refused + more
+
+
+def read_csv(path: Path) -> list[object]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            check_column(path, rows.fieldnames or [])
+            return [row[COLUMN] for row in rows]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a CSV file ({error})") from error
+
+
+def read_parquet(path: Path) -> list[object]:
+    try:
+        import pandas
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ValueError(
+            f"{path}: Parquet is read by the packages pandas and pyarrow, and {error.name} is not "
+            "there: pip install pandas pyarrow, or write the list as .csv"
+        ) from error
+    try:
+        check_column(path, pyarrow.parquet.read_schema(path).names)
+        return pandas.read_parquet(path, columns=[COLUMN])[COLUMN].tolist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: not a Parquet file ({error})") from error
+
+
+def check_column(path: Path, columns: Sequence[str]) -> None:
+    if COLUMN not in columns:
+        raise ValueError(f"{path}: has the columns {', '.join(columns)}, expected {COLUMN}")
+
+
+def leaves(folder: Path, name: str) -> bool:
+    try:
+        inside(folder, name)
+    except ValueError:
+        return True
+    return False
+
+
+def checked(folder: Path, names: Iterable[str]) -> tuple[Images, list[str]]:
+    """The names that predictions.txt can hold, sorted, and why the others cannot be used."""
+    good, refused = [], []
+    for name in names:
+        if "," in name or not name.isprintable():
+            refused.append(
+                f"{name!r}: a comma or a control character would break predictions.txt; rename it"
+            )
+        else:
+            good.append(name)
+    return Images(folder, sorted(good)), sorted(refused)
