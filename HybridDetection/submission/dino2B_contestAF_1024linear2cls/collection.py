@@ -15,9 +15,11 @@ the weights, the input and the output then lie on disks that all machines see un
 
 import argparse
 import hashlib
+import logging
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +170,7 @@ def start_ray(options: argparse.Namespace, folder: str) -> Workers:
     """Join the cluster that RAY_ADDRESS names, or start Ray here, its files in `folder`."""
     import ray
 
-    common = {"logging_level": "WARNING", "log_to_driver": False}
+    common = {"logging_level": "ERROR", "log_to_driver": False}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**common)
         there = ray.cluster_resources()
@@ -206,6 +208,8 @@ def score_sources(
     import ray
     from collection_stages import Scorer, decode_sources, write_shard
 
+    # How often a shard is tried again has no other way to be said; the version is pinned.
+    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = FAILED_SHARDS
@@ -251,7 +255,11 @@ def score_rest(
     Raises ValueError where Ray gives up; what was written until then stays.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it calls harmless things errors
     import ray
+    import ray.data
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
 
     written: dict[str, Counts] = {}
     images = sum(shard.stop - shard.start for shard in all_shards(sources))

@@ -7,14 +7,14 @@ tell what is left to do, and files for another input are noticed.
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from files import IMAGE_SUFFIXES, atomic
+from listing import walk
 
 SETTINGS_FILE = "_settings.json"  # readers of Parquet folders pass over names with this beginning
 IMAGE_COLUMN = "image"
@@ -63,8 +63,8 @@ def find_sources(path: Path, rows: int) -> list[Source]:
         return parquet_sources([path], path.parent, rows)
     if not path.is_dir():
         raise ValueError(f"{path}: no such folder or Parquet file")
-    images = find_files(path, IMAGE_SUFFIXES)
-    tables = find_files(path, {".parquet"})
+    images = sorted(walk(path))
+    tables = sorted(walk(path, {".parquet"}))
     if images and tables:
         raise ValueError(
             f"{path}: holds images, such as {images[0]}, and Parquet files, such as {tables[0]}; "
@@ -76,24 +76,6 @@ def find_sources(path: Path, rows: int) -> list[Source]:
     if tables:
         return parquet_sources([path / name for name in tables], path, rows)
     return folder_sources(path, images, rows)
-
-
-def find_files(folder: Path, suffixes: set[str]) -> list[str]:
-    """The names of files below `folder`, sorted, relative to it with / between their parts."""
-
-    def stop(error: OSError) -> None:
-        raise error
-
-    names = []
-    for place, folders, files in os.walk(folder, onerror=stop):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = PurePath(place).relative_to(folder)
-        names += [
-            (below / name).as_posix()
-            for name in files
-            if not name.startswith(".") and PurePath(name).suffix.lower() in suffixes
-        ]
-    return sorted(names)
 
 
 def folder_sources(folder: Path, names: Sequence[str], rows: int) -> list[Source]:

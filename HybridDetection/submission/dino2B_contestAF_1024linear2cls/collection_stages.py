@@ -19,9 +19,10 @@ import torch
 from collection_shards import IDENTIFIER_COLUMNS, IMAGE_COLUMN, Source
 from files import MAX_PIXELS, ImageError, atomic, open_image, read_image
 from ingestion import MEMBERS, PARENTS
-from model import BACKBONES, IMAGE_SIZE, Examined, Model, make_picture, normalise
+from model import BACKBONES, IMAGE_SIZE, Model, make_picture, normalise
 from PIL import Image
 from pyarrow import parquet
+from scoring import Scored, by_halves, outcomes_of
 
 SIZE_COLUMNS = ("resized_size", "original_size")  # height and width of pixels that are not encoded
 PICTURE = (IMAGE_SIZE, IMAGE_SIZE, 3)
@@ -200,42 +201,39 @@ class Scorer:
         for start in range(0, len(identifiers), self.batch_size):
             places = range(start, min(start + self.batch_size, len(identifiers)))
             fine = [place for place in places if errors[place] is None]
-            said = self.score(pictures[used : used + len(fine)]) if fine else []
+            batch = torch.from_numpy(pictures[used : used + len(fine)].copy())
+            said = by_halves(self.say, batch) if fine else []
             used += len(fine)
-            cells = dict(zip(fine, said, strict=True))
+            cells = dict(zip(fine, map(cells_of, said), strict=True))
             rows += [
                 {"identifier": identifiers[place]} | cells.get(place, {"error": errors[place]})
                 for place in places
             ]
         return pyarrow.Table.from_pylist(rows, columns)
 
-    def score(self, pictures: np.ndarray) -> list[dict[str, object]]:
-        """The cells of each of n pictures, (n, 224, 224, 3)."""
-        batch = torch.from_numpy(pictures.copy()).to(self.model.device)
-        features = self.model.extract(normalise(batch, self.model.backbone))
-        rows = cells_of(self.model.judge(features))
-        if self.feature_size is not None:
-            for row, values in zip(rows, features.cpu().numpy(), strict=True):
-                if "error" not in row:
-                    row["features"] = values
-        return rows
+    def say(self, pictures: torch.Tensor) -> list[tuple[Scored, np.ndarray | None] | str]:
+        """What is said of n pictures, (n, 224, 224, 3), with the features where they are kept."""
+        batch = normalise(pictures.to(self.model.device), self.model.backbone)
+        features = self.model.extract(batch)
+        outcomes = outcomes_of(self.model.judge(features))
+        kept = features.cpu().numpy() if self.feature_size else [None] * len(outcomes)
+        return [
+            outcome if isinstance(outcome, str) else (outcome, values)
+            for outcome, values in zip(outcomes, kept, strict=True)
+        ]
 
 
-def cells_of(examined: Examined) -> list[dict[str, object]]:
-    """What is said of each image by the name of the column."""
-    rows: list[dict[str, object]] = []
-    for index, score in enumerate(examined.scores.tolist()):
-        if not np.isfinite(score):
-            rows.append({"error": f"its score is {score}; check the weights"})
-            continue
-        row: dict[str, object] = {"score": score}
-        row |= {name: float(values[index]) for name, values in examined.members.items()}
-        if examined.parents is not None:
-            said = examined.parents[index]
-            cells = (said.first, said.share, said.second, 1 - said.share, str(said), said.certainty)
-            row |= dict(zip(PARENTS, cells, strict=True))
-        rows.append(row)
-    return rows
+def cells_of(said: tuple[Scored, np.ndarray | None] | str) -> dict[str, object]:
+    """The cells of a row by the names of their columns."""
+    if isinstance(said, str):
+        return {"error": said}
+    scored, features = said
+    cells: dict[str, object] = {"score": scored.score, "features": features} | scored.members
+    if scored.parents is not None:
+        pair = scored.parents
+        values = (pair.first, pair.share, pair.second, 1 - pair.share, str(pair), pair.certainty)
+        cells |= dict(zip(PARENTS, values, strict=True))
+    return cells
 
 
 # ---- write --------------------------------------------------------------------------------------
