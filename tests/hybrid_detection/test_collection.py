@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import collection
 import model
@@ -301,3 +302,47 @@ def scoring_actors(ancestor: int) -> list[int]:
         return False
 
     return [process for process, name in names.items() if "Scorer" in name and is_below(process)]
+
+
+@pytest.mark.parametrize(
+    ("actors", "device", "gpus", "expected"),
+    [
+        (None, None, 8, (8, 1)),
+        (None, "cuda", 8, (8, 1)),
+        (3, None, 8, (3, 1)),
+        (None, "cpu", 8, (4, 0)),
+        (None, None, 0, (4, 0)),
+        (2, None, 0, (2, 0)),
+    ],
+)
+def test_an_actor_a_gpu_or_one_a_processor(actors, device, gpus, expected):
+    options = SimpleNamespace(actors=actors, device=device)
+    workers = collection.choose_workers(options, gpus, processors=4)
+    assert (workers.actors, workers.gpus_each) == expected
+
+
+def test_the_store_holds_three_shards_for_each_at_work():
+    assert collection.store_size(shard=512, at_work=4) == 3 * 4 * 512 * 224 * 224 * 3
+    assert collection.store_size(shard=1, at_work=1) == 100_000_000
+
+
+def test_shards_that_could_not_be_made_are_counted(monkeypatch, score, photos, tmp_path):
+    monkeypatch.setattr(collection, "score_rest", lambda *_: {})
+    status, said = score("--input", photos, "--output", tmp_path / "scores", "--shard", 10)
+    assert status == 1
+    assert (
+        f"3 files of 23 images could not be made, the first from {photos / 'a/00.png'}; the same "
+        "command tries again" in said
+    )
+
+
+def test_a_missing_package_names_the_remedy(monkeypatch, score, photos, tmp_path):
+    def need_ray(*_):
+        raise ModuleNotFoundError("No module named 'ray.data'", name="ray.data")
+
+    monkeypatch.setattr(collection, "score_rest", need_ray)
+    status, said = score("--input", photos, "--output", tmp_path / "scores")
+    assert (status, said) == (
+        1,
+        "collection: ray is not installed: scripts/setup.sh --with collection\n",
+    )
