@@ -94,7 +94,7 @@ def expected_of(photos: Path, classifiers: Path, batch_size: int) -> dict[str, m
     said = {}
     batches = load_batches([photos / name for name in names], detector.transform, batch_size, 0)
     for batch in batches:
-        examined = detector.examine(batch.images)
+        examined = detector.examine(batch.images) if batch.indices else None
         for row, index in enumerate(batch.indices):
             said[names[index]] = (examined, row)
     return said
