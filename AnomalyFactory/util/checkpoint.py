@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from util.background import Fetched
 from util.errors import InputError
 from util.files import atomic
 
@@ -20,18 +21,7 @@ def save(content: Any, path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary, temporary.open("wb") as file:
-        torch.save(on_cpu(content), file)
-
-
-def on_cpu(content: Any) -> Any:
-    """`content` with every tensor in its dictionaries and lists on the CPU."""
-    if isinstance(content, torch.Tensor):
-        return content.cpu()
-    if isinstance(content, dict):
-        return {key: on_cpu(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return type(content)(map(on_cpu, content))
-    return content
+        torch.save(Fetched(content).get(), file)
 
 
 def require(path: Path) -> None:
@@ -107,10 +97,17 @@ def fit_moments(optimizer: torch.optim.Adam, found: Tensors, path: Path) -> None
     }
     check_shapes(found, shapes, path, "expected what Adam remembers of these networks")
     state = {
-        number: {name: found[f"{number}.{name}"] for name in names}
-        for number in range(len(weights))
+        number: {name: laid_out_as(weight, found[f"{number}.{name}"]) for name in names}
+        for number, weight in enumerate(weights)
     }
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def laid_out_as(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """`value` in the memory layout of `weight`, which a fused step needs; a number as it is."""
+    if not value.dim() or value.stride() == weight.stride():
+        return value
+    return torch.empty_like(weight).copy_(value)
 
 
 def check_shapes(found: Tensors, expected: dict[str, torch.Size], path: Path, advice: str) -> None:

