@@ -704,7 +704,7 @@ def test_too_few_images_of_a_class(train, dataset):
     path.write_text("\n".join(row for row in rows if "hybrid_0" not in row or "non" in row))
     done = train(dataset)
     assert done.status == 1
-    assert "9 of 16 images are to fit on: 0 hybrid and 9 non-hybrid; at least 5" in done.errors
+    assert "the 16 images in all: 2 hybrid and 14 non-hybrid; at least 5" in done.errors
 
 
 def test_a_missing_csv_says_how_to_make_it(train, dataset):

@@ -63,3 +63,28 @@ def test_without_slurm_or_a_program_it_says_so(repository, sbatch):
     assert done.returncode != 0 and "this is for sbatch" in done.stderr
     done = sbatch()
     assert done.returncode == 2 and "which program?" in done.stderr
+
+
+def test_a_collection_is_scored_by_a_ray_on_all_machines(repository, tmp_path):
+    stand_ins = STAND_INS | {
+        "ray": '#!/bin/sh\n[ "$1" = get-auth-token ] || echo "$RAY_AUTH_MODE $RAY_ADDRESS" "$@"\n',
+        "python": "#!/bin/sh\n",
+    }
+    for name, text in stand_ins.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    slurm = {"JOB_NODELIST": "a[1-2]", "JOB_ID": 40007, "NNODES": 2, "GPUS_ON_NODE": 4}
+    slurm |= {"CPUS_PER_TASK": 64, "SUBMIT_DIR": repository}
+    done = subprocess.run(
+        ["bash", repository / "scripts/slurm/score_collection.sh", "--input", "a b"],
+        env={f"SLURM_{name}": str(value) for name, value in slurm.items()}
+        | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHON": str(tmp_path / "python")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "token localhost:20007 symmetric-run --address localhost:20007 --min-nodes 2 --num-cpus 64 "
+        f"--num-gpus 4 --include-dashboard false -- {tmp_path / 'python'} "
+        "scripts/score_collection.py --input a b\n"
+    )

@@ -73,20 +73,38 @@ def make_transform(
     It takes every mode but floats ("F"), for which it raises ValueError.
     """
     spec = backbone_spec(backbone)
+    return transforms.Compose(
+        [
+            make_picture(preprocess),
+            transforms.ToTensor(),
+            transforms.Normalize(spec.mean, spec.std),
+        ]
+    )
+
+
+def make_picture(preprocess: str) -> Callable[[Image.Image], Image.Image]:
+    """The first part of the preprocessing: a PIL image -> the RGB picture, 224 x 224, that is seen.
+
+    Raises as `make_transform` does.
+    """
     check_preprocess(preprocess)
     steps: list[Callable[[Image.Image], Image.Image]] = [to_rgb]
     if preprocess == "cutout":
         from cutout import specimen_alone  # brings OpenCV, which the published files do without
 
         steps.append(specimen_alone)
-    return transforms.Compose(
-        [
-            *steps,
-            transforms.Resize((IMAGE_SIZE, IMAGE_SIZE)),
-            transforms.ToTensor(),
-            transforms.Normalize(spec.mean, spec.std),
-        ]
-    )
+    return transforms.Compose([*steps, transforms.Resize((IMAGE_SIZE, IMAGE_SIZE))])
+
+
+def normalise(pictures: torch.Tensor, backbone: str) -> torch.Tensor:
+    """The rest of it for many: (n, 224, 224, 3) bytes -> (n, 3, 224, 224) on the same device.
+
+    On a CPU equal to the bit to what `make_transform` gives.
+    """
+    spec = backbone_spec(backbone)
+    images = pictures.permute(0, 3, 1, 2).float().contiguous().div_(255)
+    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
+    return images.sub_(mean).div_(std)
 
 
 def check_preprocess(name: str) -> None:
@@ -940,13 +958,20 @@ class Model:
         """Scores of n preprocessed images, (n, 3, 224, 224) -> (n,)."""
         return self.examine(batch).scores
 
-    @torch.inference_mode()
     def examine(self, batch: torch.Tensor) -> Examined:
         """What the members say of n preprocessed images, (n, 3, 224, 224)."""
-        tensors = extract(self.features, batch, self.device)
-        arrays = tensors.cpu().numpy()
+        return self.judge(self.extract(batch))
+
+    def extract(self, batch: torch.Tensor) -> torch.Tensor:
+        """The features (n, feature_size) of n preprocessed images, (n, 3, 224, 224)."""
+        return extract(self.features, batch, self.device)
+
+    @torch.inference_mode()
+    def judge(self, features: torch.Tensor) -> Examined:
+        """What the members say of the features (n, feature_size) that `extract` gives."""
+        arrays = features.cpu().numpy()
         probabilities = {
-            name: member.hybrid_probability(tensors if name == "linear" else arrays)
+            name: member.hybrid_probability(features if name == "linear" else arrays)
             for name, member in self.members.items()
         }
         knows = self.members.get("subspecies")
