@@ -130,6 +130,14 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share, `right` of `n` (Wilson 1927)."""
+    z = 1.959964
+    middle = (right + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * (right * (n - right) / n + z * z / 4) ** 0.5
+    return middle - half, middle + half
+
+
 def challenge_scores(
     scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray
 ) -> dict[str, float]:

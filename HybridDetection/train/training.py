@@ -6,6 +6,7 @@ ensemble, and writes to CLF_SAVE_DIR:
     subspecies.npz                        the member that knows the subspecies of the photographs
     linear_loss.png                       the linear classifier's loss by epoch
     training.html                         a page that shows how it goes, then how well they do
+    training_index.npz                    what the report shows of the training's images
     shortcuts.csv                         how well the background alone tells the photographs
     held_out_photographs/                 evaluation on 20 % of the photographs
     published_split/                      evaluation on the published 20 % of the rows
@@ -75,6 +76,7 @@ from submission import (
 )
 from subspecies import fit_subspecies
 from tables import HeldOut, remove_evaluation, write_evaluation
+from training_index import INDEX_FILE, make_index, save_index
 from training_page import LOSS_PLOT, TrainingPage
 
 # Relative paths up here are relative to the repository root.
@@ -422,6 +424,8 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
         options.backbone, training_id(features, table, start, options), options.preprocess
     )
     sgd.training_, sgd.preprocess_ = origin.training, origin.preprocess
+    paths = find_images(table, options.ROOT_DATA_DIR / options.IMG_DIR)
+    index = make_index(table, paths, features, origin, options.WORKERS)
     # All are whole before any replaces the one of before.
     with ExitStack() as files:
         if subspecies is not None:
@@ -431,12 +435,16 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
                 origin=origin,
             )
             save_subspecies(member, files.enter_context(atomic(save_dir / SUBSPECIES_FILE)))
+        if index is not None:
+            save_index(index, files.enter_context(atomic(save_dir / INDEX_FILE)))
         save_bytes(pickle.dumps(sgd), files.enter_context(atomic(save_dir / SGD_FILE)))
         linear_file = files.enter_context(atomic(save_dir / LINEAR_FILE))
         save_linear(linear.state_dict(), origin, linear_file)
     sync(save_dir)
     if subspecies is None:
         (save_dir / SUBSPECIES_FILE).unlink(missing_ok=True)  # of a training before
+    if index is None:
+        (save_dir / INDEX_FILE).unlink(missing_ok=True)
     page.begin("the evaluation")
     for folder, held_out in evaluations.items():
         write_evaluation(save_dir / folder, TITLES[folder], held_out)

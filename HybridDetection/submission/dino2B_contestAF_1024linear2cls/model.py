@@ -891,6 +891,7 @@ class Examined:
     scores: np.ndarray  # (n,)
     members: dict[str, np.ndarray]  # the probability (n,) of each that takes part
     parents: list[Parents] | None  # None without the member that knows the subspecies
+    features: np.ndarray  # (n, feature_size) float32
 
 
 class Model:
@@ -976,4 +977,4 @@ class Model:
         }
         knows = self.members.get("subspecies")
         parents = None if knows is None else knows.parents(arrays)
-        return Examined(combine(probabilities), probabilities, parents)
+        return Examined(combine(probabilities), probabilities, parents, arrays)

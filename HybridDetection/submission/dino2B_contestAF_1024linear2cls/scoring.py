@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -34,16 +34,21 @@ def score_images(
     batch_size: int,
     workers: int,
     batches: Iterable[list[int]] | None = None,
+    gallery: Any = None,
 ) -> Iterator[dict[int, Scored | str]]:
     """Batch by batch, what is said of each image by position, or why it has no score.
 
     All of `images`, or those in `batches` of positions, each of `batch_size` at the most. They are
-    decoded by `workers` processes (0: here).
+    decoded by `workers` processes (0: here). A `gallery` of the report, which examines as the model
+    does, takes pictures on the way.
     """
-    for batch in load_batches(images, model.transform, batch_size, workers, batches):
+    thumbnail = gallery.thumbnail if gallery else 0
+    for batch in load_batches(images, model.transform, batch_size, workers, batches, thumbnail):
         outcomes: dict[int, Scored | str] = dict(batch.failures)
         if batch.indices:
-            said = score_batch(model, batch.images)
+            said = score_batch(gallery or model, batch.images)
+            if gallery:
+                gallery.keep(batch.indices, batch.thumbnails)
             for index, outcome in zip(batch.indices, said, strict=True):
                 failed = isinstance(outcome, str)
                 outcomes[index] = f"{images[index]}: {outcome}" if failed else outcome
