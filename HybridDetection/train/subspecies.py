@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from feature_cache import Features
 from painted import is_painted
 from sklearn.covariance import ledoit_wolf
 from sklearn.exceptions import ConvergenceWarning
@@ -30,7 +31,7 @@ class Photographs(NamedTuple):
     crosses: np.ndarray  # (C, 2) places of the parents in `names`, ascending
 
 
-def fit_subspecies(table: pd.DataFrame, features: np.ndarray, backbone: str) -> SubspeciesScorer:
+def fit_subspecies(table: pd.DataFrame, features: Features, backbone: str) -> SubspeciesScorer:
     """The member fitted to the photographs among n rows of the CSV and their features (n, d).
 
     Painted images are left out, and photographs whose subspecies the CSV does not say. Hybrids
@@ -65,7 +66,7 @@ def fit_subspecies(table: pd.DataFrame, features: np.ndarray, backbone: str) -> 
     )
 
 
-def select(table: pd.DataFrame, features: np.ndarray) -> Photographs:
+def select(table: pd.DataFrame, features: Features) -> Photographs:
     """The photographs of the table that say which subspecies, or which two, they show."""
     photograph = ~is_painted(table)
     hybrid = table["label"].to_numpy() == 1

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from decoders import LARGEST_BATCH
-from files import atomic
+from files import atomic, sync
 from journal import FAILED, SCORED, UNKNOWN, Journal
 from listing import Images, find_images, listed_images
 from model import BACKBONES, MEMBER_FILES, PREPROCESSES, Model, Parents
@@ -246,10 +246,13 @@ def write_output(
         )
     with atomic(options.output_dir / "predictions.txt") as temporary:
         scored = write_predictions(journal.outcomes(images), temporary)
+        sync(temporary)
     if options.details:
         threshold = model.threshold if options.threshold is None else options.threshold
         with atomic(options.output_dir / "details.csv") as temporary:
             write_details(journal.outcomes(images), temporary, threshold)
+            sync(temporary)
+    sync(options.output_dir)  # only then may the journal go
     if options.report:
         from detection_report import report_outcomes
 
