@@ -79,14 +79,11 @@ def decision_section(data: dict) -> None:
         tags.h2("Where to draw the line", id="decide_title")
         tags.p(threshold_origin(data), cls="note")
         tags.div(id="histogram", cls="chart")
-        with tags.div(id="bar"):
-            with tags.div(cls="slider"):
-                tags.label("A hybrid scores above", html_for="threshold")
-                tags.input_(type="range", id="threshold", min=0, max=1, step=0.001)
-                tags.input_(
-                    type="number", id="exact", min=0, max=1, step=0.001, aria_label="threshold"
-                )
-            tags.p(id="counts", role="status")
+    with tags.div(id="bar"):  # stays in view, so it stands in no section
+        tags.input_(type="range", id="threshold", min=0, max=1, step=0.001, aria_label="threshold")
+        tags.label("A hybrid scores above", html_for="exact")
+        tags.input_(type="number", id="exact", min=0, max=1, step=0.001)
+        tags.p(id="counts", role="status")
 
 
 def threshold_origin(data: dict) -> str:

@@ -119,7 +119,7 @@ function drawCurve(id, title, points, axes, area) {
 function moveMarks(table) {
   const cut = 1000 * threshold;
   $('cut').setAttribute('transform', `translate(${Math.min(999, Math.max(1, cut))} 0)`);
-  for (const bar of document.querySelectorAll('#histogram .bin, #histogram [data-bin].plain')) {
+  for (const bar of document.querySelectorAll('#histogram .bin')) {
     bar.setAttribute('class', (+bar.dataset.bin + 0.5) / BINS > threshold ? 'bin hybrid' : 'bin other');
   }
   if (!REPORT.reference || !table.hybrids || !table.others) return;
@@ -265,6 +265,9 @@ function makeRow(i) {
   const name = make('span', {class: 'name'}, shots.name[i]);
   if (truth(i) !== null)
     name.append(make('small', {}, `is: ${shots.shows[i] || (truth(i) ? 'hybrid' : 'non-hybrid')}`));
+  const outside = REPORT.maps[i]?.outside ?? 0;
+  if (outside > REPORT.warnAbove)
+    name.append(make('small', {class: 'outside'}, `evidence beside the wings: ${percent(outside)}`));
   const button = make('button', {type: 'button'},
     make('span', {class: 'rank', 'aria-label': `rank ${i + 1}`}, number(i + 1)),
     make('span', {class: 'picture'}, fit), name, score, memberBars(i), parentage(i));
@@ -349,7 +352,8 @@ function go(step) {
 
 function pictureParts(i) {
   const map = REPORT.maps[i];
-  const frame = make('span', {class: 'large fit'}, make('img', {src: picture(i), alt: shots.name[i]}));
+  const image = make('img', {src: picture(i), alt: shots.name[i]}), frame = make('span', {class: 'large'}, image);
+  image.onload = () => frame.style.setProperty('--ratio', image.naturalWidth / image.naturalHeight);
   const parts = [frame];
   if (map) {
     const canvas = heatCanvas(map);
