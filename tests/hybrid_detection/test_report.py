@@ -17,7 +17,7 @@ from model import Origin, Parents
 from PIL import Image
 from reference import reference_data
 from report_data import Setting, javascript
-from training_index import TrainingIndex
+from training_index import PAINTED_KEPT, TrainingIndex, rows_to_keep
 
 ODD = ["quo\"te's, and comma.jpg", "<script>document.title=1</script>.jpg", "Rötliche äöüß.jpg"]
 NAMES = [*ODD, *(f"plain_{i}.jpg" for i in range(9))]
@@ -186,6 +186,14 @@ def test_predictions_name_no_file_outside_the_folder(tmp_path):
     (tmp_path / "secret.jpg").touch()
     with pytest.raises(ValueError, match=r"secret\.jpg"):
         find_photographs(tmp_path / "images", ["../secret.jpg"], tmp_path / "predictions.txt")
+
+
+@pytest.mark.parametrize("painted", [0, 3, PAINTED_KEPT, 2 * PAINTED_KEPT])
+def test_a_training_keeps_all_photographs_and_a_sample_of_the_painted(painted):
+    kept = rows_to_keep(np.array([False] * 4 + [True] * painted))
+    assert kept[:4].tolist() == [0, 1, 2, 3]
+    assert len(np.unique(kept)) == len(kept) == 4 + min(painted, PAINTED_KEPT)
+    assert painted == 0 or kept[-1] == 3 + painted  # spread from the first to the last
 
 
 # ---- in a browser -------------------------------------------------------------------------------
