@@ -82,9 +82,9 @@ def decision_section(data: dict) -> None:
         with tags.div(id="bar"):
             with tags.div(cls="slider"):
                 tags.label("A hybrid scores above", html_for="threshold")
-                tags.input_(type="range", id="threshold", min=0, max=1, step=0.001)
+                tags.input_(type="range", id="threshold", min="0", max=1, step=0.001)
                 tags.input_(
-                    type="number", id="exact", min=0, max=1, step=0.001, aria_label="threshold"
+                    type="number", id="exact", min="0", max=1, step=0.001, aria_label="threshold"
                 )
             tags.p(id="counts", role="status")
 
@@ -122,7 +122,7 @@ def photograph_section(data: dict) -> None:
             with tags.fieldset(cls="control"):
                 tags.legend("Score")
                 for name, text in (("lowest", "lowest score"), ("highest", "highest score")):
-                    attributes = {"min": 0, "max": 1, "step": "any", "aria_label": text}
+                    attributes = {"min": "0", "max": 1, "step": "any", "aria_label": text}
                     placeholder = "from" if name == "lowest" else "to"
                     tags.input_(type="number", id=name, placeholder=placeholder, **attributes)
             choice("sort", "Sorted by")
@@ -168,7 +168,7 @@ def map_section(data: dict) -> None:
         with tags.div(id="map_frame"):
             tags.canvas(
                 id="map_canvas",
-                tabindex=0,
+                tabindex="0",
                 role="img",
                 aria_label="Map of the features. Arrow keys go from photograph to photograph, by "
                 "score; Enter opens one.",

@@ -55,7 +55,7 @@ def make_index(
     thumbnails: dict[int, bytes] = {}
     with tqdm(total=len(rows), desc="thumbnails", unit="image", disable=None) as bar:
         wanted = [paths[row] for row in rows]
-        for batch in load_batches(wanted, transform, BATCH_SIZE, workers, THUMBNAIL):
+        for batch in load_batches(wanted, transform, BATCH_SIZE, workers, thumbnail=THUMBNAIL):
             thumbnails |= zip(batch.indices, batch.thumbnails, strict=True)
             bar.update(len(batch.indices) + len(batch.failures))
     if not thumbnails:
