@@ -25,8 +25,8 @@ MAP_NOTE = (
 )
 
 
-class dialog(tags.html_tag):  # dominate names its elements so, and lacks this one
-    pass
+class dialog(tags.html_tag):
+    """The tag, which dominate lacks; it takes a tag's name from the class."""
 
 
 def make_page(data: dict) -> str:
@@ -80,9 +80,10 @@ def decision_section(data: dict) -> None:
         tags.p(threshold_origin(data), cls="note")
         tags.div(id="histogram", cls="chart")
     with tags.div(id="bar"):  # stays in view, so it stands in no section
-        tags.input_(type="range", id="threshold", min=0, max=1, step=0.001, aria_label="threshold")
+        bounds = {"min": "0", "max": 1, "step": 0.001}
+        tags.input_(type="range", id="threshold", aria_label="threshold", **bounds)
         tags.label("A hybrid scores above", html_for="exact")
-        tags.input_(type="number", id="exact", min=0, max=1, step=0.001)
+        tags.input_(type="number", id="exact", **bounds)
         tags.p(id="counts", role="status")
 
 
@@ -119,7 +120,7 @@ def photograph_section(data: dict) -> None:
             with tags.fieldset(cls="control"):
                 tags.legend("Score")
                 for name, text in (("lowest", "lowest score"), ("highest", "highest score")):
-                    attributes = {"min": 0, "max": 1, "step": "any", "aria_label": text}
+                    attributes = {"min": "0", "max": 1, "step": "any", "aria_label": text}
                     placeholder = "from" if name == "lowest" else "to"
                     tags.input_(type="number", id=name, placeholder=placeholder, **attributes)
             choice("sort", "Sorted by")
@@ -165,7 +166,7 @@ def map_section(data: dict) -> None:
         with tags.div(id="map_frame"):
             tags.canvas(
                 id="map_canvas",
-                tabindex=0,
+                tabindex="0",
                 role="img",
                 aria_label="Map of the features. Arrow keys go from photograph to photograph, by "
                 "score; Enter opens one.",

@@ -267,7 +267,7 @@ function makeRow(i) {
     name.append(make('small', {}, `is: ${shots.shows[i] || (truth(i) ? 'hybrid' : 'non-hybrid')}`));
   const outside = REPORT.maps[i]?.outside ?? 0;
   if (outside > REPORT.warnAbove)
-    name.append(make('small', {class: 'outside'}, `evidence beside the wings: ${percent(outside)}`));
+    name.append(make('small', {class: 'look'}, `look twice: ${percent(outside)} outside the specimen`));
   const button = make('button', {type: 'button'},
     make('span', {class: 'rank', 'aria-label': `rank ${i + 1}`}, number(i + 1)),
     make('span', {class: 'picture'}, fit), name, score, memberBars(i), parentage(i));

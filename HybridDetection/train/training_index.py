@@ -75,7 +75,8 @@ def make_index(
 def rows_to_keep(painted: np.ndarray) -> np.ndarray:
     """Of n rows, painted (n,) or not: all photographs, PAINTED_KEPT painted images; ascending."""
     places = np.flatnonzero(painted)
-    kept = np.linspace(0, len(places) - 1, min(len(places), PAINTED_KEPT)).round().astype(int)
+    count = min(len(places), PAINTED_KEPT)
+    kept = np.linspace(0, len(places) - 1, count).round().astype(int)
     return np.sort(np.concatenate([np.flatnonzero(~painted), places[kept]]))
 
 
