@@ -46,7 +46,7 @@ class Stub:
         self.batches.append(greys)
         scores = np.array([SCORES[grey] for grey in greys])
         parents = [Parents("8", "9", 0.625, score) for score in scores]
-        return Examined(scores, {"sgd": scores, "linear": scores / 3}, parents)
+        return Examined(scores, {"sgd": scores, "linear": scores / 3}, parents, scores[:, None])
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Files on disk: images from outside, names from a list, outputs that are whole or absent."""
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,15 +35,6 @@ def read_image(source: Path | BinaryIO, name: object) -> Image.Image:
             return to_rgb(image)
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
         raise ImageError(f"{name}: not a readable image ({str(error) or repr(error)})") from error
-
-
-def sync(path: Path) -> None:
-    """Have what the file `path` holds, or the names in a folder, outlive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def inside(folder: Path, name: str) -> Path:
