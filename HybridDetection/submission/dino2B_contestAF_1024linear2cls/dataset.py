@@ -21,15 +21,19 @@ class ButterflyDataset:
     """Preprocessed photographs by position; a file that cannot be read gives its error."""
 
     def __init__(
-        self, paths: Sequence[Path], transform: Callable[[Image.Image], torch.Tensor]
+        self,
+        paths: Sequence[Path],
+        transform: Callable[[Image.Image], torch.Tensor],
+        smallest_side: int | None = None,  # as open_image has it
     ) -> None:
         self.paths = paths
         self.transform = transform
+        self.smallest_side = smallest_side
 
     def __getitem__(self, index: int) -> Item:
         path = self.paths[index]
         try:
-            return self.transform(open_image(path))
+            return self.transform(open_image(path, self.smallest_side))
         except ImageError as error:
             return str(error)
         except MemoryError:
@@ -58,15 +62,16 @@ def load_batches(
     batch_size: int,
     workers: int,
     batches: Iterable[list[int]] | None = None,
+    smallest_side: int | None = None,
 ) -> Iterator[Batch]:
     """Images in order, `batch_size` at a time, decoded by `workers` processes (0: here).
 
     All of `paths`, or those in `batches` of positions, each of `batch_size` at the most. A file
-    that kills the process which decodes it is among the failures.
+    that kills the process which decodes it is among the failures. `smallest_side` is open_image's.
     """
     if batches is None:
         batches = consecutive(len(paths), batch_size)
-    images = ButterflyDataset(paths, transform)
+    images = ButterflyDataset(paths, transform, smallest_side)
     if workers == 0:
         prepared = ((batch, [images[position] for position in batch]) for batch in batches)
     else:

@@ -87,7 +87,17 @@ def parse_arguments() -> argparse.Namespace:
         help="score what the column filename of a .csv or .parquet names, relative to INPUT_DIR",
     )
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
-    parser.add_argument("--workers", type=int, default=WORKERS, help="0: decode in this process")
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="compute in bfloat16 and decode JPEGs reduced: scores move a little",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=WORKERS,
+        help="processes that decode images (0: this one does)",
+    )
     options = parser.parse_args()
     if options.batch_size < 1:
         parser.error(f"--batch_size must be at least 1, not {options.batch_size}")
@@ -116,6 +126,7 @@ def settings(options: argparse.Namespace, model: Model) -> dict[str, object]:
         "photographs": str(options.input_dir.resolve()),
         "backbone": model.backbone,
         "preprocess": model.preprocess,
+        "mode": "fast" if model.fast else "exact",
         "classifiers": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }
 
@@ -237,6 +248,7 @@ def ingest(options: argparse.Namespace, processes: Processes) -> int:
         options.classifiers,
         options.members,
         options.preprocess,
+        options.fast,
     )
     if processes.first:
         for message in refused:

@@ -37,7 +37,10 @@ def score_images(
     All of `images`, or those in `batches` of positions, each of `batch_size` at the most. They are
     decoded by `workers` processes (0: here).
     """
-    for batch in load_batches(images, model.transform, batch_size, workers, batches):
+    loaded = load_batches(
+        images, model.transform, batch_size, workers, batches, model.smallest_side
+    )
+    for batch in loaded:
         outcomes: dict[int, Scored | str] = dict(batch.failures)
         if batch.indices:
             said = score_batch(model, batch.images)
