@@ -7,7 +7,8 @@ python AnomalyFactory/extract_edges.py --input PHOTOS --output EDGES --size 256 
 tree of photos. Each edge map is a grey PNG with the photo's stem. A map that is there already is
 kept when it was made from the same photo with the same detector, weights, polarity and size (they
 are noted in the PNG), so an interrupted run goes on and a change takes effect. A map that this
-program did not make is never touched.
+program did not make is never touched. With several --gpu_ids, or under torchrun, every process
+draws its share of the batches, which are the same as those of one process.
 """
 
 import argparse
@@ -29,11 +30,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 from util import distributed
+from util.background import Background
+from util.device import prepare
 from util.errors import InputError, reported
 from util.files import IMAGE_FORMATS, IMAGE_SUFFIXES, ImageError, atomic, open_image
 
 MAX_BATCH_PIXELS = 2**20  # a whole batch in PiDiNet, on a CPU: 2 to 3 GB
 MAX_PHOTO_PIXELS = 2**22  # a photo alone in PiDiNet, on a CPU: 8 GB
+BATCHES_WRITTEN = 2  # that wait to be written at once, while further ones are drawn
 NOTE = "extract_edges"  # the PNG text chunk that says how a map was made
 
 Detector = Callable[[np.ndarray], np.ndarray]  # photos (n, h, w, 3) uint8 -> edges (n, h, w) uint8
@@ -50,30 +54,37 @@ class Job:
 
 def main() -> None:
     opt = edge_options()
-    device = distributed.start(opt.gpu_ids).device
+    process = distributed.start(opt.gpu_ids)
     pairs = plan(opt)
     note = how_made(opt)
     to_do = [(photo, edges) for photo, edges in pairs if not stands(photo, edges, note)]
-    tqdm.write(f"{note}: {len(pairs)} photos, {len(to_do)} to do")
+    if process.first:
+        tqdm.write(f"{note}: {len(pairs)} photos, {len(to_do)} to do")
 
     jobs = []
     for photo, edges in to_do:
         try:
             jobs.append(Job(photo, edges, tuple(opt.size) if opt.size else photo_size(photo)))
         except ImageError as error:
-            tqdm.write(str(error), file=sys.stderr)
+            if process.first:
+                tqdm.write(str(error), file=sys.stderr)
+    process.wait()  # nobody draws before everybody has looked
     if opt.detector == "scharr":
         detect = scharr_edges
     else:
         refuse_large(jobs)
-        detect = pidinet_detector(opt.weights, device)
-    drawn = draw(jobs, detect, opt, note)
-    tqdm.write(f"{drawn} edge maps drawn")
+        prepare(exact=True)
+        detect = pidinet_detector(opt.weights, process.device)
+    mine = list(batches(jobs, opt.batch_size))[process.share]
+    drawn = process.sum(draw(mine, detect, opt, note, process.quiet))
+    if process.first:
+        tqdm.write(f"{drawn} edge maps drawn")
     if drawn < len(to_do):
         raise InputError(
             f"{len(to_do) - drawn} photos could not be used (named above); replace them and run"
             " the same command again"
         )
+    process.stop()
 
 
 def plan(opt: argparse.Namespace) -> list[tuple[Path, Path]]:
@@ -177,14 +188,21 @@ def refuse_large(jobs: list[Job]) -> None:
         )
 
 
-def draw(jobs: list[Job], detect: Detector, opt: argparse.Namespace, note: str) -> int:
-    """Write the edge maps of `jobs`; names the photos that cannot be read; the number written."""
+def draw(
+    batches: list[list[Job]],
+    detect: Detector,
+    opt: argparse.Namespace,
+    note: str,
+    quiet: bool | None,
+) -> int:
+    """Write the maps of `batches`; names the photos that cannot be read; the number written."""
     drawn = 0
     with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,  # decoding and encoding beside the detector
-        tqdm(total=len(jobs), desc="edges", unit="photo", disable=None) as bar,
+        ThreadPoolExecutor(os.cpu_count()) as readers,  # decoding and encoding beside the detector
+        Background(os.cpu_count(), BATCHES_WRITTEN * opt.batch_size) as writers,
+        tqdm(total=sum(map(len, batches)), desc="edges", unit="photo", disable=quiet) as bar,
     ):
-        for batch in read_batches(jobs, opt.batch_size, pool):
+        for batch in read_batches(batches, readers):
             whole = []
             for job, photo in batch:
                 if isinstance(photo, ImageError):
@@ -193,23 +211,19 @@ def draw(jobs: list[Job], detect: Detector, opt: argparse.Namespace, note: str) 
                     whole.append((job, photo))
             if whole:
                 strengths = detect(np.stack([photo for _, photo in whole]))
-                writes = [
-                    pool.submit(write_edges, job.edges, strength, opt.polarity, note)
-                    for (job, _), strength in zip(whole, strengths, strict=True)
-                ]
-                for write in writes:
-                    write.result()
+                for (job, _), strength in zip(whole, strengths, strict=True):
+                    writers.submit(write_edges, job.edges, strength, opt.polarity, note)
             drawn += len(whole)
             bar.update(len(batch))
     return drawn
 
 
 def read_batches(
-    jobs: list[Job], most: int, pool: ThreadPoolExecutor
+    batches: list[list[Job]], pool: ThreadPoolExecutor
 ) -> Iterator[list[tuple[Job, np.ndarray | ImageError]]]:
-    """The batches of `jobs`, each job with its photo, read in `pool` two batches ahead."""
+    """The batches, each job with its photo, read in `pool` two batches ahead."""
     ahead: deque[list[tuple[Job, Future]]] = deque()
-    for batch in batches(jobs, most):
+    for batch in batches:
         ahead.append([(job, pool.submit(read_photo, job)) for job in batch])
         if len(ahead) > 2:
             yield [(job, read.result()) for job, read in ahead.popleft()]

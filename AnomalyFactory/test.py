@@ -6,27 +6,28 @@ python AnomalyFactory/test.py --name AF4nonhybrid --results_dir ./results/butter
 Writes AF_{i}_{j}_gen{index}.png, 256x256, into --results_dir: structure of subspecies i, colours
 of subspecies j (with --inherit, a share of them; with --keep_ground, on the photograph's own flat
 ground), line `index` of the list; each says in its PNG from which structure and reference it was
-painted. The page {list}.html there shows them. An
-interrupted run goes on where it stopped. What was painted with another checkpoint, list or option
-is an error, or with --overwrite painted anew; nothing is removed before its new one is whole. With
-several --gpu_ids, every GPU paints its share.
+painted. The page {list}.html there shows them. An interrupted run goes on where it stopped. What
+was painted with another checkpoint, list or option is an error, or with --overwrite painted anew;
+nothing is removed before its new one is whole.
+
+With several --gpu_ids, or under torchrun, every process paints its share of the list's batches;
+these are the same whoever paints them and whatever was there before, and so are the images.
 """
 
 import argparse
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from data.datasets import RESULT_SIZE, PaintingPairs, painting_loader
-from data.few_photos import inherited, with_ground_kept
+from data.datasets import RESULT_SIZE, PaintingPairs, batches_of
 from data.lists import COLUMNS, ListFiles, Pair, check_images, find_list, read_pairs
 from models.anomaly_factory import Painter, build_generator, load_network, network_path
+from models.painting import paint
 from options.test_options import test_options
 from tqdm import tqdm
 from util import distributed
+from util.device import chosen_amp, prepare
 from util.errors import reported
-from util.images import to_pixels
-from util.results import Results, Source
+from util.results import Results, Source, noted_source
 
 
 def main() -> None:
@@ -43,18 +44,22 @@ def main() -> None:
     load_network(generator, opt.checkpoints_dir / opt.name, opt.which_epoch, "G")
 
     names = {pair.generated_name: (pair.edges.stem, pair.reference.stem) for pair in listed}
+    painted = None if opt.overwrite else noted_source(opt.results_dir, files.name)
+    opt.amp = chosen_amp(opt.amp, process.device, painted and bool(painted.get("amp")))
     source = source_of(opt, files, listed)
     results = Results(opt.results_dir, files.name, names, source, RESULT_SIZE, not opt.no_html)
-    missing = [pair for pair in pairs if not results.is_whole(pair.generated_name)]
+    missing = {n for n, pair in enumerate(pairs) if not results.is_whole(pair.generated_name)}
     process.wait()  # nobody writes before everybody has looked
     if process.first:
         results.begin(opt.overwrite)
     process.wait()
-    painter = Painter(generator, process.device, opt.amp)
+    prepare()
+    painter = Painter(generator, process.device, opt.amp, opt.compile)
     samples = PaintingPairs(
-        missing[process.share], opt.loadSize, opt.align, opt.inherit is not None, opt.keep_ground
+        pairs, opt.loadSize, opt.align, opt.inherit is not None, opt.keep_ground
     )
-    paint(painter, samples, opt, results, process)
+    batches = batches_of(len(pairs), opt.batchSize, missing)[process.share]
+    paint(painter, samples, batches, missing, opt, results, process.quiet)
     process.wait()
     if process.first:
         tqdm.write(
@@ -99,42 +104,6 @@ def identity(path: Path, dataset: Path) -> str:
     """A line that changes when the file does."""
     status = path.stat()
     return f"{path.relative_to(dataset)}\t{status.st_size}\t{status.st_mtime_ns}"
-
-
-def paint(
-    painter: Painter,
-    samples: PaintingPairs,
-    opt: argparse.Namespace,
-    results: Results,
-    process: distributed.Process,
-) -> None:
-    batch_size = max(1, opt.batchSize // process.world)
-    loader = painting_loader(samples, batch_size, opt.nThreads)
-    writing = []
-    with (
-        ThreadPoolExecutor() as writers,
-        tqdm(total=len(samples), desc="paint", unit="image", disable=process.quiet) as bar,
-    ):
-        for batch in loader:
-            edges, reference = batch["edges"], batch["reference"]
-            if opt.inherit is None:
-                fake, mask = painter.paint(edges, reference)
-            else:
-                photos = batch["photo"], batch["full_photo"]
-                fake, mask = inherited(painter.paint, edges, reference, *photos, opt.inherit)
-            if opt.keep_ground:
-                fake = with_ground_kept(fake, batch["full_photo"], batch["ground"])
-            images = (edges.numpy(), reference.numpy())
-            panels = zip(*images, to_pixels(fake), to_pixels(mask), strict=True)
-            for done in writing:  # the last batch's, while this one was painted
-                done.result()
-            writing = [
-                writers.submit(results.write, samples.pairs[place].generated_name, list(images))
-                for place, images in zip(batch["place"].tolist(), panels, strict=True)
-            ]
-            bar.update(len(writing))
-        for done in writing:
-            done.result()
 
 
 if __name__ == "__main__":

@@ -4,31 +4,37 @@ One process:   python AnomalyFactory/train.py --name AF4hybrid \\
                    --dataroot ./Datasets/Images4TrainAFhybrid/List/train_AFhybrid
 Several GPUs:  ... --gpu_ids 0,1
 On the CPU:    ... --gpu_ids -1
+Several machines: torchrun starts it on each, --gpu_ids names the GPUs of one
 
 Writes into {checkpoints_dir}/{name}/: latest_net_G.pth and latest_net_D.pth, numbered ones now
-and then, resume.pth, loss_log.csv and .png, samples.html. SIGTERM and Ctrl-C save first;
---continue_train goes on from there as if nothing had happened.
+and then, resume.pth, loss_log.csv and .png, samples.html, and training.html, which shows how it
+goes. SIGTERM and Ctrl-C save first; --continue_train goes on from there as if nothing had happened,
+and so does a restart by torchrun. A GPU never waits for any of it: losses, samples and states are
+sent for while it goes on, and written beside.
 """
 
 import argparse
 import hashlib
 import signal
 import sys
-import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
-import torch
-from data.datasets import TrainingOrder, steps_per_epoch, training_loader, training_pairs
+from data.datasets import TrainingOrder, loader, steps_per_epoch, training_pairs
 from data.lists import ListFiles, Pair, check_images, find_list, read_pairs
-from models.anomaly_factory import AnomalyFactory, micro_batches, network_path
+from models.anomaly_factory import AnomalyFactory, micro_batches, network_path, write_networks
 from options.base_options import GENERATORS, rooted
 from options.train_options import train_options
 from tqdm import tqdm
 from util import checkpoint, distributed, lock
+from util.background import Background, Fetched
+from util.device import chosen_amp, prepare
 from util.distributed import Process
 from util.errors import InputError, reported
-from util.visualizer import LossLog, SamplePage
+from util.progress import Progress
+from util.report import Report, due
 
 # What may change between a stop and its resume; every other option shapes the course and may not.
 # On purpose: where things lie, what is written when, the machine's share of the work (which moves
@@ -40,7 +46,10 @@ FREE = {
     *("gpu_ids", "nThreads", "micro_batch"),
     *("niter", "niter_decay", "lr"),
     "fineSize",  # equals --loadSize
+    "compile",  # moves the last bits only, too
 }
+STOP_EVERY = 20  # steps between looks for a signal of several GPUs: each look stops them all
+WAITING = 16  # samples and plots that wait to be written
 MADE_FROM = "images made from"  # name in the course of what a data set's made_from.txt says
 PHOTOGRAPHS = "photographs"  # what they are made from where nothing says so
 
@@ -60,16 +69,22 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
             f"--batchSize {opt.batchSize} is the total over all {process.world} processes and must"
             " be a multiple of their number"
         )
+    resume = folder / "resume.pth"
+    opt.continue_train |= distributed.restarted() and resume.exists()
     check_beginning(opt, folder)
+    state = resumable(resume) if opt.continue_train else None
+    before = bool(state["course"].get("--amp")) if state else None
+    opt.amp = chosen_amp(opt.amp, process.device, before)
     files = find_list(opt.dataroot, opt.phase)
     pairs = read_pairs(files, training=True)
     with process.agreeing():
         check_images(files, pairs, ("edges", "color_gt"), process.share, process.quiet)
 
-    torch.backends.cudnn.benchmark = True  # images of one size, in parts of one or two
+    prepare()
     model = AnomalyFactory(opt, process)
     course = course_of(opt, files, pairs)
-    done = begin(model, opt, folder, course, process)
+    done = begin(model, opt, folder, state, course, process)
+    del state  # it is as large as the networks and what Adam remembers
     stop = StopSignals()
     steps = steps_per_epoch(len(pairs), opt.batchSize)
     end = steps * (opt.niter + opt.niter_decay)
@@ -77,35 +92,43 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
         len(pairs), opt.batchSize, opt.seed, done, end, process.rank, process.world
     )
     samples = training_pairs(pairs, opt)
-    loader = training_loader(samples, order, opt.nThreads)
-    report = Report(opt, folder, done * opt.batchSize, process)
+    batches = loader(samples, order, opt.nThreads, process.device)
+    progress = Progress(done, end, done, opt.batchSize, steps, 0.0)
+    latest_due = False
+    reports, saves = Background(1, WAITING), Background(1, 1)
+    with Report(opt, folder, progress, process, reports) as report, reports, saves:
+        bar = tqdm(batches, initial=done, total=end, unit="step", disable=process.quiet)
+        for batch in bar:
+            epoch = done // steps + 1
+            model.set_learning_rate(opt.lr * decay(epoch, opt.niter, opt.niter_decay))
+            for images, share in micro_batches(batch, opt.micro_batch):
+                model.set_input(images, share)
+                model.forward()
+                model.backward_D()
+                model.backward_G()
+            model.step()
+            done += 1
 
-    bar = tqdm(loader, initial=done, total=end, unit="step", disable=process.quiet)
-    for batch in bar:
-        epoch = done // steps + 1
-        model.set_learning_rate(opt.lr * decay(epoch, opt.niter, opt.niter_decay))
-        for images, share in micro_batches(batch, opt.micro_batch):
-            model.set_input(images, share)
-            model.forward()
-            model.backward_D()
-            model.backward_G()
-        model.step()
-        done += 1
+            report.after_step(model, epoch, done)
+            if process.first:
+                if done % steps == 0 and epoch % opt.save_epoch_freq == 0:
+                    report.read_all()
+                    save_epoch(model, folder, epoch, saves)
+                latest_due |= due(done, opt.batchSize, opt.save_latest_freq)
+                if latest_due and done < end and not saves.busy:  # else when that one is written
+                    report.read_all()
+                    save(model, folder, course, done, saves)
+                    report.draw()
+                    latest_due = False
+            if looks(process, done) and process.any(stop.received is not None):
+                break
 
-        report.after_step(model, epoch, done)
+        bar.close()
+        report.read_all()
         if process.first:
-            if done % steps == 0 and epoch % opt.save_epoch_freq == 0:
-                model.save_networks(folder, epoch)
-            if due(done, opt.batchSize, opt.save_latest_freq) and done < end:
-                save(model, folder, course, done)
-                report.log.draw()
-        if process.any(stop.received is not None):
-            break
-
-    bar.close()
+            save(model, folder, course, done, saves)
     if process.first:
-        save(model, folder, course, done)
-        report.log.draw()
+        report.close(stop.received)
         tqdm.write(f"{folder}: {done} of {end} steps done, {done * opt.batchSize:,} images")
     process.stop()
     return 128 + (stop.received or signal.SIGTERM) if done < end else 0
@@ -149,27 +172,33 @@ def pretrained(opt: argparse.Namespace) -> Path:
     return found[0]
 
 
+def resumable(path: Path) -> dict[str, Any]:
+    """What `write_state` wrote to `path`. Raises InputError for anything else."""
+    state = checkpoint.load(path)
+    if (
+        not isinstance(state, dict)
+        or set(state) != {"model", "steps", "course"}
+        or type(state["steps"]) is not int
+        or state["steps"] < 0
+        or not isinstance(state["course"], dict)
+    ):
+        raise InputError(
+            f"{path}: not a resume file of this program; move {path.parent} away and start anew"
+        )
+    return state
+
+
 def begin(
     model: AnomalyFactory,
     opt: argparse.Namespace,
     folder: Path,
+    state: dict[str, Any] | None,  # of the resume file in `folder`, which is gone on with
     course: dict[str, object],
     process: Process,
 ) -> int:
-    """Load what the options say training starts from; the number of steps already done."""
-    if opt.continue_train:
+    """Load what training starts from; the number of steps already done."""
+    if state:
         path = folder / "resume.pth"
-        state = checkpoint.load(path)
-        if (
-            not isinstance(state, dict)
-            or set(state) != {"model", "steps", "course"}
-            or type(state["steps"]) is not int
-            or state["steps"] < 0
-            or not isinstance(state["course"], dict)
-        ):
-            raise InputError(
-                f"{path}: not a resume file of this program; move {folder} away and start anew"
-            )
         recorded = {MADE_FROM: PHOTOGRAPHS} | state["course"]  # older resume files do not say it
         for name in {**course, **recorded}:
             before, now = recorded.get(name), course.get(name)
@@ -188,15 +217,36 @@ def begin(
     return 0
 
 
-def save(model: AnomalyFactory, folder: Path, course: dict[str, object], done: int) -> None:
-    """Write the resume file and the latest networks.
-
-    The resume file holds the networks too and comes first: a crash between two files cannot mix
-    two states, and leaves a training that can go on.
-    """
+def save(
+    model: AnomalyFactory,
+    folder: Path,
+    course: dict[str, object],
+    done: int,
+    saves: Background,
+) -> None:
+    """Have the resume file and the latest networks written."""
     state = {"model": model.state(), "steps": done, "course": course}
+    hand_over(saves, model, write_state, state, folder)
+
+
+def save_epoch(model: AnomalyFactory, folder: Path, epoch: int, saves: Background) -> None:
+    """Have the networks written under their epoch's number."""
+    hand_over(saves, model, write_networks, model.weights(), folder, epoch)
+
+
+def hand_over(saves: Background, model: AnomalyFactory, write: Callable, *content: object) -> None:
+    """Have `write` called with `content` as it is now: on a CPU before the next step changes it."""
+    saves.submit(lambda fetched: write(*fetched.get()), Fetched(content))
+    if model.device.type == "cpu":
+        saves.wait()
+
+
+def write_state(state: dict[str, Any], folder: Path) -> None:
+    """The resume file holds the networks too and comes first: a crash between two files cannot mix
+    two states, and leaves a training that can go on."""
     checkpoint.save(state, folder / "resume.pth")
-    model.save_networks(folder, "latest")
+    networks = {letter: state["model"][f"net{letter}"] for letter in "GD"}
+    write_networks(networks, folder, "latest")
 
 
 def course_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> dict[str, object]:
@@ -216,9 +266,10 @@ def decay(epoch: int, niter: int, niter_decay: int) -> float:
     return min(1.0, (niter + niter_decay + 1 - epoch) / max(niter_decay, 1))
 
 
-def due(done: int, batch_size: int, every: int) -> bool:
-    """Whether the last step's batch reached a multiple of `every` images."""
-    return done * batch_size // every > (done - 1) * batch_size // every
+def looks(process: Process, done: int) -> bool:
+    """Whether to look for a signal after `done` steps. One process sees its own; several must ask
+    one another."""
+    return process.world == 1 or process.device.type == "cpu" or done % STOP_EVERY == 0
 
 
 class StopSignals:
@@ -231,32 +282,6 @@ class StopSignals:
 
     def note(self, number: int, _frame: object) -> None:
         self.received = number
-
-
-class Report:
-    """Writes the loss log and the samples when they are due; one process does."""
-
-    def __init__(self, opt: argparse.Namespace, folder: Path, images: int, process: Process):
-        self.opt, self.process = opt, process
-        if process.first:
-            self.log = LossLog(folder, images)
-            self.page = SamplePage(folder, opt.name, images)
-        self.started, self.images_before = time.monotonic(), images
-
-    def after_step(self, model: AnomalyFactory, epoch: int, done: int) -> None:
-        opt, images = self.opt, done * self.opt.batchSize
-        if due(done, opt.batchSize, opt.print_freq):
-            losses = model.losses()
-            if self.process.first:
-                rate = model.optimizer_G.param_groups[0]["lr"]
-                self.log.add({"images": images, "epoch": epoch, "lr": rate} | losses)
-                seconds = time.monotonic() - self.started
-                speed = (images - self.images_before) / seconds
-                text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-                tqdm.write(f"epoch {epoch}, {images:,} images, {speed:.1f} images/s: {text}")
-        shows = self.process.first and not opt.no_html
-        if shows and due(done, opt.batchSize, opt.display_freq):
-            self.page.add(epoch, images, model.panels())
 
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@
 #   VENV      the Python environment, as for setup.sh
 # Remove the run's folder to change one of these:
 #   GENERATOR options of the networks (default: small ones, at 128 pixels)
-#   EPOCHS    of AF4hybrid; AF4nonhybrid, which starts from it, trains a quarter (default: 8)
+#   EPOCHS    of AF4hybrid; AF4nonhybrid, which starts from it, trains a quarter (default: 6)
 #   NEPOCH    of the linear classifier (default: 200)
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SCALE=${SCALE:-1} SEED=${SEED:-0} BACKBONE=${BACKBONE:-efficientnet_lite0} GPU_IDS=${GPU_IDS:--1}
-PAINTED=${PAINTED:-1} PREPROCESS=${PREPROCESS:-cutout} EPOCHS=${EPOCHS:-8} NEPOCH=${NEPOCH:-200}
+PAINTED=${PAINTED:-1} PREPROCESS=${PREPROCESS:-cutout} EPOCHS=${EPOCHS:-6} NEPOCH=${NEPOCH:-200}
 read -ra members <<< "${MEMBERS:-sgd+linear sgd+linear+subspecies}"
 small="--loadSize 128 --ngf 24 --n_downsample_global 3 --n_blocks_global 4"
 read -ra networks <<< "${GENERATOR:-$small}"
@@ -128,13 +128,14 @@ examine() {
         --classifiers "$detectors/$1" --details
 }
 
-# score KIND MEMBERS: challenge scores of the test set, by MEMBERS such as sgd+linear.
+# score KIND MEMBERS: challenge scores and calls of the test set, by MEMBERS such as sgd+linear.
 score() {
     local names folder=$detectors/$1/$2
     IFS=+ read -ra names <<< "$2"
     mkdir -p "$folder" &&
         "$PYTHON" "$ROOT/scripts/score_predictions.py" --predictions "$detectors/$1/details.csv" \
-            --members "${names[@]}" --reference "$demo/ref_test.csv" --output "$folder/scores.json"
+            --members "${names[@]}" --reference "$demo/ref_test.csv" --output "$folder/scores.json" \
+            --calls "$folder/calls.csv"
 }
 
 collect=(

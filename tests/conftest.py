@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+pytest_plugins = ["browser"]
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser):
+    """How hard tests/faults/ tries: little by default, so that every run of the tests can."""
+    parser.addoption("--examples", type=int, default=40, help="hostile texts for each reader")
+    parser.addoption("--files", type=int, default=60, help="mutated images")
+    parser.addoption("--kills", type=int, default=0, help="kills of each long program")
 
 
 @pytest.fixture

@@ -85,3 +85,18 @@ def test_the_file_modules_are_alike(repository):
     tails = [source[source.index("def inside") :] for source in sources]
     assert tails[0] == tails[1] == tails[2]
     assert sources[1] == sources[2]
+
+
+def test_the_page_modules_are_alike(repository):
+    """Each tree's small module for pages is the same but for where its files module lies."""
+    modules = {
+        "HybridDetection/submission/dino2B_contestAF_1024linear2cls/pages.py": "from files",
+        "AnomalyFactory/util/pages.py": "\nfrom util.files",
+        "scripts/common/pages.py": "\nfrom common.files",
+    }
+    sources = {
+        (repository / module).read_text().replace(f"{origin} import atomic\n", "")
+        for module, origin in modules.items()
+    }
+    assert len(sources) == 1
+    assert all("import atomic" not in source for source in sources)

@@ -7,7 +7,8 @@ it. Nothing is kept between calls, so a resumed training sees what an uninterrup
 import argparse
 import functools
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -148,18 +149,29 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     return -(-count // batch_size)
 
 
-def training_loader(dataset: TrainingPairs, order: TrainingOrder, workers: int) -> DataLoader:
+def batches_of(count: int, size: int, wanted: set[int]) -> list[list[int]]:
+    """Those batches of the places 0 to count - 1, `size` in each, that hold a wanted one.
+
+    Who shares the work, and what of it was done before, makes no other batches: the sums of a batch
+    of one differ in their last bits from those of a larger one.
+    """
+    batches = (range(start, min(start + size, count)) for start in range(0, count, size))
+    return [list(batch) for batch in batches if not wanted.isdisjoint(batch)]
+
+
+def loader(
+    dataset: TrainingPairs | PaintingPairs,
+    batches: Iterable[list[Any]],  # keys of the samples in each batch
+    workers: int,
+    device: torch.device,
+) -> DataLoader:
     return DataLoader(
         dataset,
-        batch_sampler=order,
+        batch_sampler=batches,
         num_workers=workers,
         worker_init_fn=start_worker,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=device.type == "cuda",  # copied to a GPU beside the computing
     )
-
-
-def painting_loader(dataset: PaintingPairs, batch_size: int, workers: int) -> DataLoader:
-    return DataLoader(dataset, batch_size, num_workers=workers, worker_init_fn=start_worker)
 
 
 def start_worker(_: int) -> None:

@@ -12,6 +12,7 @@ from util.files import inside, open_image
 
 LIST_FOLDERS = ("List", "Lists")  # the published archives use both
 COLUMNS = ("edges", "color_ref", "color_gt")
+LONGEST_PATH = 4096  # characters
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,10 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
         where = f"{files.column(column)}, line {index + 1}"
         try:
             found = inside(files.dataset, line)
-        except ValueError as error:
+            missing = (column != "color_gt" or photos) and not found.is_file()
+        except (ValueError, OSError) as error:  # OSError: a name too long for any file
             raise InputError(f"{where}: {error}") from error
-        if (column != "color_gt" or photos) and not found.is_file():
+        if missing:
             raise InputError(f"{where}: {found} is not there")
         return found
 
@@ -160,11 +162,17 @@ def read_lines(path: Path) -> list[str]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: this list is missing") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8 ({error})") from error
+        number = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}, line {number}: not in UTF-8 ({error.reason})") from error
     lines = [line.strip() for line in text.rstrip().splitlines()]
     for number, line in enumerate(lines, start=1):
         if not line:
             raise InputError(f"{path}, line {number}: empty")
+        if len(line) > LONGEST_PATH:
+            raise InputError(
+                f"{path}, line {number}: {len(line):,} characters; expected a path of"
+                f" {LONGEST_PATH:,} at the most"
+            )
     return lines
 
 

@@ -11,6 +11,7 @@ from data.few_photos import L1, distance_losses
 from options.base_options import ROOT
 from torch import nn
 from util import checkpoint
+from util.device import chosen_amp, layout
 from util.distributed import Process
 from util.errors import InputError
 from util.images import to_network
@@ -29,20 +30,24 @@ def build_generator(opt: argparse.Namespace) -> Generator:
 class Painter:
     """A trained generator on `device`, ready to paint batches of uint8 images (N, S, S, 3)."""
 
-    def __init__(self, generator: Generator, device: torch.device, amp: bool):
-        self.generator = generator.to(device, memory_format=torch.channels_last).eval()
+    def __init__(
+        self, generator: Generator, device: torch.device, amp: bool, compiled: bool = False
+    ):
+        # All weights are convolutions'. They are turned into bfloat16 once: autocast would do so at
+        # every batch, which costs as much as computing.
+        kind = torch.bfloat16 if amp else torch.float32
+        self.generator = generator.to(device, kind, memory_format=torch.channels_last).eval()
         self.device, self.amp = device, amp
-        if amp:  # once; autocast would do so at every batch, which costs as much as computing
-            for module in generator.modules():
-                if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                    module.to(torch.bfloat16)
+        if compiled:
+            generator.compile()
 
     @torch.inference_mode()
     def paint(
         self, edges: torch.Tensor, reference: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Results and masks, each (N, 3, S, S) in [-1, 1]."""
-        pair = to_network(torch.cat([edges, reference], dim=-1), self.device)
+        images = [to_network(part, self.device) for part in (edges, reference)]
+        pair = torch.cat(images, dim=1)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             return self.generator(pair)
 
@@ -65,7 +70,8 @@ class AnomalyFactory:
     """
 
     def __init__(self, opt: argparse.Namespace, process: Process):
-        self.process, self.device, self.amp = process, process.device, opt.amp
+        self.process, self.device = process, process.device
+        self.amp = chosen_amp(opt.amp, process.device)
         self.lambda_feat, self.match_features = opt.lambda_feat, not opt.no_ganFeat_loss
         self.lambda_L1 = L1 if opt.gentle else 0.0
         torch.manual_seed(opt.seed)
@@ -76,7 +82,11 @@ class AnomalyFactory:
             with process.first_then_others():
                 self.vgg = PerceptualLoss(vgg19_features(BACKBONES))
         for network in filter(None, (self.netG, self.netD, self.vgg)):
-            network.to(self.device)
+            network.to(self.device, memory_format=layout(self.device))
+        # Not the discriminator: its graph is walked twice, which compiling forbids, since it frees
+        # what the first walk has used.
+        for network in filter(None, (self.netG, self.vgg) if opt.compile else ()):
+            network.compile()
         adam = {"lr": opt.lr, "betas": (opt.beta1, 0.999), "fused": True}
         self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **adam)
         self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **adam)
@@ -101,7 +111,7 @@ class AnomalyFactory:
         self.judged = self.fake.detach().float().requires_grad_()
         images = torch.cat([self.target, self.judged])
         with self.autocast():
-            scores = self.netD(torch.cat([self.pair.repeat(2, 1, 1, 1), images], dim=1))
+            scores = self.netD(torch.cat([torch.cat([self.pair, self.pair]), images], dim=1))
         halves = [[maps.chunk(2) for maps in scale] for scale in scores]
         self.real_scores, self.fake_scores = (
             [[half[part] for half in scale] for scale in halves] for part in (0, 1)
@@ -142,11 +152,13 @@ class AnomalyFactory:
         self.last_losses = self.losses_G | self.losses_D
         self.losses_G, self.losses_D = {}, {}
 
-    def losses(self) -> dict[str, float]:
-        """The last step's losses by name: those of the whole batch, that of all processes."""
+    def losses(self, of_all: bool = True) -> torch.Tensor:
+        """The last step's, (losses,), in the order of `last_losses`: those of the whole batch, that
+        of all processes or of this one. Asking for them does not wait for the device."""
         values = torch.stack(list(self.last_losses.values()))
-        self.process.average([values])
-        return dict(zip(self.last_losses, values.tolist(), strict=True))
+        if of_all:
+            self.process.average([values])
+        return values
 
     def panels(self) -> dict[str, torch.Tensor]:
         """The last images by name."""
@@ -166,9 +178,9 @@ class AnomalyFactory:
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
-    def save_networks(self, folder: Path, epoch: str | int) -> None:
-        for letter, network in (("G", self.netG), ("D", self.netD)):
-            checkpoint.save(network.state_dict(), network_path(folder, epoch, letter))
+    def weights(self) -> dict[str, checkpoint.Tensors]:
+        """Those of both networks, by letter."""
+        return {"G": self.netG.state_dict(), "D": self.netD.state_dict()}
 
     def load_networks(self, folder: Path, epoch: str | int) -> bool:
         """Load G and, if it is there, D; whether D was."""
@@ -203,6 +215,12 @@ class AnomalyFactory:
 
 def network_path(folder: Path, epoch: str | int, letter: str) -> Path:
     return folder / f"{epoch}_net_{letter}.pth"
+
+
+def write_networks(weights: dict[str, checkpoint.Tensors], folder: Path, epoch: str | int) -> None:
+    """Write `weights`, which come by the networks' letters."""
+    for letter, state in weights.items():
+        checkpoint.save(state, network_path(folder, epoch, letter))
 
 
 def load_network(network: nn.Module, folder: Path, epoch: str | int, letter: str) -> None:

@@ -207,6 +207,8 @@ def load_pidinet(path: Path) -> PiDiNet:
         found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
         if found != shape:
             raise InputError(f"{path}: {key} is {found}, expected {shape}")
+        if not value.is_floating_point() or value.is_sparse or not value.isfinite().all():
+            raise InputError(f"{path}: {key} holds {value.dtype}, expected finite floats")
         weights[key] = vanilla_kernel(kind, value.float())
     network.load_state_dict(weights)
     # Channels last: twice as fast on a CPU, where most of the work is in 1x1 convolutions.

@@ -17,7 +17,6 @@ def vgg19_features(backbones: Path) -> nn.Sequential:
     """
     # Importing torchvision takes longer than importing torch; painting never needs it.
     from torchvision.models import VGG19_Weights
-    from torchvision.models.vgg import cfgs, make_layers
 
     path = backbones / FILE_NAME
     if path.exists():
@@ -37,6 +36,13 @@ def vgg19_features(backbones: Path) -> nn.Sequential:
     convolutions = {
         key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
     }
-    features = make_layers(cfgs["E"])  # vgg19().features without drawing 123 million weights more
+    features = vgg19_layers()
     fit(features, convolutions, path, advice=f"expected torchvision's {FILE_NAME}")
     return features
+
+
+def vgg19_layers() -> nn.Sequential:
+    """`vgg19().features` with random weights, without drawing the 123 million of its classifier."""
+    from torchvision.models.vgg import cfgs, make_layers
+
+    return make_layers(cfgs["E"])

@@ -101,7 +101,14 @@ def base_parser(description: str, phase: str) -> argparse.ArgumentParser:
     add("--nThreads", type=whole, default=2, help="worker processes that read images, per GPU")
     add("--loadSize", type=positive, default=256, help="side of the images in the networks")
     add("--fineSize", type=positive, default=None, help="must equal --loadSize when given")
-    add("--amp", action="store_true", help="compute in bfloat16 where it is safe; float32 without")
+    add(
+        "--amp",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="compute in bfloat16 where it is safe, else in float32; when not said, as what is"
+        " gone on with, and anew in bfloat16 on GPUs that have it",
+    )
+    add("--compile", action="store_true", help="compile the networks first: minutes, then faster")
     add("--no_html", action="store_true", help="write no pages with pictures")
     add("--ngf", type=positive, default=64, help="generator: channels of its first layer")
     add("--n_downsample_global", type=positive, default=4, help="generator: halvings")

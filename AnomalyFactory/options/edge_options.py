@@ -4,6 +4,7 @@ import argparse
 
 import torch
 from models.pidinet import SMALLEST_SIDE
+from util.distributed import local_world
 from util.errors import InputError
 
 from options.base_options import gpu_ids, positive, rooted
@@ -49,19 +50,17 @@ def edge_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add(
         "--gpu_ids",
         type=gpu_ids,
-        help="the GPU, such as 0; -1 for the CPU (default: 0 where there is a GPU, else the CPU:"
-        " unlike training, this takes minutes on either)",
+        help="GPUs such as 0 or 0,1; -1 for the CPU (default: 0, under torchrun one for each"
+        " process, where there is a GPU, else the CPU: unlike training, this takes minutes on"
+        " either)",
     )
     opt = parser.parse_args(arguments)
     if opt.gpu_ids is None:
-        opt.gpu_ids = [0] if torch.cuda.is_available() else []
+        opt.gpu_ids = list(range(local_world())) if torch.cuda.is_available() else []
     trees = [name for name in ("dataset", "input", "output") if getattr(opt, name)]
     if trees not in (["dataset"], ["input", "output"]):
         raise InputError("give either --dataset DIR, or --input DIR with --output DIR")
     if opt.size and min(opt.size) < SMALLEST_SIDE:
         width, height = opt.size
         raise InputError(f"--size {width} {height}: expected {SMALLEST_SIDE} pixels or more a side")
-    if len(opt.gpu_ids) > 1:
-        named = ",".join(map(str, opt.gpu_ids))
-        raise InputError(f"--gpu_ids {named}: one GPU draws all edge maps; name one")
     return opt

@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
 # Run a program of AnomalyFactory: launch.sh PROGRAM OPTION...
-# With $PYTHON, else the repository's .venv, else python3.
+# With $PYTHON, else the repository's .venv, else python3. Where $TORCHRUN is set, torchrun starts it
+# with the options in there, for several machines: --nnodes=2 --nproc_per_node=4 ...
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 python=${PYTHON:-$ROOT/.venv/bin/python}
 [[ -n ${PYTHON:-} || -x $python ]] || python=python3
-exec "$python" "$ROOT/AnomalyFactory/$1" "${@:2}"
+launch=("$python")
+if [[ -n ${TORCHRUN:-} ]]; then
+    read -ra options <<< "$TORCHRUN"
+    launch+=(-m torch.distributed.run "${options[@]}")
+fi
+exec "${launch[@]}" "$ROOT/AnomalyFactory/$1" "${@:2}"

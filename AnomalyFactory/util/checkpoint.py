@@ -1,11 +1,14 @@
 """Weights and training states on disk: written whole, read without trusting them."""
 
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from util.background import Fetched
 from util.errors import InputError
 from util.files import atomic
 
@@ -15,23 +18,21 @@ Tensors = dict[str, torch.Tensor]
 def save(content: Any, path: Path) -> None:
     """Write `content` to `path`, which is either the old file or the new one, never half of it.
 
-    All tensors in it lie on the CPU, so any machine can read it. Equal content gives equal bytes:
-    torch.save writes a path's name into the file, but not that of an open file.
+    Nor does a power cut leave half of it: hours of training hang on it, so its bytes are on the
+    disk before it takes its name, and the name is before this returns. All tensors in it lie on the
+    CPU, so any machine can read it. Equal content gives equal bytes: torch.save writes a path's
+    name into the file, but not that of an open file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary, temporary.open("wb") as file:
-        torch.save(on_cpu(content), file)
-
-
-def on_cpu(content: Any) -> Any:
-    """`content` with every tensor in its dictionaries and lists on the CPU."""
-    if isinstance(content, torch.Tensor):
-        return content.cpu()
-    if isinstance(content, dict):
-        return {key: on_cpu(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return type(content)(map(on_cpu, content))
-    return content
+        torch.save(Fetched(content).get(), file)
+        file.flush()
+        os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def require(path: Path) -> None:
@@ -44,12 +45,22 @@ def load(path: Path) -> Any:
     """What `save` wrote, on the CPU. Raises InputError for a missing file or anything unsafe."""
     require(path)
     try:
+        check_size(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's readers raise many types on damaged bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{path}: not a checkpoint that can be loaded safely ({reason})"
         ) from error
+
+
+def check_size(path: Path) -> None:
+    """ValueError for a zip that unpacks to more than its size: `save` compresses nothing."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise ValueError(f"{path.stat().st_size:,} bytes that unpack to {unpacked:,}")
 
 
 def load_weights(path: Path) -> Tensors:
@@ -107,20 +118,40 @@ def fit_moments(optimizer: torch.optim.Adam, found: Tensors, path: Path) -> None
     }
     check_shapes(found, shapes, path, "expected what Adam remembers of these networks")
     state = {
-        number: {name: found[f"{number}.{name}"] for name in names}
-        for number in range(len(weights))
+        number: {name: laid_out_as(weight, found[f"{number}.{name}"]) for name in names}
+        for number, weight in enumerate(weights)
     }
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
+def laid_out_as(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """`value` in the memory layout of `weight`, which a fused step needs; a number as it is."""
+    if not value.dim() or value.stride() == weight.stride():
+        return value
+    return torch.empty_like(weight).copy_(value)
+
+
 def check_shapes(found: Tensors, expected: dict[str, torch.Size], path: Path, advice: str) -> None:
-    """Raise InputError with `advice` unless `found`, read from `path`, is as `expected`."""
+    """Raise InputError with `advice` unless `found`, read from `path`, is as `expected`.
+
+    So it does for numbers that are not finite; then the advice is another.
+    """
     for key, shape in expected.items():
         if key not in found:
             raise InputError(f"{path}: has no {key!r}; {advice}")
         if found[key].shape != shape:
             raise InputError(
                 f"{path}: {key!r} is {list(found[key].shape)}, expected {list(shape)}; {advice}"
+            )
+        if found[key].layout != torch.strided or not found[key].is_floating_point():
+            raise InputError(
+                f"{path}: {key!r} is {found[key].layout} {found[key].dtype}, expected floats;"
+                f" {advice}"
+            )
+        if found[key].is_meta or not found[key].isfinite().all():
+            raise InputError(
+                f"{path}: {key!r} holds a value that is no finite number; fetch the file again, or"
+                " go back to an earlier one of the training"
             )
     for key in found:
         if key not in expected:

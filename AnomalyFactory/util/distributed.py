@@ -5,11 +5,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
 from util.errors import InputError
+
+PATIENCE = timedelta(hours=2)  # that processes wait for one whose share takes longer
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,13 @@ class Process:
                 dist.all_reduce(tensor)
                 tensor /= self.world
 
+    def sum(self, number: int) -> int:
+        """The sum of the numbers of all processes."""
+        numbers = [number] * self.world
+        if self.world > 1:
+            dist.all_gather_object(numbers, number)
+        return sum(numbers)
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in at least one process."""
         if self.world == 1:
@@ -90,7 +100,6 @@ def start(gpu_ids: list[int]) -> Process:
     once for each GPU. Raises InputError when a GPU that is asked for is not there.
     """
     world = int(os.environ.get("WORLD_SIZE", 1))
-    local_world = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     if not gpu_ids:
         device = torch.device("cpu")
     else:
@@ -105,16 +114,27 @@ def start(gpu_ids: list[int]) -> Process:
             torchrun = ["-m", "torch.distributed.run", "--standalone"]
             count = f"--nproc_per_node={len(gpu_ids)}"
             os.execv(sys.executable, [sys.executable, *torchrun, count, *sys.argv])
-        if len(gpu_ids) != local_world:
+        if len(gpu_ids) != local_world():
             raise InputError(
-                f"--gpu_ids names {len(gpu_ids)} GPUs for {local_world} processes. Start one for"
+                f"--gpu_ids names {len(gpu_ids)} GPUs for {local_world()} processes. Start one for"
                 f" each, --nproc_per_node={len(gpu_ids)}; without torchrun the program does so"
             )
         device = torch.device("cuda", gpu_ids[int(os.environ.get("LOCAL_RANK", 0))])
         torch.cuda.set_device(device)
-        # Without --amp results are float32; TF32, cuDNN's default, has 10 bits.
-        torch.backends.cudnn.allow_tf32 = False
     if world == 1:
         return Process(device)
-    dist.init_process_group("nccl" if gpu_ids else "gloo")
+    backend, own = ("nccl", device) if gpu_ids else ("gloo", None)
+    dist.init_process_group(backend, timeout=PATIENCE, device_id=own)
     return Process(device, dist.get_rank(), world)
+
+
+def local_world() -> int:
+    """How many processes there are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
+def restarted() -> bool:
+    """Whether torchrun has started the processes again, after one of them ended with an error, or
+    Slurm the whole job."""
+    counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
+    return any(int(os.environ.get(name, 0)) > 0 for name in counts)

@@ -26,16 +26,20 @@ def reported(program: str) -> Iterator[None]:
             yield
     except (InputError, ImageError, OSError) as error:
         let_others_report(turns=0)
-        text = str(error)
-        if text.startswith("Caught "):  # from a DataLoader's worker: with a traceback before it
-            text = text.splitlines()[-1]
-        print(f"{program}: error: {text}", file=sys.stderr)
+        print(f"{program}: error: {message_of(error)}", file=sys.stderr)
         raise SystemExit(2) from error
     except RuntimeError:  # perhaps only because another process has gone
         let_others_report(turns=1)
         raise
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error
+
+
+def message_of(error: BaseException) -> str:
+    text = str(error)
+    if text.startswith("Caught "):  # from a DataLoader's worker: with a traceback before it
+        return text.splitlines()[-1]
+    return text
 
 
 @contextmanager

@@ -7,26 +7,28 @@ from urllib.parse import quote
 
 import cv2
 import numpy as np
-from dominate import document, tags
+from dominate import tags
 from dominate.util import raw
 from PIL import Image
 
 from util.files import atomic
+from util.pages import new_page, save_page
 
 PANEL = 128  # pixels of a panel's side
 PER_PAGE = 50
 
 STYLE = """
-body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem auto; max-width: 64rem;
-       padding: 0 1rem; color: #222; background: #fff; }
-nav { position: sticky; top: 0; background: #fff; padding: .5rem 0; border-bottom: 1px solid #ccc; }
+nav { position: sticky; top: 0; background: var(--ground); padding: .5rem 0;
+      border-bottom: 1px solid var(--line); z-index: 1; }
 nav button, nav select { font: inherit; }
 nav > * { margin-right: .6rem; }
-.columns { display: flex; margin-top: .5rem; font-weight: 600; }
-.columns span { text-align: center; }
-figure { display: flex; align-items: center; gap: 1rem; margin: .3rem 0; }
+nav > .columns { margin: .5rem 0 0; }
+.columns { display: flex; font-weight: 600; font-size: min(.9em, 3.2vw); }
+.columns span { flex: 1; text-align: center; overflow: hidden; text-overflow: ellipsis; }
+figure { display: flex; flex-wrap: wrap; align-items: center; gap: .2rem 1rem; margin: .5rem 0;
+         break-inside: avoid; }
 figure[hidden] { display: none; }
-img { display: block; background: #eee; }
+figure img { display: block; background: var(--card); }
 figcaption { overflow-wrap: anywhere; }
 """
 
@@ -68,10 +70,8 @@ class Row:
 
 def write_page(path: Path, title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Write an HTML page of `rows`, whose strips have one panel per name in `columns`."""
-    page = document(title=title)
-    with page.head:
-        tags.meta(charset="utf-8")
-        tags.style(raw(STYLE))
+    page = new_page(title, STYLE)
+    width = PANEL * len(columns)
     with page:
         tags.h1(title)
         with tags.nav():
@@ -81,24 +81,22 @@ def write_page(path: Path, title: str, columns: Sequence[str], rows: Sequence[Ro
                     tags.option(group)
             tags.button("previous")
             tags.button("next")
-            tags.span(f"{len(rows)} rows", id="place")
-            with tags.div(cls="columns"):
+            tags.span(f"{len(rows)} rows", id="place", role="status")
+            with tags.div(cls="columns", style=f"max-width: {width}px"):
                 for column in columns:
-                    tags.span(column, style=f"width: {PANEL}px")
+                    tags.span(column)
         for row in rows:
             with tags.figure(data_group=row.group):
-                with tags.a(href=quote(row.link)):
-                    tags.img(
-                        src=quote(row.strip),
-                        alt=row.caption,
-                        width=PANEL * len(columns),
-                        height=PANEL,
-                        loading="lazy",
-                    )
+                strip_picture(row.strip, row.link, f"{row.caption}: {', '.join(columns)}", width)
                 tags.figcaption(row.caption)
         tags.script(raw(SCRIPT))
-    with atomic(path) as temporary:
-        temporary.write_text(page.render(pretty=False), encoding="utf-8")
+    save_page(page, path)
+
+
+def strip_picture(strip: str, link: str, text: str, width: int) -> None:
+    """A strip `width` pixels wide where the screen is, with the `text` that says what it shows."""
+    with tags.a(href=quote(link)):
+        tags.img(src=quote(strip), alt=text, width=width, height=PANEL, loading="lazy")
 
 
 def write_strip(path: Path, images: Sequence[np.ndarray]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from util.device import layout
 from util.files import open_image
 
 
@@ -20,11 +21,16 @@ def read_square(path: Path, size: int) -> np.ndarray:
 
 def to_network(images: torch.Tensor, device: torch.device) -> torch.Tensor:
     """uint8 (N, H, W, C) -> float32 (N, C, H, W) in [-1, 1]."""
-    images = images.to(device, non_blocking=True)
-    return images.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+    images = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    return images.contiguous(memory_format=layout(device)).float() / 127.5 - 1
 
 
 def to_pixels(tensor: torch.Tensor) -> np.ndarray:
     """(..., C, H, W) in [-1, 1] -> uint8 (..., H, W, C)."""
+    return as_pixels(tensor).cpu().numpy()
+
+
+def as_pixels(tensor: torch.Tensor) -> torch.Tensor:
+    """As `to_pixels`, where the tensor lies."""
     image = tensor.detach().float().add(1).mul(127.5).round().clamp(0, 255)
-    return image.to(torch.uint8).movedim(-3, -1).cpu().numpy()
+    return image.to(torch.uint8).movedim(-3, -1)

@@ -1,9 +1,12 @@
-"""What a training shows of itself: the loss log, its plot, and a page of samples."""
+"""What a training records of itself: the loss log, its plot, and samples with their page."""
 
 import csv
 import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 
@@ -13,7 +16,9 @@ from util.images import to_pixels
 
 POINTS = 2000  # of a curve: more cannot be told apart
 SHOWN = 500  # samples on the page
+PANELS = ("edges", "reference", "result", "target", "mask")  # of a sample, from left to right
 GROUPED = 100  # epochs that the page's filter takes together
+STRIP = re.compile(r"epoch(?P<epoch>\d{5,})_images(?P<images>\d{9,})\.jpg")
 
 
 class LossLog:
@@ -46,29 +51,54 @@ class LossLog:
     def draw(self) -> None:
         if not self.rows:
             return
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
-        axes = figure.subplots()
-        rows = self.rows[:: math.ceil(len(self.rows) / POINTS)]
-        images = [int(row["images"]) for row in rows]
-        for name in rows[0]:
-            if name.startswith(("G_", "D_")):
-                axes.plot(images, [float(row[name]) for row in rows], label=name, lw=1)
-        axes.set(xlabel="images", ylabel="loss", yscale="log")
-        axes.legend()
-        axes.grid(alpha=0.3)
+        rows = list(self.rows)  # the training goes on beside
+        figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+        every = math.ceil(len(rows) / POINTS)
+        images = [int(row["images"]) for row in rows[::every]]
+        panels = {"G_": "Generator", "D_": "Discriminator"}
+        for axes, (prefix, title) in zip(
+            figure.subplots(2, sharex=True), panels.items(), strict=True
+        ):
+            for name in self.names():
+                if name.startswith(prefix):
+                    values = [float(row[name]) for row in rows]
+                    (line,) = axes.plot(images, running_mean(values)[::every], label=name, lw=1.8)
+                    axes.plot(images, values[::every], color=line.get_color(), lw=0.6, alpha=0.4)
+            axes.set(title=title, ylabel="loss", yscale="log")
+            if axes.lines:
+                axes.legend(loc="upper right")
+            axes.grid(alpha=0.3)
+        axes.set(xlabel="images")
         with atomic(self.plot) as temporary:
-            figure.savefig(temporary, dpi=120)
+            figure.savefig(temporary, dpi=160)
+
+    def names(self) -> list[str]:
+        """The losses in the log."""
+        return [name for name in self.rows[0] if name.startswith(("G_", "D_"))] if self.rows else []
+
+
+def running_mean(values: Sequence[float]) -> np.ndarray:
+    """The mean (n,) of each value and those around it, a twentieth of all n; fewer at the ends."""
+    half = len(values) // 40
+    sums = np.cumsum([0.0, *values])
+    places = np.arange(len(values))
+    first, last = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))
+    return (sums[last] - sums[first]) / (last - first)
 
 
 def whole_rows(path: Path) -> list[dict[str, str]]:
     """The rows of the log in `path` up to the first that a loss of power has spoilt."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    lines = [line.split(",") for line in text[: text.rfind("\n") + 1].splitlines()]
+    header, *lines = [line.split(",") for line in text[: text.rfind("\n") + 1].split("\n")]
+    if header[:1] != ["images"] or len(set(header)) < len(header):
+        return []
     rows = []
-    for values in lines[1:]:
-        if len(values) != len(lines[0]) or not all(map(is_number, values)):
+    for values in lines:
+        if len(values) != len(header) or not values[0].isdecimal():
             break
-        rows.append(dict(zip(lines[0], values, strict=True)))
+        if not all(map(is_number, values)):
+            break
+        rows.append(dict(zip(header, values, strict=True)))
     return rows
 
 
@@ -87,25 +117,41 @@ class SamplePage:
     def __init__(self, folder: Path, name: str, images: int):
         """Continue the page in `folder` after `images` images; start a new one at 0."""
         self.page, self.strips, self.name = folder / "samples.html", folder / "samples", name
-        self.newest = []  # at most SHOWN of them, the newest first
-        for path in sorted(self.strips.glob("epoch*_images*.jpg"), reverse=True):
-            if int(path.stem.rpartition("_images")[2]) > images:
+        self.all: list[Path] = []  # the oldest first; listing the folder would take ever longer
+        for path in sorted(path for path in self.strips.glob("*.jpg") if parts_of(path)):
+            if parts_of(path)[1] > images:
                 path.unlink()
-            elif len(self.newest) < SHOWN:
-                self.newest.append(path)
+            else:
+                self.all.append(path)
 
     def add(self, epoch: int, images: int, panels: dict[str, torch.Tensor]) -> None:
-        """Add the first image of each named batch in `panels`, and rewrite the page."""
+        """Add the first image of each batch in `panels`, by PANELS, and rewrite the page."""
         self.strips.mkdir(parents=True, exist_ok=True)
         strip = self.strips / f"epoch{epoch:05d}_images{images:09d}.jpg"
-        write_strip(strip, [to_pixels(batch[0]) for batch in panels.values()])
-        self.newest = [strip, *self.newest][:SHOWN]  # listing the folder would take ever longer
-        rows = []
-        for path in self.newest:
-            link = f"{self.strips.name}/{path.name}"
-            epoch_text, images_text = path.stem.removeprefix("epoch").split("_images")
-            caption = f"epoch {int(epoch_text)}, {int(images_text):,} images"
-            before = (int(epoch_text) - 1) // GROUPED * GROUPED
-            group = f"epochs {before + 1} to {before + GROUPED}"
-            rows.append(Row(link, link, caption, group))
-        write_page(self.page, f"{self.name} in training", list(panels), rows)
+        write_strip(strip, [to_pixels(panels[name][0]) for name in PANELS])
+        self.all.append(strip)
+        rows = [self.row(path) for path in reversed(self.all[-SHOWN:])]
+        write_page(self.page, f"{self.name}: samples of its training", PANELS, rows)
+
+    def row(self, path: Path) -> Row:
+        """What pages say of the strip in `path`."""
+        link = f"{self.strips.name}/{path.name}"
+        epoch, images = parts_of(path)
+        before = (epoch - 1) // GROUPED * GROUPED
+        group = f"epochs {before + 1} to {before + GROUPED}"
+        return Row(link, link, f"epoch {epoch}, {images:,} images", group)
+
+    def spread(self, count: int) -> list[Row]:
+        """At most `count` rows, evenly spread from the first strip to the last."""
+        if len(self.all) <= count:
+            return [self.row(path) for path in self.all]
+        step = (len(self.all) - 1) / (count - 1)
+        return [self.row(self.all[round(step * place)]) for place in range(count)]
+
+
+def parts_of(strip: Path) -> tuple[int, int] | None:
+    """The epoch in which a training wrote `strip`, and how many images it had seen; None where the
+    file is no strip of a training.
+    """
+    match = STRIP.fullmatch(strip.name)
+    return (int(match["epoch"]), int(match["images"])) if match else None

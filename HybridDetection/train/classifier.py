@@ -2,9 +2,12 @@
 
 import math
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from feature_cache import Features
+from joblib import parallel_config
 from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
@@ -14,12 +17,14 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from streaming import BlockReader, streamed_backward
 from submission import LinearClassifier
 from torch.nn import functional as F
 from tqdm import tqdm
 
 LEARNING_RATE = 1e-4
 ROWS_PER_EPOCH = 0.9  # a fresh random share of the rows makes each full-batch step
+BLOCK_ROWS = 16_384  # of a step that are in memory at once; a step of no more is taken as one
 SEED = 42
 
 
@@ -62,7 +67,10 @@ def fit_classifier(
 
     It remembers in `backbone_` what the features came from.
     """
-    with warnings.catch_warnings():
+    # The folds of a calibration are fitted side by side, in threads: scikit-learn's loop of SGD
+    # needs no interpreter, and processes would each take a copy of the features.
+    workers = parallel_config("threading", n_jobs=-1)
+    with warnings.catch_warnings(), workers:
         # The published settings stop at max_iter on most data; that is part of them.
         warnings.simplefilter("ignore", ConvergenceWarning)
         classifier = CLASSIFIERS[name]().fit(features, labels)
@@ -71,17 +79,21 @@ def fit_classifier(
 
 
 def fit_linear(
-    features: np.ndarray,
+    features: Features,
     labels: np.ndarray,
     epochs: int,
     device: torch.device,
     start: dict[str, torch.Tensor] | None = None,
+    watch: Callable[[int, float], None] = lambda epoch, loss: None,
+    block_rows: int = BLOCK_ROWS,
 ) -> tuple[LinearClassifier, list[float]]:
     """The linear classifier trained on features (n, d) and 0/1 labels (n,), and its loss by epoch.
 
     Adam 1e-4, cross-entropy; each epoch is one full-batch step on a fresh random 90 % of the
-    rows. Training goes on from the state dict `start` where one is given. ValueError where the
-    loss is no number any more.
+    rows. Where these are more than `block_rows`, the step reads them block by block, and is the
+    same but for rounding: see streaming.py. Training goes on from the state dict `start` where one
+    is given. After each epoch, from 1, `watch` is told its loss. ValueError where the loss is no
+    number any more.
     """
     generator = torch.Generator().manual_seed(SEED)
     with torch.random.fork_rng(devices=[]):
@@ -91,20 +103,29 @@ def fit_linear(
         classifier.load_state_dict(start)
     classifier.to(device).train()
     optimizer = torch.optim.Adam(classifier.parameters(), lr=LEARNING_RATE)
-    inputs = torch.tensor(features, device=device)
-    targets = torch.tensor(labels, dtype=torch.long, device=device)
-    size = max(2, round(ROWS_PER_EPOCH * len(targets)))
+    size = max(2, round(ROWS_PER_EPOCH * len(labels)))
+    streamed = size > block_rows
+    if not streamed:
+        inputs = torch.tensor(np.asarray(features), device=device)
+        targets = torch.tensor(labels, dtype=torch.long, device=device)
     losses = []
     for _ in tqdm(range(epochs), desc="linear classifier", unit="epoch", disable=None):
-        rows = torch.randperm(len(targets), generator=generator)[:size].to(device)
-        loss = F.cross_entropy(classifier(inputs[rows]), targets[rows])
+        rows = torch.randperm(len(labels), generator=generator)[:size]
         optimizer.zero_grad()
-        loss.backward()
+        if streamed:
+            chosen = np.sort(rows.numpy())  # disks read forwards
+            read = BlockReader(features, labels, chosen, block_rows, device)
+            losses.append(streamed_backward(classifier.classifier, read))
+        else:
+            rows = rows.to(device)
+            loss = F.cross_entropy(classifier(inputs[rows]), targets[rows])
+            loss.backward()
+            losses.append(loss.item())
         optimizer.step()
-        losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise ValueError(
                 f"linear classifier: the loss is {losses[-1]} in epoch {len(losses)}, expected a "
                 "finite number; look for features or, with CTN, weights that are far too large"
             )
+        watch(len(losses), losses[-1])
     return classifier.eval(), losses

@@ -1,5 +1,9 @@
 """The classifier's CSV: read it, check it, find its images, split its rows."""
 
+import csv
+import io
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +28,44 @@ LABELS = {"non-hybrid": 0, "hybrid": 1}
 SPLIT_SEED = 42
 SHARE_HELD_OUT = 0.2
 FOLDS = 5  # of the SGD classifier's calibration; each needs an image of both classes
+LONGEST_NAME = 255  # bytes; no file system has longer ones
+
+
+def read_text(path: Path, kind: str) -> str:
+    """The text in `path`; ValueError, naming the line, where it is not in UTF-8.
+
+    The error calls it `not {kind}`.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {line}: not {kind} in UTF-8 ({error.reason})") from error
+
+
+def read_cells(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """The cells of the CSV `path` as strings; a row's index is the line on which it ends.
+
+    ValueError naming the line for what is no CSV, where one of `columns` is missing or stands
+    twice, and for a row of more or fewer cells than the first line.
+    """
+    rows = csv.reader(io.StringIO(read_text(path, "a CSV table"), newline=""), strict=True)
+    try:
+        header = next(rows, [])
+        missing = [name for name in columns if name not in header]
+        twice = [name for name in columns if header.count(name) > 1]
+        if missing or twice:
+            found = f"no column {', '.join(missing)}" if missing else f"{twice[0]} stands twice"
+            raise ValueError(f"{path}, line 1: {found}; expected {','.join(columns)}")
+        lines = [(rows.line_num, row) for row in rows if row]
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {rows.line_num}: not a CSV table: {error}") from error
+    for line, row in lines:
+        if len(row) != len(header):
+            raise ValueError(
+                f"{path}, line {line}: {len(row)} cells, but {len(header)} columns in line 1"
+            )
+    return pd.DataFrame([row for _, row in lines], [line for line, _ in lines], header, dtype=str)
 
 
 def read_table(csv_path: Path) -> pd.DataFrame:
@@ -33,20 +75,12 @@ def read_table(csv_path: Path) -> pd.DataFrame:
     split other than train, a file name that is empty, leaves the image folder or stands there
     twice.
     """
-    try:
-        table = pd.read_csv(csv_path, dtype=str, keep_default_na=False, skip_blank_lines=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{csv_path}: not a CSV table: {error}") from error
-    missing = [column for column in COLUMNS if column not in table.columns]
-    if missing:
-        raise ValueError(
-            f"{csv_path}, line 1: no column {', '.join(missing)}; expected {','.join(COLUMNS)}"
-        )
+    table = read_cells(csv_path, COLUMNS)
     if table.empty:
         raise ValueError(f"{csv_path}: no rows below the header")
     first_line: dict[Path, int] = {}
     columns = (table["hybrid_stat"], table["split"], table["filename"])
-    for line, (status, split, name) in enumerate(zip(*columns, strict=True), start=2):
+    for line, status, split, name in zip(table.index, *columns, strict=True):
         if status not in LABELS:
             raise ValueError(
                 f"{csv_path}, line {line}: hybrid_stat is {status!r}, expected "
@@ -61,12 +95,18 @@ def read_table(csv_path: Path) -> pd.DataFrame:
             path = inside(Path(), name)
         except ValueError as error:
             raise ValueError(f"{csv_path}, line {line}: filename {error}") from error
+        if len(os.fsencode(path.name)) > LONGEST_NAME:
+            raise ValueError(
+                f"{csv_path}, line {line}: a filename of {len(name):,} characters, expected "
+                f"{LONGEST_NAME} bytes at the most"
+            )
         if path in first_line:  # as a path, so that ./a.jpg is a.jpg
             raise ValueError(
                 f"{csv_path}, line {line}: {name} stands on line {first_line[path]} already"
             )
         first_line[path] = line
-    return table.assign(label=table["hybrid_stat"].map(LABELS).astype(int))
+    labels = table["hybrid_stat"].map(LABELS).astype(int)
+    return table.assign(label=labels).reset_index(drop=True)
 
 
 def find_images(table: pd.DataFrame, image_dir: Path) -> list[Path | None]:
@@ -102,6 +142,7 @@ def split_rows(labels: np.ndarray) -> Split:
 
     Raises ValueError where too few rows of a class are left to fit.
     """
+    check_classes(labels, f"the {len(labels)} images in all")
     train, held_out = published_split(np.arange(len(labels)))
     fit, check = published_split(train)
     check_classes(labels[fit], f"{len(fit)} of {len(labels)} images are to fit on")

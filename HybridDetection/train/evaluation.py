@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from data_utils import read_cells, read_text
 from submission import MEMBER_FILES, atomic, combine
 
 TARGET_TNR = 0.95
@@ -20,6 +21,19 @@ RESAMPLES = 1000
 SEED = 42
 DECIMALS = 4  # of a score in predictions.txt
 CROSS = "subspecies_ref"  # column of a reference file: a subspecies, or `mother x father`
+
+# The challenge's own names, by group of rows; A is all of species A.
+RECALLS = {
+    "major": "A_score_major_recall",
+    "minor": "A_score_minor_recall",
+    "mimic": "mimic_recall",
+}
+AREAS = {
+    "A": "A_PRC_AUC",
+    "major": "A_PRC_AUC_major",
+    "minor": "A_PRC_AUC_minor",
+    "mimic": "mimic_PRC_AUC",
+}
 
 # In the functions down to `evaluate`, `scores` (n,) belong to rows with 0/1 `labels` (n,). `counts`
 # says how often each row is there: once; or (r, n) times in r resamples, which gives r results.
@@ -116,6 +130,14 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share, `right` of `n` (Wilson 1927)."""
+    z = 1.959964
+    middle = (right + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * (right * (n - right) / n + z * z / 4) ** 0.5
+    return middle - half, middle + half
+
+
 def challenge_scores(
     scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray
 ) -> dict[str, float]:
@@ -126,12 +148,11 @@ def challenge_scores(
     The challenge score is the harmonic mean of the three recalls. ValueError where a group has
     no hybrids or a species no non-hybrids.
     """
-    unknown = set(indicators) - {"major", "minor", "mimic"}
+    unknown = set(indicators) - set(RECALLS)
     if unknown:
-        raise ValueError(f"unknown ssp_indicator {sorted(unknown)}; known: major, minor, mimic")
-    rows = {name: indicators == name for name in ("major", "minor", "mimic")}
-    rows["A"] = ~rows["mimic"]
-    for name in ("major", "minor", "mimic"):
+        raise ValueError(f"unknown ssp_indicator {sorted(unknown)}; known: {', '.join(RECALLS)}")
+    rows = challenge_rows(indicators)
+    for name in RECALLS:
         if not np.any(labels[rows[name]] == 1):
             raise ValueError(f"no {name} hybrids among the reference rows")
 
@@ -156,8 +177,39 @@ def challenge_scores(
         "A_PRC_AUC_minor": area("minor"),
         "mimic_recall": recalls[2],
         "mimic_PRC_AUC": area("mimic"),
-        "challenge_score": 3 / sum(1 / recall for recall in recalls) if all(recalls) else 0.0,
+        "challenge_score": harmonic_mean(recalls),
     }
+
+
+def challenge_rows(indicators: np.ndarray) -> dict[str, np.ndarray]:
+    """Which rows (n,) are major, minor, mimic, and of species A."""
+    rows = {name: indicators == name for name in RECALLS}
+    return rows | {"A": ~rows["mimic"]}
+
+
+def harmonic_mean(recalls: Sequence[float]) -> float:
+    return len(recalls) / sum(1 / recall for recall in recalls) if all(recalls) else 0.0
+
+
+def pr_auc_moves(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The furthest that one hybrid moves `pr_auc`, scored above everything or below.
+
+    Above, it has the precision 1, and raises the precision at each score above its own by one
+    hybrid. Below, it has that of all rows, and lowers the precision at its own score and at each
+    below it.
+    """
+    hybrids, others = cumulated(scores, labels, 1)
+    here = np.diff(hybrids, prepend=0)  # hybrids of each score, highest first
+    now, more, less = (
+        np.maximum(hybrids + extra, 0) / np.maximum(hybrids + extra + others, 1)
+        for extra in (0, 1, -1)
+    )
+    gained = np.cumsum(here * (more - now)) - here * (more - now)  # at the scores above
+    lost = np.cumsum((here * (less - now))[::-1])[::-1] - (less - now)  # without its own
+    raised = gained + 1 - now
+    lowered = lost + hybrids[-1] / len(scores) - now
+    furthest = np.maximum(np.abs(raised), np.abs(lowered))[here > 0].max()
+    return float(furthest / hybrids[-1])
 
 
 def one_hybrid_moves(
@@ -165,16 +217,25 @@ def one_hybrid_moves(
 ) -> dict[str, float]:
     """How far one hybrid can move each of the challenge's numbers: the furthest over all hybrids,
     each in turn scored above and below everything.
+
+    Thresholds are those of the non-hybrids, and stay.
     """
     now = challenge_scores(scores, labels, indicators)
-    furthest = dict.fromkeys(now, 0.0)
-    for row in np.flatnonzero(labels == 1):
-        for extreme in (-np.inf, np.inf):
-            moved = scores.copy()
-            moved[row] = extreme
-            for name, value in challenge_scores(moved, labels, indicators).items():
-                furthest[name] = max(furthest[name], abs(value - now[name]))
-    return furthest
+    rows = challenge_rows(indicators)
+    moves = dict.fromkeys(now, 0.0)
+    for name, area in AREAS.items():
+        moves[area] = pr_auc_moves(scores[rows[name]], labels[rows[name]])
+    for name, recall in RECALLS.items():
+        hybrids = int((labels[rows[name]] == 1).sum())
+        found = round(now[recall] * hybrids)
+        for moved in {max(found - 1, 0) / hybrids, min(found + 1, hybrids) / hybrids}:
+            recalls = [now[other] if other != recall else moved for other in RECALLS.values()]
+            challenge_score = harmonic_mean(recalls)
+            moves[recall] = max(moves[recall], abs(moved - now[recall]))
+            moves["challenge_score"] = max(
+                moves["challenge_score"], abs(challenge_score - now["challenge_score"])
+            )
+    return moves
 
 
 def cross_recalls(
@@ -202,13 +263,11 @@ def cross_recalls(
 def read_predictions(path: Path) -> dict[str, float]:
     """File name -> score; ValueError naming the line of anything but `filename,score`."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path, "lines of filename,score").splitlines()
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path}: no such file; ingestion.py writes predictions.txt into its OUTPUT_DIR"
         ) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not lines of filename,score ({error})") from error
     predictions: dict[str, float] = {}
     for line, text in enumerate(lines, start=1):
         name, _, value = text.rpartition(",")
@@ -218,7 +277,7 @@ def read_predictions(path: Path) -> dict[str, float]:
             score = np.nan
         if not name or not np.isfinite(score):
             hint = "; of a details.csv, say --members" if text.startswith("filename,") else ""
-            raise ValueError(f"{path}, line {line}: {text!r} is not filename,score{hint}")
+            raise ValueError(f"{path}, line {line}: {text[:300]!r} is not filename,score{hint}")
         if name in predictions:
             raise ValueError(f"{path}, line {line}: {name} is scored twice")
         predictions[name] = score
@@ -231,16 +290,17 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
     ValueError where one gave no probability.
     """
     try:
-        details = pd.read_csv(path, dtype=str, keep_default_na=False)
+        details = read_cells(path, ["filename", *members])
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path}: no such file; ingestion.py --details writes details.csv"
         ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a CSV table: {error}") from error
-    missing = [name for name in ("filename", *members) if name not in details.columns]
-    if missing:
-        raise ValueError(f"{path}, line 1: no column {', '.join(missing)}; it must be details.csv")
+    twice = details["filename"].duplicated()
+    if twice.any():
+        row = int(np.argmax(twice))
+        raise ValueError(
+            f"{path}, line {details.index[row]}: {details['filename'].iloc[row]} is scored twice"
+        )
     probabilities = {}
     for name in members:
         values = pd.to_numeric(details[name], errors="coerce").to_numpy(float)
@@ -248,8 +308,8 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
         if not good.all():
             row = int(np.argmin(good))
             raise ValueError(
-                f"{path}, line {row + 2}: {details[name].iloc[row]!r} is no probability of {name}; "
-                "score with that member, or leave it out of --members"
+                f"{path}, line {details.index[row]}: {details[name].iloc[row]!r} is no "
+                f"probability of {name}; score with that member, or leave it out of --members"
             )
         probabilities[name] = values
     return dict(zip(details["filename"], combine(probabilities).round(DECIMALS), strict=True))
@@ -258,34 +318,28 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
 def read_reference(path: Path) -> pd.DataFrame:
     """The rows of a challenge reference CSV, hybrid_stat as 0/1 integers."""
     try:
-        reference = pd.read_csv(path, dtype=str, keep_default_na=False)
+        reference = read_cells(path, ["filename", "hybrid_stat", "ssp_indicator"])
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{path}: no such file; ref_val.csv and ref_test.csv come from the challenge, and "
             "scripts/quickstart.sh draws a set with a ref_test.csv: quickstart/*/demo/ref_test.csv"
         ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a CSV table: {error}") from error
-    wanted = ["filename", "hybrid_stat", "ssp_indicator"]
-    missing = [column for column in wanted if column not in reference.columns]
-    if missing:
-        raise ValueError(f"{path}, line 1: no column {', '.join(missing)}")
     odd = ~reference["hybrid_stat"].isin(["0", "1"])
     if odd.any():
         row = int(np.argmax(odd))
         value = reference["hybrid_stat"].iloc[row]
-        raise ValueError(f"{path}, line {row + 2}: hybrid_stat is {value!r}, expected 0 or 1")
-    return reference.assign(hybrid_stat=reference["hybrid_stat"].astype(int))
+        raise ValueError(
+            f"{path}, line {reference.index[row]}: hybrid_stat is {value!r}, expected 0 or 1"
+        )
+    labels = reference["hybrid_stat"].astype(int)
+    return reference.assign(hybrid_stat=labels).reset_index(drop=True)
 
 
-def score_predictions(
+def read_scored(
     predictions_path: Path, reference_path: Path, members: Sequence[str] = ()
-) -> dict:
-    """The challenge's numbers for a predictions file, or with `members` for a details.csv;
-    ValueError where rows have no prediction.
-
-    With them, under `one_hybrid`, how far one hybrid can move each; and under `crosses`, where the
-    reference says what an image shows, the recall of each cross.
+) -> pd.DataFrame:
+    """The rows of a reference with the `score` of a predictions file, or with `members` of a
+    details.csv; ValueError where rows have no prediction.
     """
     if members:
         predictions = read_details(predictions_path, members)
@@ -299,12 +353,38 @@ def score_predictions(
             f"{predictions_path}: {len(missing)} of {len(names)} images of {reference_path} have "
             f"no prediction (first: {', '.join(missing[:3])})"
         )
-    scores = names.map(predictions).to_numpy(float)
-    rows = scores, reference["hybrid_stat"].to_numpy(), reference["ssp_indicator"].to_numpy()
-    result = {**challenge_scores(*rows), "one_hybrid": one_hybrid_moves(*rows)}
-    if CROSS in reference.columns:
-        result["crosses"] = cross_recalls(*rows, reference[CROSS].to_numpy())
+    return reference.assign(score=names.map(predictions).astype(float))
+
+
+def score_rows(rows: pd.DataFrame, reference_path: Path) -> dict:
+    """The challenge's numbers for what `read_scored` gave.
+
+    With them, under `one_hybrid`, how far one hybrid can move each; and under `crosses`, where the
+    reference says what an image shows, the recall of each cross. ValueError, which names the
+    reference, where it lacks a class.
+    """
+    columns = [rows[name].to_numpy() for name in ("score", "hybrid_stat", "ssp_indicator")]
+    try:
+        result = {**challenge_scores(*columns), "one_hybrid": one_hybrid_moves(*columns)}
+    except ValueError as error:
+        raise ValueError(f"{reference_path}: {error}") from error
+    if CROSS in rows.columns:
+        result["crosses"] = cross_recalls(*columns, rows[CROSS].to_numpy())
     return result
+
+
+def call_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """`rows` of `read_scored` with each one's `threshold`, that of its species, and 0/1 `called`:
+    whether it is taken for a hybrid.
+    """
+    thresholds = np.empty(len(rows))
+    mimic = (rows["ssp_indicator"] == "mimic").to_numpy()
+    scores, labels = rows["score"].to_numpy(), rows["hybrid_stat"].to_numpy()
+    for species in (mimic, ~mimic):
+        thresholds[species] = threshold_at_tnr(scores[species], labels[species])
+    shows = [CROSS] if CROSS in rows.columns else []
+    columns = ["filename", *shows, "ssp_indicator", "hybrid_stat", "score"]
+    return rows[columns].assign(threshold=thresholds, called=(scores > thresholds).astype(int))
 
 
 def main() -> int:
@@ -321,9 +401,16 @@ def main() -> int:
     )
     parser.add_argument("--reference", type=Path, required=True, help="the challenge's ref_*.csv")
     parser.add_argument("--output", type=Path, help="also write them as JSON")
+    parser.add_argument(
+        "--calls", type=Path, help="also write, for each image, whether it is taken for a hybrid"
+    )
     options = parser.parse_args()
     try:
-        scores = score_predictions(options.predictions, options.reference, options.members)
+        rows = read_scored(options.predictions, options.reference, options.members)
+        scores = score_rows(rows, options.reference)
+        if options.calls:
+            with atomic(options.calls) as temporary:
+                call_rows(rows).to_csv(temporary, index=False)
         if options.output:
             with atomic(options.output) as temporary:
                 temporary.write_text(json.dumps(scores, indent=2) + "\n")

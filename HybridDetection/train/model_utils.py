@@ -2,11 +2,9 @@
 
 import hashlib
 import inspect
+import logging
 import os
-import sqlite3
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -15,6 +13,7 @@ import PIL
 import timm
 import torch
 import torchvision
+from feature_cache import FeatureCache, FeatureMatrix, hash_files
 from submission import (
     BACKBONES,
     IMAGE_SIZE,
@@ -22,6 +21,8 @@ from submission import (
     backbone_spec,
     build_backbone,
     cutout,
+    extract,
+    freed_memory_kept,
     load_batches,
     make_transform,
     to_rgb,
@@ -29,13 +30,10 @@ from submission import (
 from torch import nn
 from tqdm import tqdm
 
+FILES = "files.sqlite"  # in the cache's folder: which image a file holds
+LEFT_TOGETHER = 8  # batches of what other processes have left undone, before it is looked at again
 
-def hash_file(path: Path) -> str | None:
-    """The SHA-256 of a file; None where it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None
+log = logging.getLogger("features")
 
 
 def hash_weights(network: nn.Module) -> str:
@@ -65,41 +63,17 @@ def cache_name(backbone: str, network: nn.Module, preprocess: str = PREPROCESS) 
     return f"{backbone}-{key[:16]}.sqlite"
 
 
-class FeatureCache:
-    """Features by the SHA-256 of the image file, in one SQLite file; each `put` is durable."""
-
-    def __init__(self, path: Path, feature_size: int) -> None:
-        self.path = path
-        self.feature_size = feature_size
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self._connect() as connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS features (image TEXT PRIMARY KEY, feature BLOB)"
-            )
-
-    @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self.path, timeout=60)) as connection, connection:
-                yield connection
-        except sqlite3.OperationalError as error:  # locked by another training, disk full, ...
-            raise OSError(f"{self.path}: feature cache cannot be used ({error})") from error
-        except sqlite3.DatabaseError as error:
-            raise ValueError(f"{self.path}: damaged feature cache ({error}); delete it") from error
-
-    def get_all(self) -> dict[str, np.ndarray]:
-        """Every stored feature vector, (feature_size,) float32, by the hash of its image."""
-        with self._connect() as connection:
-            rows = connection.execute("SELECT image, feature FROM features").fetchall()
-        features = {image: np.frombuffer(blob, np.float32) for image, blob in rows}
-        if any(feature.shape != (self.feature_size,) for feature in features.values()):
-            raise ValueError(f"{self.path}: damaged feature cache; delete it")
-        return features
-
-    def put(self, images: Sequence[str], features: np.ndarray) -> None:
-        rows = [(image, row.tobytes()) for image, row in zip(images, features, strict=True)]
-        with self._connect() as connection:
-            connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?)", rows)
+def open_cache(backbone: str, network: nn.Module, folder: Path, preprocess: str) -> FeatureCache:
+    """The cache of this backbone in `folder`; a line says where none fits that are there."""
+    path = folder / cache_name(backbone, network, preprocess)
+    others = sorted(other.name for other in folder.glob(f"{backbone}-*.sqlite"))
+    if others and path.name not in others:
+        log.info(
+            "%s: no features of these weights, package versions and preprocessing (%s) yet; they "
+            "are extracted, and those in %s stay as they are",
+            *(path, preprocess, ", ".join(others)),
+        )
+    return FeatureCache(path, backbone_spec(backbone).feature_size)
 
 
 def frozen_backbone(name: str, device: torch.device) -> nn.Module:
@@ -114,6 +88,17 @@ def frozen_backbone(name: str, device: torch.device) -> nn.Module:
         raise FileNotFoundError(f"{error} Without a download: {options}.") from error
 
 
+def torchrun_process() -> tuple[int, int]:
+    """The number of this process among those that torchrun started, and how many they are."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def torchrun_device(wanted: str) -> str:
+    """The device `wanted`; where it is `cuda` and torchrun started several processes, its own."""
+    own = os.environ.get("LOCAL_RANK")
+    return f"cuda:{own}" if wanted == "cuda" and own else wanted
+
+
 def extract_features(
     paths: Sequence[Path],
     backbone: str,
@@ -122,39 +107,54 @@ def extract_features(
     workers: int,
     cache_dir: Path,
     preprocess: str = PREPROCESS,
-) -> tuple[np.ndarray, dict[int, str]]:
+    rehash: bool = False,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[FeatureMatrix, dict[int, str]]:
     """Features (n, feature_size) float32 of n image files, and why some could not be read.
 
     With the `preprocess` "cutout" they are those of the specimens alone. A file that cannot be
     read has a row of NaN and its position in the second result. What is in the cache is not
     extracted again; what is extracted is stored batch by batch, so that an interrupted run goes on
-    where it stopped.
+    where it stopped. Files that the cache remembers are not even read, unless `rehash` says so.
+    After each batch `watch` is told how many of those to extract are done.
+
+    Of several processes that torchrun started, each extracts its share, then what others have left
+    undone, from the end; the cache brings all of them the same result.
     """
     network = frozen_backbone(backbone, device)
-    feature_size = backbone_spec(backbone).feature_size
-    cache = FeatureCache(cache_dir / cache_name(backbone, network, preprocess), feature_size)
-    stored = cache.get_all()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        hashes = list(pool.map(hash_file, paths))
-
-    first = {image: i for i, image in reversed(list(enumerate(hashes))) if image is not None}
-    positions = sorted(position for image, position in first.items() if image not in stored)
-    missing = [paths[position] for position in positions]
-    failed: dict[str | None, str] = {None: "the file cannot be read"}
+    cache = open_cache(backbone, network, cache_dir, preprocess)
     transform = make_transform(backbone, preprocess)
-    with tqdm(total=len(missing), desc="features", unit="image", disable=None) as bar:
-        for batch in load_batches(missing, transform, batch_size, workers):
-            if batch.indices:
-                with torch.inference_mode():
-                    features = network(batch.images.to(device)).float().cpu().numpy()
-                images = [hashes[positions[index]] for index in batch.indices]
-                cache.put(images, features)
-                stored |= zip(images, features, strict=True)
-            for index, message in batch.failures.items():
-                failed[hashes[positions[index]]] = message
-            bar.update(len(batch.indices) + len(batch.failures))
+    failed: dict[str | None, str] = {None: "the file cannot be read"}
 
-    unreadable = np.full(feature_size, np.nan, np.float32)
-    table = np.stack([stored.get(image, unreadable) for image in hashes])
+    def store(missing: dict[str, Path]) -> None:
+        """Store the features of image files by their hash."""
+        images = list(missing)
+        bar = tqdm(total=len(images), desc="features", unit="image", disable=None)
+        with bar, freed_memory_kept():
+            for batch in load_batches(list(missing.values()), transform, batch_size, workers):
+                hashes = [images[index] for index in batch.indices]
+                new = cache.places(hashes) < 0  # another run may have been quicker
+                if new.any():
+                    cache.put(hashes, extract(network, batch.images, device).cpu().numpy())
+                for index, message in batch.failures.items():
+                    failed[images[index]] = message
+                bar.update(len(batch.indices) + len(batch.failures))
+                watch(bar.n, len(images))
+
+    def missing(hashes: list[str | None], paths: Sequence[Path]) -> dict[str, Path]:
+        """The first file of each image that is neither in the cache nor known to be unreadable."""
+        first: dict[str, Path] = {}
+        for position in np.flatnonzero(cache.places(hashes) < 0).tolist():
+            if hashes[position] not in failed:
+                first.setdefault(hashes[position], paths[position])
+        return first
+
+    process, processes = torchrun_process()
+    if processes > 1:
+        share = paths[process::processes]
+        store(missing(hash_files(share, cache_dir / FILES, rehash), share))
+    hashes = hash_files(paths, cache_dir / FILES, rehash)
+    while rest := list(missing(hashes, paths).items()):
+        store(dict(rest if processes == 1 else rest[-LEFT_TOGETHER * batch_size :]))
     failures = {i: failed[image] for i, image in enumerate(hashes) if image in failed}
-    return table, failures
+    return cache.matrix(hashes), failures

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-from data_utils import SHARE_HELD_OUT, SPLIT_SEED, check_classes
+from data_utils import SHARE_HELD_OUT, SPLIT_SEED, check_classes, read_text
 
 SOURCES = ["structure", "reference"]  # columns of the CSV: file names of photographs
 GENERATED = re.compile(r"AF_(?P<i>[A-Za-z0-9-]+)_(?P<j>[A-Za-z0-9-]+)_gen(?P<index>\d{5,})\.png")
@@ -72,10 +72,7 @@ def read_pairs(dataset: Path) -> dict[tuple[str, str, int], set[Sources]]:
 
 
 def read_paths(path: Path) -> list[PurePosixPath]:
-    try:
-        lines = path.read_text("utf-8-sig").rstrip().splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file in UTF-8 ({error})") from error
+    lines = read_text(path, "a text file").rstrip().splitlines()
     return [PurePosixPath(line) for line in lines]
 
 

@@ -31,7 +31,7 @@ import pandas as pd
 import torch
 from classifier import make_sgd
 from data_utils import FOLDS, find_images, read_table
-from evaluation import SEED, interval, resample, roc_auc
+from evaluation import SEED, interval, resample, roc_auc, wilson
 from model_utils import extract_features
 from painted import is_painted
 from PIL import Image
@@ -207,14 +207,6 @@ def call_each(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
         for row, values in zip(test, fit.decision_function(features[test]), strict=True):
             decisions[row] = values
     return called, np.array(decisions)
-
-
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share, `right` of `n` (Wilson 1927)."""
-    z = 1.959964
-    middle = (right + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * (right * (n - right) / n + z * z / 4) ** 0.5
-    return middle - half, middle + half
 
 
 def tell_subspecies(view: str, features: np.ndarray, names: np.ndarray) -> Result:

@@ -11,7 +11,8 @@ import cutout
 from cut_folder import read_own_mask
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, is_cutout, on_flat_ground
 from dataset import load_batches
-from files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image
+from files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image, sync
+from memory import freed_memory_kept
 from model import (
     BACKBONE,
     BACKBONES,
@@ -30,10 +31,12 @@ from model import (
     build_backbone,
     choose_device,
     combine,
+    extract,
     load_linear,
     make_transform,
     to_rgb,
 )
+from pages import duration, new_page, save_page, show_facts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -63,14 +66,21 @@ __all__ = [
     "choose_device",
     "combine",
     "cutout",
+    "duration",
+    "extract",
     "find_specimen",
+    "freed_memory_kept",
     "inside",
     "is_cutout",
     "load_batches",
     "load_linear",
     "make_transform",
+    "new_page",
     "on_flat_ground",
     "open_image",
     "read_own_mask",
+    "save_page",
+    "show_facts",
+    "sync",
     "to_rgb",
 ]

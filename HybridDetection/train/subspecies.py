@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from feature_cache import Features
 from painted import is_painted
 from sklearn.covariance import ledoit_wolf
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from submission import QUANTILES, Origin, SubspeciesScorer
 from tables import plain
@@ -31,7 +31,7 @@ class Photographs(NamedTuple):
     crosses: np.ndarray  # (C, 2) places of the parents in `names`, ascending
 
 
-def fit_subspecies(table: pd.DataFrame, features: np.ndarray, backbone: str) -> SubspeciesScorer:
+def fit_subspecies(table: pd.DataFrame, features: Features, backbone: str) -> SubspeciesScorer:
     """The member fitted to the photographs among n rows of the CSV and their features (n, d).
 
     Painted images are left out, and photographs whose subspecies the CSV does not say. Hybrids
@@ -66,7 +66,7 @@ def fit_subspecies(table: pd.DataFrame, features: np.ndarray, backbone: str) -> 
     )
 
 
-def select(table: pd.DataFrame, features: np.ndarray) -> Photographs:
+def select(table: pd.DataFrame, features: Features) -> Photographs:
     """The photographs of the table that say which subspecies, or which two, they show."""
     photograph = ~is_painted(table)
     hybrid = table["label"].to_numpy() == 1
@@ -122,13 +122,16 @@ def fit_regression(features: np.ndarray, classes: np.ndarray) -> tuple[np.ndarra
     Features (n, d) are standardised and the K classes (n,) weighted to be equal, so that rare
     subspecies count as much as common ones.
     """
-    pipeline = make_pipeline(
-        StandardScaler(), LogisticRegression(C=C, class_weight="balanced", max_iter=2000)
-    )
+    scaler = StandardScaler().fit(features)
+    rows = scaler.transform(features)
+    # The best weights lie in the span of the rows, and the penalty is the same in any rotation: of
+    # fewer rows than features, only as many numbers need to be found.
+    axes = np.linalg.svd(rows, full_matrices=False)[2]  # (min(n, d), d)
+    regression = LogisticRegression(C=C, class_weight="balanced", max_iter=2000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last steps change no decision
-        scaler, regression = pipeline.fit(features, classes)
-    weights = regression.coef_ / scaler.scale_
+        regression.fit(rows @ axes.T, classes)
+    weights = regression.coef_ @ axes / scaler.scale_
     intercepts = regression.intercept_ - weights @ scaler.mean_
     if len(weights) == 1:  # two classes have one row: the logit of the second
         return np.concatenate([-weights, weights]) / 2, np.append(-intercepts, intercepts) / 2

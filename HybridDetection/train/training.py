@@ -5,6 +5,8 @@ ensemble, and writes to CLF_SAVE_DIR:
     sgd_clf.pkl, clf1024.pth              the published members, as the submission folder loads them
     subspecies.npz                        the member that knows the subspecies of the photographs
     linear_loss.png                       the linear classifier's loss by epoch
+    training.html                         a page that shows how it goes, then how well they do
+    training_index.npz                    what the report shows of the training's images
     shortcuts.csv                         how well the background alone tells the photographs
     held_out_photographs/                 evaluation on 20 % of the photographs
     published_split/                      evaluation on the published 20 % of the rows
@@ -18,7 +20,8 @@ Each folder holds
     *.png                                 score histograms, ROC, precision-recall
 
 Every constant below is also an option: python training.py --NEPOCH 50 --DEVICE cpu
-A path given as an option is relative to the working directory.
+A path given as an option is relative to the working directory. Under torchrun each process
+extracts its share of the features; then the first trains, and the others end.
 """
 
 import argparse
@@ -28,7 +31,7 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -37,10 +40,11 @@ import numpy as np
 import pandas as pd
 import plots
 import torch
-from classifier import CLASSIFIERS, fit_classifier, fit_linear
+from classifier import BLOCK_ROWS, CLASSIFIERS, fit_classifier, fit_linear
 from data_utils import find_images, read_table, split_rows
 from evaluation import threshold_at_tnr
-from model_utils import extract_features
+from feature_cache import Features, blocks, select
+from model_utils import extract_features, torchrun_device, torchrun_process
 from painted import PhotographSplit, hold_out_photographs, is_painted, read_sources
 from shortcuts import (
     RESULTS_FILE,
@@ -68,9 +72,12 @@ from submission import (
     is_cutout,
     load_linear,
     open_image,
+    sync,
 )
 from subspecies import fit_subspecies
 from tables import HeldOut, remove_evaluation, write_evaluation
+from training_index import INDEX_FILE, make_index, save_index
+from training_page import LOSS_PLOT, TrainingPage
 
 # Relative paths up here are relative to the repository root.
 ROOT_DATA_DIR = "Datasets/Images4TrainClassifier"
@@ -98,6 +105,12 @@ PHOTOGRAPHS, PUBLISHED = "held_out_photographs", "published_split"
 TITLES = {
     PHOTOGRAPHS: "on held-out photographs",
     PUBLISHED: "on the published split (it shares photographs with the training rows)",
+}
+MEANINGS = {  # what the page says of them
+    PHOTOGRAPHS: "Photographs that no classifier judged here was trained on, nor on anything that "
+    "shows them: how well it does on new photographs of the same collections and crosses.",
+    PUBLISHED: "The published 20 % of the rows. Nearly all share a photograph with a row that is "
+    "trained on, so these figures flatter.",
 }
 
 log = logging.getLogger("training")
@@ -129,6 +142,11 @@ def parse_arguments() -> argparse.Namespace:
         help="continue the linear classifier",
     )
     parser.add_argument("--WORKERS", type=int, default=WORKERS, help="processes that decode")
+    parser.add_argument(
+        "--rehash",
+        action="store_true",
+        help="read every image again, also those whose size and modification time are as before",
+    )
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE, help="feature network")
     parser.add_argument(
         *("--preprocess", "--PREPROCESS"),
@@ -166,8 +184,8 @@ def csv_path(options: argparse.Namespace) -> Path:
 
 
 def load_features(
-    options: argparse.Namespace, device: torch.device
-) -> tuple[pd.DataFrame, np.ndarray]:
+    options: argparse.Namespace, device: torch.device, page: TrainingPage
+) -> tuple[pd.DataFrame, Features]:
     """The usable rows of the CSV and their features; unusable ones are reported and left out."""
     table = read_table(csv_path(options))
     paths = find_images(table, options.ROOT_DATA_DIR / options.IMG_DIR)
@@ -179,6 +197,7 @@ def load_features(
     there = [path for path in paths if path is not None]
     if options.preprocess == "photograph":
         check_grounds(is_painted(table), there)
+    page.begin(f"features of {len(there):,} images")
     features, failures = extract_features(
         there,
         options.backbone,
@@ -187,12 +206,17 @@ def load_features(
         options.WORKERS,
         options.CACHE_DIR,
         options.preprocess,
+        options.rehash,
+        lambda done, total: page.advance(done, total, "images"),
     )
     report(table["filename"][sorted(failures)], "cannot be read")
     readable = ~table.index.isin(failures)
-    table, features = table[readable].reset_index(drop=True), features[readable]
+    table, features = table[readable].reset_index(drop=True), select(features, readable)
+    finite = np.ones(len(features), bool)
+    for block in blocks(len(features), BLOCK_ROWS):
+        finite[block] = np.isfinite(features[block]).all(axis=1)
     check_finite(
-        np.isfinite(features).all(axis=1),
+        finite,
         table["filename"],
         f"a feature of {options.backbone}",
         f"check its weights, delete {options.CACHE_DIR} and train again",
@@ -257,8 +281,10 @@ def state_to_continue(options: argparse.Namespace) -> dict[str, torch.Tensor] | 
 
 
 def save_bytes(content: bytes, path: Path) -> None:
+    """Write `content` whole or not at all; its bytes are on the disk before it takes its name."""
     with atomic(path) as temporary:
         temporary.write_bytes(content)
+        sync(temporary)
 
 
 def save_linear(state: dict[str, torch.Tensor], origin: Origin, path: Path) -> None:
@@ -279,7 +305,7 @@ def save_subspecies(scorer: SubspeciesScorer, path: Path) -> None:
 
 
 def training_id(
-    features: np.ndarray,
+    features: Features,
     table: pd.DataFrame,
     start: Mapping[str, torch.Tensor] | None,
     options: argparse.Namespace,
@@ -287,7 +313,8 @@ def training_id(
     """16 hexadecimal digits; the same for equal features, rows, start and settings."""
     settings = f"{options.backbone} {options.preprocess} {options.NEPOCH} {features.shape}"
     digest = hashlib.sha256(settings.encode())
-    digest.update(features.tobytes())
+    for block in blocks(len(features), BLOCK_ROWS):
+        digest.update(features[block].tobytes())
     taught = ["hybrid_stat", "subspecies", "parent_subspecies_1", "parent_subspecies_2"]
     digest.update(table[taught].to_csv(index=False).encode())
     for tensor in (start or {}).values():
@@ -296,25 +323,30 @@ def training_id(
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    level = logging.WARNING if torchrun_process()[0] else logging.INFO  # the first tells enough
+    logging.basicConfig(level=level, format="%(name)s: %(message)s")
     options = parse_arguments()
     try:
-        train(options)
+        silent = torchrun_process()[0] > 0
+        with TrainingPage(options.CLF_SAVE_DIR, vars(options), MEANINGS, silent=silent) as page:
+            train(options, page)
     except (OSError, ValueError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def train(options: argparse.Namespace) -> None:
-    device = choose_device(options.DEVICE)
+def train(options: argparse.Namespace, page: TrainingPage) -> None:
+    device = choose_device(torchrun_device(options.DEVICE))
     start = state_to_continue(options)
-    table, features = load_features(options, device)
+    table, features = load_features(options, device, page)
+    if torchrun_process()[0]:
+        return
     labels = table["label"].to_numpy()
     published = split_rows(labels)
     groups, photographs = hold_out(table, options)
     save_dir = options.CLF_SAVE_DIR
-    save_dir.mkdir(parents=True, exist_ok=True)
+    page.facts = describe(table, options, device)
     names = list(dict.fromkeys(["sgd", *options.classifiers]))
 
     def fit_others(rows: np.ndarray) -> dict[str, ClassifierMixin]:
@@ -323,16 +355,23 @@ def train(options: argparse.Namespace) -> None:
             for name in names
         }
 
+    def watch(epoch: int, loss: float) -> None:
+        page.advance(epoch, options.NEPOCH, "epochs", loss)
+
     def fit_twin(rows: np.ndarray) -> LinearClassifier:
         log.info("fitting a linear classifier to %d rows, for an evaluation", len(rows))
-        return fit_linear(features[rows], labels[rows], options.NEPOCH, device)[0]
+        return fit_linear(select(features, rows), labels[rows], options.NEPOCH, device)[0]
 
     def fit_member(rows: np.ndarray) -> SubspeciesScorer | None:
         try:
-            return fit_subspecies(table.iloc[rows], features[rows], options.backbone)
+            return fit_subspecies(table.iloc[rows], select(features, rows), options.backbone)
         except ValueError as error:
             log.warning("no member that knows the subspecies: %s", error)
             return None
+
+    def score(probability: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
+        parts = [rows[part] for part in blocks(len(rows), BLOCK_ROWS)]
+        return np.concatenate([probability(features[part]) for part in parts])
 
     def hold(
         rows: np.ndarray,
@@ -340,11 +379,13 @@ def train(options: argparse.Namespace) -> None:
         linear: LinearClassifier,
         subspecies: SubspeciesScorer | None,
     ) -> HeldOut:
-        scores = {name: fit.predict_proba(features[rows])[:, 1] for name, fit in others.items()}
-        scores["linear"] = linear.hybrid_probability(torch.tensor(features[rows], device=device))
+        scores = {name: score(fit.predict_proba, rows)[:, 1] for name, fit in others.items()}
+        scores["linear"] = score(
+            lambda part: linear.hybrid_probability(torch.tensor(part, device=device)), rows
+        )
         members = {name: scores[name] for name in ("sgd", "linear")}
         if subspecies is not None:
-            members["subspecies"] = subspecies.hybrid_probability(features[rows])
+            members["subspecies"] = score(subspecies.hybrid_probability, rows)
             scores["subspecies"] = members["subspecies"]
             scores["published"] = combine({name: members[name] for name in ("sgd", "linear")})
         scores["ensemble"] = combine(members)
@@ -354,6 +395,7 @@ def train(options: argparse.Namespace) -> None:
             check_finite(np.isfinite(values), filenames, f"the score of {name}", step)
         return HeldOut("all", table.iloc[rows], groups[rows], scores)
 
+    page.begin("the classifiers that are saved")
     classifiers = fit_others(published.fit)
     for name, classifier in classifiers.items():
         accuracy = classifier.score(features[published.check], labels[published.check])
@@ -361,13 +403,15 @@ def train(options: argparse.Namespace) -> None:
     # The linear classifier that is saved learns from all rows. How well it does on images that it
     # never saw is told by twins that learn from the others.
     log.info("fitting the linear classifier that is saved to %d rows", len(labels))
-    linear, losses = fit_linear(features, labels, options.NEPOCH, device, start)
+    linear, losses = fit_linear(features, labels, options.NEPOCH, device, start, watch)
     if options.CTN:  # what is continued may have seen the images that are held out
         log.warning("CTN: evaluated are linear classifiers trained afresh, not the continued one")
     evaluations = {}
     if photographs is not None:
+        page.begin("their twins that saw no held-out photograph")
         twins = [fit(photographs.train) for fit in (fit_others, fit_twin, fit_member)]
         evaluations[PHOTOGRAPHS] = hold(photographs.held_out, *twins)
+    page.begin("their twins for the published split")
     twins = [fit(published.train) for fit in (fit_twin, fit_member)]
     evaluations[PUBLISHED] = hold(published.held_out, classifiers, *twins)
     subspecies = fit_member(np.arange(len(labels)))
@@ -380,6 +424,8 @@ def train(options: argparse.Namespace) -> None:
         options.backbone, training_id(features, table, start, options), options.preprocess
     )
     sgd.training_, sgd.preprocess_ = origin.training, origin.preprocess
+    paths = find_images(table, options.ROOT_DATA_DIR / options.IMG_DIR)
+    index = make_index(table, paths, features, origin, options.WORKERS)
     # All are whole before any replaces the one of before.
     with ExitStack() as files:
         if subspecies is not None:
@@ -389,17 +435,38 @@ def train(options: argparse.Namespace) -> None:
                 origin=origin,
             )
             save_subspecies(member, files.enter_context(atomic(save_dir / SUBSPECIES_FILE)))
+        if index is not None:
+            save_index(index, files.enter_context(atomic(save_dir / INDEX_FILE)))
         save_bytes(pickle.dumps(sgd), files.enter_context(atomic(save_dir / SGD_FILE)))
         linear_file = files.enter_context(atomic(save_dir / LINEAR_FILE))
         save_linear(linear.state_dict(), origin, linear_file)
+    sync(save_dir)
     if subspecies is None:
         (save_dir / SUBSPECIES_FILE).unlink(missing_ok=True)  # of a training before
+    if index is None:
+        (save_dir / INDEX_FILE).unlink(missing_ok=True)
+    page.begin("the evaluation")
     for folder, held_out in evaluations.items():
         write_evaluation(save_dir / folder, TITLES[folder], held_out)
-    plots.plot_loss(losses, save_dir / "linear_loss.png")
+    plots.plot_loss(losses, save_dir / LOSS_PLOT)
     if options.preprocess == "photograph":  # the ground of cutouts is flat: there is none to tell
+        page.begin("what the background alone tells")
         report_shortcuts(table, options, device)
     log.info("wrote %s", save_dir)
+
+
+def describe(
+    table: pd.DataFrame, options: argparse.Namespace, device: torch.device
+) -> dict[str, str]:
+    """What the page says of the images and of what looks at them."""
+    painted = is_painted(table)
+    return {
+        "photographs": f"{(~painted).sum():,}",
+        "painted images": f"{painted.sum():,}",
+        "hybrids among all": f"{table['label'].sum():,}",
+        "seen as": {"cutout": "cutouts"}.get(options.preprocess, "whole photographs"),
+        "device": device.type,
+    }
 
 
 def report_shortcuts(

@@ -37,6 +37,8 @@ UNREADABLE = (  # what a damaged archive raises
     lzma.LZMAError,
 )
 
+LONGEST_HEADER = 2**20  # bytes; a header says names and dates
+
 log = logging.getLogger("archives")
 
 
@@ -62,6 +64,27 @@ def zip_members(file: zipfile.ZipFile) -> Iterable[Member]:
         if kind == "file" and info.is_dir():
             kind = "folder"
         yield Member(info.filename, kind, info.file_size, lambda info=info: file.open(info))
+
+
+class ShortHeaders(tarfile.TarInfo):
+    """A member of a tar file whose long name and notes, which tarfile reads whole, are bounded."""
+
+    def _proc_member(self, file: tarfile.TarFile) -> tarfile.TarInfo:
+        if not (self.isreg() or self.isdir()) and self.size > LONGEST_HEADER:
+            raise tarfile.ReadError(f"{self.name!r} has {self.size:,} bytes of header")
+        return super()._proc_member(file)
+
+
+def open_tar(archive: Path) -> tarfile.TarFile:
+    """The tar file `archive`, compressed or not. Raises ArchiveError where it is none."""
+    try:
+        return tarfile.open(archive, tarinfo=ShortHeaders)
+    except tarfile.ReadError as error:
+        with archive.open("rb") as file:
+            start = file.read(60)
+        raise ArchiveError(
+            f"{archive}: neither a zip nor a tar file; it begins {start!r}"
+        ) from error
 
 
 def tar_members(file: tarfile.TarFile) -> Iterable[Member]:
@@ -113,13 +136,9 @@ def unpack(archive: Path, folder: Path) -> None:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
                 unpack_members(zip_members(file), folder)
-        elif tarfile.is_tarfile(archive):
-            with tarfile.open(archive) as file:
-                unpack_members(tar_members(file), folder)
         else:
-            with archive.open("rb") as file:
-                start = file.read(60)
-            raise ArchiveError(f"{archive}: neither a zip nor a tar file; it begins {start!r}")
+            with open_tar(archive) as file:
+                unpack_members(tar_members(file), folder)
     except (*UNREADABLE, ValueError) as error:
         raise ArchiveError(f"{archive}: cannot be unpacked ({error})") from error
 
@@ -133,10 +152,12 @@ def find_holder(folder: Path, names: list[str]) -> Path | None:
 
 def is_weights(archive: Path) -> bool:
     """Whether the zip file is what torch.save writes: a pickle beside its tensors."""
-    if not zipfile.is_zipfile(archive):
+    try:
+        with zipfile.ZipFile(archive) as file:
+            names = file.namelist()
+    except (*UNREADABLE, ValueError):
         return False
-    with zipfile.ZipFile(archive) as file:
-        return any(name.count("/") == 1 and name.endswith("/data.pkl") for name in file.namelist())
+    return any(name.count("/") == 1 and name.endswith("/data.pkl") for name in names)
 
 
 def install(archive: Path, folder: Path, names: list[str]) -> None:

@@ -2,6 +2,8 @@
 
 import argparse
 import csv
+import io
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ COLUMNS = (
     "parent_subspecies_2",
     "filename",
 )
+LONGEST_NAME = 255  # bytes; no file system has longer ones
 DATASETS = Path(__file__).resolve().parents[2] / "Datasets"
 # No "_" and no ".": AF_{i}_{j}_gen00000.png and the folder i_j must read back one way only.
 SUBSPECIES = re.compile(r"[A-Za-z0-9-]+")
@@ -52,23 +55,32 @@ class Photo:
 def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str, str]]]:
     """Each row of the CSV `path` as (place, cells), where place is "path, line N" for errors.
 
-    Raises TableError where one of `columns` is missing, a row has more or fewer cells than the
-    header, or a file name is unsafe or stands twice.
+    Raises TableError where one of `columns` is missing or stands twice, a row has more or fewer
+    cells than the header, or a file name is unsafe or stands twice.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise TableError(f"{path}: no column {', '.join(missing)} in its first line")
-            rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
+        text = path.read_bytes().decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        header = reader.fieldnames or ()
+        missing = [name for name in columns if name not in header]
+        if missing:
+            raise TableError(f"{path}: no column {', '.join(missing)} in its first line")
+        twice = [name for name in columns if header.count(name) > 1]
+        if twice:
+            raise TableError(f"{path}: column {twice[0]} stands twice in its first line")
+        rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
     except FileNotFoundError as error:
         raise TableError(
             f"{path}: no such file; butterfly_anomaly_train.csv comes from the challenge, "
             "github.com/Imageomics/HDR-anomaly-challenge, and scripts/quickstart.sh draws a set "
             "with a CSV of that form: quickstart/*/demo/train.csv"
         ) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise TableError(f"{path}, line {line}: not in UTF-8 ({error.reason})") from error
+    except csv.Error as error:
+        raise TableError(f"{path}, line {reader.reader.line_num}: not CSV ({error})") from error
+    except OSError as error:
         raise TableError(f"{path}: not a readable CSV file ({error})") from error
     if not rows:
         raise TableError(f"{path}: no rows below its first line")
@@ -92,6 +104,11 @@ def check_filename(place: str, name: str) -> None:
         inside(Path(), name)
     except ValueError as error:
         raise TableError(f"{place}: file name {error}") from error
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        raise TableError(
+            f"{place}: a file name of {len(name):,} characters; expected {LONGEST_NAME} bytes "
+            "at the most"
+        )
     if "/" in name or "\\" in name or not name.isprintable() or name != name.strip():
         raise TableError(f"{place}: file name {name!r}; expected a name without folders")
     if Path(name).suffix.lower() not in IMAGE_SUFFIXES or name.startswith("."):

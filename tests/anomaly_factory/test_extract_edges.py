@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -10,6 +11,7 @@ import extract_edges
 import numpy as np
 import pytest
 import torch
+import util.device
 from models.pidinet import pidinet_detector
 from models.scharr import scharr_edges
 from options.edge_options import edge_options
@@ -255,7 +257,6 @@ def test_bad_folders_are_errors(tmp_path, run):
         ("--dataset data --size 4 64", "--size 4 64: expected 8 pixels or more a side"),
         ("--dataset data --size 64 7", "--size 64 7: expected 8 pixels or more a side"),
         ("--dataset data --batch_size 0", "'0': expected a whole number, 1 or more"),
-        ("--dataset data --gpu_ids 0,1", "--gpu_ids 0,1: one GPU draws all edge maps"),
         ("--dataset data --device cpu", "unrecognized arguments: --device cpu"),
         ("--dataset data --gpu_ids 99", "--gpu_ids 99: GPU 99 is not there"),
     ],
@@ -264,11 +265,52 @@ def test_bad_options_are_errors(run, arguments, message):
     assert message in run("extract_edges.py", *arguments.split(), status=2)
 
 
-@pytest.mark.parametrize("there, gpu_ids", [(True, [0]), (False, [])])
-def test_a_gpu_is_taken_where_there_is_one(monkeypatch, there, gpu_ids):
+@pytest.mark.parametrize(
+    "there, processes, gpu_ids", [(True, None, [0]), (True, "2", [0, 1]), (False, "2", [])]
+)
+def test_a_gpu_is_taken_where_there_is_one(monkeypatch, there, processes, gpu_ids):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    if processes:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
     assert edge_options(["--dataset", "x"]).gpu_ids == gpu_ids
     assert edge_options(["--dataset", "x", "--gpu_ids", "-1"]).gpu_ids == []
+    assert edge_options(["--dataset", "x", "--gpu_ids", "0,1"]).gpu_ids == [0, 1]
+
+
+def test_edges_are_drawn_exactly(monkeypatch, tmp_path, draw, random_pidinet):
+    """In all of float32's bits: the strengths are rounded down."""
+    noise_photo(tmp_path / "photos/a.png", (40, 32), 0)
+    torch.save({"state_dict": random_pidinet}, tmp_path / "weights.pth")
+    asked = []
+    monkeypatch.setattr(util.device, "prepare", lambda exact=False: asked.append(exact))
+    draw("--weights", tmp_path / "weights.pth")
+    assert asked == [True]
+
+
+def test_processes_share_the_photos(tmp_path, draw, start, run_process, trees, random_pidinet):
+    """Five photos of two sizes in batches of two, one of them broken: the maps of one process."""
+    weights = tmp_path / "weights.pth"
+    torch.save({"state_dict": random_pidinet}, weights)
+    for number, size in enumerate([(40, 32), (24, 48), (40, 32), (40, 32), (24, 48)]):
+        noise_photo(tmp_path / f"photos/{number}.png", size, number)
+    broken = tmp_path / "photos/4.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    draw("--weights", weights, "--batch_size", 2, status=2)
+    alone = {path.name: path.read_bytes() for path in (tmp_path / "edges").iterdir()}
+    assert len(alone) == 4
+    shutil.rmtree(tmp_path / "edges")
+    torchrun = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
+    shared = (*trees, "--gpu_ids", -1, "--weights", weights, "--batch_size", 2)
+    process = start("extract_edges.py", *shared, prefix=torchrun)
+    output = "".join(process.communicate(timeout=300))
+    assert process.returncode != 0
+    assert output.count("5 photos, 5 to do") == output.count("4 edge maps drawn") == 1
+    assert output.count("4.png: not a readable image") == 1
+    assert "error: 1 photos could not be used" in output
+    assert {path.name: path.read_bytes() for path in (tmp_path / "edges").iterdir()} == alone
+    broken.unlink()
+    output = run_process("extract_edges.py", *shared, prefix=torchrun)
+    assert "4 photos, 0 to do" in output and output.count("0 edge maps drawn") == 1
 
 
 def test_the_defaults_are_what_the_generators_expect():

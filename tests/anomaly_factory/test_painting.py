@@ -449,13 +449,46 @@ def test_bfloat16_paints_nearly_the_same(run, options, results, generator):
         assert np.abs(np.asarray(image, int) - exact).max() <= 4
 
 
-def test_processes_share_the_list(run_process, options, results):
-    torchrun = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
-    run_process(
-        "test.py", *options, "--name", "AF4hybrid", "--phase", "test_nonhybrid", prefix=torchrun
-    )
-    assert len(painted(results)) == 4
-    assert (results / "test_nonhybrid.html").exists()
+def test_processes_share_the_list(run, run_process, options, results, generator):
+    """Four pairs in batches of three: both processes, and a run that goes on, paint the same."""
+    write_generator(generator, mask=0.5)
+    whole = (*options, "--name", "AF4hybrid", "--phase", "test_nonhybrid", "--batchSize", "3")
+    run("test.py", *whole)
+    alone = {path.relative_to(results): content for path, content in contents(results).items()}
+    assert len(alone) == 4 + 4 + 2  # images, strips, the page and its note
+    again = results.with_name("again")
+    shutil.copytree(results, again)
+    (again / "AF_8_8_gen00001.png").unlink()  # in the middle of the first batch
+    kept = again / "AF_8_8_gen00000.png"
+    status = kept.stat()
+    for folder in (again, results.with_name("shared")):
+        torchrun = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
+        output = run_process("test.py", *whole, "--results_dir", folder, prefix=torchrun)
+        assert output.count("4 pairs of test_nonhybrid") == 1
+        found = {path.relative_to(folder): content for path, content in contents(folder).items()}
+        assert found == alone
+    assert kept.stat().st_ino == status.st_ino  # painted again with its batch, but not written
+
+
+def test_what_is_gone_on_with_says_in_which_precision(run, options, results):
+    run("test.py", *options, *SIGNAL, "--amp")
+    assert "2 of them painted before" in run("test.py", *options, *SIGNAL)
+    told = run("test.py", *options, *SIGNAL, "--no-amp", status=2)
+    assert "amp was True, now False" in told
+    assert "0 of them painted before" in run("test.py", *options, *SIGNAL, "--overwrite")
+    assert "2 of them painted before" in run("test.py", *options, *SIGNAL, "--no-amp")
+
+
+def test_pngs_are_written_fast(run, options, results, monkeypatch):
+    levels, save = [], Image.Image.save
+
+    def save_and_note(image: Image.Image, path: Path, **given: object) -> None:
+        levels.append((path.suffix, given.get("compress_level")))
+        save(image, path, **given)
+
+    monkeypatch.setattr(Image.Image, "save", save_and_note)
+    run("test.py", *options, *SIGNAL)
+    assert sorted(levels, key=str) == [(".jpg", None)] * 2 + [(".png", 1)] * 2
 
 
 def test_missing_generator_is_named(run, options, generator):

@@ -4,13 +4,18 @@ import re
 import signal
 from pathlib import Path
 
+import benchmark
+import models.anomaly_factory
 import pytest
 import torch
+from browser import SCREENS, flaws
 from matplotlib.axes import Axes
+from options.base_options import ROOT
+from options.train_options import train_options
 from util import errors, visualizer
 from util.errors import InputError, reported
 from util.html import Row, write_page
-from util.visualizer import LossLog, SamplePage
+from util.visualizer import PANELS, LossLog, SamplePage, running_mean
 
 HEAD = "images,epoch,lr,G_GAN\n"
 
@@ -36,14 +41,22 @@ def test_a_long_log_is_drawn_thinned(tmp_path: Path, monkeypatch):
     for images in range(10):
         log.add({"images": images, "epoch": 1, "lr": 0.1, "G_GAN": 1.0})
     log.draw()
-    assert drawn == [[0, 3, 6, 9]]
+    assert drawn == [[0, 3, 6, 9]] * 2  # the mean and the values themselves
+
+
+def test_the_running_mean_is_over_a_twentieth(tmp_path: Path):
+    values = [0.0] * 30 + [41.0] + [0.0] * 50  # 81 values: two on either side join each mean
+    mean = running_mean(values)
+    assert mean[27:34].tolist() == pytest.approx([0, 8.2, 8.2, 8.2, 8.2, 8.2, 0])
+    assert running_mean([3.0, *[0.0] * 80])[0] == pytest.approx(1.0)  # three at the beginning
+    assert running_mean([1.0, 2.0]).tolist() == [1.0, 2.0]
 
 
 def test_the_page_shows_the_newest_samples(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(visualizer, "SHOWN", 3)
     page = SamplePage(tmp_path, "AF", images=0)
     for epoch in (99, 100, 101, 150):
-        page.add(epoch, epoch * 10, {"edges": torch.zeros(1, 3, 8, 8)})
+        page.add(epoch, epoch * 10, {name: torch.zeros(1, 3, 8, 8) for name in PANELS})
     text = (tmp_path / "samples.html").read_text()
     assert re.findall(r'src="samples/epoch(\d+)_', text) == ["00150", "00101", "00100"]
     assert re.findall(r'data-group="([^"]+)"', text) == [
@@ -59,6 +72,43 @@ def test_groups_stand_in_the_order_of_the_rows_and_names_are_quoted(tmp_path: Pa
     text = (tmp_path / "page.html").read_text()
     assert re.findall(r"<option[^>]*>([^<]+)<", text) == ["all", "2 x 1", "10 x 1"]
     assert text.count('src="a%231.jpg"') == text.count('href="b%202%25.png"') == 3
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, draw) -> Path:
+    """A page of 60 rows in two groups, with names that HTML and addresses must escape."""
+    draw(tmp_path / "pictures/a#1 <b>.png", size=(640, 128))
+    strip = "pictures/a#1 <b>.png"
+    captions = [f"Zürich <script>alert('{number}')</script>" for number in range(60)]
+    rows = [Row(strip, strip, caption, f"g&{i % 3 // 2}") for i, caption in enumerate(captions)]
+    write_page(tmp_path / "page.html", 'all of "AF" & <i>', ["one", "reference", "3"], rows)
+    return tmp_path / "page.html"
+
+
+@pytest.mark.parametrize(("scheme", "width"), SCREENS)
+def test_the_gallery_has_no_flaws(open_page, gallery, scheme, width):
+    page = open_page(gallery, scheme, width)
+    assert flaws(page, gallery.parent) == []
+    assert page.locator("h1").inner_text() == 'all of "AF" & <i>'
+    assert page.locator("figcaption").first.inner_text() == ("Zürich <script>alert('0')</script>")
+
+
+def test_the_gallery_turns_pages_and_filters_by_keyboard(open_page, gallery):
+    page = open_page(gallery, width=390)
+    shown = page.locator("figure:visible")
+    assert (shown.count(), page.locator("#place").inner_text()) == (50, "page 1 of 2, 60 rows")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert (shown.count(), page.locator("#place").inner_text()) == (10, "page 2 of 2, 60 rows")
+    assert page.get_by_role("button", name="next").is_disabled()
+    page.get_by_label("show").select_option("g&1")
+    assert (shown.count(), page.locator("#place").inner_text()) == (20, "page 1 of 1, 20 rows")
+
+
+def test_without_scripts_the_gallery_shows_all(open_page, gallery):
+    page = open_page(gallery, java_script_enabled=False)
+    assert page.locator("figure:visible").count() == 60
 
 
 def report(error: Exception) -> None:
@@ -93,8 +143,54 @@ def test_processes_take_turns_to_report(monkeypatch, rank, error, seconds):
     assert waited == [(signal.SIGTERM, signal.SIG_DFL), seconds]
 
 
-def test_the_benchmark_times_samples_painting_and_steps(run, tiny, dataset):
+def test_the_benchmark_times_the_whole_and_its_parts(run, tiny, dataset, monkeypatch):
+    monkeypatch.setattr(models.anomaly_factory, "BACKBONES", ROOT / "nowhere")
     options = ["--dataroot", dataset, "--phase", "train_AFhybrid", "--ndf", 2, "--block_aug"]
-    output = run("benchmark.py", *tiny, *options)
+    output = run("benchmark.py", *tiny, *options, "--steps", 2, "--peak", 3)
     rows = re.findall(r"^(one training sample|paint one image|training step)", output, re.MULTILINE)
     assert [rows.count(row) for row in dict.fromkeys(rows)] == [1, 4, 2]
+    assert "with VGG19 of random weights, as nowhere/vgg19-dcbb9e9d.pth is not there" in output
+    number = r"[\d.e-]+"
+    for part in ("training", "painting"):
+        line = rf"^{part}: ({number}) images/s, each of ({number}) GFLOP: ({number}) TFLOP/s, "
+        speed, work, done = map(float, re.search(line, output, re.MULTILINE).groups())
+        assert done == pytest.approx(speed * work / 1e3, rel=0.01)
+        assert re.search(rf"{part}: .* of 3$", output, re.MULTILINE)
+    assert re.search(r"\d+% of the time waiting for samples, \d+% computing, -?\d+% wait", output)
+    assert re.search(r"a save holds it up for [\d.]+ s and is written [\d.]+ s later", output)
+    assert re.search(r"each part alone: [\d.]+ read, [\d.]+ painted, [\d.]+ written", output)
+
+
+def test_the_work_of_an_image():
+    """At the published size, 580 GFLOP to train and 121 to paint."""
+    opt = train_options(["--name", "x", "--dataroot", "x"])
+    training, painting = benchmark.work_of_an_image(opt, with_vgg=True)
+    assert (round(training), round(painting)) == (580, 121)
+    without, _ = benchmark.work_of_an_image(opt, with_vgg=False)
+    assert round(training - without) == 142
+
+
+@pytest.mark.parametrize(
+    ("name", "amp", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", True, 989.5),
+        ("NVIDIA H100 80GB HBM3", False, 494.7),
+        ("NVIDIA H100 PCIe", True, 756),
+        ("NVIDIA H200", True, 989.5),
+        ("NVIDIA A100-SXM4-80GB", False, 156),
+        ("NVIDIA GeForce GTX 1080", True, None),
+    ],
+)
+def test_the_peak_goes_by_name_and_precision(monkeypatch, name, amp, peak):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: name)
+    assert benchmark.peak_of(torch.device("cuda"), amp) == peak
+    assert benchmark.peak_of(torch.device("cpu"), amp) is None
+
+
+def test_a_speed_is_said_beside_the_peak():
+    assert benchmark.said(150, 580, 1000) == (
+        "150.00 images/s, each of 580 GFLOP: 87 TFLOP/s, 8.7% of 1000"
+    )
+    assert benchmark.said(150, 580, None).endswith(
+        "87 TFLOP/s; the device's peak is not known, --peak says it"
+    )

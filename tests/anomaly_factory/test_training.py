@@ -18,6 +18,7 @@ from models.anomaly_factory import AnomalyFactory, micro_batches
 from options.train_options import train_options
 from PIL import Image
 from torch import nn
+from util import checkpoint
 from util.distributed import Process
 
 TORCHRUN = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
@@ -88,6 +89,29 @@ def test_training_writes_networks_log_and_samples(run, options, tmp_path):
     ]
     with Image.open(folder / pictures[0]) as strip:
         assert strip.size == (5 * 128, 128)
+    page = (folder / "training.html").read_text()
+    assert "The training is done." in page
+    assert "<dd>6 of 6</dd>" in page
+    assert [name for name in pictures if f'src="{name}"' in page] == pictures
+
+
+def test_without_pages_there_are_none_but_the_plot(run, options, tmp_path):
+    run("train.py", *options, *NAMED, "--display_freq", 4, "--no_html")
+    assert list((tmp_path / "AF").glob("*.html")) == []
+    assert not (tmp_path / "AF/samples").exists()
+    assert (tmp_path / "AF/loss_log.png").exists()
+
+
+def test_the_page_says_what_went_wrong(run, options, tmp_path, monkeypatch):
+    def step(self):
+        raise MemoryError("no <memory>")
+
+    monkeypatch.setattr(AnomalyFactory, "step", step)
+    with pytest.raises(MemoryError):
+        run("train.py", *options, *NAMED)
+    page = (tmp_path / "AF/training.html").read_text()
+    assert "The training stopped early: MemoryError: no &lt;memory&gt;" in page
+    assert "http-equiv" not in page
 
 
 def test_learning_rate_falls_linearly(run, options, tmp_path):
@@ -139,6 +163,8 @@ def test_stopped_and_resumed_equals_uninterrupted(run, start, options, tmp_path)
         assert process.returncode == 128 + number, output
         steps.append(load(resume)["steps"])
         assert steps[-1] > steps[-2]
+        page = (tmp_path / "AF/training.html").read_text()
+        assert f"stopped early: it received {signal.Signals(number).name}." in page
     options += ["--niter", steps[-1] // 2 + 2, "--niter_decay", 2, "--name"]
     run("train.py", *options, "AF", "--continue_train")
     assert load(resume)["steps"] > steps[-1]
@@ -165,6 +191,56 @@ def test_finished_training_has_nothing_to_continue(run, options, tmp_path):
     before = load(tmp_path / "AF/latest_net_G.pth")
     assert "6 of 6 steps done" in run("train.py", *options, *NAMED, "--continue_train")
     assert_equal(load(tmp_path / "AF/latest_net_G.pth"), before)
+
+
+def test_the_precision_is_that_of_the_training_which_is_gone_on_with(run, options):
+    run("train.py", *options, *NAMED, "--amp")
+    assert "6 of 6 steps done" in run("train.py", *options, *NAMED, "--continue_train")
+    output = run("train.py", *options, *NAMED, "--continue_train", "--no-amp", status=2)
+    assert "--amp True, but now it is False" in output
+
+
+@pytest.mark.parametrize("count", ["TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"])
+def test_a_restart_goes_on(run, options, tmp_path, monkeypatch, count):
+    monkeypatch.setenv(count, "1")
+    run("train.py", *options, *NAMED, "--niter", 1, "--niter_decay", 0)  # nothing was saved yet
+    assert load(tmp_path / "AF/resume.pth")["steps"] == 2
+    assert "6 of 6 steps done, 12 images" in run("train.py", *options, *NAMED)
+    monkeypatch.setenv(count, "0")
+    assert "is there already: go on with --continue_train" in run(
+        "train.py", *options, *NAMED, status=2
+    )
+
+
+def test_a_training_that_comes_apart_saves_no_more(run, options, tmp_path):
+    run("train.py", *options, *NAMED, "--niter", 1, "--niter_decay", 0)
+    before = load(tmp_path / "AF/resume.pth")
+    again = ("--lr", 1e30, "--save_latest_freq", 2, "--continue_train")
+    output = run("train.py", *options, *NAMED, *again, status=2)
+    assert re.search(r"error: step [34], epoch 2: the loss G_GAN is (nan|inf), so the", output)
+    assert load(tmp_path / "AF/resume.pth")["steps"] <= 3
+    assert before["steps"] == 2
+
+
+def test_every_save_is_of_its_own_step(run, options, tmp_path, monkeypatch):
+    """Each writes the weights of its moment, before the next step changes them."""
+    written, save = [], checkpoint.save
+
+    def save_and_note(content: dict, path: Path) -> None:
+        save(content, path)
+        written.append((path.name, load(path)))
+
+    monkeypatch.setattr(checkpoint, "save", save_and_note)
+    run("train.py", *options, *NAMED, "--save_latest_freq", 4, "--save_epoch_freq", 2)
+    names = ["resume.pth", "latest_net_G.pth", "latest_net_D.pth"]
+    epoch = ["2_net_G.pth", "2_net_D.pth"]
+    assert [name for name, _ in written] == [*names, *epoch, *names, *names]
+    steps = [content["steps"] for name, content in written if name == "resume.pth"]
+    assert steps == [2, 4, 6]
+    assert_equal(written[3][1], written[6][1])  # epoch 2 ends with step 4
+    assert_equal(written[5][1]["model"]["netD"], written[4][1])
+    moments = [content["model"]["optimizer_G"] for name, content in written if name == "resume.pth"]
+    assert [int(memory["0.step"]) for memory in moments] == steps
 
 
 @pytest.mark.parametrize(
@@ -283,7 +359,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 def test_starting_anew_leaves_a_training_as_it_is(run, options, tmp_path):
     run("train.py", *options, *NAMED, "--display_freq", 4)
     before = contents(tmp_path / "AF")
-    assert len(before) == 9  # four of weights and state, the log, its plot, the page, two samples
+    assert len(before) == 10  # four of weights and state, the log, its plot, two pages and samples
     output = run("train.py", *options, *NAMED, status=2)
     assert f"{tmp_path}/AF/resume.pth is there already: go on with --continue_train" in output
     assert contents(tmp_path / "AF") == before
@@ -425,7 +501,8 @@ def test_a_batch_in_parts_is_the_same_step(monkeypatch):
         Counted.reductions.clear()
         model.step()
         assert len(Counted.reductions) == 2  # each network's gradients, once a step
-        return gradients, model.losses()
+        losses = dict(zip(model.last_losses, model.losses().tolist(), strict=True))
+        return gradients, losses
 
     whole, losses = step(8)
     assert list(losses) == ["G_GAN", "G_GAN_Feat", "G_L1", "G_VGG", "D_real", "D_fake"]

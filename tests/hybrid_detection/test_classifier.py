@@ -1,9 +1,11 @@
 """classifier.py: the published constants, one by one."""
 
 import math
+import pickle
 import warnings
 
 import classifier
+import joblib
 import model
 import numpy as np
 import pytest
@@ -46,6 +48,28 @@ def test_the_sgd_classifier_is_the_published_one(rows):
     defaults = type(fitted.estimator)().get_params()
     for name in set(defaults) - changed:
         assert parameters[f"estimator__{name}"] == defaults[name], name
+
+
+def test_the_sgd_classifier_is_that_of_scikit_learns_own_call(rows):
+    fitted = classifier.fit_classifier("sgd", *rows, "dinov2_base")
+    expected = classifier.make_sgd().fit(*rows)
+    expected.backbone_ = "dinov2_base"
+    assert pickle.dumps(fitted) == pickle.dumps(expected)
+
+
+def test_the_folds_are_fitted_in_threads_on_all_cores(rows, monkeypatch):
+    seen = []
+
+    class Looking:
+        def fit(self, features, labels):
+            backend, _ = joblib.parallel.get_active_backend()
+            seen.append((type(backend).__name__, joblib.effective_n_jobs()))
+            return self
+
+    monkeypatch.setattr("joblib._parallel_backends.cpu_count", lambda: 3)
+    monkeypatch.setitem(classifier.CLASSIFIERS, "looking", Looking)
+    classifier.fit_classifier("looking", *rows, "dinov2_base")
+    assert seen == [("ThreadingBackend", 3)]
 
 
 def test_the_linear_classifier_against_a_plain_loop(rows):

@@ -131,6 +131,34 @@ def test_a_group_without_hybrids_is_named():
         evaluation.challenge_scores(np.ones(4), np.array([0, 1] * 2), indicators)
 
 
+def moves_one_by_one(scores, labels, indicators):
+    """What `one_hybrid_moves` says, by scoring everything anew for each hybrid."""
+    now = evaluation.challenge_scores(scores, labels, indicators)
+    furthest = dict.fromkeys(now, 0.0)
+    for row in np.flatnonzero(labels == 1):
+        for extreme in (-np.inf, np.inf):
+            moved = scores.copy()
+            moved[row] = extreme
+            for name, value in evaluation.challenge_scores(moved, labels, indicators).items():
+                furthest[name] = max(furthest[name], abs(value - now[name]))
+    return furthest
+
+
+@pytest.mark.parametrize("values", [3, 12, 10_000])
+def test_how_far_one_hybrid_moves_is_the_furthest_of_all(values):
+    """With many equal scores, some, and hardly any."""
+    draw = np.random.default_rng(values)
+    for count in (12, 15, 40, 70):
+        indicators = np.array(["major", "minor", "mimic"] * count)[:count]
+        labels = draw.integers(0, 2, count)
+        labels[:6] = [0, 0, 0, 1, 1, 1]
+        scores = draw.integers(0, values, count) / values
+        expected = moves_one_by_one(scores, labels, indicators)
+        moves = evaluation.one_hybrid_moves(scores, labels, indicators)
+        assert list(moves) == list(expected)
+        assert moves == pytest.approx(expected, abs=1e-12)
+
+
 def test_how_far_one_hybrid_moves_the_numbers():
     """Six hybrids, of each kind one found and one missed: recalls of a half, a challenge score too.
 
@@ -219,6 +247,30 @@ def test_a_perfect_prediction(score, reference, tmp_path):
     done = score(tmp_path / "predictions.txt", reference)
     assert done.returncode == 0, done.stderr
     assert "challenge_score        1.0000  1.0000" in done.stdout  # each group has one hybrid
+
+
+def test_each_image_is_called_by_the_threshold_of_its_species(score, reference, tmp_path):
+    """Of species A 0.5 is the highest non-hybrid's score, of the mimics 0.2; equal is not above."""
+    scores = [0.5, 0.6, 0.1, 0.5, 0.2, 0.3]
+    names = [line.partition(",")[0] for line in PREDICTIONS]
+    lines = [f"{name},{value}" for name, value in zip(names, scores, strict=True)]
+    (tmp_path / "predictions.txt").write_text("\n".join(lines))
+    done = score(tmp_path / "predictions.txt", reference, "--calls", tmp_path / "calls.csv")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "calls.csv").read_text().splitlines() == [
+        "filename,ssp_indicator,hybrid_stat,score,threshold,called",
+        "major_0.jpg,major,0,0.5,0.5,0",
+        "major_1.jpg,major,1,0.6,0.5,1",
+        "minor_0.jpg,minor,0,0.1,0.5,0",
+        "minor_1.jpg,minor,1,0.5,0.5,0",
+        "mimic_0.jpg,mimic,0,0.2,0.2,0",
+        "mimic_1.jpg,mimic,1,0.3,0.2,1",
+    ]
+    rows = reference.read_text().replace("ssp_indicator", "ssp_indicator,subspecies_ref")
+    reference.write_text("\n".join(f"{row},a x b" for row in rows.split()))
+    reference.write_text(reference.read_text().replace("_ref,a x b", "_ref"))
+    score(tmp_path / "predictions.txt", reference, "--calls", tmp_path / "calls.csv")
+    assert "major_1.jpg,a x b,major,1,0.6,0.5,1" in (tmp_path / "calls.csv").read_text()
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,7 @@ def test_a_score_that_is_no_number_moves_no_other(draw, tmp_path):
             np.array([0.25, np.inf, 0.75]),
             {"sgd": np.array([0.125, 0.5, 0.75])},
             [model.Parents("8", "9", 0.6, chance) for chance in (0.7, 0.8, 0.9)],
+            np.zeros((3, 1536), np.float32),
         ),
     )
     (outcomes,) = scoring.score_images(detector, paths, batch_size=3, workers=0)

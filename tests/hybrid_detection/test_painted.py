@@ -101,7 +101,7 @@ def test_lists_that_do_not_align(lists):
     with pytest.raises(ValueError, match=r"test_edges.txt has 2 lines and test_color_ref.txt 1,"):
         painted.read_sources(table(NAMES), lists)
     path.write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(ValueError, match=re.escape(f"{path}: not a text file in UTF-8")):
+    with pytest.raises(ValueError, match=re.escape(f"{path}, line 1: not a text file in UTF-8")):
         painted.read_sources(table(NAMES), lists)
 
 

@@ -40,8 +40,12 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
+PAGE = "training.html"
+
+
 def contents(folder):
-    files = (path for path in folder.rglob("*") if path.is_file())
+    """What lies in `folder` by name, but the page, which tells the time."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != PAGE)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
@@ -53,7 +57,7 @@ def read_rows(path):
 def cached_images(cache):
     (path,) = cache.glob("efficientnet_lite0-*.sqlite")
     connection = sqlite3.connect(path)
-    count = connection.execute("SELECT COUNT(*) FROM features").fetchone()[0]
+    count = connection.execute("SELECT COUNT(*) FROM places").fetchone()[0]
     connection.close()
     return count
 
@@ -143,7 +147,7 @@ def test_training_looks_at_cutouts_where_it_is_asked_to(train, dataset, specimen
     asked, by_hand = (read_scores(tmp_path / name) for name in ("asked", "by_hand"))
     assert asked == pytest.approx(by_hand, abs=1e-5)
     assert len(set(asked)) > 3
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(list((tmp_path / "cache").glob("efficientnet_lite0-*.sqlite"))) == 2
     # The features are the same, but not what is scored with them.
     assert origin(tmp_path / "asked") != origin(tmp_path / "by_hand")
 
@@ -178,6 +182,30 @@ def test_painted_cutouts_beside_whole_photographs_are_refused(train, dataset, sp
 def read_scores(folder):
     rows = read_rows(folder / "published_split/classifier_scores.csv")
     return [float(row[name]) for row in rows for name in ("sgd", "linear")]
+
+
+def test_of_several_processes_the_first_trains(train, dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    helper = train(dataset, save="helper")
+    assert helper.status == 0, helper.errors
+    assert not (tmp_path / "helper").exists()
+    assert cached_images(tmp_path / "cache") == 26
+    monkeypatch.setenv("RANK", "0")
+    assert train(dataset, save="shared").status == 0
+    monkeypatch.delenv("WORLD_SIZE")
+    assert train(dataset, save="alone").status == 0
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
+
+
+def test_training_in_blocks_evaluates_the_same(train, dataset, tmp_path, monkeypatch):
+    """Features are looked at, scored and made the training's id of block by block."""
+    assert train(dataset, save="whole").status == 0
+    monkeypatch.setattr(training, "BLOCK_ROWS", 4)
+    assert train(dataset, save="blocks").status == 0
+    assert origin(tmp_path / "whole") == origin(tmp_path / "blocks")
+    whole, blocks = (read_scores(tmp_path / name) for name in ("whole", "blocks"))
+    assert blocks == pytest.approx(whole, abs=2e-6)
 
 
 def test_the_id_is_that_of_what_was_trained():
@@ -483,7 +511,7 @@ def test_a_feature_that_is_no_number_names_its_image(train, world, tmp_path, val
     assert done.status == 1
     expected = f"{name} and 0 more images: a feature of efficientnet_lite0 is NaN or infinite"
     assert expected in done.errors
-    assert not (tmp_path / "classifiers").exists()
+    assert [path.name for path in (tmp_path / "classifiers").iterdir()] == [PAGE]
 
 
 def test_a_score_that_is_no_number_names_its_image(train, world, tmp_path, monkeypatch):
@@ -503,7 +531,7 @@ def test_a_score_that_is_no_number_names_its_image(train, world, tmp_path, monke
     done = train(world.root)
     assert done.status == 1
     assert re.search(r"\.(png|jpg) and 0 more images: the score of sgd is NaN", done.errors)
-    assert list((tmp_path / "classifiers").iterdir()) == []
+    assert [path.name for path in (tmp_path / "classifiers").iterdir()] == [PAGE]
 
 
 def test_paths_that_are_typed_start_at_the_working_directory(
@@ -515,7 +543,7 @@ def test_paths_that_are_typed_start_at_the_working_directory(
     done = train(dataset.name, *folders)
     assert done.status == 0, done.errors
     assert (tmp_path / "made/classifiers/clf1024.pth").is_file()
-    assert len(list((tmp_path / "made/cache").iterdir())) == 1
+    assert cached_images(tmp_path / "made/cache") == 26
     done = train(dataset.name, *folders, "--CTN", "--CTN_SAVE_DIR", "nowhere")
     assert f"CTN continues {Path('nowhere/clf1024.pth')}, but" in done.errors
 
@@ -549,11 +577,13 @@ def test_a_changed_csv_extracts_only_what_is_new(train, dataset, draw, tmp_path)
 
 def test_a_damaged_cache_is_named(train, dataset, tmp_path):
     assert train(dataset).status == 0
-    (path,) = (tmp_path / "cache").iterdir()
-    path.write_bytes(b"not a database, but long enough to be read as one" * 100)
-    done = train(dataset)
-    assert done.status == 1
-    assert f"{path}: damaged feature cache" in done.errors
+    for path in (tmp_path / "cache").glob("*.sqlite"):
+        whole = path.read_bytes()
+        path.write_bytes(b"not a database, but long enough to be read as one" * 100)
+        done = train(dataset)
+        assert done.status == 1
+        assert f"{path}: damaged feature cache" in done.errors
+        path.write_bytes(whole)
 
 
 def test_unusable_images_are_reported_and_left_out(train, dataset):
@@ -674,7 +704,7 @@ def test_too_few_images_of_a_class(train, dataset):
     path.write_text("\n".join(row for row in rows if "hybrid_0" not in row or "non" in row))
     done = train(dataset)
     assert done.status == 1
-    assert "9 of 16 images are to fit on: 0 hybrid and 9 non-hybrid; at least 5" in done.errors
+    assert "the 16 images in all: 2 hybrid and 14 non-hybrid; at least 5" in done.errors
 
 
 def test_a_missing_csv_says_how_to_make_it(train, dataset):

@@ -61,7 +61,7 @@ def test_a_bad_row_is_named_by_file_and_line(write_csv, row, message):
             r"github\.com/Imageomics/HDR-anomaly-challenge, and scripts/quickstart\.sh draws",
         ),
         (b"", "no column CAMID"),
-        (b"\xff\xfe\x00", "not a readable CSV file"),
+        (b"\xff\xfe\x00", "line 1: not in UTF-8"),
         (b"CAMID,filename\nC1,C1.jpg\n", "no column file_url, hybrid_stat, split"),
         (b'CAMID,filename\n"C1', "no column file_url"),
     ],

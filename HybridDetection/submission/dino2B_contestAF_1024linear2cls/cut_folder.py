@@ -178,14 +178,17 @@ def digest_of(photograph: Path, own_mask: Path | None) -> str:
 
 
 def standing_row(file: str, folders: Folders, digest: str) -> Row | None:
-    """The row of a photograph whose cutout and mask stand and were made from `digest`."""
+    """The row of a photograph whose cutout and mask stand and were made from `digest`.
+
+    None for those of another program and for damaged ones, too.
+    """
     if not folders.image(file).is_file():
         return None
     try:
         with Image.open(folders.mask(file), formats=("PNG",)) as mask:
             record = json.loads(mask.text[RECORD])
         return Row(**record["row"]) if record["made from"] == digest else None
-    except (OSError, ValueError, KeyError, TypeError, SyntaxError):  # of another program, damaged
+    except (OSError, ValueError, KeyError, TypeError, SyntaxError, RecursionError):
         return None
 
 

@@ -61,7 +61,7 @@ def cut_out(image: Image.Image) -> tuple[Image.Image, np.ndarray, float]:
     """
     rgb = np.asarray(image.convert("RGB"))
     if is_cutout(rgb):
-        unlike = np.linalg.norm(to_lab(rgb) - to_lab(np.full((1, 1, 3), GROUND, np.uint8)), axis=2)
+        unlike = length(to_lab(rgb) - to_lab(np.full((1, 1, 3), GROUND, np.uint8)))
         return image, with_pale_parts(off_ground(rgb), unlike), 1.0
     found = find_specimen(rgb)
     if found.confidence >= CONFIDENT:
@@ -95,6 +95,12 @@ def to_lab(rgb: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
 
 
+def length(colours: np.ndarray) -> np.ndarray:
+    """Of each colour or difference of colours, (..., 3) -> (...)."""
+    first, second, third = np.moveaxis(np.square(colours), -1, 0)  # faster than a norm by far
+    return np.sqrt(first + second + third)
+
+
 def find_specimen(rgb: np.ndarray) -> Found:
     """The specimen in a photograph, (height, width, 3) uint8; an empty mask where there is none."""
     height, width = rgb.shape[:2]
@@ -104,10 +110,10 @@ def find_specimen(rgb: np.ndarray) -> Found:
     lab = to_lab(small)
     paper = fit_paper(lab)
     lab = cv2.GaussianBlur(lab, (0, 0), 0.7)  # the camera's noise is not a difference
-    distance = np.linalg.norm(lab - paper, axis=2)
+    distance = length(lab - paper)
     light = lab[..., 0] / np.maximum(paper[..., 0], 1)  # below 1, in a shadow or on a wing
     unshaded = lab - paper * np.minimum(light, 1)[..., None]  # a shadow pales with the light
-    unshaded = np.linalg.norm(unshaded * (LIGHT_WEIGHT, 1, 1), axis=2)
+    unshaded = length(unshaded * (LIGHT_WEIGHT, 1, 1))
     mask = (light < SHADOW) | (unshaded > DIFFERENCE)
     # Between black and white scales runs a line of the paper's lightness, a pixel wide.
     mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3))) > 0
@@ -133,7 +139,7 @@ def fit_paper(lab: np.ndarray) -> np.ndarray:
     surface = np.zeros((6, 3), np.float32)
     surface[0] = edge_colour(lab)
     for used in (3, 3, 6, 6, 6):  # terms: a plane, then all
-        near = np.linalg.norm(colours - places @ surface, axis=1) < PAPER
+        near = length(colours - places @ surface) < PAPER
         if near.sum() < 10 * used:  # too few for a surface
             break
         surface[:used] = np.linalg.lstsq(places[near, :used], colours[near], rcond=None)[0]
@@ -147,8 +153,10 @@ def edge_colour(lab: np.ndarray) -> np.ndarray:
     edge[margin:-margin, margin:-margin] = False
     colours = lab[edge]
     boxes = np.floor(colours / 4).astype(int)  # colours in the same box are alike
-    _, box, counts = np.unique(boxes, axis=0, return_inverse=True, return_counts=True)
-    return colours[box.ravel() == counts.argmax()].mean(axis=0)
+    boxes -= boxes.min(axis=0)
+    numbers = np.ravel_multi_index(tuple(boxes.T), tuple(boxes.max(axis=0) + 1))
+    _, box, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    return colours[box == counts.argmax()].mean(axis=0)
 
 
 def pieces(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:

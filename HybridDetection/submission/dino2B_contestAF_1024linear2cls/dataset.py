@@ -1,6 +1,7 @@
 """Image files as preprocessed tensors, decoded in worker processes; bad files are reported."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +9,16 @@ import torch
 from decoders import Decoders, Item
 from files import ImageError, open_image
 from PIL import Image
+from torchvision.transforms import Compose
+
+THUMBNAIL_QUALITY = 82  # of JPEG
 
 
 @dataclass(frozen=True)
 class Batch:
     indices: list[int]  # positions of the images in the list of paths
     images: torch.Tensor  # (len(indices), 3, height, width)
+    thumbnails: list[bytes]  # a JPEG of each; each empty unless asked for
     failures: dict[int, str]  # position -> why that file is no image
 
 
@@ -23,29 +28,51 @@ class ButterflyDataset:
     def __init__(
         self,
         paths: Sequence[Path],
-        transform: Callable[[Image.Image], torch.Tensor],
+        transform: Compose,
+        thumbnail: int = 0,
         smallest_side: int | None = None,  # as open_image has it
     ) -> None:
         self.paths = paths
         self.transform = transform
+        self.thumbnail = thumbnail
         self.smallest_side = smallest_side
 
     def __getitem__(self, index: int) -> Item:
         path = self.paths[index]
         try:
-            return self.transform(open_image(path, self.smallest_side))
+            return self.prepare(open_image(path, self.smallest_side))
         except ImageError as error:
             return str(error)
         except MemoryError:
             return f"{path}: too large to resize in the memory that is left"
 
+    def prepare(self, image: Image.Image) -> tuple[torch.Tensor, bytes]:
+        if not self.thumbnail:
+            return self.transform(image), b""
+        # All before Resize, ToTensor and Normalize makes the picture that the network looks at.
+        *before, resize, to_tensor, normalise = self.transform.transforms
+        seen = Compose(before)(image)
+        numbers = Compose([resize, to_tensor, normalise])(seen)
+        return numbers, jpeg_thumbnail(seen, self.thumbnail)
+
+
+def jpeg_thumbnail(image: Image.Image, side: int) -> bytes:
+    """A JPEG of `image`, whose longer side is `side` pixels at the most."""
+    scale = min(1, side / max(image.size))
+    size = tuple(max(1, round(length * scale)) for length in image.size)
+    small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
+    return buffer.getvalue()
+
 
 def collate(positions: list[int], items: list[Item]) -> Batch:
     pairs = list(zip(positions, items, strict=True))
-    good = [(position, item) for position, item in pairs if torch.is_tensor(item)]
+    good = [(position, *item) for position, item in pairs if not isinstance(item, str)]
     return Batch(
-        indices=[position for position, _ in good],
-        images=torch.stack([item for _, item in good]) if good else torch.empty(0),
+        indices=[position for position, _, _ in good],
+        images=torch.stack([image for _, image, _ in good]) if good else torch.empty(0),
+        thumbnails=[thumbnail for _, _, thumbnail in good],
         failures={position: item for position, item in pairs if isinstance(item, str)},
     )
 
@@ -58,20 +85,22 @@ def consecutive(count: int, batch_size: int) -> Iterator[list[int]]:
 
 def load_batches(
     paths: Sequence[Path],
-    transform: Callable[[Image.Image], torch.Tensor],
+    transform: Compose,
     batch_size: int,
     workers: int,
     batches: Iterable[list[int]] | None = None,
+    thumbnail: int = 0,
     smallest_side: int | None = None,
 ) -> Iterator[Batch]:
     """Images in order, `batch_size` at a time, decoded by `workers` processes (0: here).
 
     All of `paths`, or those in `batches` of positions, each of `batch_size` at the most. A file
-    that kills the process which decodes it is among the failures. `smallest_side` is open_image's.
+    that kills the process which decodes it is among the failures. With a `thumbnail`, its longer
+    side in pixels, also pictures of what the network looks at. `smallest_side` is open_image's.
     """
     if batches is None:
         batches = consecutive(len(paths), batch_size)
-    images = ButterflyDataset(paths, transform, smallest_side)
+    images = ButterflyDataset(paths, transform, thumbnail, smallest_side)
     if workers == 0:
         prepared = ((batch, [images[position] for position in batch]) for batch in batches)
     else:

@@ -16,12 +16,15 @@ from typing import Protocol
 import numpy as np
 import torch
 
-ROW_BYTES = 3 * 224 * 224 * 4  # the largest tensor of one image: (3, 224, 224) float32
+TENSOR_BYTES = 3 * 224 * 224 * 4  # the largest tensor of one image: (3, 224, 224) float32
+THUMBNAIL_BYTES = 2**19  # room for its picture; pages that nobody writes to take no memory
+ROW_BYTES = TENSOR_BYTES + THUMBNAIL_BYTES
 AHEAD = 2  # batches in the making while one is scored
 LARGEST_BATCH = 2048  # AHEAD of them, asked for, must fit into a pipe of 64 KB
 FORK = multiprocessing.get_context("fork")  # so that memory and the list of images are shared
 
-Item = torch.Tensor | str  # what an image became, or why it became nothing
+# What an image became, with its JPEG, which may be empty; or why it became nothing.
+Item = tuple[torch.Tensor, bytes] | str
 
 
 class Images(Protocol):
@@ -39,7 +42,8 @@ class Failed:
     text: str
 
 
-Answer = str | Failed | tuple[tuple[int, ...], str]  # else the shape and type of what is in the row
+# Else the shape and type of the tensor in the row, and the size of the picture behind its room.
+Answer = str | Failed | tuple[tuple[int, ...], str, int]
 
 
 class Decoders:
@@ -108,9 +112,10 @@ class Decoders:
             return answer
         if isinstance(answer, Failed):
             raise RuntimeError(f"an image could not be prepared:\n{answer.text}")
-        shape, dtype = answer
+        shape, dtype, size = answer
         array = np.frombuffer(self.rows, dtype, int(np.prod(shape)), row * ROW_BYTES)
-        return torch.from_numpy(array.reshape(shape).copy())
+        picture = row * ROW_BYTES + TENSOR_BYTES
+        return torch.from_numpy(array.reshape(shape).copy()), self.rows[picture : picture + size]
 
     def replace(self, worker: "Worker") -> Iterator[tuple[int, str]]:
         """Start a process in the place of one that has ended; name an image that has ended two."""
@@ -191,11 +196,14 @@ def prepare(decoders: Decoders, position: int, row: int) -> Answer:
         item = decoders.images[position]
         if isinstance(item, str):
             return item
-        array = item.numpy()
-        if array.nbytes > ROW_BYTES:
-            raise ValueError(f"a tensor of {array.nbytes} bytes, expected {ROW_BYTES} at most")
-        start = row * ROW_BYTES
-        decoders.rows[start : start + array.nbytes] = array.tobytes()
-        return array.shape, array.dtype.str
+        array, picture = item[0].numpy(), item[1]
+        sizes = array.nbytes, len(picture)
+        if sizes[0] > TENSOR_BYTES or sizes[1] > THUMBNAIL_BYTES:
+            most = f"{TENSOR_BYTES} and {THUMBNAIL_BYTES}"
+            raise ValueError(f"a tensor and a picture of {sizes} bytes, expected {most} at most")
+        for start, content in ((0, array.tobytes()), (TENSOR_BYTES, picture)):
+            start += row * ROW_BYTES
+            decoders.rows[start : start + len(content)] = content
+        return array.shape, array.dtype.str, len(picture)
     except Exception:  # whatever it is, the program ends with it
         return Failed(traceback.format_exc())

@@ -1,9 +1,11 @@
 """Files on disk: images from outside, names from a list, outputs that are whole or absent."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from model import to_rgb
 from PIL import Image
@@ -23,17 +25,34 @@ def open_image(path: Path, smallest_side: int | None = None) -> Image.Image:
     With `smallest_side`, in pixels, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which is
     faster, as long as neither side falls below it.
     """
+    return read_image(path, path, smallest_side)
+
+
+def read_image(
+    source: Path | BinaryIO, name: object, smallest_side: int | None = None
+) -> Image.Image:
+    """The same of the file `source`; `name` stands in the error's message."""
     try:
-        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        # Opening a pipe would wait for ever.
+        if isinstance(source, Path) and source.exists() and not source.is_file():
             raise ImageError("a folder, a pipe or a device")
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
+        with Image.open(source, formats=IMAGE_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS or image.mode == "F":
                 raise ImageError(f"{image.mode} {image.size}: over {MAX_PIXELS:,} pixels or floats")
             if smallest_side is not None:
                 image.draft(None, (smallest_side, smallest_side))
             return to_rgb(image)
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
-        raise ImageError(f"{path}: not a readable image ({str(error) or repr(error)})") from error
+        raise ImageError(f"{name}: not a readable image ({str(error) or repr(error)})") from error
+
+
+def sync(path: Path) -> None:
+    """Have what the file `path` holds, or the names in a folder, outlive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -3,7 +3,8 @@
 Writes OUTPUT_DIR/predictions.txt, a line `filename,score` for each image in sorted order, ready
 for Codabench. With --details, OUTPUT_DIR/details.csv says how each score came about: what each
 member gives, the call at a threshold, and the likeliest parents. Files that cannot be scored are
-named on stderr and left out; the exit status is then 1.
+named on stderr and left out; the exit status is then 1. With --report, OUTPUT_DIR/report/index.html
+shows all of it, and where on the wings the evidence lies.
 
 What is scored is written down at once; the same command goes on where a run was stopped. Several
 processes share the images, and the first of them writes the output:
@@ -18,12 +19,14 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from decoders import LARGEST_BATCH
-from files import atomic
+from files import atomic, sync
 from journal import FAILED, SCORED, UNKNOWN, Journal
 from listing import Images, find_images, listed_images
+from memory import freed_memory_kept
 from model import BACKBONES, MEMBER_FILES, PREPROCESSES, Model, Parents
 from processes import Processes, join
 from scoring import Scored, score_images
@@ -76,6 +79,11 @@ def parse_arguments() -> argparse.Namespace:
         help="of the decision in details.csv: hybrid above it (default: what training stored for "
         "all members together)",
     )
+    parser.add_argument("--report", action="store_true", help="also write report/index.html")
+    parser.add_argument(
+        "--all_heat_maps", action="store_true", help="in the report, not of the first 200 only"
+    )
+    parser.add_argument("--tsne", action="store_true", help="map features by t-SNE, not PCA")
     parser.add_argument("--batch_size", type=int, default=BATCH_SIZE)
     parser.add_argument(
         "--recursive", action="store_true", help="search the sub-folders of INPUT_DIR, too"
@@ -137,6 +145,7 @@ def score_rest(
     journal: Journal,
     options: argparse.Namespace,
     processes: Processes,
+    gallery: Any = None,
 ) -> None:
     """Score this process's share of what is not in the journal yet; stderr names what fails."""
     known = journal.known(images)
@@ -145,8 +154,9 @@ def score_rest(
     if processes.first and (known == SCORED).any():
         print(f"ingestion: going on; {counted(rest, 'image')} to score", file=sys.stderr)
     workers = options.workers
-    with tqdm(total=rest, unit="image", disable=None if processes.first else True) as bar:
-        for outcomes in score_images(model, images, options.batch_size, workers, batches):
+    bar = tqdm(total=rest, unit="image", disable=None if processes.first else True)
+    with bar, freed_memory_kept():
+        for outcomes in score_images(model, images, options.batch_size, workers, batches, gallery):
             journal.add(images, outcomes)
             for outcome in outcomes.values():
                 if isinstance(outcome, str):
@@ -217,10 +227,28 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def load_gallery(model: Model, options: argparse.Namespace, processes: Processes) -> Any:
+    """What takes the report's pictures, if it is asked for.
+
+    The report lies outside this folder, of which the platform gets a part.
+    """
+    if not options.report:
+        return None
+    if processes.count > 1:
+        raise ValueError(
+            "--report is for one process: score without it, then run scripts/report.py "
+            f"--predictions {options.output_dir / 'predictions.txt'} --images {options.input_dir}"
+        )
+    sys.path.append(str(Path(__file__).resolve().parents[2] / "report"))
+    from gallery import Gallery
+
+    return Gallery(model)
+
+
 def write_output(
-    model: Model, images: Images, journal: Journal, options: argparse.Namespace
+    model: Model, images: Images, journal: Journal, options: argparse.Namespace, gallery: Any
 ) -> int:
-    """Put predictions.txt, and details.csv, in place; gives the number of images in them.
+    """Put predictions.txt, details.csv and the report in place; gives the number of images in them.
 
     Raises ValueError, and leaves what lies there, where no image has a score.
     """
@@ -231,10 +259,17 @@ def write_output(
         )
     with atomic(options.output_dir / "predictions.txt") as temporary:
         scored = write_predictions(journal.outcomes(images), temporary)
+        sync(temporary)
     if options.details:
         threshold = model.threshold if options.threshold is None else options.threshold
         with atomic(options.output_dir / "details.csv") as temporary:
             write_details(journal.outcomes(images), temporary, threshold)
+            sync(temporary)
+    sync(options.output_dir)  # only then may the journal go
+    if options.report:
+        from detection_report import report_outcomes
+
+        report_outcomes(gallery, images, dict(journal.outcomes(images)), options)
     journal.remove()
     return scored
 
@@ -254,13 +289,14 @@ def ingest(options: argparse.Namespace, processes: Processes) -> int:
         for message in refused:
             print(f"ingestion: {message}", file=sys.stderr)
     model.load()
+    gallery = load_gallery(model, options, processes)
     with Journal(
         options.output_dir, settings(options, model), processes.rank, processes.count
     ) as journal:
         processes.wait()  # a process that failed to start shall not find the others gone
-        score_rest(model, images, journal, options, processes)
+        score_rest(model, images, journal, options, processes, gallery)
         processes.wait()
-        scored = processes.of_first(write_output, model, images, journal, options)
+        scored = processes.of_first(write_output, model, images, journal, options, gallery)
     left_out = len(images) + len(refused) - scored
     if processes.first:
         tell(model, scored, left_out, options.output_dir / "predictions.txt")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from files import sync
 from listing import Images
 from model import Parents
 from scoring import Scored
@@ -46,6 +47,8 @@ class Journal:
             self.refuse_other_runs()
             self.cut_torn_line()
             self.refuse_other_settings()
+            for folder in (self.folder, *(place.parent for place in self.made)):
+                sync(folder)
         except BaseException:
             self.file.close()
             raise
@@ -108,9 +111,11 @@ class Journal:
             for number, text in enumerate(whole_lines(file), start=1):
                 try:
                     line = json.loads(text)
+                    if not isinstance(line, dict):
+                        raise TypeError("no object")
                     if number > 1:
                         line["name"], outcome_of(line)
-                except (ValueError, KeyError, TypeError) as error:
+                except (ValueError, KeyError, TypeError, RecursionError) as error:
                     raise ValueError(
                         f"{path}, line {number}: damaged ({error!r}); remove {self.folder} to "
                         "begin anew"

@@ -3,7 +3,7 @@
 import csv
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -48,21 +48,23 @@ def find_images(folder: Path, recursive: bool = False) -> tuple[Images, list[str
 
 
 def plain_names(folder: Path) -> Iterator[str]:
-    return (path.name for path in folder.iterdir() if is_image(path.name))
+    return (path.name for path in folder.iterdir() if is_one_of(path.name, IMAGE_SUFFIXES))
 
 
-def walk(folder: Path) -> Iterator[str]:
+def walk(folder: Path, suffixes: Set[str] = IMAGE_SUFFIXES) -> Iterator[str]:
+    """The names of files with these suffixes below `folder`, hidden ones passed over."""
+
     def stop(error: OSError) -> None:
         raise error
 
     for place, folders, files in os.walk(folder, onerror=stop):
         folders[:] = [name for name in folders if not name.startswith(".")]
         below = PurePath(place).relative_to(folder)
-        yield from ((below / name).as_posix() for name in files if is_image(name))
+        yield from ((below / name).as_posix() for name in files if is_one_of(name, suffixes))
 
 
-def is_image(name: str) -> bool:
-    return not name.startswith(".") and PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+def is_one_of(name: str, suffixes: Set[str]) -> bool:
+    return not name.startswith(".") and PurePath(name).suffix.lower() in suffixes
 
 
 def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:

@@ -8,8 +8,10 @@ subspecies. The members remember which backbone it is, and whether specimens are
 is another file of ours needed, cutout.py beside this one.
 """
 
+import io
 import logging
 import pickle
+import pickletools
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -74,20 +76,38 @@ def make_transform(
     It takes every mode but floats ("F"), for which it raises ValueError.
     """
     spec = backbone_spec(backbone)
+    return transforms.Compose(
+        [
+            make_picture(preprocess),
+            transforms.ToTensor(),
+            transforms.Normalize(spec.mean, spec.std),
+        ]
+    )
+
+
+def make_picture(preprocess: str) -> Callable[[Image.Image], Image.Image]:
+    """The first part of the preprocessing: a PIL image -> the RGB picture, 224 x 224, that is seen.
+
+    Raises as `make_transform` does.
+    """
     check_preprocess(preprocess)
     steps: list[Callable[[Image.Image], Image.Image]] = [to_rgb]
     if preprocess == "cutout":
         from cutout import specimen_alone  # brings OpenCV, which the published files do without
 
         steps.append(specimen_alone)
-    return transforms.Compose(
-        [
-            *steps,
-            transforms.Resize((IMAGE_SIZE, IMAGE_SIZE)),
-            transforms.ToTensor(),
-            transforms.Normalize(spec.mean, spec.std),
-        ]
-    )
+    return transforms.Compose([*steps, transforms.Resize((IMAGE_SIZE, IMAGE_SIZE))])
+
+
+def normalise(pictures: torch.Tensor, backbone: str) -> torch.Tensor:
+    """The rest of it for many: (n, 224, 224, 3) bytes -> (n, 3, 224, 224) on the same device.
+
+    On a CPU equal to the bit to what `make_transform` gives.
+    """
+    spec = backbone_spec(backbone)
+    images = pictures.permute(0, 3, 1, 2).float().contiguous().div_(255)
+    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
+    return images.sub_(mean).div_(std)
 
 
 def check_preprocess(name: str) -> None:
@@ -227,11 +247,23 @@ def build_backbone(name: str, device: torch.device) -> nn.Module:
 
 
 def in_bfloat16(network: nn.Module) -> nn.Module:
-    """`network` with the weights of its products in bfloat16, as autocast converts each batch's."""
+    """`network` with the weights of its products in bfloat16.
+
+    For autocast, which would convert them anew for every batch.
+    """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             module.bfloat16()
     return network
+
+
+@torch.inference_mode()
+def extract(backbone: nn.Module, images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Features (n, feature_size), float32 on `device`, of n preprocessed images (n, 3, 224, 224).
+
+    Scoring and training both take them from here; `backbone` is on `device` already.
+    """
+    return backbone(images.to(device)).float()
 
 
 # ---- classifiers --------------------------------------------------------------------------------
@@ -326,6 +358,9 @@ class SGDScorer:
         return (1 / (1 + np.exp(exponents))).mean(axis=1)
 
 
+MAX_FOLDS = 1000  # of a calibrated classifier; training makes 5
+
+
 class PickledRecord:
     """Stands in for a scikit-learn object: keeps the attributes, runs none of its code."""
 
@@ -385,6 +420,16 @@ class SGDUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} has no place in an SGD classifier")
 
 
+def check_claims(pickled: bytes) -> None:
+    """UnpicklingError for a pickle that claims more objects or bytes than it can hold.
+
+    The unpickler would set memory aside for them before it looks. Lengths are checked by genops.
+    """
+    for opcode, argument, _ in pickletools.genops(pickled):
+        if opcode.name in ("PUT", "LONG_BINPUT") and argument > len(pickled):
+            raise pickle.UnpicklingError(f"{argument:,} objects in {len(pickled):,} bytes")
+
+
 def load_sgd(path: Path, backbone: str | None = None, preprocess: str | None = None) -> SGDScorer:
     """The SGD classifier pickled in `path`, calibrated or bare.
 
@@ -392,8 +437,9 @@ def load_sgd(path: Path, backbone: str | None = None, preprocess: str | None = N
     `preprocess` says.
     """
     try:
-        with path.open("rb") as file:
-            scorer = sgd_scorer(SGDUnpickler(file).load())
+        pickled = path.read_bytes()
+        check_claims(pickled)
+        scorer = sgd_scorer(SGDUnpickler(io.BytesIO(pickled)).load())
     except Exception as error:  # hostile bytes make the unpickler raise almost anything
         raise ValueError(
             f"{path}: not an SGD classifier ({type(error).__name__}: {error})"
@@ -418,6 +464,8 @@ def sgd_scorer(pickled: Any) -> SGDScorer:
         calibrators = [member.calibrators[0] for member in pickled.calibrated_classifiers_]
         slopes = [numbers("a_", calibrator.a_, ()) for calibrator in calibrators]
         offsets = [numbers("b_", calibrator.b_, ()) for calibrator in calibrators]
+    if len(folds) > MAX_FOLDS:
+        raise ValueError(f"{len(folds):,} folds, expected {MAX_FOLDS} at the most")
     for fold in folds:
         classes = numbers("classes_", fold.classes_, (2,)).tolist()
         if classes != [0, 1]:
@@ -772,6 +820,12 @@ def locate_weights(
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """The plain state dict in `path`; ValueError for any other content."""
     try:
+        size = path.stat().st_size
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:  # torch.save compresses nothing
+                unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > size:
+                raise ValueError(f"{size:,} bytes that unpack to {unpacked:,}")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types on files that are no checkpoint
         raise ValueError(f"{path}: not a PyTorch weights file ({error})") from error
@@ -779,6 +833,13 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         isinstance(key, str) and torch.is_tensor(value) for key, value in state.items()
     ):
         raise ValueError(f"{path}: not a plain state dict")
+    for key, tensor in state.items():
+        counter = tensor.dtype == torch.int64 and tensor.ndim == 0  # of batch normalisation
+        floats = tensor.is_floating_point() and tensor.layout == torch.strided
+        if tensor.is_meta or not (floats or counter):
+            raise ValueError(f"{path}: {key} is {tensor.dtype} {tensor.layout}, expected floats")
+        if tensor.numel() * tensor.element_size() > size:  # a view that repeats its numbers
+            raise ValueError(f"{path}: {key} is {tuple(tensor.shape)}, more than the file holds")
     return state
 
 
@@ -844,6 +905,7 @@ class Examined:
     scores: np.ndarray  # (n,)
     members: dict[str, np.ndarray]  # the probability (n,) of each that takes part
     parents: list[Parents] | None  # None without the member that knows the subspecies
+    features: np.ndarray  # (n, feature_size) float32
 
 
 class Model:
@@ -920,16 +982,23 @@ class Model:
         """Scores of n preprocessed images, (n, 3, 224, 224) -> (n,)."""
         return self.examine(batch).scores
 
-    @torch.inference_mode()
     def examine(self, batch: torch.Tensor) -> Examined:
         """What the members say of n preprocessed images, (n, 3, 224, 224)."""
+        return self.judge(self.extract(batch))
+
+    def extract(self, batch: torch.Tensor) -> torch.Tensor:
+        """The features (n, feature_size) of n preprocessed images, (n, 3, 224, 224)."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
-            tensors = self.features(batch.to(self.device)).float()
-        arrays = tensors.cpu().numpy()
+            return extract(self.features, batch, self.device)
+
+    @torch.inference_mode()
+    def judge(self, features: torch.Tensor) -> Examined:
+        """What the members say of the features (n, feature_size) that `extract` gives."""
+        arrays = features.cpu().numpy()
         probabilities = {
-            name: member.hybrid_probability(tensors if name == "linear" else arrays)
+            name: member.hybrid_probability(features if name == "linear" else arrays)
             for name, member in self.members.items()
         }
         knows = self.members.get("subspecies")
         parents = None if knows is None else knows.parents(arrays)
-        return Examined(combine(probabilities), probabilities, parents)
+        return Examined(combine(probabilities), probabilities, parents, arrays)

@@ -1,21 +1,24 @@
-"""The time, the scores and the memory of ingestion.py, beside the published way.
+"""Time the published way of scoring and ours side by side, in one process; and ours' memory:
 
-Published: one photograph at a time, decoded in full, in float32, by a network in PyTorch's usual
-memory layout. Ours: batches that worker processes decode, exact and `--fast`. All run in turn in
-this process, so that what else the machine does falls on all alike; medians over the rounds. Then,
-in a process each, the largest memory of ingestion.py for few and for many small pictures.
+    python speed.py photographs | network | memory [--photographs DIR] [--backbone NAME] [...]
+
+photographs: one at a time, decoded in full, in float32, as the published program scores them, and
+in batches as ingestion.py does, exact and --fast. network: the backbone alone on a batch. memory:
+the largest of ingestion.py for few and for many small pictures. Every round takes each way once, so
+that a busy machine slows all alike. One line of JSON comes out, with the seconds of each round;
+scripts/benchmarks/ingestion.py makes tables of it.
 """
 
 import argparse
 import itertools
+import json
 import multiprocessing
 import os
-import platform
 import resource
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import ingestion
@@ -24,6 +27,7 @@ import timm
 import torch
 from files import open_image
 from listing import Images, find_images
+from memory import freed_memory_kept
 from model import (
     BACKBONES,
     PREPROCESS,
@@ -40,16 +44,17 @@ from PIL import Image
 from scoring import Scored, score_images
 
 SAMPLES = Path(ingestion.__file__).parent / "ImageSamples"
-BATCH_SIZE = 16
 PICTURES = 7  # unlike ones, of which the memory's many are links
+PUBLISHED, EXACT, FAST = "published: one at a time", "ours", "ours, --fast"
 
-WAYS = ("published", "exact", "fast")
+Ways = dict[str, Callable[[], object]]
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("claim", choices=CLAIMS)
     parser.add_argument(
         "--photographs", type=Path, default=SAMPLES, help="their folder, with its sub-folders"
     )
@@ -62,24 +67,39 @@ def parse_arguments() -> argparse.Namespace:
         help="trained ones, whose scores are compared (default: a made-up one of wide scores)",
     )
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch_size", type=int, default=ingestion.BATCH_SIZE)
     parser.add_argument("--workers", type=int, default=ingestion.WORKERS)
-    parser.add_argument(
-        "--memory",
-        type=int,
-        nargs="*",
-        default=[1000, 20_000],
-        metavar="COUNT",
-        help="small pictures whose largest memory is measured; none: leave it out",
-    )
+    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000], help="of pictures")
     return parser.parse_args()
+
+
+def now() -> tuple[float, float]:
+    """Seconds of the clock, and of all processors for this process and its ended children."""
+    spent = os.times()
+    ours = spent.user + spent.system + spent.children_user + spent.children_system
+    return spent.elapsed, ours
+
+
+def time_ways(ways: Ways, rounds: int, warm: bool = True) -> dict[str, dict[str, list[float]]]:
+    """Seconds and seconds of the processors of each way in each round, after one to warm up."""
+    times = {name: {"seconds": [], "processor": []} for name in ways}
+    for number in range(1 - warm, rounds + 1):
+        for name, run in ways.items():
+            began, began_processor = now()
+            run()
+            ended, ended_processor = now()
+            if number:
+                times[name]["seconds"].append(ended - began)
+                times[name]["processor"].append(ended_processor - began_processor)
+    return times
 
 
 # ---- time and scores ----------------------------------------------------------------------------
 
 
 def load(way: str, options: argparse.Namespace) -> Model:
-    """The model of one of the WAYS, without members where no classifiers are named."""
-    model = Model(device=options.device, classifiers=options.classifiers, fast=way == "fast")
+    """The model of one way, without members where no classifiers are named."""
+    model = Model(device=options.device, classifiers=options.classifiers, fast=way == FAST)
     if options.classifiers is not None:
         model.load()
     else:
@@ -87,19 +107,22 @@ def load(way: str, options: argparse.Namespace) -> Model:
         model.transform = make_transform(model.backbone)
         network = build(options.backbone).eval().requires_grad_(False).to(model.device)
         model.features = in_bfloat16(network) if model.fast else network
-    if way == "published":
+    if way == PUBLISHED:
         model.features.to(memory_format=torch.contiguous_format)
     return model
 
 
-def build(name: str) -> torch.nn.Module:
-    """The backbone; DINOv2 with random weights where there are none, which take as long."""
+def has_weights(name: str) -> bool:
     try:
         locate_backbone(name)
     except FileNotFoundError:
-        if name != "dinov2_base":
-            raise
-        print("no weights of dinov2_base: random ones, so that the times hold, the drift does not")
+        return False
+    return True
+
+
+def build(name: str) -> torch.nn.Module:
+    """The backbone; DINOv2 with random weights where there are none, which take as long."""
+    if name == "dinov2_base" and not has_weights(name):
         torch.manual_seed(0)
         return DinoV2(timm.create_model("vit_base_patch14_dinov2", num_classes=0, img_size=224))
     return BACKBONES[name].build()
@@ -107,79 +130,77 @@ def build(name: str) -> torch.nn.Module:
 
 def made_up(model: Model, images: Images) -> SGDScorer:
     """A member that looks along a random direction, along which these images spread by 2."""
-    with torch.inference_mode():
-        tensors = (model.transform(open_image(path)) for path in images)
-        features = torch.cat([model.features(one[None].to(model.device)) for one in tensors])
-    features = features.double().cpu().numpy()
+    tensors = (model.transform(open_image(path)) for path in images)
+    features = torch.cat([model.extract(one[None]) for one in tensors]).double().cpu().numpy()
     weights = np.random.default_rng(0).standard_normal(features.shape[1])
-    weights /= features.std(axis=0).clip(1e-6)
     along = features @ weights
-    weights *= 2 / along.std()
-    offset = -2 * along.mean() / along.std()
+    scale = 2 / along.std()
+    offset = -scale * along.mean()
     origin = Origin(model.backbone)
-    return SGDScorer(weights[None], np.array([offset]), np.array([-1.0]), np.zeros(1), origin)
+    return SGDScorer(
+        scale * weights[None], np.array([offset]), np.array([-1.0]), np.zeros(1), origin
+    )
 
 
-def one_by_one(model: Model, images: Images, _workers: int) -> np.ndarray:
+def one_by_one(model: Model, images: Images) -> np.ndarray:
     """The scores (n,) as Codabench's ingestion asks for them."""
     return np.array([model.predict(Image.open(path)) for path in images])
 
 
-def in_batches(model: Model, images: Images, workers: int) -> np.ndarray:
+def in_batches(model: Model, images: Images, options: argparse.Namespace) -> np.ndarray:
     """The scores (n,) as ingestion.py gets them."""
     scores = {}
-    for outcomes in score_images(model, images, BATCH_SIZE, workers):
-        for index, outcome in outcomes.items():
-            if not isinstance(outcome, Scored):
-                raise ValueError(outcome)
-            scores[index] = outcome.score
+    with freed_memory_kept():
+        for outcomes in score_images(model, images, options.batch_size, options.workers):
+            for index, outcome in outcomes.items():
+                if not isinstance(outcome, Scored):
+                    raise ValueError(outcome)
+                scores[index] = outcome.score
     return np.array([scores[index] for index in range(len(images))])
 
 
-def networks_alone(models: dict[str, Model]) -> dict[str, Callable[[], object]]:
-    """The backbone of each way on one batch of noise."""
-    noise = torch.rand(BATCH_SIZE, 3, 224, 224)
+def photographs(options: argparse.Namespace) -> dict[str, object]:
+    found, _ = find_images(options.photographs, recursive=True)
+    names = list(itertools.islice(itertools.cycle(found.names), options.how_many))
+    images, unlike = Images(found.folder, names), sorted(set(names))
+    models = {way: load(way, options) for way in (PUBLISHED, EXACT, FAST)}
+    if options.classifiers is None:
+        member = made_up(models[PUBLISHED], Images(found.folder, unlike))
+        for model in models.values():
+            model.members = {"sgd": member}
+    scores: dict[str, np.ndarray] = {}
 
-    def run(model: Model) -> Callable[[], object]:
-        return lambda: model.examine(noise)
+    def published() -> None:
+        scores[PUBLISHED] = one_by_one(models[PUBLISHED], images)
 
-    return {way: run(model) for way, model in models.items()}
+    def exact() -> None:
+        scores[EXACT] = in_batches(models[EXACT], images, options)
 
+    def fast() -> None:
+        scores[FAST] = in_batches(models[FAST], images, options)
 
-def now() -> tuple[float, float]:
-    """Seconds of the clock, and of all processors for this process and its ended workers."""
-    spent = os.times()
-    ours = spent.user + spent.system + spent.children_user + spent.children_system
-    return spent.elapsed, ours
-
-
-def measured(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
-    """Clock and processor seconds (rounds, 2) of each task.
-
-    They take turns, after a round to warm up, so that what else the machine does falls on all.
-    """
-    seconds: dict[str, list[np.ndarray]] = {name: [] for name in tasks}
-    for number in range(rounds + 1):
-        for name, task in tasks.items():
-            start = now()
-            task()
-            if number:
-                seconds[name].append(np.subtract(now(), start))
-    return {name: np.stack(values) for name, values in seconds.items()}
+    times = time_ways({PUBLISHED: published, EXACT: exact, FAST: fast}, options.rounds)
+    backbone = models[PUBLISHED].backbone
+    title = f"Scores of {len(names)} photographs ({len(unlike)} unlike) by {backbone}"
+    notes = [drift(way, scores[PUBLISHED], scores[way]) for way in (EXACT, FAST)]
+    quarters = np.quantile(scores[PUBLISHED], [0, 0.25, 0.5, 0.75, 1]).round(3).tolist()
+    notes.append(f"Published scores by quarters: {', '.join(map(str, quarters))}.")
+    if options.classifiers is None:
+        notes.append("The classifier is made up, the scores are spread more widely than real ones.")
+        if not has_weights(backbone):
+            notes.append("The backbone has random weights: its scores say nothing of real ones.")
+    notes.append(f"{options.workers} workers.")
+    return {"title": title, "ways": times, "notes": notes}
 
 
-def print_times(title: str, seconds: dict[str, np.ndarray], count: int) -> None:
-    print(f"\n{title}\n")
-    print("| Way | Seconds an image | Rounds | Against published | Processor seconds | Against |")
-    print("|---|---|---|---|---|---|")
-    for name, values in seconds.items():
-        clock, spent = np.median(values, axis=0) / count
-        low, high = values[:, 0].min() / count, values[:, 0].max() / count
-        faster, cheaper = np.median(seconds["published"] / values, axis=0)
-        print(
-            f"| {name} | {clock:.4f} | {low:.4f} to {high:.4f} | {faster:.2f} | {spent:.4f} | "
-            f"{cheaper:.2f} |"
-        )
+def drift(way: str, published: np.ndarray, ours: np.ndarray) -> str:
+    """A sentence: how far scores (n,) lie from the published way's."""
+    apart = np.abs(ours - published)
+    ranks = np.corrcoef(ranked(published), ranked(ours))[0, 1]
+    return (
+        f"Scores of {way} differ by {apart.max():.1e} at the most, {apart.mean():.1e} in the mean; "
+        f"Spearman's correlation {ranks:.4f}."
+    )
 
 
 def ranked(values: np.ndarray) -> np.ndarray:
@@ -188,17 +209,26 @@ def ranked(values: np.ndarray) -> np.ndarray:
     return (counts.cumsum() - (counts - 1) / 2)[places]
 
 
-def print_drift(scores: dict[str, np.ndarray]) -> None:
-    print("\nScores against the published way's\n")
-    print("| Way | Largest difference | Mean difference | Spearman's correlation |")
-    print("|---|---|---|---|")
-    published = scores["published"]
-    for way in WAYS[1:]:
-        drift = np.abs(scores[way] - published)
-        ranks = np.corrcoef(ranked(published), ranked(scores[way]))[0, 1]
-        print(f"| {way} | {drift.max():.6f} | {drift.mean():.6f} | {ranks:.4f} |")
-    spread = np.quantile(published, [0, 0.25, 0.5, 0.75, 1]).round(3).tolist()
-    print(f"\nPublished scores, from the least by quarters to the largest: {spread}")
+def network(options: argparse.Namespace) -> dict[str, object]:
+    """A batch, as it was computed until now, and as it is."""
+    noise = torch.rand(options.batch_size, 3, 224, 224)
+    models = {way: load(way, options) for way in (PUBLISHED, EXACT, FAST)}
+
+    def run(way: str, kept: bool) -> Callable[[], None]:
+        def task() -> None:
+            with freed_memory_kept() if kept else nullcontext():
+                for _ in range(3):
+                    models[way].extract(noise)
+
+        return task
+
+    ways = {
+        "as it was: float32, PyTorch's usual layout": run(PUBLISHED, kept=False),
+        EXACT: run(EXACT, kept=True),
+        FAST: run(FAST, kept=True),
+    }
+    title = f"Three batches of {len(noise)} in memory by {models[EXACT].backbone}"
+    return {"title": title, "ways": time_ways(ways, options.rounds), "notes": []}
 
 
 # ---- memory -------------------------------------------------------------------------------------
@@ -223,7 +253,8 @@ class Trivial:
     @staticmethod
     def examine(batch: torch.Tensor) -> Examined:
         scores = batch.mean(dim=(1, 2, 3)).double().numpy() / 255
-        return Examined(scores, {"sgd": scores, "linear": scores}, None)
+        features = np.zeros((len(scores), 1), np.float32)
+        return Examined(scores, {"sgd": scores, "linear": scores}, None, features)
 
 
 def peak(folder: Path, workers: int, answer: multiprocessing.Queue) -> None:
@@ -231,6 +262,7 @@ def peak(folder: Path, workers: int, answer: multiprocessing.Queue) -> None:
     ingestion.Model = Trivial
     sys.argv = ["ingestion.py", str(folder), str(folder.parent / "out"), "--details"]
     sys.argv += ["--workers", str(workers)]
+    sys.stdout = sys.stderr  # the line of JSON stands alone
     if ingestion.main():
         raise ValueError(f"{folder}: not all of it was scored")
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -259,57 +291,34 @@ def peaks(count: int, workers: int) -> list[float]:
     return answer.get()
 
 
-def print_memory(counts: list[int], workers: int) -> None:
-    print(f"\nLargest memory, {workers} workers, no network\n")
-    print("| Pictures | Seconds | Program, MB | A worker, MB | Program against the first |")
-    print("|---|---|---|---|---|")
-    first = None
-    for count in counts:
-        start = time.perf_counter()
-        program, worker = peaks(count, workers)
-        seconds = time.perf_counter() - start
-        first = first or program
-        ratio = program / first
-        print(f"| {count:,} | {seconds:.0f} | {program:.0f} | {worker:.0f} | {ratio:.3f} |")
+def memory(options: argparse.Namespace) -> dict[str, object]:
+    measured: dict[int, list[float]] = {}
+
+    def run(count: int) -> Callable[[], None]:
+        def task() -> None:
+            measured[count] = peaks(count, options.workers)
+
+        return task
+
+    ways = {f"{count:,} pictures": run(count) for count in options.counts}
+    times = time_ways(ways, rounds=1, warm=False)
+    first = measured[options.counts[0]][0]
+    notes = [
+        f"{count:,} pictures: {program:.0f} MB, {program / first:.3f} of the first; "
+        f"a worker {worker:.0f} MB."
+        for count, (program, worker) in measured.items()
+    ]
+    notes.append(f"{options.workers} workers, no network.")
+    return {"title": "Largest memory of ingestion.py", "ways": times, "notes": notes}
 
 
-def machine(device: torch.device) -> str:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    threads = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads of PyTorch"
-    load_average = os.getloadavg()[0]
-    return f"{name}, {threads} {torch.__version__}; load when it began: {load_average:.1f}"
+CLAIMS = {"photographs": photographs, "network": network, "memory": memory}
 
 
 def main() -> int:
     options = parse_arguments()
     try:
-        found, _ = find_images(options.photographs, recursive=True)
-        names = list(itertools.islice(itertools.cycle(found.names), options.how_many))
-        images = Images(found.folder, names)
-        models = {way: load(way, options) for way in WAYS}
-        if options.classifiers is None:
-            member = made_up(models["published"], Images(found.folder, sorted(set(names))))
-            for model in models.values():
-                model.members = {"sgd": member}
-        backbone = models["published"].backbone
-        print(f"{backbone} on {machine(models['published'].device)}")
-        scores: dict[str, np.ndarray] = {}
-
-        def scoring(way: str) -> Callable[[], None]:
-            run = one_by_one if way == "published" else in_batches
-
-            def task() -> None:
-                scores[way] = run(models[way], images, options.workers)
-
-            return task
-
-        seconds = measured({way: scoring(way) for way in WAYS}, options.rounds)
-        title = f"{len(images)} photographs ({len(set(names))} unlike), {options.workers} workers"
-        print_times(title, seconds, len(images))
-        alone = measured(networks_alone(models), options.rounds)
-        print_times(f"Scored alone, a batch of {BATCH_SIZE} in memory", alone, BATCH_SIZE)
-        print_drift(scores)
-        print_memory(options.memory, options.workers)
+        print(json.dumps(CLAIMS[options.claim](options)))
     except (OSError, ValueError) as error:
         print(f"speed: {error}", file=sys.stderr)
         return 1

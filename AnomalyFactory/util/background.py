@@ -1,0 +1,101 @@
+"""Work beside the main thread: what a GPU has computed is fetched and written while it goes on."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+
+class Fetched:
+    """Tensors on their way to the CPU, in whatever dictionaries and lists they lie.
+
+    From a GPU they are only sent for here, into pinned memory and between the steps before and
+    after; so they hold what they hold now, and the GPU does not stop. `get` waits for them, in any
+    thread; no other thread may ask a GPU for anything, since that would take the first one. On a
+    CPU they are the very tensors: what a later step changes in place must be used before it.
+    """
+
+    def __init__(self, content: Any):
+        self.content, self.arrived = on_cpu(content), None
+        if any(tensor.is_cuda for tensor in tensors_in(content)):
+            self.arrived = torch.cuda.Event()
+            self.arrived.record()
+
+    def get(self) -> Any:
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self.content
+
+
+def on_cpu(content: Any) -> Any:
+    """`content` with every tensor in its dictionaries and lists on the CPU, or on its way there.
+
+    All are laid out plainly, whatever the layout of the networks: files are alike from any device.
+    """
+    if isinstance(content, torch.Tensor):
+        plain = {"non_blocking": True, "memory_format": torch.contiguous_format}
+        return content.detach().to("cpu", **plain)
+    if isinstance(content, dict):
+        return {key: on_cpu(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return type(content)(map(on_cpu, content))
+    return content
+
+
+def tensors_in(content: Any) -> Iterator[torch.Tensor]:
+    if isinstance(content, torch.Tensor):
+        yield content
+    elif isinstance(content, dict):
+        yield from tensors_in(list(content.values()))
+    elif isinstance(content, list | tuple):
+        for part in content:
+            yield from tensors_in(part)
+
+
+class Background:
+    """Threads that work beside the main one. An error in them comes up in the main thread, at its
+    next call.
+
+    The end of its `with` block waits for all work. After an error in the block what was handed in
+    is still done, and an error in it is not told: the block's own is.
+    """
+
+    def __init__(
+        self,
+        threads: int,  # one does its work in the order in which it was handed in
+        most: int,  # pieces of work that wait at once; handing in more waits for the first
+    ):
+        self.pool, self.most = ThreadPoolExecutor(threads), most
+        self.pending: deque[Future] = deque()
+
+    def submit(self, work: Callable[..., object], *arguments: object) -> None:
+        self.check()
+        while len(self.pending) >= self.most:
+            self.pending.popleft().result()
+        self.pending.append(self.pool.submit(work, *arguments))
+
+    def check(self) -> None:
+        """Raise the error of what has been done, if there was one."""
+        while self.pending and self.pending[0].done():
+            self.pending.popleft().result()
+
+    @property
+    def busy(self) -> bool:
+        self.check()
+        return bool(self.pending)
+
+    def wait(self) -> None:
+        while self.pending:
+            self.pending.popleft().result()
+
+    def __enter__(self) -> "Background":
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            if error is None:
+                self.wait()
+        finally:
+            self.pool.shutdown()

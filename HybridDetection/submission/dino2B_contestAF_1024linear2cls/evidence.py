@@ -1,0 +1,132 @@
+"""Where in a photograph the evidence lies: what each patch adds to the log-odds of the score.
+
+    examined, maps = examine(model, batch)
+
+A feature vector is a mean over patch tokens (DINOv2: beside the class token). To first order, the
+log-odds of the score are g . feature with their gradient g, and the part of g that belongs to the
+mean is shared out among the patches: each adds g . token / number of patches (gradient x input,
+Shrikumar et al. 2016; for mean-pooled maps, class activation maps, Zhou et al. 2016). What the
+class token adds lies nowhere and is not in the map. Not in the zip: nothing is scored here.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from model import (
+    PUBLISHED,
+    STEEPNESS,
+    DinoV2,
+    Examined,
+    LinearClassifier,
+    Model,
+    SGDScorer,
+    SubspeciesScorer,
+)
+from torch import nn
+from torch.nn import functional as F
+
+TINY = np.finfo(np.float64).tiny
+
+
+def examine(model: Model, batch: torch.Tensor) -> tuple[Examined, np.ndarray]:
+    """`model.examine` of n preprocessed images, and their maps (n, h, w) float16 in log-odds.
+
+    One pass through the backbone. Above 0: speaks for a hybrid. h and w are 16 with DINOv2 and 7
+    with the light backbone; the map covers what the network saw, the whole image.
+    """
+    with patch_tokens(model.features) as taken:
+        examined = model.examine(batch)
+    (tokens,) = taken
+    slopes = gradient(model.members, examined.features)[:, -tokens.shape[-1] :]
+    with torch.inference_mode():
+        slopes = torch.from_numpy(slopes).to(tokens)
+        maps = torch.einsum("nhwc,nc->nhw", tokens, slopes) / (tokens.shape[1] * tokens.shape[2])
+    return examined, maps.cpu().numpy().astype(np.float16)
+
+
+@contextmanager
+def patch_tokens(network: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """A list that takes the patch tokens (n, h, w, width) of each pass through `network`.
+
+    Their mean over h and w is the last `width` numbers of the feature.
+    """
+    taken: list[torch.Tensor] = []
+
+    def take_normed(_module: nn.Module, _inputs: tuple, tokens: torch.Tensor) -> None:
+        grid = network.vit.patch_embed.grid_size
+        taken.append(tokens[:, 1:].unflatten(1, grid).float())
+
+    def take_map(_module: nn.Module, inputs: tuple) -> None:
+        taken.append(inputs[0].permute(0, 2, 3, 1).float())
+
+    if isinstance(network, DinoV2):
+        hook = network.vit.norm.register_forward_hook(take_normed)
+    else:
+        hook = network.global_pool.register_forward_pre_hook(take_map)
+    try:
+        yield taken
+    finally:
+        hook.remove()
+
+
+def gradient(members: Mapping[str, Any], features: np.ndarray) -> np.ndarray:
+    """The slope (n, feature_size) of `log_odds` at (n, feature_size) features, float64."""
+    variable = torch.tensor(features, dtype=torch.float64, requires_grad=True)
+    total = log_odds(members, variable).sum()  # images do not depend on each other
+    return torch.autograd.grad(total, variable)[0].numpy()
+
+
+def log_odds(members: Mapping[str, Any], features: torch.Tensor) -> torch.Tensor:
+    """log(score / (1 - score)), (n,), of (n, feature_size) float64 features on the CPU.
+
+    The score is that of model.combine, restated so that it can be differentiated and does not
+    saturate: in logarithms of the chance that a specimen is no hybrid.
+    """
+    no_hybrid = {name: NO_HYBRID[name](member, features) for name, member in members.items()}
+    published = [values for name, values in no_hybrid.items() if name in PUBLISHED]
+    joined = [torch.stack(published).min(dim=0).values] if published else []
+    joined += [values for name, values in no_hybrid.items() if name not in PUBLISHED]
+    logs = torch.stack(joined).sum(dim=0).clamp(max=-TINY)
+    return torch.log(-torch.expm1(logs)) - logs
+
+
+def linear_no_hybrid(member: LinearClassifier, features: torch.Tensor) -> torch.Tensor:
+    parameter = next(member.parameters())
+    logits = member(features.to(parameter.dtype).to(parameter.device)).cpu().double()
+    return F.logsigmoid(logits[:, 0] - logits[:, 1])
+
+
+def sgd_no_hybrid(member: SGDScorer, features: torch.Tensor) -> torch.Tensor:
+    decisions = features @ as_tensor(member.weights).T + as_tensor(member.intercepts)
+    exponents = as_tensor(member.slopes) * decisions + as_tensor(member.offsets)
+    probabilities = torch.sigmoid(-exponents).mean(dim=1)
+    near_one = F.logsigmoid(exponents).logsumexp(dim=1) - np.log(len(member.slopes))
+    near_zero = torch.log1p(-probabilities.clamp(max=0.5))  # where the other one cancels to 0
+    return torch.where(probabilities > 0.5, near_one, near_zero)
+
+
+def subspecies_no_hybrid(member: SubspeciesScorer, features: torch.Tensor) -> torch.Tensor:
+    logits = features @ as_tensor(member.weights).T + as_tensor(member.intercepts)
+    logs = logits.log_softmax(dim=1)
+    undecided = -(logs.exp() * logs).sum(dim=1) / np.log(len(member.subspecies))
+    places = features @ as_tensor(member.axes)
+    squares = ((places[:, None] - as_tensor(member.means)) ** 2).sum(dim=2).min(dim=1).values
+    foreign = squares.clamp(min=TINY).sqrt()
+    middle, high = as_tensor(member.quantiles).T
+    units = (torch.stack([undecided, foreign], dim=1) - middle) / (high - middle)
+    return F.logsigmoid(-STEEPNESS * (units - 0.5)).sum(dim=1)
+
+
+def as_tensor(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float64))
+
+
+# log(1 - probability), (n,), by member.
+NO_HYBRID: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
+    "linear": linear_no_hybrid,
+    "sgd": sgd_no_hybrid,
+    "subspecies": subspecies_no_hybrid,
+}

@@ -1,0 +1,32 @@
+"""Memory that is freed and asked for again, as a network's layers do batch after batch."""
+
+import ctypes
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# From glibc's malloc.h: the parameters, and the values that it begins with.
+TRIM_THRESHOLD, MMAP_MAX = -1, -4
+DEFAULTS = {TRIM_THRESHOLD: 128 * 1024, MMAP_MAX: 65536}
+KEEPING = {TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0}
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Within the block, glibc keeps large freed pieces; afterwards it returns them to the system.
+
+    A layer's output for a batch is tens of megabytes. Returned and asked for again, its pages are
+    zeroed each time: more than half of efficientnet_lite0's time on a batch of 32 on a CPU.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    for parameter, value in KEEPING.items():
+        libc.mallopt(parameter, value)
+    try:
+        yield
+    finally:
+        for parameter, value in DEFAULTS.items():
+            libc.mallopt(parameter, value)
+        libc.malloc_trim(0)

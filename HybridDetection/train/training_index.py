@@ -1,0 +1,146 @@
+"""What a training leaves for the report: its images' features, names and small pictures.
+
+The report names the parents of a photograph and shows, of each, the training photograph that is
+most like it; and it maps the features. All photographs are kept, and a sample of the painted
+images. It lies beside the classifiers, and they do not need it.
+"""
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from painted import is_painted
+from submission import BACKBONES, Origin, load_batches, make_transform
+from tables import group_names
+from tqdm import tqdm
+
+INDEX_FILE = "training_index.npz"
+PAINTED_KEPT = 500  # painted images, spread evenly over the rows: enough to see where they lie
+THUMBNAIL = 160  # pixels of the longer side
+BATCH_SIZE = 32
+MAX_BYTES = 1_000_000_000  # of all arrays in the file; 2,600 images take 25 MB with DINOv2
+
+
+@dataclass(frozen=True)
+class TrainingIndex:
+    """n images of a training."""
+
+    names: np.ndarray  # (n,) of the files
+    groups: np.ndarray  # (n,) subspecies such as `8`, or crosses such as `8 x 9`
+    hybrid: np.ndarray  # (n,) bool
+    painted: np.ndarray  # (n,) bool
+    features: np.ndarray  # (n, feature_size) float16
+    thumbnails: list[bytes]  # JPEG, of what the backbone looks at
+    origin: Origin
+
+
+def make_index(
+    table: pd.DataFrame,
+    paths: Sequence[Path],
+    features: np.ndarray,
+    origin: Origin,
+    workers: int,
+) -> TrainingIndex | None:
+    """The index of n rows with their image files and features (n, feature_size).
+
+    An image that cannot be read any more has no place in it; None where none can be.
+    """
+    painted = is_painted(table)
+    rows = rows_to_keep(painted)
+    transform = make_transform(origin.backbone, origin.preprocess)
+    thumbnails: dict[int, bytes] = {}
+    with tqdm(total=len(rows), desc="thumbnails", unit="image", disable=None) as bar:
+        wanted = [paths[row] for row in rows]
+        for batch in load_batches(wanted, transform, BATCH_SIZE, workers, THUMBNAIL):
+            thumbnails |= zip(batch.indices, batch.thumbnails, strict=True)
+            bar.update(len(batch.indices) + len(batch.failures))
+    if not thumbnails:
+        return None
+    rows = rows[list(thumbnails)]
+    return TrainingIndex(
+        names=table["filename"].to_numpy(str)[rows],
+        groups=group_names(table).to_numpy(str)[rows],
+        hybrid=table["label"].to_numpy()[rows] == 1,
+        painted=painted[rows],
+        features=features[rows].astype(np.float16),
+        thumbnails=list(thumbnails.values()),
+        origin=origin,
+    )
+
+
+def rows_to_keep(painted: np.ndarray) -> np.ndarray:
+    """Of n rows, painted (n,) or not: all photographs, PAINTED_KEPT painted images; ascending."""
+    places = np.flatnonzero(painted)
+    kept = np.unique(np.linspace(0, len(places) - 1, PAINTED_KEPT).round().astype(int))
+    return np.sort(np.concatenate([np.flatnonzero(~painted), places[kept[kept >= 0]]]))
+
+
+def save_index(index: TrainingIndex, path: Path) -> None:
+    arrays = {name: value for name, value in vars(index).items() if name != "origin"}
+    arrays["thumbnails"] = np.frombuffer(b"".join(index.thumbnails), np.uint8)
+    arrays["ends"] = np.cumsum([len(thumbnail) for thumbnail in index.thumbnails])
+    origin = {name: np.array(text or "") for name, text in asdict(index.origin).items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays, **origin)
+    path.write_bytes(buffer.getvalue())
+
+
+def load_index(path: Path, origin: Origin) -> TrainingIndex:
+    """The index in `path`, of the training that `origin` names.
+
+    Raises FileNotFoundError where there is none, and ValueError for damage, another training and
+    published classifiers, which remember none; each says what to do.
+    """
+    remedy = "train again, and the report shows training images"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; {remedy}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > MAX_BYTES:
+            raise ValueError(f"{size:,} bytes of arrays, expected {MAX_BYTES:,} at the most")
+        with np.load(path, allow_pickle=False) as file:
+            index = parse_index({name: file[name] for name in file.files})
+    except Exception as error:  # hostile bytes make zip's and npy's readers raise almost anything
+        raise ValueError(f"{path}: no index of a training ({error}); {remedy}") from error
+    if index.origin != origin:
+        raise ValueError(
+            f"{path} is of classifiers {index.origin}, but these are {origin}; {remedy}"
+        )
+    return index
+
+
+def parse_index(arrays: dict[str, np.ndarray]) -> TrainingIndex:
+    """The index of a file's arrays; ValueError where one is missing, of another shape or kind."""
+    origin = Origin(*(str(arrays[name]) or None for name in ("backbone", "training", "preprocess")))
+    n = arrays["names"].size
+    size = BACKBONES[origin.backbone].feature_size
+    expected = {
+        "names": ("U", (n,)),
+        "groups": ("U", (n,)),
+        "hybrid": ("b", (n,)),
+        "painted": ("b", (n,)),
+        "features": ("f", (n, size)),
+        "ends": ("i", (n,)),
+        "thumbnails": ("u", (arrays["thumbnails"].size,)),
+    }
+    for name, (kind, shape) in expected.items():
+        if arrays[name].dtype.kind != kind or arrays[name].shape != shape:
+            found = f"{arrays[name].dtype} {arrays[name].shape}"
+            raise ValueError(f"{name} is {found}, expected {shape} of kind {kind}")
+    if n == 0 or not np.isfinite(arrays["features"]).all():
+        raise ValueError("no images, or a feature that is not finite")
+    starts = np.concatenate([[0], arrays["ends"][:-1]])
+    if (starts > arrays["ends"]).any() or arrays["ends"][-1] != arrays["thumbnails"].size:
+        raise ValueError("its thumbnails do not end where it says")
+    content = arrays["thumbnails"].tobytes()
+    ends = zip(starts.tolist(), arrays["ends"].tolist(), strict=True)
+    return TrainingIndex(
+        **{name: arrays[name] for name in ("names", "groups", "hybrid", "painted", "features")},
+        thumbnails=[content[start:end] for start, end in ends],
+        origin=origin,
+    )

@@ -1,0 +1,17 @@
+"""Score a collection, of whatever size, on one machine or many:
+
+    python scripts/score_collection.py --input DIR_OR_PARQUET --output DIR
+
+The work is done by collection.py in the submission folder, which says more; this is its name among
+the scripts.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+SUBMISSION = "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
+COLLECTION = Path(__file__).resolve().parents[1] / SUBMISSION / "collection.py"
+
+if __name__ == "__main__":
+    sys.exit(subprocess.run([sys.executable, COLLECTION, *sys.argv[1:]], check=False).returncode)

@@ -1,0 +1,71 @@
+"""What the tests of faults share: how many hostile texts are tried, and damage to files."""
+
+import pickle
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import model
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+from sklearn.linear_model import SGDClassifier
+
+
+def pytest_configure(config):
+    settings.register_profile(
+        "faults",
+        max_examples=config.getoption("--examples"),
+        derandomize=config.getoption("--examples") <= 100,  # more: others each time
+        deadline=None,
+        database=None,
+        # tmp_path is shared by the examples: each writes its files anew.
+        suppress_health_check=list(HealthCheck),
+    )
+    settings.load_profile("faults")
+
+
+@pytest.fixture
+def mutate() -> Callable[[random.Random, bytes], bytes]:
+    """Damages the bytes of a file: flips, cuts, repeats, overwrites and removes some."""
+
+    def mutate_bytes(draw: random.Random, whole: bytes) -> bytes:
+        data = bytearray(whole)
+        for _ in range(draw.choice((1, 1, 2, 8))):
+            start = draw.randrange(len(data) + 1)
+            end = min(len(data), start + draw.choice((1, 2, 4, 64, 1024)))
+            kind = draw.choice(("flip", "cut", "repeat", "set", "remove", "count"))
+            if kind == "flip" and start < len(data):
+                data[start] ^= 1 << draw.randrange(8)
+            elif kind == "cut":
+                del data[start:]
+            elif kind == "repeat":
+                data[start:start] = data[start:end]
+            elif kind == "set":
+                data[start:end] = bytes([draw.choice((0, 255, 127, 10))]) * (end - start)
+            elif kind == "remove":
+                del data[start:end]
+            elif kind == "count":  # a length that is far too large, in either byte order
+                number = draw.choice((2**31 - 1, 2**32 - 1, 2**16, 10**6))
+                order = draw.choice(("little", "big"))
+                data[start : start + 4] = number.to_bytes(4, order)
+        return bytes(data)
+
+    return mutate_bytes
+
+
+@pytest.fixture
+def classifiers(tmp_path) -> Path:
+    """A folder of the published members with random weights, for the light backbone."""
+    folder = tmp_path / "classifiers"
+    folder.mkdir()
+    torch.manual_seed(0)
+    state = model.LinearClassifier(1280).state_dict()
+    state._metadata[""] |= {"backbone": "efficientnet_lite0", "training": "1f3c"}
+    torch.save(state, folder / "clf1024.pth")
+    features = np.random.default_rng(0).standard_normal((30, 1280))
+    sgd = SGDClassifier(loss="log_loss").fit(features, (features[:, 0] > 0).astype(int))
+    sgd.backbone_, sgd.training_ = "efficientnet_lite0", "1f3c"
+    (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(sgd))
+    return folder

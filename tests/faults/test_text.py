@@ -1,0 +1,404 @@
+"""Hostile CSVs, lists and notes: each loads or is refused by an error with file and line."""
+
+import csv
+import json
+import re
+import string
+from pathlib import Path
+
+import data_utils
+import evaluation
+import listing
+import numpy as np
+import painted
+import pandas as pd
+import pytest
+from common import challenge_csv
+from common.challenge_csv import TableError
+from data import lists
+from demo import make_demo_dataset
+from demo import results as demo_results
+from files import ImageError, open_image
+from hypothesis import example, given
+from hypothesis import strategies as st
+from journal import stamp
+from util import lock
+from util.errors import InputError
+from util.results import Results
+from util.visualizer import LossLog, SamplePage
+
+CELLS = [
+    *("", " ", "0", "1", "nan", "NA", "-1", "1e999", "hybrid", "train", "8.0", "a.jpg", "b.jpg"),
+    *("../a.jpg", "/etc/passwd", "a/../../b.jpg", "C:\\a.jpg", "..\\a.jpg", "./a.jpg", "a\0.jpg"),
+    *("\N{RIGHT-TO-LEFT OVERRIDE}gpj.a", "\ufeff", "\x85", "\N{LINE SEPARATOR}", "\ud800"),
+    *('"', '""', 'a"b', '"a\nb"', "a\rb", "<script>", "=1+1", "x" * 300, "x" * 200_000, "9" * 5000),
+]
+TEXT = st.one_of(st.sampled_from(CELLS), st.text(max_size=12))
+ENDS = st.sampled_from(["\n", "\r\n", "\r", "\n\n", "\n \n", "\0\n", ""])
+
+
+@st.composite
+def hostile(draw, rows: list[list[str]], separator: str) -> bytes:
+    """A good table, some of whose cells, line ends and bytes are not."""
+    rows = [list(row) for row in rows]
+    for _ in range(draw(st.integers(0, 3))):
+        row = draw(st.sampled_from(rows))
+        place = draw(st.integers(0, len(row)))
+        row[place : place + draw(st.integers(0, 1))] = draw(st.lists(TEXT, max_size=1))
+    end = draw(ENDS)
+    text = "".join(separator.join(row) + (end or draw(ENDS)) for row in rows)
+    data = text.encode("utf-8", "surrogatepass")
+    kind = draw(st.sampled_from(["good", "good", "good", "BOM", "UTF-16", "cut", "bytes", "noise"]))
+    if kind == "BOM":
+        return b"\xef\xbb\xbf" + data
+    if kind == "UTF-16":
+        return text.encode("utf-16", "surrogatepass")
+    if kind == "cut":
+        return data[: draw(st.integers(0, len(data)))]
+    if kind == "bytes":
+        place = draw(st.integers(0, len(data)))
+        return data[:place] + draw(st.binary(max_size=4)) + data[place:]
+    return draw(st.binary(max_size=60)) if kind == "noise" else data
+
+
+def is_inside(name: str) -> bool:
+    """Whether a path stays below its folder, on Windows, too."""
+    parts = re.split(r"[/\\]", name)
+    return parts[0] != "" and ".." not in parts and ":" not in parts[0] and "\0" not in name
+
+
+# What is said of a whole file; any other error must name a line.
+WHOLE_FILE = (
+    "no column|twice in its first line|no rows|the list is empty|must align|expected as many|"
+    "not a CSV file|has the columns|names no images"
+)
+
+
+def read(reader, error: type[Exception], path: Path, *others: Path):
+    """What `reader` gives; None where it raises the project's own error, and nothing below it.
+
+    The error names one of the files, and the line unless the whole file is wrong.
+    """
+    try:
+        return reader(path)
+    except error as raised:
+        assert type(raised) is error, repr(raised)
+        assert str(raised).startswith(tuple(map(str, (path, *others))))
+        assert re.search(rf", line \d+|{WHOLE_FILE}", str(raised)), raised
+        assert len(str(raised)) < 2**18  # a CSV cell has 131,072 characters at the most
+        return None
+
+
+# ---------------------------------------------------------------------------------- tables
+
+PHOTOS = [
+    list(challenge_csv.COLUMNS),
+    "a,http://x/a,non-hybrid,train,z,m,8.0,,,a.jpg".split(","),
+    "b,http://x/b,hybrid,train,z,m,,8.0,9.0,b.jpg".split(","),
+]
+REFERENCE = [
+    ["filename", "hybrid_stat", "ssp_indicator"],
+    *(["a.jpg", "1", "major"], ["b.jpg", "0", "minor"], ["c.jpg", "1", "mimic"]),
+]
+DETAILS = [
+    ["filename", "score", "sgd", "linear"],
+    *(["a.jpg", "0.5", "0.5", "0.25"], ["b.jpg", "1", "1", "0"]),
+]
+PREDICTIONS = [["a.jpg", "0.5"], ["b.jpg", "1e-3"]]
+
+
+@given(data=hostile(PHOTOS, ","))
+def test_the_challenges_csv(tmp_path, data):
+    path = tmp_path / "challenge.csv"
+    path.write_bytes(data)
+    for photo in read(challenge_csv.read_photos, TableError, path) or ():
+        assert is_inside(photo.filename) and "/" not in photo.filename
+        assert photo.filename.isprintable()
+        assert set(photo.subspecies) <= {*string.ascii_letters, *string.digits, *"-_"}
+
+
+@given(data=hostile(PHOTOS, ","))
+def test_the_classifiers_csv(tmp_path, data):
+    path = tmp_path / "classifier.csv"
+    path.write_bytes(data)
+    table = read(data_utils.read_table, ValueError, path)
+    if table is not None:
+        assert set(table["label"]) <= {0, 1}
+        assert table["filename"].map(is_inside).all()
+        assert table["filename"].is_unique
+        assert table.index.tolist() == list(range(len(table)))
+        data_utils.find_images(table, tmp_path)
+
+
+@given(data=hostile(REFERENCE, ","))
+def test_a_reference(tmp_path, data):
+    path = tmp_path / "reference.csv"
+    path.write_bytes(data)
+    table = read(evaluation.read_reference, ValueError, path)
+    if table is not None:
+        assert set(table["hybrid_stat"]) <= {0, 1}
+        assert table.index.tolist() == list(range(len(table)))
+
+
+@given(data=hostile(DETAILS, ","))
+def test_details(tmp_path, data):
+    path = tmp_path / "details.csv"
+    path.write_bytes(data)
+    scores = read(lambda path: evaluation.read_details(path, ("sgd", "linear")), ValueError, path)
+    assert all(0 <= score <= 1 for score in (scores or {}).values())
+
+
+@given(data=hostile(PREDICTIONS, ","))
+def test_predictions(tmp_path, data):
+    path = tmp_path / "predictions.txt"
+    path.write_bytes(data)
+    scores = read(evaluation.read_predictions, ValueError, path) or {}
+    assert np.isfinite(list(scores.values())).all()
+
+
+IMAGES = [["filename", "place"], ["a.jpg", "1"], ["b/c.jpg", "2"]]
+
+
+@given(data=hostile(IMAGES, ","))
+def test_a_list_of_images_to_score(tmp_path, data):
+    path = tmp_path / "list.csv"
+    path.write_bytes(data)
+    found = read(lambda path: listing.listed_images(path, tmp_path), ValueError, path)
+    if found is not None:
+        images, _ = found
+        assert all(
+            is_inside(name) and name.isprintable() and "," not in name for name in images.names
+        )
+        assert images.names == sorted(set(images.names))
+        for image in images:
+            with pytest.raises(ImageError, match=r"not a readable image"):
+                open_image(image)
+            stamp(image)
+
+
+HEADER = ",".join(challenge_csv.COLUMNS)
+ROW = "a,http://x/a,non-hybrid,train,z,m,8.0,,,a.jpg"
+LONG = "x" * 1_000_000
+TABLES = {"challenge": (challenge_csv.read_photos, TableError),
+          "classifier": (data_utils.read_table, ValueError)}  # fmt: skip
+
+
+@pytest.mark.parametrize("reader", TABLES)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        # A cell too many in every row would shift all cells by one.
+        (f"{HEADER}\nz,{ROW}\n", r", line 2: (more or fewer|11) cells"),
+        (f"{HEADER}\n{ROW[:30]}\n", r", line 2: (more or fewer|\d) cells"),
+        (f"{HEADER},filename\n{ROW},b.jpg\n", r"filename stands twice"),
+        # A line end within quotes moves all lines below it.
+        (f'{HEADER}\n"x\ny"{ROW[1:]}\n{ROW[:-5]}../b.jpg\n', r", line 4: file ?name '../b.jpg'"),
+        (f"{HEADER}\n{ROW[:-5]}a.jpg\0\n", r", line 2: file ?name 'a.jpg\\x00' leaves"),
+        (f'{HEADER}\n{ROW}\n{ROW[:-5]}"b.jpg\n', r", line 3: not .*unexpected end of data"),
+        (f'{HEADER}\n{ROW}\n{ROW[:-5]}"b"c.jpg\n', r", line 3: not .*expected after"),
+        (f"{HEADER}\n{ROW}\nb{ROW[1:-5]}\udcff.jpg\n", r", line 3: not .*UTF-8"),
+        (f"{HEADER}\n{ROW[:-5]}{LONG}.jpg\n", r", line 2: not .*field larger"),
+        (f"{HEADER}\n{ROW[:-5]}{LONG[:252]}.jpg\n", r", line 2: a file ?name of 256 characters"),
+        (f"{HEADER}\n{LONG[:9]}\n", r", line 2: (more or fewer|1) cells"),
+    ],
+)
+def test_a_hostile_table_names_its_line(tmp_path, reader, text, message):
+    path = tmp_path / "table.csv"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    reading, error = TABLES[reader]
+    with pytest.raises(error, match=re.escape(str(path)) + ".*" + message):
+        reading(path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("reader", TABLES)
+def test_marks_and_line_ends_of_other_systems_are_read(tmp_path, reader, end):
+    path = tmp_path / "table.csv"
+    path.write_bytes(f"\ufeff{HEADER}{end}{ROW}{end}{end}".encode())
+    (row,) = pd.DataFrame(TABLES[reader][0](path)).to_dict("records")
+    assert row["filename"] == "a.jpg"
+    predictions = tmp_path / "predictions.txt"
+    predictions.write_bytes(f"\ufeffa.jpg,0.5{end}b.jpg,0.25".encode())
+    assert evaluation.read_predictions(predictions) == {"a.jpg": 0.5, "b.jpg": 0.25}
+
+
+def test_a_longest_name_is_no_error(tmp_path):
+    name = "x" * 251 + ".jpg"
+    path = tmp_path / "table.csv"
+    path.write_text(f"{HEADER}\n{ROW[:-5]}{name}\n")
+    assert challenge_csv.read_photos(path)[0].filename == name
+    assert data_utils.read_table(path)["filename"].tolist() == [name]
+
+
+def test_details_that_score_an_image_twice_are_refused(tmp_path):
+    path = tmp_path / "details.csv"
+    path.write_text("filename,sgd\na.jpg,0.5\nb.jpg,0.5\na.jpg,0.75\n")
+    with pytest.raises(ValueError, match=re.escape(f"{path}, line 4: a.jpg is scored twice")):
+        evaluation.read_details(path, ["sgd"])
+
+
+# ---------------------------------------------------------------------------------- lists
+
+LINES = [[f"Images/{i}/train/{kind}/{n}.png"] for i, n in ((8, 0), (9, 1)) for kind in ("good",)]
+
+
+@given(edges=hostile(LINES, "/"), references=hostile(LINES, "/"))
+def test_the_painters_lists(tmp_path, edges, references):
+    for (line,) in LINES:
+        (tmp_path / line).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / line).touch()
+    folder = tmp_path / "List/test_nonhybrid"
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = {folder / "test_edges.txt": edges, folder / "test_color_ref.txt": references}
+    for path, data in columns.items():
+        path.write_bytes(data)
+    files = lists.find_list(tmp_path, "test_nonhybrid")
+    pairs = read(lambda _: lists.read_pairs(files, False), InputError, folder, *columns)
+    for pair in pairs or ():
+        for path in (pair.edges, pair.reference):
+            assert path.is_file() and is_inside(path.relative_to(tmp_path).as_posix())
+        assert re.fullmatch(r"AF_[^/]+_[^/]+_gen\d{5}\.png", pair.generated_name)
+    read(lambda _: painted.read_pairs(tmp_path), ValueError, folder, *columns)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (LONG[:300], ", line 2: .*File name too long"),
+        (LONG, ", line 2: 1,000,000 characters; expected a path of 4,096 at the most"),
+        ("x/" * 2048 + "x", ", line 2: 4,097 characters"),
+        ("Images/8/\0.png", r", line 2: 'Images/8/\\x00.png' leaves the folder"),
+        ("Images/\udcff.png", ", line 2: not in UTF-8"),
+    ],
+)
+def test_a_hostile_list_names_its_line(tmp_path, line, message):
+    folder = tmp_path / "List/train"
+    folder.mkdir(parents=True)
+    (tmp_path / "a.png").touch()
+    text = f"a.png\n{line}\n".encode("utf-8", "surrogateescape")
+    for kind in ("edges", "color_gt"):
+        (folder / f"train_{kind}.txt").write_bytes(text)
+    path = re.escape(str(folder / "train_edges.txt"))
+    with pytest.raises(InputError, match=path + message) as raised:
+        lists.read_pairs(lists.find_list(tmp_path, "train"), training=True)
+    assert len(str(raised.value)) < 1000
+
+
+# ---------------------------------------------------------------------------------- notes
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), TEXT),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+NESTED = b"[" * 100_000  # deeper than Python's stack
+HUGE = b"9" * 10_000  # more digits than Python turns into a number
+
+
+def notes(**keys: st.SearchStrategy) -> st.SearchStrategy[bytes]:
+    """A JSON note with these keys, or one without some, or what is none."""
+    objects = st.one_of(st.fixed_dictionaries(keys), st.fixed_dictionaries({}, optional=keys), JSON)
+    return st.one_of(
+        objects.map(lambda value: json.dumps(value).encode()),
+        st.binary(max_size=40),
+        st.sampled_from([b"", b"{", b"null", b"[]", b"\xff", b"\xef\xbb\xbf{}", b"[]"]),
+    )
+
+
+NAMES = st.lists(TEXT.map(lambda text: f"AF_{text}_gen00001.png"), max_size=2)
+SOURCE = st.dictionaries(TEXT, JSON, max_size=2)
+
+
+@example(data=NESTED)
+@example(data=HUGE)
+@given(data=notes(source=SOURCE, names=NAMES, replaces=SOURCE))
+def test_a_note_of_what_is_painted(tmp_path, data):
+    note = tmp_path / "gallery/list/painted.json"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_bytes(data)
+
+    def paint() -> None:
+        results = Results(tmp_path, "list", {}, {"checkpoint": "1f"}, 256, with_page=False)
+        results.begin(overwrite=True)
+        results.check_unmixed()
+
+    try:
+        refused(paint, InputError, note.parents[2])
+    except OSError as raised:  # which the program reports as its own
+        assert str(tmp_path / "AF_") in str(raised)
+
+
+def refused(reader, error: type[Exception], path: Path):
+    """What `reader` gives; None where it raises just `error`, naming the file."""
+    try:
+        return reader()
+    except error as raised:
+        assert type(raised) is error, repr(raised)
+        assert str(path) in str(raised)
+        return None
+
+
+@example(data=NESTED)
+@example(data=HUGE)
+@given(data=notes(scale=JSON, seed=JSON))
+def test_a_record_of_a_demo_set(tmp_path, data):
+    record = tmp_path / "demo.json"
+    record.write_bytes(data)
+    assert isinstance(
+        refused(lambda: make_demo_dataset.read_record(record), ValueError, record) or {}, dict
+    )
+
+
+SCORES = dict.fromkeys([*demo_results.SCORES, "one_hybrid", "crosses"], JSON)
+
+
+@example(data=NESTED)
+@example(data=HUGE)
+@given(data=notes(**SCORES))
+def test_scores_of_a_quick_start(tmp_path, data):
+    path = tmp_path / "kind/members/scores.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    scores = refused(
+        lambda: demo_results.read_scores(tmp_path, "kind", "members"), ValueError, path
+    )
+    assert scores is None or set(scores) >= set(SCORES)
+
+
+LOG = [["images", "epoch", "lr", "G_GAN"], ["2", "1", "0.0002", "1.5"], ["4", "1", "0.0002", "1"]]
+
+
+@given(data=hostile(LOG, ","))
+def test_a_spoilt_loss_log_is_cut_where_it_is_spoilt(tmp_path, data):
+    path = tmp_path / "loss_log.csv"
+    path.write_bytes(data)
+    log = LossLog(tmp_path, 4)
+    log.add({"images": 6, "epoch": 2, "lr": 0.0002, "G_GAN": 0.75})
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert {len(header)} == {len(row) for row in rows}
+    assert rows[-1][header.index("images")] == "6"
+
+
+@given(text=TEXT)
+def test_foreign_files_among_the_samples_stay(tmp_path, text):
+    name = re.sub(r"[/\0\ud800-\udfff]", "", text)[:40]
+    foreign = tmp_path / f"samples/epoch{name}_images{name}.jpg"
+    foreign.parent.mkdir(exist_ok=True)
+    foreign.touch()
+    page = SamplePage(tmp_path, "AF", 4)
+    assert foreign.exists() or re.fullmatch(r"\d+", name)
+    assert all(path.exists() for path in page.newest)
+
+
+@given(data=hostile([["host", "1"]], " "))
+def test_a_spoilt_lock_is_an_error_or_taken_over(tmp_path, data):
+    path = tmp_path / "AF" / lock.NAME
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+
+    def hold() -> None:
+        with lock.held(path.parent):
+            pass
+
+    refused(hold, InputError, path)

@@ -1,0 +1,163 @@
+"""evidence.py: the maps add up, and their slopes are those of the real score."""
+
+import evidence
+import model
+import numpy as np
+import pytest
+import timm
+import torch
+from model import LinearClassifier, SGDScorer, SubspeciesScorer
+
+
+def tiny_dinov2() -> model.DinoV2:
+    torch.manual_seed(0)
+    vit = timm.models.VisionTransformer(
+        img_size=56, patch_size=14, embed_dim=32, depth=2, num_heads=4, num_classes=0
+    )
+    return model.DinoV2(vit).eval()
+
+
+def light_network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
+
+
+def members_for(size: int) -> dict:
+    draw = np.random.default_rng(0)
+    torch.manual_seed(1)
+    linear = LinearClassifier(size).eval()
+    linear.classifier[9].weight.data *= 20
+    return {
+        "linear": linear,
+        "sgd": SGDScorer(
+            weights=draw.standard_normal((3, size)) / size**0.5,
+            intercepts=draw.standard_normal(3),
+            slopes=np.array([-1.0, -1.4, -0.8]),
+            offsets=np.array([0.3, -0.2, 0.1]),
+            origin=model.Origin(),
+        ),
+        "subspecies": SubspeciesScorer(
+            subspecies=np.array(["8", "9", "10"]),
+            weights=draw.standard_normal((3, size)) / size**0.5,
+            intercepts=np.zeros(3),
+            axes=draw.standard_normal((size, 2)) / size**0.5,
+            means=np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]]),
+            quantiles=np.array([[0.5, 0.9], [1.0, 2.0]]),
+            spread=np.array(1.0),
+            crosses=np.array([[0, 2]]),
+            cross_weights=draw.standard_normal((4, size)),
+            cross_intercepts=np.zeros(4),
+            threshold=np.array(0.5),
+            origin=model.Origin(),
+        ),
+    }
+
+
+def score(members: dict, features: np.ndarray) -> np.ndarray:
+    """As Model.examine: the linear member in float32, for which this is its float64 twin."""
+    given = {}
+    for name, member in members.items():
+        if name == "linear":
+            logits = member.double()(torch.from_numpy(features)).detach()
+            given[name] = logits.softmax(dim=1)[:, 1].numpy()
+            member.float()
+        else:
+            given[name] = member.hybrid_probability(features)
+    return model.combine(given)
+
+
+SETS = [("linear",), ("sgd",), ("subspecies",), ("sgd", "linear"), ("sgd", "linear", "subspecies")]
+
+
+@pytest.mark.parametrize("names", SETS)
+def test_the_log_odds_are_those_of_the_score(names):
+    members = {name: value for name, value in members_for(24).items() if name in names}
+    features = 2 * np.random.default_rng(2).standard_normal((40, 24))
+    scores = score(members, features)
+    assert scores.std() > 0.05
+    restated = evidence.log_odds(members, torch.from_numpy(features)).detach().numpy()
+    np.testing.assert_allclose(restated, np.log(scores / (1 - scores)), atol=1e-4)
+
+
+@pytest.mark.parametrize("names", SETS)
+def test_the_slope_agrees_with_finite_differences_of_the_score(names):
+    members = {name: value for name, value in members_for(24).items() if name in names}
+    draw = np.random.default_rng(3)
+    features, step = 2 * draw.standard_normal((40, 24)), 1e-6
+    slopes = evidence.gradient(members, features)
+    for direction in draw.standard_normal((3, 24)):
+        above, below = (score(members, features + sign * step * direction) for sign in (1, -1))
+        measured = (np.log(above / (1 - above)) - np.log(below / (1 - below))) / (2 * step)
+        np.testing.assert_allclose(slopes @ direction, measured, rtol=1e-3, atol=1e-3)
+
+
+def test_a_saturated_score_has_a_slope():
+    """Where the score is 1 or 0 to nine decimals, the log-odds still rise and fall."""
+    members = {"sgd": members_for(24)["sgd"]}
+    for factor, saturated in ((100.0, 1.0), (-100.0, 0.0)):
+        features = factor * members["sgd"].weights.sum(axis=0, keepdims=True)
+        np.testing.assert_allclose(score(members, features), saturated, atol=1e-9, rtol=0)
+        assert np.linalg.norm(evidence.gradient(members, features)) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("network", "side", "grid", "width"),
+    [(tiny_dinov2(), 56, (4, 4), 32), (light_network(), 224, (7, 7), 1280)],
+    ids=["dinov2", "efficientnet"],
+)
+def test_a_map_sums_to_the_patch_part_of_the_linearised_log_odds(network, side, grid, width):
+    detector = model.Model(device="cpu")
+    detector.features = network
+    batch = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(4))
+    features = network(batch).detach().numpy()
+    detector.members = members_for(features.shape[1])
+    plain = detector.examine(batch)
+
+    examined, maps = evidence.examine(detector, batch)
+
+    assert maps.shape == (3, *grid)
+    assert maps.dtype == np.float16
+    np.testing.assert_array_equal(examined.scores, plain.scores)  # to the bit
+    np.testing.assert_array_equal(examined.features, features)
+    slopes = evidence.gradient(detector.members, features)[:, -width:]
+    expected = (slopes * features[:, -width:]).sum(axis=1)
+    assert np.abs(expected).min() > 1e-3
+    sizes = np.abs(maps.astype(float)).sum(axis=(1, 2))
+    assert (np.abs(maps.astype(float).sum(axis=(1, 2)) - expected) < 2e-3 * sizes).all()
+    assert maps.std(axis=(1, 2)).min() > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("build", "side"),
+    [
+        (tiny_dinov2, 56),
+        (lambda: model.build_backbone("efficientnet_lite0", torch.device("cpu")), 224),
+    ],
+    ids=["dinov2", "efficientnet"],
+)
+def test_tokens_lie_as_the_image_does(build, side):
+    """A bright corner changes the token there, not in the corner that a transposed map names."""
+    network = build()
+    grey = torch.zeros(1, 3, side, side)
+    bright = grey.clone()
+    bright[:, :, : side // 4, -side // 4 :] = 3  # above, on the right
+    with evidence.patch_tokens(network) as taken, torch.inference_mode():
+        network(grey)
+        network(bright)
+    change = (taken[1] - taken[0]).norm(dim=3)[0]
+    middle = len(change) // 2
+    corners = {
+        "above, right": change[:middle, -middle:],
+        "above, left": change[:middle, :middle],
+        "below, right": change[-middle:, -middle:],
+        "below, left": change[-middle:, :middle],
+    }
+    means = {name: float(corner.mean()) for name, corner in corners.items()}
+    assert max(means, key=means.get) == "above, right"
+
+
+def test_the_hook_is_gone_after_a_map():
+    detector = model.Model(device="cpu")
+    detector.features, detector.members = tiny_dinov2(), {"sgd": members_for(64)["sgd"]}
+    evidence.examine(detector, torch.zeros(1, 3, 56, 56))
+    assert not detector.features.vit.norm._forward_hooks

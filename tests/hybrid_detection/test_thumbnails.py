@@ -1,0 +1,48 @@
+"""dataset.py: thumbnails show what the networks look at, and change nothing of it."""
+
+import io
+
+import dataset
+import model
+import pytest
+import torch
+from PIL import Image
+
+
+def opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content))
+
+
+@pytest.mark.parametrize("preprocess", model.PREPROCESSES)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_thumbnails_change_nothing_of_the_images(tmp_path, specimen, preprocess, workers):
+    paths = [specimen(tmp_path / f"{index}.png", (90, 40, 20 + index)) for index in range(3)]
+    paths.insert(1, tmp_path / "broken.png")
+    paths[1].write_bytes(b"no picture")
+    transform = model.make_transform("efficientnet_lite0", preprocess)
+    (plain,) = dataset.load_batches(paths, transform, 8, workers)
+    (pictured,) = dataset.load_batches(paths, transform, 8, workers, thumbnail=80)
+    assert plain.thumbnails == []
+    assert plain.indices == pictured.indices == [0, 2, 3]
+    assert torch.equal(plain.images, pictured.images)
+    sizes = {opened(content).size for content in pictured.thumbnails}
+    assert sizes == {(80, 60) if preprocess == "photograph" else (80, 80)}
+    assert len(pictured.thumbnails) == 3
+
+
+def test_a_thumbnail_of_a_cutout_shows_the_specimen_alone(tmp_path, specimen):
+    path = specimen(tmp_path / "a.png")
+    transform = model.make_transform("efficientnet_lite0", "cutout")
+    (batch,) = dataset.load_batches([path], transform, 1, 0, thumbnail=80)
+    picture = opened(batch.thumbnails[0])
+    assert picture.format == "JPEG"
+    corner = picture.getpixel((2, 2))
+    assert max(abs(value - 220) for value in corner) < 8
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((60, 40), (60, 40)), ((1000, 10), (80, 1)), ((30, 3000), (1, 80))]
+)
+def test_no_thumbnail_is_enlarged_or_empty(size, expected):
+    content = dataset.jpeg_thumbnail(Image.new("RGB", size, "red"), 80)
+    assert opened(content).size == expected

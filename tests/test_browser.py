@@ -1,0 +1,91 @@
+"""browser.py finds what it says it finds."""
+
+import pytest
+from browser import SCREENS, flaws, leads_somewhere, lies_inside
+
+GOOD = """<!doctype html><html lang="en"><head><title>Page</title><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><style>
+:root { color-scheme: light dark; } BODY</style></head><body>CONTENT</body></html>"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_page(content: str, style: str = ""):
+        path = tmp_path / "pages" / "page.html"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(GOOD.replace("CONTENT", content).replace("BODY", style))
+        return path
+
+    return write_page
+
+
+def test_a_good_page_has_no_flaws_on_any_screen(open_page, write):
+    path = write('<p id="top">text</p><a href="#top">up</a><a href="page.html">this</a>')
+    for scheme, width in SCREENS:
+        page = open_page(path, scheme, width)
+        assert page.evaluate("innerWidth") == width
+        assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == (
+            scheme == "dark"
+        )
+        assert flaws(page, path.parent) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "flaw"),
+    [
+        ('<img src="data:,">', "no text for the picture data:,"),
+        ('<a href="gone.html">x</a>', "a link leads to file://"),
+        ('<a href="../outside.txt">x</a>', "a link leads to file://"),
+        ('<a href="https://example.org/">x</a>', "a link leads to https://example.org/"),
+        ('<a href="#gone">x</a>', "a link leads to #gone, which the page does not have"),
+        ("<button></button>", "a control without a name: <button></button>"),
+        ('<div style="width: 500px">wide</div>', "the page is 5"),
+        ('<p style="color: #888; background: #777">pale</p>', 'contrast 1.3 of "pale"'),
+        ('<p style="color: #333">only by day</p>', "contrast 1."),  # the scheme is dark
+    ],
+)
+def test_a_flaw_is_found(open_page, write, tmp_path, content, flaw):
+    (tmp_path / "outside.txt").write_text("")
+    path = write(content)
+    (found,) = flaws(open_page(path, "dark", 390), path.parent)
+    assert found.startswith(flaw)
+
+
+def test_a_page_must_name_its_language_title_and_width(open_page, tmp_path):
+    (tmp_path / "page.html").write_text("<p>text</p>")
+    assert flaws(open_page(tmp_path / "page.html")) == [
+        "the page names no language",
+        "the page has no title",
+        "the page fits no phone",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("<script>console.error('spoilt')</script>", "page.html says: spoilt"),
+        ("<script>nowhere()</script>", "page.html fails: nowhere is not defined"),
+        ('<img src="gone.png" alt="">', "page.html says: Failed to load resource"),
+        ('<link rel="prefetch" href="../a">', "page.html asked for file:///"),
+        ('<img src="http://example.org/a.png" alt="">', "page.html asked for http://example.org"),
+    ],
+)
+def test_an_error_or_a_request_outside_is_a_problem(open_page, write, problems, content, problem):
+    page = open_page(write(content))
+    page.wait_for_timeout(100)
+    assert any(text.startswith(problem) for text in problems), problems
+    problems.clear()
+
+
+def test_what_lies_inside(tmp_path):
+    folder, outside = tmp_path / "a b", tmp_path / "outside"
+    folder.mkdir()
+    (folder / "ü.png").write_text("")
+    outside.write_text("")
+    inside = (folder / "ü.png").as_uri()
+    assert lies_inside(inside, folder) and leads_somewhere(inside + "#part", folder)
+    assert not lies_inside(outside.as_uri(), folder) and not leads_somewhere(
+        outside.as_uri(), folder
+    )
+    assert leads_somewhere(outside.as_uri(), None)
+    assert lies_inside("data:image/png,", folder) and not lies_inside("http://a/b", folder)
