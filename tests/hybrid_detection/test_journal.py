@@ -33,6 +33,7 @@ class Stub:
         self.backbone, self.preprocess = "stub", "photograph"
         self.members = {"sgd": None, "linear": None}
         self.threshold = 0.5
+        self.fast, self.smallest_side = False, None
 
     def load(self) -> None:
         pass

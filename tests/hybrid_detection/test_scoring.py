@@ -13,6 +13,7 @@ class Small:
     def __init__(self, room: int, error: Exception) -> None:
         self.room = room
         self.error = error
+        self.smallest_side = None
         self.tried: list[list[int]] = []
 
     def examine(self, batch: torch.Tensor) -> Examined:
