@@ -18,19 +18,13 @@ class ImageError(ValueError):
     """A file that cannot be used as an image; the message names it and says why."""
 
 
-def open_image(path: Path, smallest_side: int | None = None) -> Image.Image:
-    """RGB image in `path`, fully decoded. Raises ImageError for anything else.
-
-    With `smallest_side`, in pixels, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which is
-    faster, as long as neither side falls below it.
-    """
-    return read_image(path, path, smallest_side)
-
-
-def read_image(
-    source: Path | BinaryIO, name: object, smallest_side: int | None = None
+def open_image(
+    source: Path | BinaryIO, smallest_side: int | None = None, name: object = None
 ) -> Image.Image:
-    """The same of the file `source`; `name` stands in the error's message."""
+    """RGB image in a file, fully decoded. Raises ImageError, which names it, for anything else.
+
+    With `smallest_side`, in pixels, a JPEG may be decoded at a half to an eighth of its size.
+    """
     try:
         # Opening a pipe would wait for ever.
         if isinstance(source, Path) and source.exists() and not source.is_file():
@@ -42,7 +36,8 @@ def read_image(
                 image.draft(None, (smallest_side, smallest_side))
             return to_rgb(image)
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
-        raise ImageError(f"{name}: not a readable image ({str(error) or repr(error)})") from error
+        reason = str(error) or repr(error)
+        raise ImageError(f"{name or source}: not a readable image ({reason})") from error
 
 
 def inside(folder: Path, name: str) -> Path:
