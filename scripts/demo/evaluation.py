@@ -35,21 +35,22 @@ def what_paintings_are_like(sets: dict[str, dict]) -> list[str]:
     way = value_of((hybrids.get("appearance") or {}).get("way"))
     if way is not None:
         found.append(
-            f"Colours: from the structure's photograph they have come {way:.0%} of the way to the "
-            "reference's; hybrids shall inherit about half."
+            f"Colours: from the structure's photograph they have come {100 * way:.0f} % of the way "
+            "to the reference's; hybrids shall inherit about half."
         )
     told_apart = value_of(others.get("told_apart"))
     if told_apart is not None:
         found.append(
             "Traces: shown a painted and a photographed non-hybrid, a classifier picks out the "
-            f"painted one in {told_apart:.0%} of the cases; 50 % would be guessing. The closer to "
-            "100 %, the more can a detector learn how paintings look instead of how hybrids look."
+            f"painted one in {100 * told_apart:.0f} % of the cases; 50 % would be guessing. "
+            "The closer to 100 %, the more can a detector learn how paintings look instead "
+            "of how hybrids look."
         )
     close = value_of((hybrids.get("memorised") or {}).get("close"))
     if close is not None:
         found.append(
-            f"Copies: {close:.0%} of the painted hybrids lie as close to a photograph as only 5 % "
-            "of the photographs lie to another."
+            f"Copies: {100 * close:.0f} % of the painted hybrids lie as close to a photograph as "
+            "only 5 % of the photographs lie to another."
         )
     return found
 

@@ -178,9 +178,9 @@ def test_the_page_says_how_good_the_paintings_are(run_folder, reports):
     assert make_page(run_folder, "photographs", "generated").returncode == 0
     page = (run_folder / "index.html").read_text()
     assert "asked for by 0.94 (F1), those of another painting by 0.46" in page
-    assert "31% of the way" in page
-    assert "the painted one in 87% of the cases" in page
-    assert "2% of the painted hybrids lie as close" in page
+    assert "31 % of the way" in page
+    assert "the painted one in 87 % of the cases" in page
+    assert "2 % of the painted hybrids lie as close" in page
 
 
 def test_figures_that_are_unknown_are_left_out(run_folder, reports):
