@@ -9,6 +9,7 @@
 #   PAINTED   0 leaves the generators out: photographs only (default: 1)
 #   PREPROCESS  cutout (default) shows the generators and the classifiers the specimens alone, on a
 #             flat ground; photograph shows whole photographs
+#   REPORTS   0 leaves out the pages about the paintings and the test set (default: 1)
 #   BACKBONE  efficientnet_lite0 (default, needs no download) or dinov2_base
 #   DETECTOR  pidinet or scharr (default: pidinet where the first run has or can fetch its weights)
 #   MEMBERS   of the ensemble that score, sets of them (default: sgd+linear sgd+linear+subspecies)
@@ -22,7 +23,7 @@
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SCALE=${SCALE:-1} SEED=${SEED:-0} BACKBONE=${BACKBONE:-efficientnet_lite0} GPU_IDS=${GPU_IDS:--1}
-PAINTED=${PAINTED:-1} PREPROCESS=${PREPROCESS:-cutout} EPOCHS=${EPOCHS:-6} NEPOCH=${NEPOCH:-200}
+PAINTED=${PAINTED:-1} REPORTS=${REPORTS:-1} PREPROCESS=${PREPROCESS:-cutout} EPOCHS=${EPOCHS:-6} NEPOCH=${NEPOCH:-200}
 read -ra members <<< "${MEMBERS:-sgd+linear sgd+linear+subspecies}"
 small="--loadSize 128 --ngf 24 --n_downsample_global 3 --n_blocks_global 4"
 read -ra networks <<< "${GENERATOR:-$small}"
@@ -186,7 +187,9 @@ if [[ $PAINTED != 0 ]]; then
         --load_pretrain "$generators/AF4hybrid" --lr 0.00002
     stage paint-hybrid "painting hybrids" paint AF4hybrid --results_dir "$painted/hybrid"
     stage paint-nonhybrid "painting non-hybrids" paint AF4nonhybrid --results_dir "$painted/nonhybrid"
-    stage evaluation "judging the paintings" judge_paintings
+    if [[ $REPORTS != 0 ]]; then
+        stage evaluation "judging the paintings" judge_paintings
+    fi
     stage csv-generated "adding the painted images" "${collect[@]}" --name generated.csv \
         --results "$painted"
 fi
@@ -198,6 +201,8 @@ for kind in "${kinds[@]}"; do
             score "$kind" "$chosen"
     done
 done
-stage "show-${kinds[-1]}-$BACKBONE" "showing what was found" show "${kinds[-1]}"
+if [[ $REPORTS != 0 ]]; then
+    stage "show-${kinds[-1]}-$BACKBONE" "showing what was found" show "${kinds[-1]}"
+fi
 PYTHONPATH="$ROOT/scripts" "$PYTHON" -m demo.quickstart_page --run "$run" --backbone "$BACKBONE" \
     --preprocess "$PREPROCESS" --kinds "${kinds[@]}" --members "${members[@]}"
