@@ -76,8 +76,8 @@ def rows_to_keep(painted: np.ndarray) -> np.ndarray:
     """Of n rows, painted (n,) or not: all photographs, PAINTED_KEPT painted images; ascending."""
     places = np.flatnonzero(painted)
     count = min(len(places), PAINTED_KEPT)
-    kept = np.linspace(0, len(places) - 1, count).round().astype(int)
-    return np.sort(np.concatenate([np.flatnonzero(~painted), places[kept]]))
+    kept = places[np.linspace(0, len(places) - 1, count).round().astype(int)]
+    return np.sort(np.concatenate([np.flatnonzero(~painted), kept]))
 
 
 def save_index(index: TrainingIndex, path: Path) -> None:

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+SPEED = ROOT / "HybridDetection/submission/dino2B_contestAF_1024linear2cls/speed.py"
 DETECTOR = ROOT / "HybridDetection/train/time_detector.py"
 GENERATORS = ROOT / "AnomalyFactory/time_generators.py"
 

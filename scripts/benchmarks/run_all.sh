@@ -15,7 +15,7 @@ trap 'rm -f "$results"' EXIT
     echo "published or plain one; the others are ours."
     echo
 } >"$results"
-for name in extraction linear_training sgd_training challenge_scoring edge_maps training_samples; do
+for name in ingestion extraction linear_training sgd_training challenge_scoring edge_maps training_samples; do
     echo "run_all: $name" >&2
     "$PYTHON" "$HERE/$name.py" >>"$results"
 done

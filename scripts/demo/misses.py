@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from demo.run import Call, Cross, Run, cross_of, title_of
 
-ONE_PARENT = 0.75  # a share of a subspecies from which a specimen looks like that one alone
+ONE_PARENT = 0.75  # the largest share of a parent that details.csv knows: it looks like that one
 
 
 def wrong(calls: Sequence[Call], hybrid: bool) -> list[Call]:
@@ -37,7 +37,8 @@ def how_known(run: Run, cross: Cross, painted: bool) -> str:
         return f"no photograph of this cross to learn from, but {count}"
     if painted and run.are_alike(cross):
         return "nothing of this cross to learn from: look-alike parents are not painted"
-    return "nothing of this cross to learn from"
+    alike = ", and its parents look alike" if run.are_alike(cross) else ""
+    return f"nothing of this cross to learn from{alike}"
 
 
 def counted(number: int, noun: str) -> str:
@@ -57,8 +58,8 @@ def what_it_looks_like(run: Run, call: Call, details: Mapping[str, str]) -> str:
     first, second = (subspecies_name(run, details[f"parent_{place}"]) for place in (1, 2))
     share = float(details["share_1"])
     if share >= ONE_PARENT:
-        return f"looks like {first} to the third member ({share:.0%})"
-    between = f"between {first} ({share:.0%}) and {second} to the third member"
+        return f"to the third member as near to {first} as a hybrid can be"
+    between = f"to the third member between {first} ({share:.0%}) and {second}"
     right = " x " in call.shows and cross_of(call.shows) == {first, second}
     return between + (", as it should be" if right else "")
 

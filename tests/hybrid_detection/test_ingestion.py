@@ -241,6 +241,7 @@ def test_a_score_that_is_no_number_moves_no_other(draw, tmp_path):
     paths = [draw(tmp_path / f"{index}.png") for index in range(3)]
     detector = SimpleNamespace(
         transform=model.make_transform("dinov2_base"),
+        smallest_side=None,
         examine=lambda batch: model.Examined(
             np.array([0.25, np.inf, 0.75]),
             {"sgd": np.array([0.125, 0.5, 0.75])},

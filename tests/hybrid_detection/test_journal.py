@@ -33,6 +33,7 @@ class Stub:
         self.backbone, self.preprocess = "stub", "photograph"
         self.members = {"sgd": None, "linear": None}
         self.threshold = 0.5
+        self.fast, self.smallest_side = False, None
 
     def load(self) -> None:
         pass
@@ -46,7 +47,7 @@ class Stub:
         self.batches.append(greys)
         scores = np.array([SCORES[grey] for grey in greys])
         parents = [Parents("8", "9", 0.625, score) for score in scores]
-        return Examined(scores, {"sgd": scores, "linear": scores / 3}, parents)
+        return Examined(scores, {"sgd": scores, "linear": scores / 3}, parents, scores[:, None])
 
 
 @pytest.fixture

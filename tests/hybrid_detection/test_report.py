@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import evaluation
 import numpy as np
 import pytest
-from browser import SCREENS, flaws
+from browser import SCREENS, WIDTHS, flaws
 from detection_report import find_photographs, write_report
 from gallery import Photograph, Picture
 from model import Origin, Parents
@@ -255,6 +255,23 @@ def test_the_slider_changes_the_counts_at_once(open_page, report):
     assert page.locator(".row .called").count() == 1
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_heat_maps_cover_their_pictures_in_the_list(open_page, report, width):
+    page = open_page(report, width=width)
+    page.get_by_label("Heat maps").check()
+    page.locator(".row img").first.evaluate("image => image.decode()")
+    picture = page.locator(".row img").first.bounding_box()
+    assert picture["height"] > 10
+    assert page.locator(".row canvas").first.bounding_box() == pytest.approx(picture, abs=1)
+
+
+def test_the_threshold_stays_in_view_on_a_desk(open_page, report):
+    page = open_page(report)
+    page.locator("#reading").scroll_into_view_if_needed()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert page.locator("#bar").bounding_box()["y"] == pytest.approx(0, abs=1)
+
+
 def test_the_panel_opens_by_keyboard(open_page, report):
     page = open_page(report)
     panel = page.get_by_role("dialog")
@@ -269,7 +286,8 @@ def test_the_panel_opens_by_keyboard(open_page, report):
     assert sources == ["training/0.jpg", "training/1.jpg"]
     assert not panel.locator("canvas").is_visible()
     panel.get_by_label("Heat map").check()
-    assert panel.locator("canvas").is_visible()
+    picture = panel.locator(".large img").bounding_box()
+    assert panel.locator("canvas").bounding_box() == pytest.approx(picture, abs=1)
     assert page.locator(".row canvas").count() == page.locator(".row").count()
     page.keyboard.press("ArrowRight")
     assert panel.get_by_role("heading", name="document.title").is_visible()

@@ -25,15 +25,22 @@ class Batch:
 class ButterflyDataset:
     """Preprocessed photographs by position; a file that cannot be read gives its error."""
 
-    def __init__(self, paths: Sequence[Path], transform: Compose, thumbnail: int = 0) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        transform: Compose,
+        thumbnail: int = 0,
+        smallest_side: int | None = None,  # as open_image has it
+    ) -> None:
         self.paths = paths
         self.transform = transform
         self.thumbnail = thumbnail
+        self.smallest_side = smallest_side
 
     def __getitem__(self, index: int) -> Item:
         path = self.paths[index]
         try:
-            return self.prepare(open_image(path))
+            return self.prepare(open_image(path, self.smallest_side))
         except ImageError as error:
             return str(error)
         except MemoryError:
@@ -42,8 +49,9 @@ class ButterflyDataset:
     def prepare(self, image: Image.Image) -> tuple[torch.Tensor, bytes]:
         if not self.thumbnail:
             return self.transform(image), b""
-        # All before Resize, ToTensor and Normalize makes the picture that the network looks at.
-        *before, resize, to_tensor, normalise = self.transform.transforms
+        # All before Resize makes the picture that the network looks at.
+        picture, to_tensor, normalise = self.transform.transforms
+        *before, resize = picture.transforms
         seen = Compose(before)(image)
         numbers = Compose([resize, to_tensor, normalise])(seen)
         return numbers, jpeg_thumbnail(seen, self.thumbnail)
@@ -83,16 +91,17 @@ def load_batches(
     workers: int,
     batches: Iterable[list[int]] | None = None,
     thumbnail: int = 0,
+    smallest_side: int | None = None,
 ) -> Iterator[Batch]:
     """Images in order, `batch_size` at a time, decoded by `workers` processes (0: here).
 
     All of `paths`, or those in `batches` of positions, each of `batch_size` at the most. A file
     that kills the process which decodes it is among the failures. With a `thumbnail`, its longer
-    side in pixels, also pictures of what the network looks at.
+    side in pixels, also pictures of what the network looks at. `smallest_side` is open_image's.
     """
     if batches is None:
         batches = consecutive(len(paths), batch_size)
-    images = ButterflyDataset(paths, transform, thumbnail)
+    images = ButterflyDataset(paths, transform, thumbnail, smallest_side)
     if workers == 0:
         prepared = ((batch, [images[position] for position in batch]) for batch in batches)
     else:

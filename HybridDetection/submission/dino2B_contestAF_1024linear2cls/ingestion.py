@@ -23,9 +23,11 @@ from typing import Any
 
 import numpy as np
 from decoders import LARGEST_BATCH
-from files import atomic, sync
+from durable import sync
+from files import atomic
 from journal import FAILED, SCORED, UNKNOWN, Journal
 from listing import Images, find_images, listed_images
+from memory import freed_memory_kept
 from model import BACKBONES, MEMBER_FILES, PREPROCESSES, Model, Parents
 from processes import Processes, join
 from scoring import Scored, score_images
@@ -94,7 +96,17 @@ def parse_arguments() -> argparse.Namespace:
         help="score what the column filename of a .csv or .parquet names, relative to INPUT_DIR",
     )
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
-    parser.add_argument("--workers", type=int, default=WORKERS, help="0: decode in this process")
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="compute in bfloat16 and decode JPEGs reduced: scores move a little",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=WORKERS,
+        help="processes that decode images (0: this one does)",
+    )
     options = parser.parse_args()
     if options.batch_size < 1:
         parser.error(f"--batch_size must be at least 1, not {options.batch_size}")
@@ -123,6 +135,7 @@ def settings(options: argparse.Namespace, model: Model) -> dict[str, object]:
         "photographs": str(options.input_dir.resolve()),
         "backbone": model.backbone,
         "preprocess": model.preprocess,
+        "mode": "fast" if model.fast else "exact",
         "classifiers": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }
 
@@ -142,7 +155,8 @@ def score_rest(
     if processes.first and (known == SCORED).any():
         print(f"ingestion: going on; {counted(rest, 'image')} to score", file=sys.stderr)
     workers = options.workers
-    with tqdm(total=rest, unit="image", disable=None if processes.first else True) as bar:
+    bar = tqdm(total=rest, unit="image", disable=None if processes.first else True)
+    with bar, freed_memory_kept():
         for outcomes in score_images(model, images, options.batch_size, workers, batches, gallery):
             journal.add(images, outcomes)
             for outcome in outcomes.values():
@@ -270,6 +284,7 @@ def ingest(options: argparse.Namespace, processes: Processes) -> int:
         options.classifiers,
         options.members,
         options.preprocess,
+        options.fast,
     )
     if processes.first:
         for message in refused:

@@ -31,6 +31,9 @@ BACKBONE = "dinov2_base"  # training's default, and what classifiers that name n
 PREPROCESS = "photograph"  # likewise
 PREPROCESSES = (PREPROCESS, "cutout")  # what is looked at: the picture, or the specimen cut out
 IMAGE_SIZE = 224  # pixels; images are resized to a square of this size, not cropped
+# What a fast model's photographs keep of their sides, in pixels: twice the size that is looked at,
+# or what a specimen is found on.
+SMALLEST_SIDES = {"photograph": 2 * IMAGE_SIZE, "cutout": 800}
 LINEAR_FILE = "clf1024.pth"
 SGD_FILE = "sgd_clf.pkl"
 SUBSPECIES_FILE = "subspecies.npz"
@@ -180,7 +183,7 @@ def build_efficientnet_lite0() -> nn.Module:
     network = timm.create_model("tf_efficientnet_lite0", num_classes=0)
     path = locate_backbone("efficientnet_lite0")
     load_checked(network, lambda state: load_by_order(network, state), read_state_dict(path), path)
-    return network
+    return network.to(memory_format=torch.channels_last)  # its convolutions are faster so
 
 
 def efficientnet_package() -> Path | None:
@@ -241,6 +244,17 @@ def backbone_spec(name: str) -> BackboneSpec:
 def build_backbone(name: str, device: torch.device) -> nn.Module:
     """The frozen backbone `name` on `device`: (n, 3, 224, 224) -> (n, feature_size)."""
     return backbone_spec(name).build().eval().requires_grad_(False).to(device)
+
+
+def in_bfloat16(network: nn.Module) -> nn.Module:
+    """`network` with the weights of its products in bfloat16.
+
+    For autocast, which would convert them anew for every batch.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            module.bfloat16()
+    return network
 
 
 @torch.inference_mode()
@@ -904,6 +918,7 @@ class Model:
         classifiers: Path | None = None,  # their folder; None: beside this file, then Models/
         members: Sequence[str] | None = None,  # keys of MEMBER_FILES; None: all that lie there
         preprocess: str | None = None,  # one of PREPROCESSES; None: what the classifiers remember
+        fast: bool = False,  # features in bfloat16, of photographs that may be reduced
     ) -> None:
         if backbone is not None:
             backbone_spec(backbone)
@@ -915,6 +930,7 @@ class Model:
         self.preprocess = preprocess
         self.classifiers = classifiers
         self.wanted = members
+        self.fast = fast
         self.device = choose_device(device)
 
     def load(self) -> None:
@@ -932,6 +948,13 @@ class Model:
             self.members["linear"].to(self.device)
         self.transform = make_transform(self.backbone, self.preprocess)
         self.features = build_backbone(self.backbone, self.device)
+        if self.fast:
+            self.features = in_bfloat16(self.features)
+
+    @property
+    def smallest_side(self) -> int | None:
+        """Pixels below which decoding may not reduce a photograph; None: not at all."""
+        return SMALLEST_SIDES[self.preprocess] if self.fast else None
 
     @property
     def threshold(self) -> float | None:
@@ -965,7 +988,8 @@ class Model:
 
     def extract(self, batch: torch.Tensor) -> torch.Tensor:
         """The features (n, feature_size) of n preprocessed images, (n, 3, 224, 224)."""
-        return extract(self.features, batch, self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
+            return extract(self.features, batch, self.device)
 
     @torch.inference_mode()
     def judge(self, features: torch.Tensor) -> Examined:

@@ -43,7 +43,10 @@ def score_images(
     does, takes pictures on the way.
     """
     thumbnail = gallery.thumbnail if gallery else 0
-    for batch in load_batches(images, model.transform, batch_size, workers, batches, thumbnail):
+    loaded = load_batches(
+        images, model.transform, batch_size, workers, batches, thumbnail, model.smallest_side
+    )
+    for batch in loaded:
         outcomes: dict[int, Scored | str] = dict(batch.failures)
         if batch.indices:
             said = score_batch(gallery or model, batch.images)
