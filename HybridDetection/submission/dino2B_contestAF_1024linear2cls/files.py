@@ -20,18 +20,12 @@ class ImageError(ValueError):
 
 
 def open_image(path: Path, smallest_side: int | None = None) -> Image.Image:
-    """RGB image in `path`, fully decoded. Raises ImageError for anything else.
-
-    With `smallest_side`, in pixels, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, which is
-    faster, as long as neither side falls below it.
-    """
+    """RGB image in `path`, fully decoded. Raises ImageError for anything else."""
     return read_image(path, path, smallest_side)
 
 
-def read_image(
-    source: Path | BinaryIO, name: object, smallest_side: int | None = None
-) -> Image.Image:
-    """The same of the file `source`; `name` stands in the error's message."""
+def read_image(source: Path | BinaryIO, name: object, side: int | None = None) -> Image.Image:
+    """RGB image in the file `source`, fully decoded; `name` stands in the error's message."""
     try:
         # Opening a pipe would wait for ever.
         if isinstance(source, Path) and source.exists() and not source.is_file():
@@ -39,8 +33,8 @@ def read_image(
         with Image.open(source, formats=IMAGE_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS or image.mode == "F":
                 raise ImageError(f"{image.mode} {image.size}: over {MAX_PIXELS:,} pixels or floats")
-            if smallest_side is not None:
-                image.draft(None, (smallest_side, smallest_side))
+            if side is not None:  # a JPEG may come at 1/2 to 1/8, with no side below this one
+                image.draft(None, (side, side))
             return to_rgb(image)
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
         raise ImageError(f"{name}: not a readable image ({str(error) or repr(error)})") from error
