@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # The whole loop on butterflies that the project draws itself, in one command:
-# draw -> edge maps -> lists -> train both generators -> paint -> train the classifiers, with and
-# without the painted images -> score the test set, by the published members and by all -> one HTML
-# page that shows it all.
+# draw -> edge maps -> lists -> train both generators -> paint -> judge the paintings -> train the
+# classifiers, with and without the painted images -> score the test set, by the published members
+# and by all -> one HTML page that tells it all and leads to the others.
 # What is done is not done again: stop it at any time and start it again. No GPU is needed.
 #   SCALE     size of the demo set and length of the training (default: 1, about 580 photographs)
 #   SEED      of the drawing, the lists and the generators (default: 0)
 #   PAINTED   0 leaves the generators out: photographs only (default: 1)
 #   PREPROCESS  cutout (default) shows the generators and the classifiers the specimens alone, on a
 #             flat ground; photograph shows whole photographs
+#   REPORTS   0 leaves out the pages about the paintings and the test set (default: 1)
 #   BACKBONE  efficientnet_lite0 (default, needs no download) or dinov2_base
 #   DETECTOR  pidinet or scharr (default: pidinet where the first run has or can fetch its weights)
 #   MEMBERS   of the ensemble that score, sets of them (default: sgd+linear sgd+linear+subspecies)
@@ -22,7 +23,7 @@
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SCALE=${SCALE:-1} SEED=${SEED:-0} BACKBONE=${BACKBONE:-efficientnet_lite0} GPU_IDS=${GPU_IDS:--1}
-PAINTED=${PAINTED:-1} PREPROCESS=${PREPROCESS:-cutout} EPOCHS=${EPOCHS:-6} NEPOCH=${NEPOCH:-200}
+PAINTED=${PAINTED:-1} REPORTS=${REPORTS:-1} PREPROCESS=${PREPROCESS:-cutout} EPOCHS=${EPOCHS:-6} NEPOCH=${NEPOCH:-200}
 read -ra members <<< "${MEMBERS:-sgd+linear sgd+linear+subspecies}"
 small="--loadSize 128 --ngf 24 --n_downsample_global 3 --n_blocks_global 4"
 read -ra networks <<< "${GENERATOR:-$small}"
@@ -113,6 +114,17 @@ paint() {
         --dataroot "$datasets/Images4TrainAFnonhybrid" --align --inherit 0.5 "${keep[@]}" "${@:2}"
 }
 
+# judge_paintings: a report on some of the images. The exit status 1 stands for images that were left
+# out by name, and for a crash: only the former writes the page.
+judge_paintings() {
+    local status=0
+    rm -rf "$run/evaluation" &&
+        { "$PYTHON" "$ROOT/AnomalyFactory/evaluate.py" --results "$painted" \
+            --dataset "$datasets/Images4TrainAFnonhybrid" --output "$run/evaluation" \
+            --how_many 60 --gpu_ids "$GPU_IDS" || status=$?; } &&
+        [[ $status == 0 || ($status == 1 && -e $run/evaluation/index.html) ]]
+}
+
 # train_classifiers KIND: on the images in the list KIND.csv.
 train_classifiers() {
     "$PYTHON" "$ROOT/HybridDetection/train/training.py" --backbone "$BACKBONE" \
@@ -136,6 +148,13 @@ score() {
         "$PYTHON" "$ROOT/scripts/score_predictions.py" --predictions "$detectors/$1/details.csv" \
             --members "${names[@]}" --reference "$demo/ref_test.csv" --output "$folder/scores.json" \
             --calls "$folder/calls.csv"
+}
+
+# show KIND: a page of the test set's photographs, with what it knows of them.
+show() {
+    "$PYTHON" "$ROOT/scripts/report.py" --predictions "$detectors/$1/predictions.txt" \
+        --images "$demo/test/images" --classifiers "$detectors/$1" \
+        --reference "$demo/ref_test.csv"
 }
 
 collect=(
@@ -168,6 +187,9 @@ if [[ $PAINTED != 0 ]]; then
         --load_pretrain "$generators/AF4hybrid" --lr 0.00002
     stage paint-hybrid "painting hybrids" paint AF4hybrid --results_dir "$painted/hybrid"
     stage paint-nonhybrid "painting non-hybrids" paint AF4nonhybrid --results_dir "$painted/nonhybrid"
+    if [[ $REPORTS != 0 ]]; then
+        stage evaluation "judging the paintings" judge_paintings
+    fi
     stage csv-generated "adding the painted images" "${collect[@]}" --name generated.csv \
         --results "$painted"
 fi
@@ -179,5 +201,8 @@ for kind in "${kinds[@]}"; do
             score "$kind" "$chosen"
     done
 done
+if [[ $REPORTS != 0 ]]; then
+    stage "show-${kinds[-1]}-$BACKBONE" "showing what was found" show "${kinds[-1]}"
+fi
 PYTHONPATH="$ROOT/scripts" "$PYTHON" -m demo.quickstart_page --run "$run" --backbone "$BACKBONE" \
     --preprocess "$PREPROCESS" --kinds "${kinds[@]}" --members "${members[@]}"

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,9 @@ def fit(network: nn.Module, weights: Tensors, path: Path, advice: str = SIZES) -
 
     Raises InputError with `advice` for a misfit.
     """
-    shapes = {key: value.shape for key, value in network.state_dict().items()}
-    check_shapes(weights, shapes, path, advice)
+    own = network.state_dict()
+    counts = {key for key, value in own.items() if not value.is_floating_point()}
+    check_shapes(weights, {key: value.shape for key, value in own.items()}, path, advice, counts)
     network.load_state_dict(weights)
 
 
@@ -124,6 +126,12 @@ def fit_moments(optimizer: torch.optim.Adam, found: Tensors, path: Path) -> None
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
+def numbers_in(value: torch.Tensor) -> str:
+    if value.is_floating_point():
+        return "floats"
+    return "complex numbers" if value.is_complex() else "integers"
+
+
 def laid_out_as(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """`value` in the memory layout of `weight`, which a fused step needs; a number as it is."""
     if not value.dim() or value.stride() == weight.stride():
@@ -131,10 +139,17 @@ def laid_out_as(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(weight).copy_(value)
 
 
-def check_shapes(found: Tensors, expected: dict[str, torch.Size], path: Path, advice: str) -> None:
+def check_shapes(
+    found: Tensors,
+    expected: dict[str, torch.Size],
+    path: Path,
+    advice: str,
+    counts: Set[str] = frozenset(),
+) -> None:
     """Raise InputError with `advice` unless `found`, read from `path`, is as `expected`.
 
-    So it does for numbers that are not finite; then the advice is another.
+    All must be floats but `counts`, such as BatchNorm's of its batches, which are integers. Numbers
+    that are not finite are refused with another advice.
     """
     for key, shape in expected.items():
         if key not in found:
@@ -143,9 +158,10 @@ def check_shapes(found: Tensors, expected: dict[str, torch.Size], path: Path, ad
             raise InputError(
                 f"{path}: {key!r} is {list(found[key].shape)}, expected {list(shape)}; {advice}"
             )
-        if found[key].layout != torch.strided or not found[key].is_floating_point():
+        wanted = "integers" if key in counts else "floats"
+        if found[key].layout != torch.strided or numbers_in(found[key]) != wanted:
             raise InputError(
-                f"{path}: {key!r} is {found[key].layout} {found[key].dtype}, expected floats;"
+                f"{path}: {key!r} is {found[key].layout} {found[key].dtype}, expected {wanted};"
                 f" {advice}"
             )
         if found[key].is_meta or not found[key].isfinite().all():

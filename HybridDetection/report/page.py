@@ -25,6 +25,10 @@ MAP_NOTE = (
 )
 
 
+class dialog(tags.html_tag):
+    """The tag, which dominate lacks; it takes a tag's name from the class."""
+
+
 def make_page(data: dict) -> str:
     """The HTML of a report of `data`, as report_data gives it."""
     page = document(title="Which of these are hybrids?", doctype="<!DOCTYPE html>")
@@ -78,9 +82,9 @@ def decision_section(data: dict) -> None:
         with tags.div(id="bar"):
             with tags.div(cls="slider"):
                 tags.label("A hybrid scores above", html_for="threshold")
-                tags.input_(type="range", id="threshold", min=0, max=1, step=0.001)
+                tags.input_(type="range", id="threshold", min="0", max=1, step=0.001)
                 tags.input_(
-                    type="number", id="exact", min=0, max=1, step=0.001, aria_label="threshold"
+                    type="number", id="exact", min="0", max=1, step=0.001, aria_label="threshold"
                 )
             tags.p(id="counts", role="status")
 
@@ -118,7 +122,7 @@ def photograph_section(data: dict) -> None:
             with tags.fieldset(cls="control"):
                 tags.legend("Score")
                 for name, text in (("lowest", "lowest score"), ("highest", "highest score")):
-                    attributes = {"min": 0, "max": 1, "step": "any", "aria_label": text}
+                    attributes = {"min": "0", "max": 1, "step": "any", "aria_label": text}
                     placeholder = "from" if name == "lowest" else "to"
                     tags.input_(type="number", id=name, placeholder=placeholder, **attributes)
             choice("sort", "Sorted by")
@@ -164,7 +168,7 @@ def map_section(data: dict) -> None:
         with tags.div(id="map_frame"):
             tags.canvas(
                 id="map_canvas",
-                tabindex=0,
+                tabindex="0",
                 role="img",
                 aria_label="Map of the features. Arrow keys go from photograph to photograph, by "
                 "score; Enter opens one.",
@@ -191,7 +195,7 @@ def reading_section(data: dict) -> None:
 
 
 def panel(data: dict) -> None:
-    with tags.dialog(id="panel", aria_labelledby="panel_title"):
+    with dialog(id="panel", aria_labelledby="panel_title"):
         with tags.div(cls="panel_head"):
             tags.h2(id="panel_title")
             tags.button("Previous", type="button", id="previous")

@@ -7,10 +7,9 @@ from evaluation import (
     CROSS,
     cumulated,
     pr_auc,
-    read_predictions,
-    read_reference,
+    read_scored,
     roc_auc,
-    score_predictions,
+    score_rows,
     wilson,
 )
 
@@ -32,14 +31,13 @@ INDICATORS = {"major": "signal", "minor": "non-signal", "mimic": "mimic"}
 def reference_data(predictions: Path, reference: Path) -> dict:
     """What the page shows of a reference file, by the rules of score_predictions.py.
 
-    `labels` and `shows` are by file name. Raises what score_predictions raises.
+    `labels` and `shows` are by file name. Raises what read_scored and score_rows raise.
     """
-    result = score_predictions(predictions, reference)
+    table = read_scored(predictions, reference)
+    result = score_rows(table, reference)
     moves, crosses = result.pop("one_hybrid"), result.pop("crosses", {})
-    table = read_reference(reference)
     names, labels = table["filename"].tolist(), table["hybrid_stat"].to_numpy()
-    predicted = read_predictions(predictions)
-    scores = np.array([predicted[name] for name in names])
+    scores = table["score"].to_numpy()
     shown = table[CROSS].tolist() if CROSS in table.columns else [""] * len(names)
     return {
         "labels": dict(zip(names, labels.tolist(), strict=True)),

@@ -119,7 +119,7 @@ function drawCurve(id, title, points, axes, area) {
 function moveMarks(table) {
   const cut = 1000 * threshold;
   $('cut').setAttribute('transform', `translate(${Math.min(999, Math.max(1, cut))} 0)`);
-  for (const bar of document.querySelectorAll('#histogram .bin, #histogram [data-bin].plain')) {
+  for (const bar of document.querySelectorAll('#histogram .bin')) {
     bar.setAttribute('class', (+bar.dataset.bin + 0.5) / BINS > threshold ? 'bin hybrid' : 'bin other');
   }
   if (!REPORT.reference || !table.hybrids || !table.others) return;
@@ -265,6 +265,9 @@ function makeRow(i) {
   const name = make('span', {class: 'name'}, shots.name[i]);
   if (truth(i) !== null)
     name.append(make('small', {}, `is: ${shots.shows[i] || (truth(i) ? 'hybrid' : 'non-hybrid')}`));
+  const outside = REPORT.maps[i]?.outside ?? 0;
+  if (outside > REPORT.warnAbove)
+    name.append(make('small', {class: 'look'}, `look twice: ${percent(outside)} outside the specimen`));
   const button = make('button', {type: 'button'},
     make('span', {class: 'rank', 'aria-label': `rank ${i + 1}`}, number(i + 1)),
     make('span', {class: 'picture'}, fit), name, score, memberBars(i), parentage(i));

@@ -11,7 +11,8 @@ import cutout
 from cut_folder import read_own_mask
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, is_cutout, on_flat_ground
 from dataset import load_batches
-from files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image, sync
+from durable import sync
+from files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image
 from memory import freed_memory_kept
 from model import (
     BACKBONE,

@@ -55,7 +55,7 @@ def make_index(
     thumbnails: dict[int, bytes] = {}
     with tqdm(total=len(rows), desc="thumbnails", unit="image", disable=None) as bar:
         wanted = [paths[row] for row in rows]
-        for batch in load_batches(wanted, transform, BATCH_SIZE, workers, THUMBNAIL):
+        for batch in load_batches(wanted, transform, BATCH_SIZE, workers, thumbnail=THUMBNAIL):
             thumbnails |= zip(batch.indices, batch.thumbnails, strict=True)
             bar.update(len(batch.indices) + len(batch.failures))
     if not thumbnails:
@@ -75,8 +75,9 @@ def make_index(
 def rows_to_keep(painted: np.ndarray) -> np.ndarray:
     """Of n rows, painted (n,) or not: all photographs, PAINTED_KEPT painted images; ascending."""
     places = np.flatnonzero(painted)
-    kept = np.unique(np.linspace(0, len(places) - 1, PAINTED_KEPT).round().astype(int))
-    return np.sort(np.concatenate([np.flatnonzero(~painted), places[kept[kept >= 0]]]))
+    count = min(len(places), PAINTED_KEPT)
+    kept = places[np.linspace(0, len(places) - 1, count).round().astype(int)]
+    return np.sort(np.concatenate([np.flatnonzero(~painted), kept]))
 
 
 def save_index(index: TrainingIndex, path: Path) -> None:

@@ -41,7 +41,14 @@ BACKBONE = "efficientnet_lite0"
 UNPAINTED = "photographs"  # the kind of training set without painted images
 # The rest of the quick start's settings, so that no variable of the caller's slips in. The detector
 # of edges decides nothing but the painted images; this one needs no download.
-SETTINGS = {"SCALE": "1", "DETECTOR": "scharr", "GENERATOR": "", "EPOCHS": "", "NEPOCH": ""}
+SETTINGS = {
+    "SCALE": "1",
+    "DETECTOR": "scharr",
+    "GENERATOR": "",
+    "EPOCHS": "",
+    "NEPOCH": "",
+    "REPORTS": "0",
+}
 RESAMPLES = 10_000
 BOOTSTRAP_SEED = 0
 

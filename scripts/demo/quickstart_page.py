@@ -18,6 +18,7 @@ from urllib.parse import quote
 from common.pages import new_page, save_page
 from dominate import document, tags
 
+from demo.evaluation import read_evaluation, what_paintings_are_like
 from demo.misses import (
     extremes,
     how_known,
@@ -231,6 +232,13 @@ def galleries(story: Story) -> list[tuple[str, str]]:
 def tell_paintings(story: Story) -> None:
     if not story.painted:
         tags.p("There are none.")
+        return
+    evaluation = read_evaluation(story.run.path)
+    with tags.ul():
+        for line in what_paintings_are_like(evaluation):
+            tags.li(line)
+    links = [("evaluation/index.html", "the report on the paintings: all figures, best and worst")]
+    show_links(story, links)
 
 
 def tell_found(story: Story) -> None:
@@ -265,7 +273,12 @@ def tell_found(story: Story) -> None:
                 f"{story.backbone}/{kind}/training.html",
                 f"the classifiers {title(KINDS, kind)}: how they were trained, and how well they "
                 "do on held-out training photographs",
-            )
+            ),
+            (
+                f"{story.backbone}/{kind}/report/index.html",
+                "every photograph of the test set, ranked by score: where on the wings the "
+                f"evidence lies, and which parents (trained {title(KINDS, kind)})",
+            ),
         ]
         show_links(story, links)
 

@@ -125,3 +125,21 @@ def test_any_damage_is_an_error_that_names_the_file(tmp_path: Path):
         path.write_bytes(whole[:length])
         with pytest.raises(InputError, match=r"net\.pth: not a checkpoint"):
             checkpoint.load(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "wanted"),
+    [
+        ("num_batches_tracked", torch.float32, "integers"),
+        ("num_batches_tracked", torch.complex64, "integers"),
+        ("weight", torch.int64, "floats"),
+    ],
+)
+def test_counts_are_integers_and_all_else_floats(key: str, kind: torch.dtype, wanted: str):
+    network = torch.nn.BatchNorm2d(3)
+    weights = {name: value.clone() for name, value in network.state_dict().items()}
+    weights["num_batches_tracked"] += 7
+    checkpoint.fit(network, weights, Path("net.pth"))
+    assert network.num_batches_tracked == 7
+    with pytest.raises(InputError, match=f"'{key}' is .* expected {wanted}"):
+        checkpoint.fit(network, weights | {key: weights[key].to(kind)}, Path("net.pth"))

@@ -69,8 +69,8 @@ def test_a_journal_and_what_takes_its_place(tmp_path, calls, monkeypatch):
         calls.clear()
         monkeypatch.setattr(journal, "places", lambda images: {"known": np.array([SCORED])})
         monkeypatch.setattr(journal, "outcomes", lambda images: iter(()))
-        options = SimpleNamespace(output_dir=output, details=True, threshold=0.5)
-        ingestion.write_output(SimpleNamespace(), [None], journal, options)
+        options = SimpleNamespace(output_dir=output, details=True, threshold=0.5, report=False)
+        ingestion.write_output(SimpleNamespace(), [None], journal, options, None)
     kept = [call for call in calls if call != ("remove", "part")]
     assert kept[:6] == [
         *(("sync", "part"), ("move to", "predictions.txt")),

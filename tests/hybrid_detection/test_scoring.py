@@ -21,7 +21,7 @@ class Small:
         self.tried.append(numbers)
         if len(numbers) > self.room or 5 in numbers:
             raise self.error
-        return Examined(batch[:, 0].numpy() / 8, {}, None)
+        return Examined(batch[:, 0].numpy() / 8, {}, None, batch.numpy())
 
 
 def cpu_error() -> RuntimeError:

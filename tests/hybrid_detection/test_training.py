@@ -29,7 +29,7 @@ EVALUATION = {
     "precision_recall.png",
 }
 EVALUATIONS = ["held_out_photographs", "published_split"]
-OUTPUTS = {"sgd_clf.pkl", "clf1024.pth", "linear_loss.png"} | {
+OUTPUTS = {"sgd_clf.pkl", "clf1024.pth", "linear_loss.png", "training_index.npz"} | {
     f"{folder}/{name}" for folder in EVALUATIONS for name in EVALUATION
 }
 

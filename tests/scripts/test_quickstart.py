@@ -8,8 +8,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from browser import SCREENS, flaws
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
@@ -99,15 +101,26 @@ def test_the_page_shows_all_rows_and_only_files_that_exist(run_folder):
     page = (run_folder / "index.html").read_text()
     assert "without painted images" in page
     assert re.search(r"\bwith painted images", page)
-    assert "from cutouts." in page
-    targets = set(re.findall(r'(?:href|src)="([^"]+)"', page))
+    targets = {unquote(link) for link in re.findall(r'(?:href|src)="([^#"][^"]*)"', page)}
     assert len([target for target in targets if "AF_" in target]) >= 24
     missing = [target for target in targets if not (run_folder / target).is_file()]
     assert missing == []
     for kind in ("photographs", "generated"):
-        folder = f"efficientnet_lite0/{kind}"
-        assert f"{folder}/held_out_photographs/roc.png" in targets
-        assert f"{folder}/linear_loss.png" in targets
+        assert f"efficientnet_lite0/{kind}/training.html" in targets
+    reports = {
+        "evaluation/index.html",
+        "efficientnet_lite0/generated/report/index.html",
+        "generators/AF4hybrid/training.html",
+        "generators/AF4nonhybrid/training.html",
+        "Datasets/cutouts/images/" + read_rows(run_folder / "demo/train.csv")[0]["filename"],
+    }
+    assert reports <= targets
+
+
+@pytest.mark.parametrize(("scheme", "width"), SCREENS)
+def test_a_reader_finds_no_flaw_in_the_page(run_folder, open_page, scheme, width):
+    page = open_page(run_folder / "index.html", scheme=scheme, width=width)
+    assert flaws(page, root=run_folder) == []
 
 
 def test_a_second_run_does_nothing_again(work, run_folder):
@@ -142,7 +155,7 @@ def test_whole_photographs_have_a_folder_of_their_own(work):
     done = start(work, PREPROCESS="photograph", PAINTED="0", MEMBERS="sgd+linear")
     assert done.returncode == 0, done.stdout + done.stderr
     page = (work / "scale0.42-seed0-scharr-photograph/index.html").read_text()
-    assert "from whole photographs." in page
+    assert "cutouts/images" not in page
 
 
 def test_another_preprocess_is_refused(tmp_path):
@@ -163,6 +176,7 @@ def test_without_painting_the_generators_are_left_out(work, run_folder):
         "examining the test set",
         "scoring it by sgd+linear",
     ]
+    assert "showing what was found: " in done.stdout  # by the last kind, which is another now
     page = (run_folder / "index.html").read_text()
     assert "without painted images" in page
     assert not re.search(r"\bwith painted images", page)

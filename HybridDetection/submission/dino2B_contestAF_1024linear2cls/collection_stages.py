@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow
 import torch
 from collection_shards import IDENTIFIER_COLUMNS, IMAGE_COLUMN, Source
-from files import MAX_PIXELS, ImageError, atomic, open_image, read_image
+from files import MAX_PIXELS, ImageError, atomic, open_image
 from ingestion import MEMBERS, PARENTS
 from model import BACKBONES, IMAGE_SIZE, Model, make_picture, normalise
 from PIL import Image
@@ -145,7 +145,7 @@ def open_bytes(content: Any, sizes: Iterable[object], identifier: str) -> Image.
         if is_size(size) and content.size == size[0] * size[1] * 3 <= MAX_PIXELS * 3:
             pixels = np.frombuffer(content, np.uint8).reshape(*size, 3)
             return Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
-    return read_image(pyarrow.BufferReader(content), identifier)
+    return open_image(pyarrow.BufferReader(content), name=identifier)
 
 
 def is_size(size: object) -> bool:

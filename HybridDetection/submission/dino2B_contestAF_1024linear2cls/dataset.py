@@ -49,8 +49,9 @@ class ButterflyDataset:
     def prepare(self, image: Image.Image) -> tuple[torch.Tensor, bytes]:
         if not self.thumbnail:
             return self.transform(image), b""
-        # All before Resize, ToTensor and Normalize makes the picture that the network looks at.
-        *before, resize, to_tensor, normalise = self.transform.transforms
+        # All before Resize makes the picture that the network looks at.
+        picture, to_tensor, normalise = self.transform.transforms
+        *before, resize = picture.transforms
         seen = Compose(before)(image)
         numbers = Compose([resize, to_tensor, normalise])(seen)
         return numbers, jpeg_thumbnail(seen, self.thumbnail)

@@ -1,6 +1,5 @@
 """Files on disk: images from outside, names from a list, outputs that are whole or absent."""
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,13 +18,13 @@ class ImageError(ValueError):
     """A file that cannot be used as an image; the message names it and says why."""
 
 
-def open_image(path: Path, smallest_side: int | None = None) -> Image.Image:
-    """RGB image in `path`, fully decoded. Raises ImageError for anything else."""
-    return read_image(path, path, smallest_side)
+def open_image(
+    source: Path | BinaryIO, smallest_side: int | None = None, name: object = None
+) -> Image.Image:
+    """RGB image in a file, fully decoded. Raises ImageError, which names it, for anything else.
 
-
-def read_image(source: Path | BinaryIO, name: object, side: int | None = None) -> Image.Image:
-    """RGB image in the file `source`, fully decoded; `name` stands in the error's message."""
+    With `smallest_side`, in pixels, a JPEG may be decoded at a half to an eighth of its size.
+    """
     try:
         # Opening a pipe would wait for ever.
         if isinstance(source, Path) and source.exists() and not source.is_file():
@@ -33,20 +32,12 @@ def read_image(source: Path | BinaryIO, name: object, side: int | None = None) -
         with Image.open(source, formats=IMAGE_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS or image.mode == "F":
                 raise ImageError(f"{image.mode} {image.size}: over {MAX_PIXELS:,} pixels or floats")
-            if side is not None:  # a JPEG may come at 1/2 to 1/8, with no side below this one
-                image.draft(None, (side, side))
+            if smallest_side is not None:
+                image.draft(None, (smallest_side, smallest_side))
             return to_rgb(image)
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
-        raise ImageError(f"{name}: not a readable image ({str(error) or repr(error)})") from error
-
-
-def sync(path: Path) -> None:
-    """Have what the file `path` holds, or the names in a folder, outlive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        reason = str(error) or repr(error)
+        raise ImageError(f"{name or source}: not a readable image ({reason})") from error
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 from decoders import LARGEST_BATCH
-from files import atomic, sync
+from durable import sync
+from files import atomic
 from journal import FAILED, SCORED, UNKNOWN, Journal
 from listing import Images, find_images, listed_images
 from memory import freed_memory_kept

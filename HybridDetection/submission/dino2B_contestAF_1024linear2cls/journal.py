@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from files import sync
+from durable import sync
 from listing import Images
 from model import Parents
 from scoring import Scored

@@ -1,0 +1,292 @@
+"""The detection report: its files, its numbers, and what a reader does with the page."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import evaluation
+import numpy as np
+import pytest
+from browser import SCREENS, flaws
+from detection_report import find_photographs, write_report
+from gallery import Photograph, Picture
+from model import Origin, Parents
+from PIL import Image
+from reference import reference_data
+from report_data import Setting, javascript
+from training_index import PAINTED_KEPT, TrainingIndex, rows_to_keep
+
+ODD = ["quo\"te's, and comma.jpg", "<script>document.title=1</script>.jpg", "Rötliche äöüß.jpg"]
+NAMES = [*ODD, *(f"plain_{i}.jpg" for i in range(9))]
+SCORES = [0.95 - 0.08 * i for i in range(12)]  # six are above 0.5
+LABELS = [1, 1, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0]  # 4 is called wrongly, and 8 is missed
+KINDS = ["major", "minor", "mimic"]
+SETTING = Setting("efficientnet_lite0", ("sgd", "linear", "subspecies"), "photograph", 0.5)
+
+
+def jpeg(path: Path) -> bytes:
+    buffer = io.BytesIO()
+    with Image.open(path) as image:
+        image.save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def evidence_at(row: int, column: int) -> np.ndarray:
+    """All evidence in one patch of 7 x 7."""
+    values = np.zeros((7, 7), np.float16)
+    values[row, column] = 1.5
+    return values
+
+
+@pytest.fixture
+def photographs(tmp_path, specimen) -> list[Photograph]:
+    """Twelve, the first with its evidence in a corner and the others with it on the wings."""
+    thumbnail = jpeg(specimen(tmp_path / "specimen.png"))
+    draw = np.random.default_rng(0)
+    rows = []
+    for i, (name, score) in enumerate(zip(NAMES, SCORES, strict=True)):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        feature = draw.standard_normal(1280).astype(np.float16)
+        parents = Parents("8", "9" if i % 3 else "10", 0.6, 0.9 if i % 2 else 0.3)
+        members = {member: score for member in SETTING.members}
+        picture = Picture(thumbnail, feature, evidence_at(6, 6) if i == 0 else evidence_at(2, 2))
+        rows.append(Photograph(name, path, score, members, parents, picture))
+    return rows
+
+
+@pytest.fixture
+def index(photographs) -> TrainingIndex:
+    """Six training images; those of `9` are the third, a hybrid, a painted one and the last."""
+    features = np.stack([some.picture.feature for some in photographs[:6]])
+    return TrainingIndex(
+        names=np.array([f"train_{i}.jpg" for i in range(6)]),
+        groups=np.array(["8", "10", "9", "8 x 9", "9", "9"]),
+        hybrid=np.array([False, False, False, True, False, False]),
+        painted=np.array([False, False, False, False, True, False]),
+        features=features,
+        thumbnails=[photographs[0].picture.thumbnail] * 6,
+        origin=Origin("efficientnet_lite0", "a", "photograph"),
+    )
+
+
+@pytest.fixture
+def files(tmp_path) -> tuple[Path, Path]:
+    """predictions.txt and a reference."""
+    predictions, reference = tmp_path / "predictions.txt", tmp_path / "ref.csv"
+    lines = [f"{name},{score:.4f}\n" for name, score in zip(NAMES, SCORES, strict=True)]
+    predictions.write_text("".join(lines), encoding="utf-8")
+    with reference.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["filename", "hybrid_stat", "ssp_indicator", "subspecies_ref"])
+        for i, (name, label) in enumerate(zip(NAMES, LABELS, strict=True)):
+            writer.writerow([name, label, KINDS[i % 3], "8 x 9" if label else "8"])
+    return predictions, reference
+
+
+@pytest.fixture
+def report(tmp_path, photographs, index, files) -> Path:
+    folder = tmp_path / "report"
+    write_report(folder, photographs, SETTING, index, reference_data(*files))
+    return folder / "index.html"
+
+
+def read_data(folder: Path) -> dict:
+    text = (folder / "data.js").read_text(encoding="utf-8")
+    return json.loads(text.removeprefix("const REPORT = ").removesuffix(";\n"))
+
+
+# ---- files and numbers --------------------------------------------------------------------------
+
+
+def test_the_folder_holds_what_the_page_shows_and_nothing_else(report):
+    found = {str(p.relative_to(report.parent)) for p in report.parent.rglob("*") if p.is_file()}
+    pictures = {f"photographs/{i}.jpg" for i in range(12)} | {f"training/{i}.jpg" for i in range(6)}
+    assert found == pictures | {"index.html", "data.js", "script.js", "style.css"}
+    with Image.open(report.parent / "photographs/11.jpg") as image:
+        assert image.size == (160, 120)
+
+
+def test_photographs_are_ranked_by_score_then_name(tmp_path, photographs):
+    write_report(tmp_path / "report", photographs[::-1], SETTING)
+    assert read_data(tmp_path / "report")["photographs"]["name"] == NAMES
+
+
+def test_links_lead_from_the_page_to_the_files(report, photographs):
+    links = read_data(report.parent)["photographs"]["link"]
+    assert all(re.fullmatch(r"[\w./%-]+", link, re.ASCII) for link in links)
+    for link, photograph in zip(links, photographs, strict=True):
+        assert (report.parent / unquote(link)).resolve() == photograph.path.resolve()
+
+
+def test_no_text_ends_the_script_that_it_stands_in():
+    data = {"name": "</script><script>alert(1)</script>", "quotes": "\"'\u2028ä"}
+    text = javascript(data)
+    assert "</" not in text and text.isascii()
+    assert json.loads(text.removeprefix("const REPORT = ").removesuffix(";\n")) == data
+
+
+def test_evidence_outside_the_specimen_is_measured(report):
+    outside = [some["outside"] for some in read_data(report.parent)["maps"]]
+    assert outside == [1.0] + [0.0] * 11
+
+
+def test_heat_maps_are_of_the_first_photographs_or_of_all(tmp_path, photographs, monkeypatch):
+    monkeypatch.setattr("report_data.MAPS", 2)
+    for all_maps, count in ((False, 2), (True, 12)):
+        setting = Setting("efficientnet_lite0", SETTING.members, all_maps=all_maps)
+        write_report(tmp_path / "report", photographs, setting)
+        assert len(read_data(tmp_path / "report")["maps"]) == count
+
+
+def test_parents_are_shown_by_the_most_similar_photograph_of_a_non_hybrid(report):
+    similar = read_data(report.parent)["similar"]
+    assert similar[0] == [0, 1]  # itself; the only one of 10
+    assert similar[2][1] == 2  # itself
+    assert similar[5][1] == 5
+    assert similar[4][1] in (2, 5)  # not the painted one, which is itself
+
+
+def test_the_reference_section_has_the_numbers_of_the_evaluation(report, files):
+    shown = read_data(report.parent)["reference"]
+    expected = evaluation.score_rows(evaluation.read_scored(*files), files[1])
+    moves = expected.pop("one_hybrid")
+    assert {value for _, value, _ in shown["official"]} == {
+        value for name, value in expected.items() if name != "crosses"
+    }
+    assert next(row[2] for row in shown["official"]) == moves["challenge_score"]
+    scores, labels = np.array(SCORES).round(4), np.array(LABELS)
+    assert shown["roc_auc"] == evaluation.roc_auc(scores, labels)
+    assert shown["pr_auc"] == evaluation.pr_auc(scores, labels)
+    (name, _, found, count, low, high), *rest = shown["crosses"]
+    cross = expected["crosses"]["8 x 9"]
+    assert (rest, name, count) == ([], "8 x 9", cross["hybrids"])
+    assert (low, high) == evaluation.wilson(found, count)
+    assert found == round(count * cross["recall"])
+
+
+def test_a_report_is_replaced_and_nothing_else_is(tmp_path, photographs):
+    folder = tmp_path / "report"
+    write_report(folder, photographs, SETTING)
+    write_report(folder, photographs[:3], SETTING)
+    assert len(read_data(folder)["photographs"]["name"]) == 3
+    assert not list(tmp_path.glob(".*.part"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").touch()
+    with pytest.raises(ValueError, match="no report lies there"):
+        write_report(tmp_path / "mine", photographs, SETTING)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_predictions_name_no_file_outside_the_folder(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "secret.jpg").touch()
+    with pytest.raises(ValueError, match=r"secret\.jpg"):
+        find_photographs(tmp_path / "images", ["../secret.jpg"], tmp_path / "predictions.txt")
+
+
+@pytest.mark.parametrize("painted", [0, 3, PAINTED_KEPT, 2 * PAINTED_KEPT])
+def test_a_training_keeps_all_photographs_and_a_sample_of_the_painted(painted):
+    kept = rows_to_keep(np.array([False] * 4 + [True] * painted))
+    assert kept[:4].tolist() == [0, 1, 2, 3]
+    assert len(np.unique(kept)) == len(kept) == 4 + min(painted, PAINTED_KEPT)
+    assert painted == 0 or kept[-1] == 3 + painted  # spread from the first to the last
+
+
+# ---- in a browser -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("scheme", "width"), SCREENS)
+def test_a_reader_stumbles_over_nothing(open_page, report, scheme, width):
+    page = open_page(report, scheme, width)
+    assert flaws(page, report.parent) == []
+    page.locator(".row button").first.click()
+    assert flaws(page, report.parent.parent) == []
+
+
+def names_shown(page) -> list[str]:
+    texts = page.locator(".row .name").all()
+    return [text.evaluate("element => element.firstChild.textContent") for text in texts]
+
+
+def test_the_list_is_filtered_sorted_and_saved(open_page, report):
+    page = open_page(report)
+    assert page.title() == "Which of these are hybrids?"
+    assert names_shown(page)[:3] == ODD  # as they are
+    page.get_by_role("searchbox", name="Name").fill("PLAIN_1")
+    assert names_shown(page) == ["plain_1.jpg"]
+    page.get_by_role("button", name="Show all").click()
+    page.locator("#decision").select_option("non-hybrid")
+    assert page.locator("#selected").text_content() == "6 of 12 photographs"
+    page.locator("#decision").select_option("all")
+    page.locator("#truth").select_option("called wrongly")
+    assert names_shown(page) == [NAMES[4], NAMES[8]]
+    page.locator("#truth").select_option("all")
+    page.locator("#parents").select_option("8 x 9")
+    assert names_shown(page) == [NAMES[i] for i in (1, 5, 7, 11)]
+    page.locator("#sort").select_option("score, lowest first")
+    assert names_shown(page) == [NAMES[i] for i in (11, 7, 5, 1)]
+    page.locator("#lowest").fill("0.5")
+    assert names_shown(page) == [NAMES[5], NAMES[1]]
+    page.locator("#parents").select_option("all")
+    page.locator("#lowest").fill("0.9")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").click()
+    rows = list(csv.DictReader(io.StringIO(saved.value.path().read_text(encoding="utf-8"))))
+    assert [(row["filename"], row["score"], row["decision"]) for row in rows] == [
+        (NAMES[0], "0.95", "hybrid")
+    ]
+
+
+def test_the_slider_changes_the_counts_at_once(open_page, report):
+    page = open_page(report)
+    counts = page.locator("#counts")
+    assert "6 called hybrid, 6 non-hybrid" in counts.text_content()
+    assert "Recall 83 % (5 of 6), precision 83 %" in counts.text_content()
+    assert page.locator("#missed button").count() == 1
+    page.locator("#threshold").fill("0.9")
+    assert "1 called hybrid, 11 non-hybrid" in counts.text_content()
+    assert "Recall 17 % (1 of 6), precision 100 %" in counts.text_content()
+    assert page.locator("#missed button").count() == 5
+    assert page.locator(".row .called").count() == 1
+
+
+def test_the_panel_opens_by_keyboard(open_page, report):
+    page = open_page(report)
+    panel = page.get_by_role("dialog")
+    page.locator(".row button").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    assert panel.get_by_role("heading", name=NAMES[0]).is_visible()
+    assert "Look twice" in panel.text_content()
+    assert "8 and 10" in panel.text_content()
+    sources = [image.get_attribute("src") for image in panel.locator(".pair img").all()]
+    assert sources == ["training/0.jpg", "training/1.jpg"]
+    assert not panel.locator("canvas").is_visible()
+    panel.get_by_label("Heat map").check()
+    assert panel.locator("canvas").is_visible()
+    assert page.locator(".row canvas").count() == page.locator(".row").count()
+    page.keyboard.press("ArrowRight")
+    assert panel.get_by_role("heading", name="document.title").is_visible()
+    assert "Look twice" not in panel.text_content()
+    page.keyboard.press("Escape")
+    assert not panel.is_visible()
+
+
+def test_the_map_shows_the_picture_under_the_pointer(open_page, report):
+    page = open_page(report)
+    canvas = page.locator("#map_canvas")
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    assert NAMES[0] in page.locator("#map_tip").text_content()
+    assert page.locator("#map_tip img").get_attribute("src") == "photographs/0.jpg"
+    page.get_by_role("button", name="scored photographs").click()  # off
+    left, top = page.evaluate("mapScale()(...REPORT.featureMap.training[4])")
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + left, box["y"] + top)
+    assert "painted, 9" in page.locator("#map_tip").text_content()
