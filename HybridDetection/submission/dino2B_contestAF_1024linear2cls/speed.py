@@ -182,8 +182,9 @@ def photographs(options: argparse.Namespace) -> dict[str, object]:
     times = time_ways({PUBLISHED: published, EXACT: exact, FAST: fast}, options.rounds)
     backbone = models[PUBLISHED].backbone
     title = f"Scores of {len(names)} photographs ({len(unlike)} unlike) by {backbone}"
-    notes = [drift(way, scores[PUBLISHED], scores[way]) for way in (EXACT, FAST)]
-    quarters = np.quantile(scores[PUBLISHED], [0, 0.25, 0.5, 0.75, 1]).round(3).tolist()
+    once = {way: values[: len(unlike)] for way, values in scores.items()}
+    notes = [drift(way, once[PUBLISHED], once[way]) for way in (EXACT, FAST)]
+    quarters = np.quantile(once[PUBLISHED], [0, 0.25, 0.5, 0.75, 1]).round(3).tolist()
     notes.append(f"Published scores by quarters: {', '.join(map(str, quarters))}.")
     if options.classifiers is None:
         notes.append("The classifier is made up, the scores are spread more widely than real ones.")
