@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import cv2
 import numpy as np
 from cutout import CONFIDENT, cut_out
 from features import fit_square, most_similar, outside_share, places_pca, places_tsne
@@ -18,6 +19,7 @@ from training_index import TrainingIndex
 
 MAPS = 200  # photographs with a heat map, the first by score
 WARN_ABOVE = 0.2  # of the evidence outside the specimen
+MASK_SIDE = 96  # pixels of the picture in which the specimen is found: six a patch, at the least
 DRAWN = 127  # the strongest patch of a heat map, in the numbers that the page draws
 DECIMALS = 6  # of a score
 
@@ -100,20 +102,22 @@ def link_from(folder: Path, path: Path) -> str:
 
 
 def heat_maps(photographs: Sequence[Photograph]) -> list[dict | None]:
-    return [
-        None if photograph.picture.evidence is None else heat_map(photograph)
-        for photograph in photographs
-    ]
+    cv2.setNumThreads(0)  # pictures this small are done before threads have met
+    return [heat_map(photograph) for photograph in photographs]
 
 
-def heat_map(photograph: Photograph) -> dict:
+def heat_map(photograph: Photograph) -> dict | None:
     """The evidence in whole numbers of -DRAWN to DRAWN, base64 by rows; `peak` is the largest in
-    log-odds. `outside` is the share beside the specimen, null where none is found.
+    log-odds. `outside` is the share beside the specimen, null where none is found. None without
+    evidence.
     """
+    if photograph.picture.evidence is None:
+        return None
     evidence = photograph.picture.evidence.astype(np.float64)
     peak = max(float(np.abs(evidence).max()), 1e-12)
     numbers = (evidence * (DRAWN / peak)).round().astype(np.int8)
     with Image.open(io.BytesIO(photograph.picture.thumbnail)) as thumbnail:
+        thumbnail.thumbnail((MASK_SIDE, MASK_SIDE), Image.Resampling.BOX)
         _, mask, confidence = cut_out(thumbnail.convert("RGB"))
     outside = outside_share(evidence, mask) if confidence >= CONFIDENT else None
     return {

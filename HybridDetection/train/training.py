@@ -75,7 +75,7 @@ from submission import (
     sync,
 )
 from subspecies import fit_subspecies
-from tables import HeldOut, remove_evaluation, write_evaluation
+from tables import HeldOut, group_names, remove_evaluation, write_evaluation
 from training_index import INDEX_FILE, make_index, save_index
 from training_page import LOSS_PLOT, TrainingPage
 
@@ -424,8 +424,16 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
         options.backbone, training_id(features, table, start, options), options.preprocess
     )
     sgd.training_, sgd.preprocess_ = origin.training, origin.preprocess
-    paths = find_images(table, options.ROOT_DATA_DIR / options.IMG_DIR)
-    index = make_index(table, paths, features, origin, options.WORKERS)
+    index = make_index(
+        names=table["filename"],
+        groups=group_names(table),
+        hybrid=labels == 1,
+        painted=is_painted(table),
+        paths=find_images(table, options.ROOT_DATA_DIR / options.IMG_DIR),
+        features=features,
+        origin=origin,
+        workers=options.WORKERS,
+    )
     # All are whole before any replaces the one of before.
     with ExitStack() as files:
         if subspecies is not None:

@@ -12,11 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from painted import is_painted
 from submission import BACKBONES, Origin, load_batches, make_transform
-from tables import group_names
 from tqdm import tqdm
+
+# The report reads it within seconds: nothing here imports pandas or scikit-learn.
 
 INDEX_FILE = "training_index.npz"
 PAINTED_KEPT = 500  # painted images, spread evenly over the rows: enough to see where they lie
@@ -39,17 +38,19 @@ class TrainingIndex:
 
 
 def make_index(
-    table: pd.DataFrame,
+    names: Sequence[str],
+    groups: Sequence[str],
+    hybrid: np.ndarray,
+    painted: np.ndarray,
     paths: Sequence[Path],
     features: np.ndarray,
     origin: Origin,
     workers: int,
 ) -> TrainingIndex | None:
-    """The index of n rows with their image files and features (n, feature_size).
+    """The index of n images, as TrainingIndex has them, with their files.
 
     An image that cannot be read any more has no place in it; None where none can be.
     """
-    painted = is_painted(table)
     rows = rows_to_keep(painted)
     transform = make_transform(origin.backbone, origin.preprocess)
     thumbnails: dict[int, bytes] = {}
@@ -62,9 +63,9 @@ def make_index(
         return None
     rows = rows[list(thumbnails)]
     return TrainingIndex(
-        names=table["filename"].to_numpy(str)[rows],
-        groups=group_names(table).to_numpy(str)[rows],
-        hybrid=table["label"].to_numpy()[rows] == 1,
+        names=np.array(names, str)[rows],
+        groups=np.array(groups, str)[rows],
+        hybrid=hybrid[rows],
         painted=painted[rows],
         features=features[rows].astype(np.float16),
         thumbnails=list(thumbnails.values()),

@@ -308,3 +308,10 @@ def test_the_map_shows_the_picture_under_the_pointer(open_page, report):
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + left, box["y"] + top)
     assert "painted, 9" in page.locator("#map_tip").text_content()
+
+
+def test_the_report_is_imported_without_what_takes_seconds(run, repository):
+    slow = "{'pandas', 'sklearn', 'matplotlib'} & {*sys.modules}"
+    code = f"import detection_report, sys; print({slow})"
+    done = run("-c", code, cwd=repository / "HybridDetection/report")
+    assert done.stdout == "set()\n", done.stderr

@@ -61,7 +61,7 @@ def jpeg_thumbnail(image: Image.Image, side: int) -> bytes:
     """A JPEG of `image`, whose longer side is `side` pixels at the most."""
     scale = min(1, side / max(image.size))
     size = tuple(max(1, round(length * scale)) for length in image.size)
-    small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
+    small = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
     return buffer.getvalue()
