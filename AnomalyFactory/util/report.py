@@ -5,11 +5,12 @@ import math
 import signal
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from models.anomaly_factory import AnomalyFactory
+import torch
 from tqdm import tqdm
 
 from util.background import Background, Fetched
@@ -20,6 +21,17 @@ from util.training_page import DONE, TrainingPage
 from util.visualizer import LossLog, SamplePage
 
 LAG = 3  # steps after which a GPU's losses are read: it is busy with those in between
+
+
+class InTraining(Protocol):
+    """What a report asks of a model in training."""
+
+    optimizer_G: torch.optim.Optimizer
+    last_losses: Mapping[str, object]
+
+    def losses(self, of_all: bool) -> torch.Tensor: ...
+
+    def panels(self) -> dict[str, torch.Tensor]: ...
 
 
 class Step(NamedTuple):
@@ -70,7 +82,7 @@ class Report:
         if self.page and error is not None:
             self.page.write(self.progress, f"{kind.__name__}: {message_of(error)}")
 
-    def after_step(self, model: AnomalyFactory, epoch: int, done: int) -> None:
+    def after_step(self, model: InTraining, epoch: int, done: int) -> None:
         """Take up the step that was the training's `done`-th."""
         opt = self.opt
         self.progress = replace(self.progress, done=done, seconds=time.monotonic() - self.started)

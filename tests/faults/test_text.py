@@ -388,7 +388,7 @@ def test_foreign_files_among_the_samples_stay(tmp_path, text):
     foreign.touch()
     page = SamplePage(tmp_path, "AF", 4)
     assert foreign.exists() or re.fullmatch(r"\d+", name)
-    assert all(path.exists() for path in page.newest)
+    assert all(path.exists() for path in page.all)
 
 
 @given(data=hostile([["host", "1"]], " "))
