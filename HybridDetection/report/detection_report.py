@@ -21,17 +21,15 @@ from pathlib import Path
 import trees  # noqa: F401  puts the next ones on the path
 from dataset import load_batches
 from files import inside
-from gallery import Gallery, Photograph
+from gallery import BATCH_SIZE, Gallery, Photograph
 from model import BACKBONE, Model, make_transform
 from page import make_page
 from report_data import Setting, javascript, report_data
-from scoring import Scored, score_images
+from scoring import MEMBERS, Scored, score_images
 from tqdm import tqdm
 from training_index import INDEX_FILE, TrainingIndex, load_index
 
 HERE = Path(__file__).resolve().parent
-BATCH_SIZE = 32
-MEMBERS = ("sgd", "linear", "subspecies")  # in the order in which they are shown
 WORKERS = min(4, os.cpu_count() or 1)  # processes that decode images
 TOLERANCE = 1e-3  # between a predicted score, of 4 decimals, and the classifiers' own
 PAGE, DATA = "index.html", "data.js"

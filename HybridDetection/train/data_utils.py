@@ -57,15 +57,18 @@ def read_cells(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         if missing or twice:
             found = f"no column {', '.join(missing)}" if missing else f"{twice[0]} stands twice"
             raise ValueError(f"{path}, line 1: {found}; expected {','.join(columns)}")
-        lines = [(rows.line_num, row) for row in rows if row]
+        lines, cells = [], []
+        for row in filter(None, rows):
+            lines.append(rows.line_num)
+            cells.append(row)
     except csv.Error as error:
         raise ValueError(f"{path}, line {rows.line_num}: not a CSV table: {error}") from error
-    for line, row in lines:
+    for line, row in zip(lines, cells, strict=True):
         if len(row) != len(header):
             raise ValueError(
                 f"{path}, line {line}: {len(row)} cells, but {len(header)} columns in line 1"
             )
-    return pd.DataFrame([row for _, row in lines], [line for line, _ in lines], header, dtype=str)
+    return pd.DataFrame(cells, lines, header, dtype=str)
 
 
 def read_table(csv_path: Path) -> pd.DataFrame:

@@ -35,6 +35,7 @@ from model import (
     extract,
     load_linear,
     make_transform,
+    read_arrays,
     to_rgb,
 )
 from pages import duration, new_page, save_page, show_facts
@@ -79,6 +80,7 @@ __all__ = [
     "new_page",
     "on_flat_ground",
     "open_image",
+    "read_arrays",
     "read_own_mask",
     "save_page",
     "show_facts",

@@ -6,13 +6,12 @@ images. It lies beside the classifiers, and they do not need it.
 """
 
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from submission import BACKBONES, Origin, load_batches, make_transform
+from submission import BACKBONES, Origin, load_batches, make_transform, read_arrays
 from tqdm import tqdm
 
 # The report reads it within seconds: nothing here imports pandas or scikit-learn.
@@ -101,12 +100,7 @@ def load_index(path: Path, origin: Origin) -> TrainingIndex:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; {remedy}")
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > MAX_BYTES:
-            raise ValueError(f"{size:,} bytes of arrays, expected {MAX_BYTES:,} at the most")
-        with np.load(path, allow_pickle=False) as file:
-            index = parse_index({name: file[name] for name in file.files})
+        index = parse_index(read_arrays(path, MAX_BYTES))
     except Exception as error:  # hostile bytes make zip's and npy's readers raise almost anything
         raise ValueError(f"{path}: no index of a training ({error}); {remedy}") from error
     if index.origin != origin:

@@ -57,6 +57,8 @@ def table(measured: dict) -> str:
 def compare(program: Path, claim: str) -> int:
     """Run `program` for `claim` with the caller's options, and print its section."""
     command = [sys.executable, str(program), claim, *sys.argv[1:]]
+    if {"-h", "--help"} & set(sys.argv):
+        sys.exit(subprocess.call(command))
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         return done.returncode

@@ -30,7 +30,7 @@ from listing import Images, find_images, listed_images
 from memory import freed_memory_kept
 from model import BACKBONES, MEMBER_FILES, PREPROCESSES, Model, Parents
 from processes import Processes, join
-from scoring import Scored, score_images
+from scoring import MEMBERS, Scored, score_images
 from tqdm import tqdm
 
 INPUT_DIR = "ImageSamples/"  # both relative to this file
@@ -38,7 +38,6 @@ OUTPUT_DIR = "./"
 BATCH_SIZE = 32
 WORKERS = min(4, os.cpu_count() or 1)  # processes that decode images
 
-MEMBERS = ("sgd", "linear", "subspecies")  # in the order in which they are written
 PARENTS = ["parent_1", "share_1", "parent_2", "share_2", "parents", "certainty"]
 DETAILS = ["filename", "score", *MEMBERS, "threshold", "decision", *PARENTS]
 

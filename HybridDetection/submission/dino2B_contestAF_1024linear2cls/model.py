@@ -614,6 +614,19 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
+def read_arrays(path: Path, most: int) -> dict[str, np.ndarray]:
+    """The plain arrays of an .npz file; ValueError where they claim more than `most` bytes.
+
+    On hostile bytes zip's and npy's readers raise almost anything.
+    """
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > most:
+        raise ValueError(f"{size:,} bytes of arrays, expected {most:,} at the most")
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
 def load_subspecies(
     path: Path, backbone: str | None = None, preprocess: str | None = None
 ) -> SubspeciesScorer:
@@ -623,12 +636,7 @@ def load_subspecies(
     `preprocess` says.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > MAX_BYTES:
-            raise ValueError(f"{size:,} bytes of arrays, expected {MAX_BYTES:,} at the most")
-        with np.load(path, allow_pickle=False) as file:
-            scorer = subspecies_scorer({name: file[name] for name in file.files})
+        scorer = subspecies_scorer(read_arrays(path, MAX_BYTES))
     except Exception as error:  # hostile bytes make zip's and npy's readers raise almost anything
         raise ValueError(
             f"{path}: not a member that knows the subspecies ({type(error).__name__}: {error})"

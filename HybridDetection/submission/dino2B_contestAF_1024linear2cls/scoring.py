@@ -14,6 +14,8 @@ from model import Examined, Model, Parents
 # How torch says on a CPU, and on Apple's GPUs, that memory is short; CUDA has an error of its own.
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory")
 
+MEMBERS = ("sgd", "linear", "subspecies")  # in the order in which they are told
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
