@@ -6,7 +6,7 @@ photographs: one at a time, decoded in full, in float32, as the published progra
 in batches as ingestion.py does, exact and --fast. network: the backbone alone on a batch. memory:
 the largest of ingestion.py for few and for many small pictures. Every round takes each way once, so
 that a busy machine slows all alike. One line of JSON comes out, with the seconds of each round;
-scripts/benchmarks/ingestion.py makes tables of it.
+scripts/benchmarks/{ingestion,network,ingestion_memory}.py make tables of it.
 """
 
 import argparse
