@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 import os
 import re
 import sys
@@ -24,8 +25,10 @@ from cutout import (
     judge,
     on_flat_ground,
 )
+from dataset import load_batches
 from demo.photograph import photograph
 from demo.traits import SUBSPECIES, individual
+from model import PREPROCESSES, make_transform
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -360,6 +363,27 @@ def test_a_cutout_stays_as_it_is(suffix, options, side):
     assert confidence == 1.0
     assert iou(mask, wings) > 0.95
     assert cutout.specimen_alone(once).tobytes() == once.tobytes()
+
+
+@pytest.fixture
+def logged(tmp_path):
+    """The file of what dataset.py logs, in whichever process."""
+    handler = logging.FileHandler(tmp_path / "log.txt")
+    logging.getLogger("dataset").addHandler(handler)
+    yield tmp_path / "log.txt"
+    logging.getLogger("dataset").removeHandler(handler)
+    handler.close()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_photograph_that_stays_whole_is_named_where_it_is_scored(tmp_path, logged, workers):
+    paths = [tmp_path / "paper.png", tmp_path / "wings.png"]
+    for path, rgb in zip(paths, (np.full((64, 96, 3), 200, np.uint8), Scene().rgb), strict=True):
+        Image.fromarray(rgb).save(path)
+    for preprocess in PREPROCESSES:
+        list(load_batches(paths, make_transform("efficientnet_lite0", preprocess), 2, workers))
+    said = f"{paths[0]}: no specimen was found with confidence; looked at as a whole\n"
+    assert logged.read_text() == said
 
 
 def test_every_cutout_is_known_as_one():

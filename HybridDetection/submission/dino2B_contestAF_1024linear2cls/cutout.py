@@ -14,6 +14,7 @@ and where much of a wing lies over a chart; the confidence is there to tell.
 """
 
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -70,8 +71,13 @@ def cut_out(image: Image.Image) -> tuple[Image.Image, np.ndarray, float]:
 
 
 def specimen_alone(image: Image.Image) -> Image.Image:
-    """The cutout of `cut_out` alone; what is one already takes no time."""
-    return image if is_cutout(np.asarray(image.convert("RGB"))) else cut_out(image)[0]
+    """The cutout of `cut_out`, which warns if there is none; what is one already takes no time."""
+    if is_cutout(np.asarray(image.convert("RGB"))):
+        return image
+    image, _, confidence = cut_out(image)
+    if confidence < CONFIDENT:
+        warnings.warn("no specimen was found with confidence; looked at as a whole", stacklevel=2)
+    return image
 
 
 def is_cutout(rgb: np.ndarray) -> bool:

@@ -1,6 +1,8 @@
 """Image files as preprocessed tensors, decoded in worker processes; bad files are reported."""
 
 import io
+import logging
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ from torchvision.transforms import Compose
 
 THUMBNAIL_QUALITY = 82  # of JPEG
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -23,7 +27,10 @@ class Batch:
 
 
 class ButterflyDataset:
-    """Preprocessed photographs by position; a file that cannot be read gives its error."""
+    """Preprocessed photographs by position; a file that cannot be read gives its error.
+
+    What libraries warn of, and that no specimen was cut out, is logged with the file's name.
+    """
 
     def __init__(
         self,
@@ -40,11 +47,16 @@ class ButterflyDataset:
     def __getitem__(self, index: int) -> Item:
         path = self.paths[index]
         try:
-            return self.prepare(open_image(path, self.smallest_side))
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always", UserWarning)
+                item = self.prepare(open_image(path, self.smallest_side))
         except ImageError as error:
             return str(error)
         except MemoryError:
             return f"{path}: too large to resize in the memory that is left"
+        for warning in warned:
+            log.warning("%s: %s", path, warning.message)
+        return item
 
     def prepare(self, image: Image.Image) -> tuple[torch.Tensor, bytes]:
         if not self.thumbnail:
