@@ -26,12 +26,14 @@ from quality.report import Report, how_painted
 from quality.rows import image_rows, pair_rows
 from tqdm import tqdm
 from util import distributed
+from util.device import prepare
 from util.errors import reported
 
 
 def main() -> int:
     opt = evaluate_options()
     device = distributed.start(opt.gpu_ids).device
+    prepare(exact=True)  # as extract_edges.py: edges are compared with its own
     random = np.random.default_rng(opt.seed)
     dataset = read_dataset(opt.dataset)
     found, problems = find_paintings(opt.results, dataset)

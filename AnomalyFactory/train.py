@@ -70,7 +70,8 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
             " be a multiple of their number"
         )
     resume = folder / "resume.pth"
-    opt.continue_train |= distributed.restarted() and resume.exists()
+    # torchrun counts for each machine by itself.
+    opt.continue_train |= process.any(distributed.restarted()) and resume.exists()
     check_beginning(opt, folder)
     state = resumable(resume) if opt.continue_train else None
     before = bool(state["course"].get("--amp")) if state else None

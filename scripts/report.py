@@ -6,11 +6,11 @@
 The page is made by HybridDetection/report/detection_report.py; this is its name among the scripts.
 """
 
-import subprocess
+import os
 import sys
 from pathlib import Path
 
 REPORT = Path(__file__).resolve().parents[1] / "HybridDetection/report/detection_report.py"
 
 if __name__ == "__main__":
-    sys.exit(subprocess.run([sys.executable, REPORT, *sys.argv[1:]], check=False).returncode)
+    os.execv(sys.executable, [sys.executable, str(REPORT), *sys.argv[1:]])

@@ -6,7 +6,7 @@ The work is done by collection.py in the submission folder, which says more; thi
 the scripts.
 """
 
-import subprocess
+import os
 import sys
 from pathlib import Path
 
@@ -14,4 +14,4 @@ SUBMISSION = "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
 COLLECTION = Path(__file__).resolve().parents[1] / SUBMISSION / "collection.py"
 
 if __name__ == "__main__":
-    sys.exit(subprocess.run([sys.executable, COLLECTION, *sys.argv[1:]], check=False).returncode)
+    os.execv(sys.executable, [sys.executable, str(COLLECTION), *sys.argv[1:]])

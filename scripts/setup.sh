@@ -11,7 +11,11 @@ BASE_PYTHON=${PYTHON:-python3}
 
 extras=()
 while [[ $# -gt 0 ]]; do
-    if [[ $1 != --with || $# -lt 2 ]]; then
+    if [[ $1 == --with && $# == 1 ]]; then
+        echo "setup: --with wants a NAME, of a requirements-NAME.txt" >&2
+        exit 2
+    fi
+    if [[ $1 != --with ]]; then
         echo "setup: unknown option $1; it takes --with NAME alone, any number of times" >&2
         exit 2
     fi

@@ -88,15 +88,18 @@ def test_the_file_modules_are_alike(repository):
 
 
 def test_the_page_modules_are_alike(repository):
-    """Each tree's small module for pages is the same but for where its files module lies."""
+    """Both trees' small modules for pages are the same but for where their files modules lie; the
+    scripts' begins with the same style."""
     modules = {
         "HybridDetection/submission/dino2B_contestAF_1024linear2cls/pages.py": "from files",
         "AnomalyFactory/util/pages.py": "\nfrom util.files",
-        "scripts/common/pages.py": "\nfrom common.files",
     }
     sources = {
         (repository / module).read_text().replace(f"{origin} import atomic\n", "")
         for module, origin in modules.items()
     }
     assert len(sources) == 1
-    assert all("import atomic" not in source for source in sources)
+    (source,) = sources
+    assert "import atomic" not in source
+    _, style, _ = (repository / "scripts/common/pages.py").read_text().split('"""', 4)[2:5]
+    assert f'STYLE = """{style}' in source and style.count("\n") > 20

@@ -152,12 +152,12 @@ class AnomalyFactory:
         self.last_losses = self.losses_G | self.losses_D
         self.losses_G, self.losses_D = {}, {}
 
-    def losses(self, of_all: bool = True) -> torch.Tensor:
-        """The last step's, (losses,), in the order of `last_losses`: those of the whole batch, that
-        of all processes or of this one. Asking for them does not wait for the device."""
+    def losses(self) -> torch.Tensor:
+        """The last step's, (losses,), in the order of `last_losses`: those of the whole batch, of
+        all processes. So all of them know when one has failed, before any of them saves. Asking
+        for them does not wait for the device."""
         values = torch.stack(list(self.last_losses.values()))
-        if of_all:
-            self.process.average([values])
+        self.process.average([values])
         return values
 
     def panels(self) -> dict[str, torch.Tensor]:

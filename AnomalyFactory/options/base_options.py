@@ -97,7 +97,12 @@ def base_parser(description: str, phase: str) -> argparse.ArgumentParser:
     )
     add("--phase", default=phase, help="the list, where --dataroot names none: test_nonhybrid")
     add("--gpu_ids", type=gpu_ids, default="0", help="GPUs such as 0 or 0,1; -1 for the CPU")
-    add("--batchSize", type=positive, default=1, help="images a step, over all GPUs together")
+    add(
+        "--batchSize",
+        type=positive,
+        default=1,
+        help="in training, images a step, over all GPUs together; in painting, at once on each",
+    )
     add("--nThreads", type=whole, default=2, help="worker processes that read images, per GPU")
     add("--loadSize", type=positive, default=256, help="side of the images in the networks")
     add("--fineSize", type=positive, default=None, help="must equal --loadSize when given")
@@ -105,8 +110,8 @@ def base_parser(description: str, phase: str) -> argparse.ArgumentParser:
         "--amp",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="compute in bfloat16 where it is safe, else in float32; when not said, as what is"
-        " gone on with, and anew in bfloat16 on GPUs that have it",
+        help="compute in bfloat16 where it is safe, else in float32 (TF32 on GPUs); when not said,"
+        " as what is gone on with, and anew in bfloat16 on GPUs that have it",
     )
     add("--compile", action="store_true", help="compile the networks first: minutes, then faster")
     add("--no_html", action="store_true", help="write no pages with pictures")

@@ -1,6 +1,6 @@
 """All figures of a generation report, as plain dictionaries that JSON takes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -199,8 +199,10 @@ def diversity_of(
     photos: Photos,
     random: np.random.Generator,
 ) -> Figure | None:
-    """How varied the images of a pair of subspecies are; None where no pair has two."""
-    expected = np.array([expected_distance(painting.pair, photos) for painting in paintings])
+    """How varied the images of a pair of subspecies are, against photographs of either; None
+    where no pair has two."""
+    by_pair = expected_distances([painting.pair for painting in paintings], photos)
+    expected = np.array([by_pair[painting.pair] for painting in paintings])
     known = np.flatnonzero(np.isfinite(expected))
     numbers = {pair: number for number, pair in enumerate({p.pair for p in paintings})}
     pairs = np.array([numbers[paintings[place].pair] for place in known])
@@ -214,13 +216,16 @@ def diversity_of(
     return found if np.isfinite(found["value"]) else None
 
 
-def expected_distance(pair: tuple[str, str], photos: Photos) -> float:
-    """The mean distance between photographs of one subspecies, for a pair the mean of both; NaN
-    where a subspecies has less than two."""
-    return float(np.mean([distance_within(name, photos) for name in pair]))
+def expected_distances(
+    pairs: Collection[tuple[str, str]], photos: Photos
+) -> dict[tuple[str, str], float]:
+    """For each pair of subspecies the mean of both's `distance_within`."""
+    within = {name: distance_within(name, photos) for name in {n for pair in pairs for n in pair}}
+    return {pair: (within[pair[0]] + within[pair[1]]) / 2 for pair in pairs}
 
 
 def distance_within(subspecies: str, photos: Photos) -> float:
+    """The mean distance between photographs of one subspecies; NaN where it has less than two."""
     places = [place for place, key in enumerate(photos.keys) if key[0] == subspecies]
     features = photos.features[places]
     return mean_of_pairs(euclidean(features, features), np.ones(len(places)))
@@ -295,7 +300,7 @@ def finite_mean(values: np.ndarray) -> float:
 
 
 def colours_within(photos: Photos) -> float:
-    """The mean colour distance of photographs of one subspecies from each other."""
+    """The mean colour distance of each photograph from the next one of its subspecies."""
     distances = []
     for subspecies in sorted({key[0] for key in photos.keys}):
         places = [place for place, key in enumerate(photos.keys) if key[0] == subspecies]

@@ -49,12 +49,18 @@ class Painting:
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """The data set in `folder`. Raises InputError when it holds no photographs."""
+    """The data set in `folder`; hidden files are left out, as extract_edges.py does.
+
+    Raises InputError when it holds no photographs.
+    """
     found: dict[str, dict[Key, Path]] = {PHOTOS: {}, EDGES: {}}
     for path in sorted((folder / "Images").rglob("*")):
         parts = path.relative_to(folder).parts
         kind = next((part for part in parts[2:-1] if part in found), None)
-        if kind is None or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+        hidden = any(part.startswith(".") for part in parts)
+        if kind is None or hidden:
+            continue
+        if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
             continue
         key = parts[1], path.stem
         other = found[kind].setdefault(key, path)

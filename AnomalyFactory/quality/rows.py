@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from quality.distances import euclidean, mean_of_pairs
-from quality.figures import Figure, Nearest, expected_distance, finite_mean
+from quality.figures import Figure, Nearest, expected_distances, finite_mean
 from quality.measure import Painted, Photos
 
 
@@ -16,6 +16,7 @@ def pair_rows(
     groups: dict[tuple[str, str], list[int]] = {}
     for place, painting in enumerate(painted.paintings):
         groups.setdefault(painting.pair, []).append(place)
+    expected = expected_distances(groups, photos)
     rows = []
     for pair in sorted(groups, key=in_reading_order):
         places = np.array(groups[pair])
@@ -29,7 +30,7 @@ def pair_rows(
                 "edges_f1": finite_mean(painted.edges[places, 0]),
                 "colour_distance": finite_mean(painted.colours[places]),
                 "colour_distance_before": finite_mean(painted.given_colours[places]),
-                "diversity": within / expected_distance(pair, photos),
+                "diversity": within / expected[pair],
                 "nearest_photograph": float(np.median(nearest.distance[places])),
                 "close": float((nearest.distance[places] <= nearest.close).mean()),
                 "looks_painted": finite_mean(looks[places]),

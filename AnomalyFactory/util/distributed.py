@@ -136,5 +136,8 @@ def local_world() -> int:
 def restarted() -> bool:
     """Whether torchrun has started the processes again, after one of them ended with an error, or
     Slurm the whole job."""
-    counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
-    return any(int(os.environ.get(name, 0)) > 0 for name in counts)
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0 or slurm_restarted()
+
+
+def slurm_restarted() -> bool:
+    return int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from util.files import ImageError
 
-PATIENCE = 5  # seconds; torchrun ends all processes sooner when one has failed
+TURN = 5  # seconds; torchrun ends all processes sooner when one has failed
 
 
 class InputError(ValueError):
@@ -63,4 +63,4 @@ def let_others_report(turns: int) -> None:
     """
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # training notes it only
-        time.sleep(PATIENCE * (turns + (os.environ["RANK"] != "0")))
+        time.sleep(TURN * (turns + (os.environ["RANK"] != "0")))

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from util.distributed import slurm_restarted
 from util.errors import InputError
 
 NAME = "training.lock"
@@ -20,7 +21,8 @@ def held(folder: Path) -> Iterator[None]:
 
     The system lets go of the lock when its process ends, however that happens. The lock file also
     says who holds it, for disks whose machines do not see one another's locks: one of another
-    machine is left alone. Raises InputError when somebody else holds the folder.
+    machine is left alone, but for that of the same job of Slurm, which has been started again
+    elsewhere. Raises InputError when somebody else holds the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
@@ -45,7 +47,7 @@ def take(path: Path) -> TextIO:
             if is_still(path, file):  # else it was released and removed meanwhile: try again
                 refuse_other_machines(path, file)
                 file.truncate(0)
-                file.write(f"{platform.node()} {os.getpid()}")
+                file.write(f"{platform.node()} {os.getpid()} {own_job()}".rstrip())
                 file.flush()
                 return file
         except InputError:
@@ -58,7 +60,7 @@ def lock(path: Path, file: TextIO) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        host, process = holder(file)
+        host, process, _ = holder(file)
         raise InputError(
             f"{path}: a training of this name is running, process {process} on {host}; stop it,"
             " or choose another --name"
@@ -74,7 +76,9 @@ def is_still(path: Path, file: TextIO) -> bool:
 
 
 def refuse_other_machines(path: Path, file: TextIO) -> None:
-    host, process = holder(file)
+    host, process, job = holder(file)
+    if slurm_restarted() and job == own_job() != "":
+        return
     if host not in ("", platform.node()):
         raise InputError(
             f"{path}: a training of this name was started on {host}, process {process}, which"
@@ -82,8 +86,13 @@ def refuse_other_machines(path: Path, file: TextIO) -> None:
         )
 
 
-def holder(file: TextIO) -> tuple[str, str]:
-    """Machine and process that a lock file names, each a short text; empty in a new one."""
+def own_job() -> str:
+    """The number of the job of Slurm that this is; empty where it is none."""
+    return os.environ.get("SLURM_JOB_ID", "")
+
+
+def holder(file: TextIO) -> tuple[str, str, str]:
+    """Machine, process and job that a lock file names, each a short text; empty in a new one."""
     file.seek(0)
-    host, _, process = file.read(300).partition(" ")
-    return host, process
+    host, process, job = (*file.read(300).split(" "), "", "", "")[:3]
+    return host, process, job

@@ -27,8 +27,8 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """From 0 to 1; a training that has nothing to do is done."""
-        return self.done / self.end if self.end else 1.0
+        """From 0 to 1; a training that has nothing to do is done, as is one that did more."""
+        return min(1.0, self.done / self.end) if self.end else 1.0
 
     @property
     def epoch(self) -> int:

@@ -29,7 +29,7 @@ class InTraining(Protocol):
     optimizer_G: torch.optim.Optimizer
     last_losses: Mapping[str, object]
 
-    def losses(self, of_all: bool) -> torch.Tensor: ...
+    def losses(self) -> torch.Tensor: ...
 
     def panels(self) -> dict[str, torch.Tensor]: ...
 
@@ -87,7 +87,7 @@ class Report:
         opt = self.opt
         self.progress = replace(self.progress, done=done, seconds=time.monotonic() - self.started)
         is_logged = due(done, opt.batchSize, opt.print_freq)
-        losses = Fetched(model.losses(of_all=is_logged))
+        losses = Fetched(model.losses())
         rate = model.optimizer_G.param_groups[0]["lr"]
         names = tuple(model.last_losses)
         self.unread.append(Step(done, epoch, rate, names, losses, is_logged))
@@ -140,7 +140,7 @@ class Report:
         """Show a training that ended by itself, or by the signal that it `received`."""
         if self.page is None:
             self.log.draw()
-        elif self.progress.done == self.progress.end:
+        elif self.progress.done >= self.progress.end:
             self.page.write(self.progress, DONE)
         else:  # the signal may have reached another process
             name = signal.Signals(received or signal.SIGTERM).name

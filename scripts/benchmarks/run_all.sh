@@ -5,9 +5,8 @@
 # scores the photographs of each FOLDER, with its sub-folders; the sample images without one.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-PYTHON=${PYTHON:-$HERE/../../.venv/bin/python}
-[[ -x $PYTHON ]] || PYTHON=python3
-SAMPLES=$HERE/../../HybridDetection/submission/dino2B_contestAF_1024linear2cls/ImageSamples
+source "$HERE/../common/python.sh"
+SAMPLES=$ROOT/HybridDetection/submission/dino2B_contestAF_1024linear2cls/ImageSamples
 
 results=$(mktemp "$HERE/.results.XXXXXX")
 trap 'rm -f "$results"' EXIT

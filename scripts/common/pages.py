@@ -1,6 +1,5 @@
 """Pages for a browser: what all of them share. They fit a phone, print and either colour scheme."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from dominate import document, tags
@@ -32,32 +31,16 @@ table { border-collapse: collapse; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .8rem .3rem 0; text-align: left;
          vertical-align: top; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-progress { width: 100%; height: 1.4rem; accent-color: var(--accent); }
-dt { color: var(--soft); font-size: .9em; }
-dd { margin: 0; overflow-wrap: anywhere; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.3rem, 1fr)); gap: .6rem;
-         margin: 1rem 0; }
-.facts div { background: var(--card); border-radius: .5rem; padding: .5rem .8rem;
-             break-inside: avoid; }
-.facts dd { font-weight: 600; }
-.options { columns: 22rem; }
-.options div { display: flex; justify-content: space-between; gap: 1rem; break-inside: avoid;
-               border-bottom: 1px solid var(--line); padding: .15rem 0; }
-.options dt { font-family: ui-monospace, monospace; white-space: nowrap; }
-.options dd { text-align: right; }
-.state { font-size: 1.15em; overflow-wrap: anywhere; }
 """
 
 
-def new_page(title: str, style: str = "", refresh: int | None = None) -> document:
-    """A page without content, for screens of any size; read again every `refresh` seconds."""
+def new_page(title: str, style: str = "") -> document:
+    """A page without content, for screens of any size."""
     page = document(title=title)
     page["lang"] = "en"
     with page.head:
         tags.meta(charset="utf-8")
         tags.meta(name="viewport", content="width=device-width, initial-scale=1")
-        if refresh is not None:
-            tags.meta(http_equiv="refresh", content=str(refresh))
         tags.style(raw(STYLE + style))
     return page
 
@@ -65,34 +48,3 @@ def new_page(title: str, style: str = "", refresh: int | None = None) -> documen
 def save_page(page: document, path: Path) -> None:
     with atomic(path) as temporary:
         temporary.write_text(page.render(pretty=False), encoding="utf-8")
-
-
-def show_facts(kind: str, facts: Mapping[str, object]) -> None:
-    """Values under their names: of the `kind` "facts" on cards, "options" in rows."""
-    with tags.dl(cls=kind):
-        for name, value in facts.items():
-            with tags.div():
-                tags.dt(name)
-                tags.dd(said(value))
-
-
-def said(value: object) -> str:
-    """A value, such as an option's, as a reader says it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
-
-
-def duration(seconds: float) -> str:
-    """`seconds` in its two largest units: 42 s, 3 min 5 s, 2 h 5 min, 3 d 4 h."""
-    seconds = round(seconds)
-    for size, name, smaller, smaller_name in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if seconds >= size:
-            return f"{seconds // size} {name} {seconds % size // smaller} {smaller_name}"
-    return f"{seconds} s"

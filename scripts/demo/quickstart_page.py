@@ -234,6 +234,9 @@ def tell_paintings(story: Story) -> None:
         tags.p("There are none.")
         return
     evaluation = read_evaluation(story.run.path)
+    if not evaluation:
+        tags.p("They were not judged: REPORTS=0 leaves that out.")
+        return
     with tags.ul():
         for line in what_paintings_are_like(evaluation):
             tags.li(line)

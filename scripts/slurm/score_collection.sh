@@ -17,15 +17,16 @@
 #SBATCH --open-mode=append
 set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:?this is for sbatch}"
+source scripts/common/python.sh
 
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export RAY_ADDRESS=$first:$((20000 + SLURM_JOB_ID % 20000))  # jobs that share a machine do not meet
 export RAY_USAGE_STATS_ENABLED=0
 export RAY_AUTH_MODE=token  # or whoever reaches these machines could run programs as you
-python=${PYTHON:-$PWD/.venv/bin/python}
-export PATH=${python%/*}:$PATH  # there lies ray, which calls itself
+[[ $PYTHON != */* ]] || export PATH=${PYTHON%/*}:$PATH  # there lies ray, which calls itself
 ray get-auth-token --generate > /dev/null  # in your home, which all machines see
-srun --kill-on-bad-exit=1 ray symmetric-run \
+# srun does not take over what sbatch was told of the cores.
+srun --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" ray symmetric-run \
     --address "$RAY_ADDRESS" --min-nodes "$SLURM_NNODES" \
     --num-cpus "$SLURM_CPUS_PER_TASK" --num-gpus "${SLURM_GPUS_ON_NODE:-0}" --include-dashboard false \
-    -- "$python" scripts/score_collection.py "$@"
+    -- "$PYTHON" scripts/score_collection.py "$@"

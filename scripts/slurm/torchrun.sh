@@ -18,6 +18,7 @@
 #SBATCH --open-mode=append
 set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:?this is for sbatch}"
+source scripts/common/python.sh
 [[ $# -gt 0 ]] || { echo "torchrun.sh: which program? See its head" >&2; exit 2; }
 
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
@@ -29,6 +30,7 @@ TORCHRUN=${TORCHRUN//$'\n'/}
 command=("$@")
 if [[ $1 == *.py ]]; then
     read -ra options <<< "$TORCHRUN"
-    command=("${PYTHON:-.venv/bin/python}" -m torch.distributed.run "${options[@]}" "$@")
+    command=("$PYTHON" -m torch.distributed.run "${options[@]}" "$@")
 fi
-srun --kill-on-bad-exit=1 "${command[@]}"
+# srun does not take over what sbatch was told of the cores.
+srun --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" "${command[@]}"

@@ -86,6 +86,22 @@ def test_a_lock_of_another_machine_is_left(tmp_path: Path):
     assert path.read_text() == "node7 41"
 
 
+@pytest.mark.parametrize(("job", "restarts"), [("8", "1"), ("7", "0"), ("", "1")])
+def test_a_job_that_slurm_starts_again_elsewhere_takes_its_lock(
+    tmp_path: Path, monkeypatch, job: str, restarts: str
+):
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    path = tmp_path / "training.lock"
+    path.write_text("node7 41 7")
+    with pytest.raises(InputError, match="was started on node7, process 41, "):
+        lock.held(tmp_path).__enter__()
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    with lock.held(tmp_path):
+        assert path.read_text() == f"{platform.node()} {os.getpid()} 7"
+
+
 def test_many_starts_at_once_leave_one(tmp_path: Path):
     """Over a stale lock, and over one that is released while others try."""
     (tmp_path / "training.lock").write_text(f"{platform.node()} 41")

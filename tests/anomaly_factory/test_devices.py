@@ -5,6 +5,7 @@ the real forward pass runs as on a GPU up to its kernels."""
 
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import models.anomaly_factory
 import pytest
@@ -270,8 +271,20 @@ class Told:
         self.last_losses = {"G_GAN": None}
         self.optimizer_G = torch.optim.Adam([torch.zeros(1)], lr=0.5)
 
-    def losses(self, of_all: bool) -> torch.Tensor:
+    def losses(self) -> torch.Tensor:
         return torch.tensor([self.values.pop(0)])
+
+
+def test_losses_are_those_of_all_processes():
+    """So all of them know when one has failed, before the first of them saves."""
+    said = {"G_GAN": torch.tensor(1.0), "D_real": torch.tensor(3.0)}
+
+    def average(tensors: list[torch.Tensor]) -> None:
+        for tensor in tensors:
+            tensor += float("nan")
+
+    model = SimpleNamespace(last_losses=said, process=SimpleNamespace(average=average))
+    assert AnomalyFactory.losses(model).isnan().tolist() == [True, True]
 
 
 @pytest.fixture

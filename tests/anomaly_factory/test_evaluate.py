@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from conftest import REPOSITORY
 from extract_edges import write_edges
 from models.scharr import scharr_edges
 from PIL import Image
+from quality.inputs import read_dataset
 from util.results import Results
 
 STRANGE = '9 "<script>alert(1)<ü'
@@ -224,6 +226,14 @@ def test_no_photographs(run, world):
     options = [*world.options(), "--dataset", world.results]
     output = run("evaluate.py", *options, status=2)
     assert f"error: {world.results}: no photographs in Images/SUBSPECIES/.../good/" in output
+
+
+def test_hidden_files_are_no_photographs_or_maps(world):
+    whole = read_dataset(world.dataset)
+    for folder in ("good", "pidinet_edges"):
+        place = world.dataset / "Images/1/train" / folder
+        shutil.copy(next(place.iterdir()), place / ".0123456789abcdef.part.png")
+    assert read_dataset(world.dataset) == whole
 
 
 def test_what_cannot_be_used_is_named_and_the_rest_evaluated(run, world):

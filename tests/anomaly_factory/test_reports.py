@@ -127,9 +127,9 @@ def test_an_error_of_a_worker_is_its_last_line(capsys):
     ("rank", "error", "seconds"),
     [
         (0, InputError("wrong"), 0),
-        (1, InputError("wrong"), errors.PATIENCE),
-        (0, RuntimeError("Connection closed by peer"), errors.PATIENCE),
-        (1, RuntimeError("Connection closed by peer"), 2 * errors.PATIENCE),
+        (1, InputError("wrong"), errors.TURN),
+        (0, RuntimeError("Connection closed by peer"), errors.TURN),
+        (1, RuntimeError("Connection closed by peer"), 2 * errors.TURN),
     ],
 )
 def test_processes_take_turns_to_report(monkeypatch, rank, error, seconds):

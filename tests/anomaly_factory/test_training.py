@@ -20,6 +20,7 @@ from PIL import Image
 from torch import nn
 from util import checkpoint
 from util.distributed import Process
+from util.training_page import DONE
 
 TORCHRUN = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
 
@@ -191,6 +192,14 @@ def test_finished_training_has_nothing_to_continue(run, options, tmp_path):
     before = load(tmp_path / "AF/latest_net_G.pth")
     assert "6 of 6 steps done" in run("train.py", *options, *NAMED, "--continue_train")
     assert_equal(load(tmp_path / "AF/latest_net_G.pth"), before)
+
+
+def test_a_training_beyond_the_epochs_asked_for_is_done(run, options, tmp_path):
+    run("train.py", *options, *NAMED)
+    fewer = ("--niter", 1, "--niter_decay", 0, "--continue_train")
+    assert "6 of 2 steps done" in run("train.py", *options, *NAMED, *fewer)
+    page = (tmp_path / "AF/training.html").read_text()
+    assert "stopped early" not in page and DONE in page
 
 
 def test_the_precision_is_that_of_the_training_which_is_gone_on_with(run, options):

@@ -26,6 +26,7 @@ def test_progress_counts_what_this_run_did():
     begun = Progress(20, 120, 20, 4, 24, 3.0)
     assert (begun.speed, begun.seconds_left) == (0.0, None)
     assert Progress(0, 0, 0, 4, 24, 0.0).share == 1.0
+    assert Progress(144, 120, 144, 4, 24, 0.0).share == 1.0
 
 
 @pytest.mark.parametrize(

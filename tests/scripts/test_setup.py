@@ -128,7 +128,7 @@ def test_an_extra_that_cannot_be_installed_leaves_the_rest(setup, tmp_path):
             ("--with", "../x"),
             "--with ../x: there is no requirements-../x.txt; there is: one two",
         ),
-        (("--with",), "unknown option --with; it takes --with NAME alone, any number of times"),
+        (("--with",), "--with wants a NAME, of a requirements-NAME.txt"),
         (("-v",), "unknown option -v; it takes --with NAME alone, any number of times"),
     ],
 )

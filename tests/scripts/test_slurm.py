@@ -9,7 +9,10 @@ import pytest
 
 STAND_INS = {
     "scontrol": '#!/bin/sh\n[ "$*" = "show hostnames a[1-2]" ] && printf "localhost\\nother\\n"\n',
-    "srun": '#!/bin/sh\n[ "$1" = --kill-on-bad-exit=1 ] && shift && exec "$@"\n',
+    "srun": (
+        "#!/bin/sh\n"
+        '[ "$1 $2" = "--kill-on-bad-exit=1 --cpus-per-task=64" ] && shift 2 && exec "$@"\n'
+    ),
 }
 
 
@@ -23,6 +26,7 @@ def sbatch(tmp_path: Path, repository: Path):
     copy = tmp_path / "slurm_script"
     copy.write_text((repository / "scripts/slurm/torchrun.sh").read_text())
     slurm = {"JOB_NODELIST": "a[1-2]", "JOB_ID": os.getpid(), "NNODES": 1, "GPUS_ON_NODE": 2}
+    slurm["CPUS_PER_TASK"] = 64
     environment = {
         **os.environ,
         **{f"SLURM_{name}": str(value) for name, value in slurm.items()},
@@ -47,7 +51,8 @@ def test_a_program_is_started_once_for_each_gpu(sbatch, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
         "import os, sys\n"
-        "print(os.environ['RANK'], os.environ['WORLD_SIZE'], os.getcwd(), *sys.argv[1:])\n"
+        "said = os.environ['RANK'], os.environ['WORLD_SIZE'], os.getcwd(), *sys.argv[1:]\n"
+        "os.write(1, (' '.join(said) + '\\n').encode())  # at once: two processes write\n"
     )
     done = sbatch(program, "--dataset", "a b")
     assert done.returncode == 0, done.stderr
