@@ -142,6 +142,8 @@ def prepare(
                 resized = images[source].resize(
                     target_size, Image.Resampling.LANCZOS, reducing_gap=3.0
                 )
+                # A fax's compression, which Pillow would take over, holds no colours.
+                resized.info.pop("compression", None)
                 options = JPEG if path.suffix.lower() in (".jpg", ".jpeg") else {}
                 resized.save(part, **options)
     return bool(missing)

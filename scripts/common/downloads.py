@@ -3,13 +3,17 @@
     PYTHONPATH=scripts python -m common.downloads [NAME ...]
 
 Files at a plain address come by pooch, archives on Google Drive by gdown. What comes has a
-temporary name until it is whole and checked. A file that is there is left alone.
+temporary name until it is whole and checked. A file that is there is left alone. A server that is
+silent or drips is given up.
 """
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +22,8 @@ from common.archives import ArchiveError, install
 ROOT = Path(__file__).resolve().parents[2]
 GDOWN = "6.5.1"
 RETRIES = 2  # pooch waits 1 s before the first, 2 s before the second
+CHUNK = 2**16  # bytes that come to a file at a time; gdown's come by 2**19
+PATIENCE = 120.0  # seconds in which a chunk must come: over 0.5 kB/s, from Google Drive 4.4 kB/s
 
 
 class DownloadError(Exception):
@@ -87,7 +93,31 @@ def say(message: str) -> None:
     print(f"download_models: {message}", flush=True)
 
 
-def fetch_file(name: str, published: Published) -> None:
+@contextmanager
+def growing(path: Path, patience: float) -> Iterator[None]:
+    """OSError where, within the block, `path` does not grow for `patience` seconds.
+
+    A read that waits is interrupted, too: each byte of a drip would begin its own time-out anew.
+    For the main thread, whose signals it uses.
+    """
+    size = 0
+
+    def look(*_: object) -> None:
+        nonlocal size
+        before, size = size, path.stat().st_size if path.exists() else 0
+        if size <= before:
+            raise OSError(f"less than {CHUNK:,} bytes came within {patience:g} s")
+
+    handler = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, patience, patience)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+
+
+def fetch_file(name: str, published: Published, patience: float = PATIENCE) -> None:
     """Put a published file in its place. Raises DownloadError, leaving nothing behind."""
     file = ROOT / published.file
     if file.exists():
@@ -103,7 +133,8 @@ def fetch_file(name: str, published: Published) -> None:
     def download(url: str, temporary: str, keeper: pooch.Pooch) -> None:
         """pooch's own download, and the check of a checksum that may be its first digits only."""
         bar = sys.stderr.isatty()
-        pooch.HTTPDownloader(progressbar=bar, chunk_size=2**20)(url, temporary, keeper)
+        with growing(Path(temporary), patience):
+            pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK)(url, temporary, keeper)
         found = pooch.file_hash(temporary)
         if not found.startswith(published.sha256):
             raise DownloadError(
@@ -127,7 +158,36 @@ def fetch_file(name: str, published: Published) -> None:
         ) from error
 
 
-def fetch_archive(name: str, archive: Archive) -> None:
+def size_of(folder: Path) -> int:
+    """Bytes of the files in `folder`."""
+    total = 0
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # it got its final name meanwhile
+            total += path.stat().st_size
+    return total
+
+
+def run_growing(command: list[str], folder: Path, patience: float) -> bool:
+    """Run `command` while what it puts into `folder` grows; whether it succeeded.
+
+    It is ended where nothing comes within `patience` seconds.
+    """
+    with subprocess.Popen(command) as process:
+        try:
+            size = size_of(folder)
+            while True:
+                try:
+                    return process.wait(patience) == 0
+                except subprocess.TimeoutExpired:
+                    before, size = size, size_of(folder)
+                    if size <= before:
+                        say(f"nothing came within {patience:g} s")
+                        return False
+        finally:
+            process.kill()
+
+
+def fetch_archive(name: str, archive: Archive, patience: float = PATIENCE) -> None:
     """Fetch an archive from Google Drive and unpack it into its place. Raises DownloadError."""
     folder = ROOT / archive.folder
     if all((folder / content).exists() for content in archive.names):
@@ -146,7 +206,7 @@ def fetch_archive(name: str, archive: Archive) -> None:
     downloads = ROOT / "Models/.downloads" / name
     downloads.mkdir(parents=True, exist_ok=True)
     command = [*gdown, "--continue", "--output", f"{downloads}/", archive.identity]
-    if subprocess.run(command).returncode:
+    if not run_growing(command, downloads, patience):
         raise DownloadError(
             f"{name} could not be fetched. Google Drive limits the downloads of a day: try later, "
             f"or open https://drive.google.com/file/d/{archive.identity}/view in a browser, then: "

@@ -2,8 +2,12 @@
 
 import hashlib
 import http.server
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pooch
@@ -34,6 +38,22 @@ class Moody(http.server.BaseHTTPRequestHandler):
             self.wfile.write(WEIGHTS[:300])
             self.wfile.flush()
             self.over.wait(20)
+        elif place == "drip":  # each byte in time, the file never
+            self.send_response(200)
+            self.send_header("Content-Length", str(2**40))
+            self.end_headers()
+            self.drip()
+        elif place == "headers":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+            self.drip()
+        elif place == "steady":  # slow, but over the least rate
+            pieces = 12
+            self.send_response(200)
+            self.send_header("Content-Length", str(pieces * downloads.CHUNK))
+            self.end_headers()
+            for _ in range(pieces):
+                self.wfile.write(bytes(downloads.CHUNK))
+                self.over.wait(0.05)
         elif place == "babble":
             self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
         elif place == "page":
@@ -44,6 +64,11 @@ class Moody(http.server.BaseHTTPRequestHandler):
             self.answer(200, b"")
         else:
             self.answer(200, WEIGHTS)
+
+    def drip(self) -> None:
+        with suppress(OSError):  # whom it drips on has had enough
+            while not self.over.wait(0.02):
+                self.wfile.write(b"x")
 
     def answer(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
@@ -84,9 +109,9 @@ def fetch(server, monkeypatch, tmp_path):
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__init__", impatient)
 
-    def fetch_file(place: str) -> Path:
-        published = downloads.Published(f"{server[0]}/{place}", "models/w.pth", SHA256)
-        downloads.fetch_file("w", published)
+    def fetch_file(place: str, sha256: str = SHA256, **options: float) -> Path:
+        published = downloads.Published(f"{server[0]}/{place}", "models/w.pth", sha256)
+        downloads.fetch_file("w", published, **options)
         return tmp_path / "models/w.pth"
 
     fetch_file.slept = slept
@@ -131,3 +156,69 @@ def test_redirects_without_end_are_an_error(fetch, server, tmp_path):
 
 def test_a_silent_server_is_given_up_in_the_end():
     assert 1 <= pooch.downloaders.DEFAULT_TIMEOUT <= 60  # seconds
+
+
+@pytest.mark.parametrize("place", ["drip", "headers"])
+def test_a_server_that_drips_is_given_up(fetch, server, tmp_path, place):
+    """No read of it times out, for a byte comes each time."""
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(downloads.DownloadError) as raised:
+        fetch(place, patience=0.2)
+    assert "less than 65,536 bytes came within 0.2 s" in str(raised.value)
+    assert server[1] == [f"/{place}"] * 3
+    assert list((tmp_path / "models").iterdir()) == []
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_a_slow_server_is_waited_for(fetch):
+    whole = bytes(12 * downloads.CHUNK)
+    path = fetch("steady", hashlib.sha256(whole).hexdigest(), patience=0.5)
+    assert path.read_bytes() == whole
+
+
+def test_the_least_rate():
+    assert (downloads.CHUNK, downloads.PATIENCE) == (65536, 120)  # bytes, seconds
+
+
+def ticking(every: float, times: int, folder: Path) -> list[str]:
+    """A command that puts a byte into `folder` so often."""
+    program = (
+        "import sys, time\n"
+        "for _ in range(int(sys.argv[2])):\n"
+        "    time.sleep(float(sys.argv[1]))\n"
+        "    open(sys.argv[3] + '/a', 'ab').write(b'x')\n"
+    )
+    return [sys.executable, "-S", "-c", program, str(every), str(times), str(folder)]
+
+
+def test_an_archive_that_stops_coming_is_given_up(tmp_path, monkeypatch, capfd):
+    assert downloads.run_growing(ticking(0.3, 5, tmp_path), tmp_path, patience=1)
+    assert not downloads.run_growing([sys.executable, "-S", "-c", "exit(1)"], tmp_path, patience=9)
+    assert "nothing came" not in capfd.readouterr().out
+    started: list[subprocess.Popen] = []
+    real = subprocess.Popen
+
+    def start(*arguments: object) -> subprocess.Popen:
+        started.append(real(*arguments))
+        return started[-1]
+
+    monkeypatch.setattr(downloads.subprocess, "Popen", start)
+    assert not downloads.run_growing(ticking(60, 1, tmp_path), tmp_path, patience=0.3)
+    assert "nothing came within 0.3 s" in capfd.readouterr().out
+    assert started[0].returncode == -signal.SIGKILL
+
+
+def test_fetch_archive_names_what_stopped_coming(tmp_path, monkeypatch):
+    (tmp_path / "gdown").mkdir()
+    (tmp_path / "gdown/__init__.py").touch()
+    version = f"gdown {downloads.GDOWN}"
+    (tmp_path / "gdown/__main__.py").write_text(
+        f"import sys, time\nif '--version' in sys.argv: sys.exit(print('{version}'))\n"
+        "time.sleep(60)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(downloads, "ROOT", tmp_path)
+    archive = downloads.Archive("1D", "Models/classifiers", ("a",))
+    with pytest.raises(downloads.DownloadError, match="w could not be fetched"):
+        downloads.fetch_archive("w", archive, patience=0.3)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from common import files as scripts
+from feature_cache import FeatureCache
 from journal import FOLDER, SCORED, Journal
 from util import checkpoint
 from util.background import Background
@@ -77,6 +78,14 @@ def test_a_journal_and_what_takes_its_place(tmp_path, calls, monkeypatch):
         *(("sync", "part"), ("move to", "details.csv")),
         *(("sync", "out"), ("remove", "0_of_1.jsonl")),
     ]
+
+
+def test_a_batch_of_features(tmp_path, calls):
+    """SQLite syncs the index itself, when it ends the transaction that names them."""
+    cache = FeatureCache(tmp_path / "w.sqlite", 4)
+    calls.clear()
+    cache.put(["image"], np.zeros((1, 4), np.float32))
+    assert calls == [("sync", "w.f32")]
 
 
 def test_what_is_quickly_made_again_is_not_synced(tmp_path, calls):

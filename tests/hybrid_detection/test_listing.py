@@ -107,7 +107,7 @@ def test_a_parquet_file_names_the_images(folder, tmp_path):
     with pytest.raises(ValueError, match="has the columns name, expected filename"):
         listed_images(path, folder)
     path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(ValueError, match=r"list\.parquet: not a Parquet file"):
+    with pytest.raises(ValueError, match=r"list\.parquet: not a readable Parquet file"):
         listed_images(path, folder)
 
 
@@ -115,7 +115,7 @@ def test_without_pyarrow_parquet_says_what_to_do(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     path = tmp_path / "list.parquet"
     path.touch()
-    with pytest.raises(ValueError, match=r"pip install pandas pyarrow, or write the list as \.csv"):
+    with pytest.raises(ValueError, match=r"pip install pyarrow, or write the list as \.csv"):
         listed_images(path, folder)
 
 

@@ -74,6 +74,20 @@ def test_the_whole_photograph_is_resized_not_cropped(write_csv, tmp_path):
     assert small.getpixel((255, 255)) == (255, 0, 255)
 
 
+@pytest.mark.parametrize(
+    ("mode", "compression"), [("1", "group4"), ("RGB", "jpeg"), ("RGB", "tiff_lzw"), ("RGB", None)]
+)
+def test_a_tiff_of_any_compression_is_prepared(write_csv, tmp_path, mode, compression):
+    csv = write_csv(["C1,u,non-hybrid,train,z,m,8.0,,,C1.tif"])
+    (tmp_path / "originals").mkdir()
+    image = Image.new("RGB", (600, 400), "white").convert(mode)
+    image.save(tmp_path / "originals/C1.tif", compression=compression)
+    arguments = [f"--csv={csv}", f"--photos={tmp_path}/originals", f"--datasets={tmp_path}"]
+    assert prepare_images.run(prepare_images.parse_arguments(arguments)) == 0
+    small = Image.open(tmp_path / "Images4TrainAFnonhybrid/Images/8/train/good/C1.tif")
+    assert (small.mode, small.size, small.getpixel((9, 9))) == ("RGB", (256, 256), (255,) * 3)
+
+
 def test_a_second_run_writes_only_what_does_not_stand(world, tmp_path, caplog):
     args = prepare_images.parse_arguments([str(argument) for argument in world])
     with caplog.at_level("INFO"):

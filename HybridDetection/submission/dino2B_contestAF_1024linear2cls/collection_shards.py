@@ -8,6 +8,7 @@ tell what is left to do, and files for another input are noticed.
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -98,7 +99,8 @@ def parquet_sources(paths: Sequence[Path], folder: Path, rows: int) -> list[Sour
             name = path.relative_to(folder).as_posix()
             sources += row_group_sources(path, (name, str(path.stat().st_size)), groups, rows)
     if not sources:
-        raise ValueError(f"{folder}: no Parquet file there has rows and a column {IMAGE_COLUMN}")
+        where = paths[0] if len(paths) == 1 else folder
+        raise ValueError(f"{where}: has no rows with a column {IMAGE_COLUMN}")
     return sources
 
 
@@ -114,10 +116,13 @@ def row_group_sizes(path: Path) -> list[int] | None:
         with parquet.ParquetFile(path) as file:
             schema, metadata = file.schema_arrow, file.metadata
             sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a readable Parquet file ({error})") from error
     if IMAGE_COLUMN not in schema.names:
         return None
+    twice = [name for name, count in Counter(schema.names).items() if count > 1]
+    if twice:
+        raise ValueError(f"{path}: has the column {twice[0]} more than once; rename one")
     kind = schema.field(IMAGE_COLUMN).type
     if not (types.is_binary(kind) or types.is_large_binary(kind)):
         raise ValueError(f"{path}: its column {IMAGE_COLUMN} is of {kind}, expected binary")
@@ -125,6 +130,11 @@ def row_group_sizes(path: Path) -> list[int] | None:
         raise ValueError(
             f"{path}: has the columns {', '.join(schema.names)}, expected one of "
             f"{', '.join(IDENTIFIER_COLUMNS)}"
+        )
+    if any(size < 0 for size in sizes) or sum(sizes) > path.stat().st_size:
+        raise ValueError(
+            f"{path}: not a readable Parquet file (its {path.stat().st_size:,} bytes claim to be "
+            f"{sum(sizes):,} rows)"
         )
     return sizes
 

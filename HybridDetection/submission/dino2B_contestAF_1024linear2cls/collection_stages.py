@@ -119,18 +119,25 @@ def read_folder(source: Source) -> Iterator[Found]:
 
 
 def read_parquet(source: Source) -> Iterator[Found]:
-    """The images in the source's row groups, a few at a time, so that no group fills the memory."""
-    with parquet.ParquetFile(source.path, pre_buffer=False, buffer_size=2**20) as file:
-        names = file.schema_arrow.names
-        named = next(name for name in IDENTIFIER_COLUMNS if name in names)
-        sized = [name for name in SIZE_COLUMNS if name in names]
-        columns = [named, IMAGE_COLUMN, *sized]
-        for batch in file.iter_batches(ROWS_AT_ONCE, list(source.groups), columns):
-            for row in range(batch.num_rows):
-                identifier = str(batch[named][row].as_py())
-                sizes = [batch[name][row].as_py() for name in sized]
-                content = batch[IMAGE_COLUMN][row].as_buffer()
-                yield Found(identifier, partial(open_bytes, content, sizes, identifier))
+    """The images in the source's row groups, a few at a time, so that no group fills the memory.
+
+    Raises ValueError where the file is damaged.
+    """
+    try:
+        with parquet.ParquetFile(source.path, pre_buffer=False, buffer_size=2**20) as file:
+            names = file.schema_arrow.names
+            named = next(name for name in IDENTIFIER_COLUMNS if name in names)
+            sized = [name for name in SIZE_COLUMNS if name in names]
+            columns = [named, IMAGE_COLUMN, *sized]
+            for batch in file.iter_batches(ROWS_AT_ONCE, list(source.groups), columns):
+                batch.validate(full=True)
+                for row in range(batch.num_rows):
+                    identifier = str(batch[named][row].as_py())
+                    sizes = [batch[name][row].as_py() for name in sized]
+                    content = batch[IMAGE_COLUMN][row].as_buffer()
+                    yield Found(identifier, partial(open_bytes, content, sizes, identifier))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{source.path}: not a readable Parquet file ({error})") from error
 
 
 def open_bytes(content: Any, sizes: Iterable[object], identifier: str) -> Image.Image:

@@ -6,10 +6,12 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Any
 
 from files import IMAGE_SUFFIXES, inside
 
 COLUMN = "filename"  # of a list
+MANY_ROWS, FEW_ROWS = 65_536, 64  # of a Parquet file, in memory at a time
 
 
 @dataclass(frozen=True)
@@ -103,23 +105,53 @@ def read_csv(path: Path) -> list[object]:
 
 
 def read_parquet(path: Path) -> list[object]:
+    """The different cells of the column, in their order."""
     try:
-        import pandas
-        import pyarrow.parquet
+        from pyarrow import ArrowException, parquet, types
     except ImportError as error:
         raise ValueError(
-            f"{path}: Parquet is read by the packages pandas and pyarrow, and {error.name} is not "
-            "there: pip install pandas pyarrow, or write the list as .csv"
+            f"{path}: Parquet is read by the package pyarrow, which is not there: pip install "
+            "pyarrow, or write the list as .csv"
         ) from error
     try:
-        check_column(path, pyarrow.parquet.read_schema(path).names)
-        return pandas.read_parquet(path, columns=[COLUMN])[COLUMN].tolist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: not a Parquet file ({error})") from error
+        schema = parquet.read_schema(path)
+        check_column(path, schema.names)
+        kind = schema.field(COLUMN).type
+        texts = kind.value_type if types.is_dictionary(kind) else kind
+        if not (types.is_string(texts) or types.is_large_string(texts)):
+            raise ValueError(f"{path}: its column {COLUMN} is of {texts}, expected string")
+        return different_cells(path)
+    except (ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a readable Parquet file ({error})") from error
+
+
+def different_cells(path: Path) -> list[object]:
+    """Of a Parquet file's column. A text that stands in a million rows takes the memory of one."""
+    from pyarrow import parquet
+
+    columns = columns_of(parquet.read_metadata(path))
+    encodings = {code for column in columns for code in column.encodings}
+    # PyArrow cannot keep a text once where each is stored by its difference from the last.
+    deltas = any(code.startswith("DELTA") for code in encodings)
+    rows, once = (FEW_ROWS, []) if deltas else (MANY_ROWS, [COLUMN])
+    cells: dict[object, None] = {}
+    with parquet.ParquetFile(path, read_dictionary=once) as file:
+        for batch in file.iter_batches(rows, columns=[COLUMN]):
+            batch.validate(full=True)
+            cells |= dict.fromkeys(batch[COLUMN].unique().to_pylist())
+    return list(cells)
+
+
+def columns_of(metadata: Any) -> Iterator[Any]:
+    """What a Parquet file says of the column, one for each row group."""
+    for place in range(metadata.num_row_groups):
+        group = metadata.row_group(place)
+        columns = map(group.column, range(group.num_columns))
+        yield from (column for column in columns if column.path_in_schema == COLUMN)
 
 
 def check_column(path: Path, columns: Sequence[str]) -> None:
-    if COLUMN not in columns:
+    if columns.count(COLUMN) != 1:
         raise ValueError(f"{path}: has the columns {', '.join(columns)}, expected {COLUMN}")
 
 
