@@ -11,12 +11,14 @@ import evaluation
 import numpy as np
 import pytest
 from browser import SCREENS, WIDTHS, flaws
+from cutout import cut_out, find_specimen
 from detection_report import find_photographs, write_report
+from features import cells_reached
 from gallery import Photograph, Picture
 from model import Origin, Parents
 from PIL import Image
 from reference import reference_data
-from report_data import Setting, javascript
+from report_data import Setting, javascript, specimen_mask
 from training_index import PAINTED_KEPT, TrainingIndex, rows_to_keep
 
 ODD = ["quo\"te's, and comma.jpg", "<script>document.title=1</script>.jpg", "Rötliche äöüß.jpg"]
@@ -133,6 +135,36 @@ def test_no_text_ends_the_script_that_it_stands_in():
 def test_evidence_outside_the_specimen_is_measured(report):
     outside = [some["outside"] for some in read_data(report.parent)["maps"]]
     assert outside == [1.0] + [0.0] * 11
+
+
+def test_the_specimen_is_found_in_a_small_picture(tmp_path, specimen, monkeypatch):
+    path = specimen(tmp_path / "specimen.png")
+    with Image.open(path) as image:
+        image.resize((640, 480)).save(path)
+    fitted = []
+    solve = np.linalg.lstsq
+
+    def note(places, colours, rcond):
+        fitted.append(len(places))
+        return solve(places, colours, rcond)
+
+    monkeypatch.setattr("numpy.linalg.lstsq", note)
+    mask = specimen_mask(jpeg(path))
+    assert mask.shape == (72, 96)
+    assert max(fitted) <= 36 * 48  # of its pixels
+    large = Image.fromarray(find_specimen(np.asarray(Image.open(path))).mask)
+    whole = np.asarray(large.resize((96, 72)))
+    assert (mask & whole).sum() > 0.95 * (mask | whole).sum()
+
+
+def test_no_specimen_is_found_on_empty_paper_and_the_whole_one_in_a_cutout(tmp_path, specimen):
+    Image.new("RGB", (160, 120), (225, 222, 205)).save(tmp_path / "empty.png")
+    assert specimen_mask(jpeg(tmp_path / "empty.png")) is None
+    cutout, _, _ = cut_out(Image.open(specimen(tmp_path / "specimen.png")))
+    cutout.save(tmp_path / "cutout.png")
+    mask = specimen_mask(jpeg(tmp_path / "cutout.png"))
+    assert mask.shape == (96, 96)
+    assert not cells_reached(mask, 7, 7)[0, 0] and mask[:, 4:-4].any(axis=0).all()
 
 
 def test_heat_maps_are_of_the_first_photographs_or_of_all(tmp_path, photographs, monkeypatch):
