@@ -1,6 +1,9 @@
-"""The page's skeleton; script.js fills it from data.js."""
+"""The page's skeleton; the scripts in static/ fill it from data.js."""
 
 from dominate import document, tags
+
+# In the order in which they run. No modules: browsers refuse them on a page without a server.
+SCRIPTS = ("common", "threshold", "evaluation", "list", "photograph", "map", "start")
 
 HEAT_NOTE = (
     "Orange patches speak for a hybrid, blue ones against; the strength is what each adds to the "
@@ -37,9 +40,10 @@ def make_page(data: dict) -> str:
         tags.meta(charset="utf-8")
         tags.meta(name="viewport", content="width=device-width, initial-scale=1")
         tags.meta(name="color-scheme", content="light dark")
-        tags.link(rel="stylesheet", href="style.css")
+        tags.link(rel="stylesheet", href="static/style.css")
         tags.script(src="data.js", defer=True)
-        tags.script(src="script.js", defer=True)
+        for name in SCRIPTS:
+            tags.script(src=f"static/{name}.js", defer=True)
     with page:
         with tags.header():
             tags.h1("Which of these are hybrids?")

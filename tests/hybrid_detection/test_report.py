@@ -108,7 +108,9 @@ def read_data(folder: Path) -> dict:
 def test_the_folder_holds_what_the_page_shows_and_nothing_else(report):
     found = {str(p.relative_to(report.parent)) for p in report.parent.rglob("*") if p.is_file()}
     pictures = {f"photographs/{i}.jpg" for i in range(12)} | {f"training/{i}.jpg" for i in range(6)}
-    assert found == pictures | {"index.html", "data.js", "script.js", "style.css"}
+    names = "common threshold evaluation list photograph map start".split()
+    scripts = {f"static/{name}.js" for name in names}
+    assert found == pictures | scripts | {"index.html", "data.js", "static/style.css"}
     with Image.open(report.parent / "photographs/11.jpg") as image:
         assert image.size == (160, 120)
 
