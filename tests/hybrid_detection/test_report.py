@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -328,6 +329,106 @@ def test_the_panel_opens_by_keyboard(open_page, report):
     assert "Look twice" not in panel.text_content()
     page.keyboard.press("Escape")
     assert not panel.is_visible()
+
+
+def test_the_focus_returns_to_the_photograph_that_was_looked_at(open_page, report):
+    page = open_page(report)
+    page.locator(".row button").first.focus()
+    page.keyboard.press("Enter")
+    page.locator("#panel_heat").check()  # the rows are made anew
+    page.locator("#panel_title").click()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.closest('.row').dataset.number") == "1"
+    button = page.locator("#missed button").first
+    button.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    assert button.evaluate("element => element === document.activeElement")
+
+
+def test_a_screen_reader_is_told_what_the_controls_are(open_page, report):
+    page = open_page(report)
+    assert page.get_by_role("slider", name="threshold").count() == 1
+    assert page.get_by_role("spinbutton", name="A hybrid scores above").count() == 1
+    assert page.get_by_role("listitem").nth(2).get_attribute("aria-posinset") == "3"
+    assert page.get_by_role("button", name=re.compile("^rank 3 .*Rötliche")).count() == 1
+    assert page.get_by_role("region", name="Hybrids found, by cross").count() == 1
+    canvas = page.get_by_role("application", name="Map of the features")
+    canvas.focus()
+    tip = page.locator("#map_tip")
+    assert tip.get_attribute("aria-live") == "polite"
+    told = []
+    for key in ("Right", "Right", "Down", "Down", "Down", "Up"):
+        page.keyboard.press(f"Arrow{key}")
+        told.append(tip.locator("b").text_content())
+    assert told == [*NAMES[:2], "train_0.jpg", "train_1.jpg", "train_2.jpg", "train_1.jpg"]
+    page.get_by_role("button", name="training photographs").click()  # off, the painted one stays
+    canvas.focus()
+    page.keyboard.press("ArrowDown")
+    assert tip.locator("b").text_content() == "train_4.jpg"
+
+
+def test_on_paper_are_the_first_photographs_and_no_controls(open_page, report):
+    page = open_page(report, scheme="dark", width=390)
+    page.wait_for_function(f"onPaper.length === {len(NAMES)} && onPaper.every(i => i.complete)")
+    assert page.locator(".row").count() < len(NAMES)
+    page.emulate_media(media="print")
+    pictures = page.evaluate(
+        "() => { dispatchEvent(new Event('beforeprint'));"
+        " return [...document.querySelectorAll('.row img')].map(i => i.complete && i.width > 0) }"
+    )
+    assert pictures == [True] * len(NAMES)
+    for control in ("nav", "#threshold", "#filters", ".on_screen"):
+        assert not page.locator(control).first.is_visible()
+    assert page.locator("#printed").text_content() == ""
+    colours = "getComputedStyle(document.body)"
+    assert page.evaluate(f"[{colours}.backgroundColor, {colours}.color]") == [
+        "rgb(255, 255, 255)",
+        "rgb(34, 33, 29)",
+    ]
+    style = "getComputedStyle(document.querySelector('.row')).breakInside"
+    assert page.evaluate(style) == "avoid"
+    width, height = page.evaluate(
+        "[map_canvas.width / map_canvas.clientWidth, map_canvas.height / map_canvas.clientHeight]"
+    )
+    assert width == pytest.approx(height, rel=0.01)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    assert page.locator(".row").count() < len(NAMES)
+    assert page.evaluate(f"{colours}.color") == "rgb(238, 235, 227)"
+
+
+def test_the_open_photograph_is_printed_alone(open_page, report):
+    page = open_page(report)
+    page.locator(".row button").first.click()
+    page.emulate_media(media="print")
+    panel = page.get_by_role("dialog")
+    assert panel.locator(".large img").is_visible()
+    assert not page.locator("#list").is_visible()
+    assert not panel.locator("button").first.is_visible()
+    assert not panel.get_by_role("link").is_visible()
+
+
+def test_a_long_list_says_how_many_are_printed(open_page, tmp_path, photographs):
+    rows = [replace(photographs[0], name=f"{i}.jpg") for i in range(201)]
+    write_report(tmp_path / "report", rows, Setting())
+    page = open_page(tmp_path / "report/index.html")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(".row").count() == 200
+    assert page.locator("#printed").text_content() == "The first 200 are printed."
+
+
+def test_called_hybrids_have_a_colour_of_their_own_on_the_map(open_page, report):
+    page = open_page(report)
+    hues = page.evaluate("subspecies.map((_, i) => +subspeciesColour(i).match(/\\d+/)[0])")
+    assert len(hues) == 3 and all(50 <= hue <= 355 for hue in hues)  # orange is 20 to 30
+
+
+def test_many_points_on_the_map_are_small(open_page, report):
+    page = open_page(report)
+    radii = page.evaluate("[1, 800, 1250, 5000, 10000].map(pointRadius)")
+    assert radii == pytest.approx([3.5, 3.5, 2.8, 1.4, 1.4])
 
 
 def test_the_map_shows_the_picture_under_the_pointer(open_page, report):

@@ -19,10 +19,10 @@ function drawCurve(id, title, points, axes, area) {
   $(id).replaceChildren(make('h3', {}, `${title} (area ${area.toFixed(3)})`), svg);
 }
 
-function table(heads, rows) {
+function table(label, heads, rows) {
   const cell = value => value instanceof Node ? make('td', {}, value)
     : make('td', typeof value === 'number' || /^[\d.]+$/.test(value) ? {class: 'number'} : {}, value);
-  return make('div', {class: 'scroll', tabindex: 0, role: 'region', 'aria-label': heads[0]},
+  return make('div', {class: 'scroll', tabindex: 0, role: 'region', 'aria-label': label},
     make('table', {},
       make('thead', {}, make('tr', {}, ...heads.map(head => make('th', {scope: 'col'}, head)))),
       make('tbody', {}, ...rows.map(row => make('tr', {}, ...row.map(cell))))));
@@ -31,11 +31,11 @@ function table(heads, rows) {
 function drawEvaluation() {
   const {official, crosses, roc, precision_recall: curve, roc_auc: area, pr_auc: mean} = REPORT.reference;
   $('official').append(make('h3', {}, 'Official scores'),
-    table(['number', 'value', 'one hybrid moves it by up to'],
+    table('Official scores', ['number', 'value', 'one hybrid moves it by up to'],
       official.map(([name, value, moves]) => [name, value.toFixed(3), moves.toFixed(3)])));
   drawCurve('roc', 'ROC', roc, ['share of the non-hybrids called', 'recall'], area);
   drawCurve('precision_recall', 'Precision and recall', curve, ['recall', 'precision'], mean);
-  $('crosses').append(crosses.length ? table(
+  $('crosses').append(crosses.length ? table('Hybrids found, by cross',
     ['cross', 'kind', 'found', 'of', 'recall', '95 % interval', ''],
     crosses.map(([name, kind, found, of, low, high]) => [name, kind, found, of,
       (found / of).toFixed(2), `${Math.max(0, low).toFixed(2)} to ${high.toFixed(2)}`,
@@ -59,7 +59,7 @@ function drawMisses() {
     if (truth(i) === 1 && !called(i)) worst.missed.push(i);
   for (const [id, rows] of Object.entries(worst)) {
     $(id).replaceChildren(...rows.map(i => {
-      const button = make('button', {type: 'button'}, make('img', {src: picture(i), alt: '', loading: 'lazy'}),
+      const button = make('button', {type: 'button'}, make('img', {src: picture(i), alt: ''}),
         make('b', {}, shots.score[i].toFixed(4)), shots.shows[i] ? `${shots.shows[i]}: ` : '', shots.name[i]);
       button.onclick = () => open(i, rows);
       return button;

@@ -4,6 +4,8 @@
 const MARGIN = 6;  // rows drawn above and below those in view
 const PRINTED = 200;  // rows on paper
 const rows = new Map();  // by number of the photograph
+let onPaper = [];  // pictures of the rows that would be printed
+let gathering = null;
 
 function sorts() {
   const found = {
@@ -44,6 +46,27 @@ function choose() {
   $('selected').textContent = selection.length === count ? `All ${number(count)} photographs`
     : `${number(selection.length)} of ${number(count)} photographs`;
   drawRows(true);
+  clearTimeout(gathering);
+  gathering = setTimeout(gatherPrinted, 500);  // not at each letter of a name
+}
+
+// A printer does not wait for pictures: those of rows beyond the view must have been loaded.
+function gatherPrinted() {
+  onPaper = selection.slice(0, PRINTED).map(i => Object.assign(new Image(), {src: picture(i)}));
+}
+
+function beginPrint() {
+  document.documentElement.classList.add('printed');  // the map is drawn in light colours
+  $('printed').textContent = selection.length > PRINTED
+    ? `The first ${PRINTED} are printed.` : '';
+  drawRows(true, PRINTED);
+  drawMap();
+}
+
+function endPrint() {
+  document.documentElement.classList.remove('printed');
+  drawRows(true);
+  drawMap();
 }
 
 function rowHeight() {
@@ -79,7 +102,7 @@ function drawRows(again = false, most = 0) {
 }
 
 function makeRow(i) {
-  const fit = make('span', {class: 'fit'}, make('img', {src: picture(i), alt: '', loading: 'lazy'}));
+  const fit = make('span', {class: 'fit'}, make('img', {src: picture(i), alt: ''}));
   if ($('heat')?.checked && REPORT.maps[i]) fit.append(heatCanvas(REPORT.maps[i]));
   const score = make('span', {class: 'score'}, shots.score[i].toFixed(4), make('small', {}, ''));
   const name = make('span', {class: 'name'}, shots.name[i]);
@@ -89,7 +112,7 @@ function makeRow(i) {
   if (outside > REPORT.warnAbove)
     name.append(make('small', {class: 'look'}, `look twice: ${percent(outside)} outside the specimen`));
   const button = make('button', {type: 'button'},
-    make('span', {class: 'rank', 'aria-label': `rank ${i + 1}`}, number(i + 1)),
+    make('span', {class: 'rank'}, make('span', {class: 'spoken'}, 'rank '), number(i + 1)),
     make('span', {class: 'picture'}, fit), name, score, memberBars(i), parentage(i));
   button.onclick = () => open(i, selection);
   return make('div', {class: 'row', role: 'listitem', 'data-number': i}, button);

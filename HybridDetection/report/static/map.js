@@ -1,16 +1,21 @@
 'use strict';
 // The map of features.
 
+const FEW = 800;  // scored photographs, beyond which their points shrink
 const layers = {photographs: true, training: true, painted: true};
 let pointed = null;  // [kind, number] under the pointer or the keys
 
+// Those that are drawn last come last: the scored photographs, the highest score at the end.
 function mapPoints() {
   const {training, photographs} = REPORT.featureMap, points = [];
   training.forEach(([x, y], i) => {
     const kind = REPORT.training.painted[i] ? 'painted' : 'training';
     if (x >= 0 && layers[kind]) points.push([kind, i, x, y]);
   });
-  if (layers.photographs) photographs.forEach(([x, y], i) => { if (x >= 0) points.push(['photographs', i, x, y]); });
+  for (let i = count - 1; layers.photographs && i >= 0; i--) {
+    const [x, y] = photographs[i];
+    if (x >= 0) points.push(['photographs', i, x, y]);
+  }
   return points;
 }
 
@@ -23,7 +28,8 @@ function colourOf(i) {
 }
 
 function subspeciesColour(place) {
-  return `hsl(${Math.round(360 * place / subspecies.length + 20)} 70% ${place % 2 ? 62 : 44}%)`;
+  const hue = 55 + 300 * place / subspecies.length;  // orange is what is called hybrid
+  return `hsl(${Math.round(hue)} 70% ${place % 2 ? 62 : 44}%)`;
 }
 
 function mapScale() {
@@ -36,20 +42,28 @@ function mapScale() {
   return (x, y) => [width / 2 + grow * (x - (left + right) / 2), height / 2 - grow * (y - (low + high) / 2)];
 }
 
+// Of one of n scored photographs, in pixels.
+function pointRadius(n) {
+  return 3.5 * Math.max(0.4, Math.min(1, Math.sqrt(FEW / n)));
+}
+
 function drawMap() {
   const canvas = $('map_canvas');
   if (!canvas || !canvas.clientWidth) return;
   const ratio = devicePixelRatio || 1, style = getComputedStyle(document.documentElement);
-  canvas.width = canvas.clientWidth * ratio;
-  canvas.height = canvas.clientHeight * ratio;
+  const {clientWidth: width, clientHeight: height} = canvas;  // on paper one follows the other
+  canvas.width = width * ratio;
+  canvas.height = height * ratio;
   const pen = canvas.getContext('2d'), place = mapScale();
   const colours = Object.fromEntries(['ink', 'faint', 'hybrid', 'other', 'card'].map(name => [name, style.getPropertyValue(`--${name}`)]));
   pen.scale(ratio, ratio);
+  const radius = pointRadius(count);
   for (const [kind, i, x, y] of mapPoints()) {
     const [left, top] = place(x, y);
     pen.beginPath();
     if (kind === 'photographs') {
-      pen.arc(left, top, 3.5, 0, 7);
+      pen.arc(left, top, radius, 0, 7);
+      pen.lineWidth = radius / pointRadius(1);
       pen.fillStyle = called(i) ? colours.hybrid : colours.card;
       pen.strokeStyle = colours.ink;
       pen.fill();
@@ -130,6 +144,15 @@ function drawLegend() {
   if (how === 'PCA') $('map_frame').append(make('p', {class: 'note'}, `Principal axes 1 and 2, ${percent(shares[0])} and ${percent(shares[1])} of the variance.`));
 }
 
+// To the next of the scored photographs, or of the training's images, among those shown.
+function walkMap(scored, step) {
+  const shown = mapPoints().filter(([kind]) => (kind === 'photographs') === scored);
+  if (scored) shown.reverse();  // the highest score first
+  const now = shown.findIndex(([kind, i]) => kind === pointed?.[0] && i === pointed[1]);
+  const next = shown[Math.min(shown.length - 1, Math.max(0, now + step))];
+  if (next) point(next.slice(0, 2));
+}
+
 function listenToMap() {
   const canvas = $('map_canvas');
   canvas.onpointermove = event => point(nearest(event));
@@ -139,10 +162,9 @@ function listenToMap() {
     if (at?.[0] === 'photographs') open(at[1], selection.includes(at[1]) ? selection : [at[1]]);
   };
   canvas.onkeydown = event => {
-    const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
-    const now = pointed?.[0] === 'photographs' ? pointed[1] : -1;
-    if (step) { event.preventDefault(); point(['photographs', Math.min(count - 1, Math.max(0, now + step))]); }
-    if (event.key === 'Enter' && now >= 0) open(now, [now]);
+    const walk = {ArrowRight: [true, 1], ArrowLeft: [true, -1], ArrowDown: [false, 1], ArrowUp: [false, -1]}[event.key];
+    if (walk) { event.preventDefault(); walkMap(...walk); }
+    if (event.key === 'Enter' && pointed?.[0] === 'photographs') open(pointed[1], [pointed[1]]);
     if (event.key === 'Escape') point(null);
   };
   canvas.onblur = () => point(null);

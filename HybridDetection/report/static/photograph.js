@@ -33,6 +33,11 @@ function open(i, among) {
   $('panel').scrollTop = 0;
 }
 
+// Rows may have been made anew under the panel, and another photograph than the first is shown.
+function closed() {
+  if (panelRows === selection) showPlace(opened);
+}
+
 function go(step) {
   const i = panelRows[opened + step];
   if (i !== undefined) open(i, panelRows);
@@ -55,7 +60,7 @@ function pictureParts(i) {
     parts.push(make('p', {class: 'note'}, 'Heat maps are kept for the photographs with the highest scores '
       + '(--all_heat_maps: for all).'));
   }
-  parts.push(make('p', {}, make('a', {href: shots.link[i], target: '_blank', rel: 'noopener'}, 'Open the file')));
+  parts.push(make('p', {class: 'link'}, make('a', {href: shots.link[i], target: '_blank', rel: 'noopener'}, 'Open the file')));
   return parts;
 }
 

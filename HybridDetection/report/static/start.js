@@ -27,12 +27,13 @@ function start() {
   $('download').onclick = download;
   addEventListener('scroll', () => onceAFrame(() => drawRows()), {passive: true});
   addEventListener('resize', () => onceAFrame(() => { drawRows(true); drawMap(); }));
-  addEventListener('beforeprint', () => drawRows(true, Math.min(PRINTED, selection.length)));
-  addEventListener('afterprint', () => drawRows(true));
+  addEventListener('beforeprint', beginPrint);
+  addEventListener('afterprint', endPrint);
   $('list').onkeydown = moveFocus;
   $('previous').onclick = () => go(-1);
   $('next').onclick = () => go(1);
   $('close').onclick = () => $('panel').close();
+  $('panel').onclose = closed;
   $('panel').onclick = event => { if (event.target === $('panel')) $('panel').close(); };
   $('panel').onkeydown = event => {
     if (event.key === 'ArrowLeft') go(-1);
