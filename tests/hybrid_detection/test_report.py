@@ -369,6 +369,41 @@ def test_a_screen_reader_is_told_what_the_controls_are(open_page, report):
     assert tip.locator("b").text_content() == "train_4.jpg"
 
 
+FORMULAS = [
+    "=1+1.jpg",
+    "+1.jpg",
+    "-1.jpg",
+    "@a.jpg",
+    "\t=.jpg",
+    "\r=.jpg",
+    "\uff1d1.jpg",
+    "'=1.jpg",
+]
+
+
+def test_a_saved_selection_starts_no_formula(open_page, tmp_path, photographs):
+    rows = [
+        replace(row, name=name, members={"sgd": -0.3}, parents=Parents("=8", "9", 0.6, 0.9))
+        for row, name in zip(photographs, [*FORMULAS, 'a;"=1.jpg'], strict=False)
+    ]
+    setting = Setting("efficientnet_lite0", ("sgd", "subspecies"), "photograph", 0.5)
+    rows = [replace(row, members={"sgd": -0.3, "subspecies": 0.25}) for row in rows]
+    write_report(tmp_path / "report", rows, setting)
+    page = open_page(tmp_path / "report/index.html")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").click()
+    text = saved.value.path().read_bytes().decode()
+    saved_rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["filename"] for row in saved_rows] == [
+        *(f"'{name}" for name in FORMULAS[:-1]),
+        "'=1.jpg",
+        'a;"=1.jpg',
+    ]
+    assert {row["sgd"] for row in saved_rows} == {"-0.3"}  # a number stays one
+    assert {(row["parent_1"], row["parent_2"]) for row in saved_rows} == {("'=8", "9")}
+    assert '"a;""=1.jpg",' in text  # where ; parts the cells, none of them begins with =
+
+
 def test_on_paper_are_the_first_photographs_and_no_controls(open_page, report):
     page = open_page(report, scheme="dark", width=390)
     page.wait_for_function(f"onPaper.length === {len(NAMES)} && onPaper.every(i => i.complete)")

@@ -162,12 +162,19 @@ function redrawHeat() {
   drawRows(true);
 }
 
+// Spreadsheets compute a text that begins with one of these, and names come from strangers; an
+// apostrophe before it makes it a text (OWASP, CSV injection).
+function csvCell(value) {
+  if (typeof value !== 'string') return value;
+  const text = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(value) ? `'${value}` : value;
+  return /[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
 function download() {
   const heads = ['filename', 'score', ...REPORT.memberNames, 'threshold', 'decision'];
   if (REPORT.memberNames.includes('subspecies'))
     heads.push('parent_1', 'share_1', 'parent_2', 'share_2', 'parents', 'certainty');
   if (REPORT.reference) heads.push('hybrid_stat');
-  const quote = value => /[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value;
   const lines = selection.map(i => {
     const cells = [shots.name[i], shots.score[i], ...REPORT.memberNames.map(member => shots.members[member][i]),
       threshold, decision(i)];
@@ -176,7 +183,7 @@ function download() {
       cells.push(first, share, second, +(1 - share).toFixed(2), shots.parentsText[i], certainty);
     }
     if (REPORT.reference) cells.push(truth(i) ?? '');
-    return cells.map(quote).join(',');
+    return cells.map(csvCell).join(',');
   });
   const blob = new Blob([[heads.join(','), ...lines].join('\n') + '\n'], {type: 'text/csv'});
   const link = make('a', {href: URL.createObjectURL(blob), download: 'selection.csv'});

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path, PurePath
 from files import IMAGE_SUFFIXES, inside
 
 COLUMN = "filename"  # of a list
+# The report sets an apostrophe before a name that spreadsheets would compute (static/list.js).
+GUARDED = re.compile(r"'[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"{path}: a list of images ends in {' or '.join(readers)}")
-    names = list(dict.fromkeys(reader(path)))
+    names = list(dict.fromkeys(without_guard(name, folder) for name in reader(path)))
     if not names:
         raise ValueError(f"{path}: names no images")
     inner, refused = [], []
@@ -90,6 +93,11 @@ def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
             refused.append(f"{path}: {name!r} is not the name of a file in {folder}")
     images, more = checked(folder, inner)
     return images, refused + more
+
+
+def without_guard(name: object, folder: Path) -> object:
+    guarded = isinstance(name, str) and GUARDED.match(name) and not (folder / name).is_file()
+    return name[1:] if guarded else name
 
 
 def read_csv(path: Path) -> list[object]:
