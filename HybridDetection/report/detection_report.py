@@ -51,8 +51,9 @@ def write_report(
         write_pictures(fresh / "photographs", [some.picture.thumbnail for some in ranked])
         write_pictures(fresh / "training", [] if index is None else index.thumbnails)
         (fresh / DATA).write_text(javascript(data), encoding="utf-8")
-        for name in ("script.js", "style.css"):
-            shutil.copyfile(HERE / name, fresh / name)
+        (fresh / "static").mkdir()
+        for path in (HERE / "static").iterdir():
+            shutil.copyfile(path, fresh / "static" / path.name)
         (fresh / PAGE).write_text(make_page(data), encoding="utf-8")
 
 

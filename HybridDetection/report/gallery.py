@@ -10,7 +10,7 @@ import torch
 from model import Examined, Model, Parents
 from scoring import score_images
 
-THUMBNAIL = 320  # pixels of the longer side
+THUMBNAIL = 320  # pixels, about, of the longer side
 BATCH_SIZE = 32  # of photographs that are looked at again
 
 

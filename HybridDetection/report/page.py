@@ -1,6 +1,9 @@
-"""The page's skeleton; script.js fills it from data.js."""
+"""The page's skeleton; the scripts in static/ fill it from data.js."""
 
 from dominate import document, tags
+
+# In the order in which they run. No modules: browsers refuse them on a page without a server.
+SCRIPTS = ("common", "threshold", "evaluation", "list", "photograph", "map", "start")
 
 HEAT_NOTE = (
     "Orange patches speak for a hybrid, blue ones against; the strength is what each adds to the "
@@ -37,9 +40,10 @@ def make_page(data: dict) -> str:
         tags.meta(charset="utf-8")
         tags.meta(name="viewport", content="width=device-width, initial-scale=1")
         tags.meta(name="color-scheme", content="light dark")
-        tags.link(rel="stylesheet", href="style.css")
+        tags.link(rel="stylesheet", href="static/style.css")
         tags.script(src="data.js", defer=True)
-        tags.script(src="script.js", defer=True)
+        for name in SCRIPTS:
+            tags.script(src=f"static/{name}.js", defer=True)
     with page:
         with tags.header():
             tags.h1("Which of these are hybrids?")
@@ -77,7 +81,7 @@ def summary(data: dict) -> str:
 def decision_section(data: dict) -> None:
     with tags.section(id="decide", aria_labelledby="decide_title"):
         tags.h2("Where to draw the line", id="decide_title")
-        tags.p(threshold_origin(data), cls="note")
+        tags.p(threshold_origin(data), cls="note on_screen")
         tags.div(id="histogram", cls="chart")
     with tags.div(id="bar"):  # stays in view, so it stands in no section
         bounds = {"min": "0", "max": 1, "step": 0.001}
@@ -132,6 +136,7 @@ def photograph_section(data: dict) -> None:
             tags.button("Download this selection as CSV", type="button", id="download")
         tags.p(id="selected", role="status")
         tags.div(id="list", role="list", aria_labelledby="photographs_title")
+        tags.p(id="printed", cls="note")  # empty on a screen
 
 
 def evaluation_section() -> None:
@@ -167,9 +172,10 @@ def map_section(data: dict) -> None:
             tags.canvas(
                 id="map_canvas",
                 tabindex="0",
-                role="img",
-                aria_label="Map of the features. Arrow keys go from photograph to photograph, by "
-                "score; Enter opens one.",
+                role="application",  # a screen reader passes the arrow keys on
+                aria_label="Map of the features. Left and right go through the scored "
+                "photographs, by score, up and down through the training images; Enter opens a "
+                "photograph.",
             )
             tags.div(id="map_tip", hidden=True, aria_live="polite")
 
@@ -188,7 +194,8 @@ def reading_section(data: dict) -> None:
             tags.p(PARENTS_NOTE)
         tags.p(
             "Keys in the list: arrows move, Enter opens a photograph; there, left and right go on "
-            "and Escape closes."
+            "and Escape closes.",
+            cls="on_screen",
         )
 
 

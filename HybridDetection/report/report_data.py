@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import cv2
 import numpy as np
-from cutout import CONFIDENT, cut_out
+from cutout import CONFIDENT, find_specimen, is_cutout, mask_of_cutout
 from features import fit_square, most_similar, outside_share, places_pca, places_tsne
 from gallery import Photograph
 from PIL import Image
@@ -20,6 +20,7 @@ from training_index import TrainingIndex
 MAPS = 200  # photographs with a heat map, the first by score
 WARN_ABOVE = 0.2  # of the evidence outside the specimen
 MASK_SIDE = 96  # pixels of the picture in which the specimen is found: six a patch, at the least
+MASK_FITTED = 2000  # of its pixels tell the colour of the paper: masks are the same as by all
 DRAWN = 127  # the strongest patch of a heat map, in the numbers that the page draws
 DECIMALS = 6  # of a score
 
@@ -116,10 +117,8 @@ def heat_map(photograph: Photograph) -> dict | None:
     evidence = photograph.picture.evidence.astype(np.float64)
     peak = max(float(np.abs(evidence).max()), 1e-12)
     numbers = (evidence * (DRAWN / peak)).round().astype(np.int8)
-    with Image.open(io.BytesIO(photograph.picture.thumbnail)) as thumbnail:
-        thumbnail.thumbnail((MASK_SIDE, MASK_SIDE), Image.Resampling.BOX)
-        _, mask, confidence = cut_out(thumbnail.convert("RGB"))
-    outside = outside_share(evidence, mask) if confidence >= CONFIDENT else None
+    mask = specimen_mask(photograph.picture.thumbnail)
+    outside = None if mask is None else outside_share(evidence, mask)
     return {
         "rows": evidence.shape[0],
         "columns": evidence.shape[1],
@@ -127,6 +126,17 @@ def heat_map(photograph: Photograph) -> dict | None:
         "peak": float(f"{peak:.4g}"),
         "outside": None if outside is None else round(outside, 3),
     }
+
+
+def specimen_mask(picture: bytes) -> np.ndarray | None:
+    """The specimen in a JPEG, (height, width) bool in a smaller one; None without confidence."""
+    with Image.open(io.BytesIO(picture)) as thumbnail:
+        thumbnail.thumbnail((MASK_SIDE, MASK_SIDE), Image.Resampling.BOX, reducing_gap=1)
+        rgb = np.asarray(thumbnail.convert("RGB"))
+    if is_cutout(rgb):
+        return mask_of_cutout(rgb)
+    found = find_specimen(rgb, MASK_FITTED)
+    return found.mask if found.confidence >= CONFIDENT else None
 
 
 def training_columns(index: TrainingIndex) -> dict:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 INDEX_FILE = "training_index.npz"
 PAINTED_KEPT = 500  # painted images, spread evenly over the rows: enough to see where they lie
-THUMBNAIL = 160  # pixels of the longer side
+THUMBNAIL = 160  # pixels, about, of the longer side
 BATCH_SIZE = 32
 MAX_BYTES = 1_000_000_000  # of all arrays in the file; 2,600 images take 25 MB with DINOv2
 

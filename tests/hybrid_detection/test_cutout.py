@@ -119,6 +119,21 @@ def test_the_papers_surface_is_quadratic_and_passes_below_the_specimen():
     assert np.abs(surface - paper).max() < 0.1
 
 
+def test_the_papers_surface_is_fitted_to_about_as_many_pixels_as_asked(monkeypatch):
+    fitted = []
+    solve = np.linalg.lstsq
+
+    def note(places, colours, rcond):
+        fitted.append(len(places))
+        return solve(places, colours, rcond)
+
+    monkeypatch.setattr(cutout.np.linalg, "lstsq", note)
+    lab = np.full((400, 600, 3), (80, 0, 0), np.float32)
+    cutout.fit_paper(lab)
+    cutout.fit_paper(lab, 2000)
+    assert set(fitted) == {134 * 200, 37 * 55}
+
+
 @pytest.mark.parametrize(
     ("colour", "specimen"),
     [
@@ -224,7 +239,9 @@ def test_an_antenna_is_thin_along_the_edge_of_the_picture_too():
 def test_a_large_photograph_is_reduced_to_find_the_specimen(monkeypatch):
     shapes = []
     whole = cutout.fit_paper
-    monkeypatch.setattr(cutout, "fit_paper", lambda lab: shapes.append(lab.shape) or whole(lab))
+    monkeypatch.setattr(
+        cutout, "fit_paper", lambda lab, fitted: shapes.append(lab.shape) or whole(lab, fitted)
+    )
     large = cv2.resize(Scene().rgb, (2400, 1600))
     found = find_specimen(large)
     assert shapes == [(533, 800, 3)]

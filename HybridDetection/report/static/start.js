@@ -1,0 +1,44 @@
+'use strict';
+// Fills the page and listens to it.
+
+function start() {
+  for (const text of Object.keys(SORTS)) $('sort').append(make('option', {value: text}, text));
+  if ($('parents')) {
+    const pairs = [...new Set(shots.parentsText)].filter(text => text).sort(collator.compare);
+    $('parents').append(...pairs.map(text => make('option', {value: text}, text)));
+  }
+  drawHistogram();
+  if (REPORT.reference) drawEvaluation();
+  if (REPORT.featureMap) { drawLegend(); listenToMap(); }
+  choose();
+  setThreshold(threshold);
+
+  let waiting = false;
+  const onceAFrame = work => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => { waiting = false; work(); });
+  };
+  $('threshold').oninput = () => setThreshold(+$('threshold').value);
+  $('exact').oninput = () => { if ($('exact').value !== '') setThreshold(+$('exact').value); };
+  $('filters').oninput = event => event.target.id === 'heat' ? redrawHeat() : choose();
+  $('filters').onsubmit = event => event.preventDefault();
+  $('filters').onreset = () => setTimeout(() => { choose(); redrawHeat(); });
+  $('download').onclick = download;
+  addEventListener('scroll', () => onceAFrame(() => drawRows()), {passive: true});
+  addEventListener('resize', () => onceAFrame(() => { drawRows(true); drawMap(); }));
+  addEventListener('beforeprint', beginPrint);
+  addEventListener('afterprint', endPrint);
+  $('list').onkeydown = moveFocus;
+  $('previous').onclick = () => go(-1);
+  $('next').onclick = () => go(1);
+  $('close').onclick = () => $('panel').close();
+  $('panel').onclose = closed;
+  $('panel').onclick = event => { if (event.target === $('panel')) $('panel').close(); };
+  $('panel').onkeydown = event => {
+    if (event.key === 'ArrowLeft') go(-1);
+    if (event.key === 'ArrowRight') go(1);
+  };
+}
+
+start();
