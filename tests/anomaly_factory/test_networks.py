@@ -165,6 +165,13 @@ def test_feature_matching_is_the_weighted_l1_of_the_inner_maps(differences, expe
     assert leaf.grad is None and fake[0][0].grad is not None
 
 
+@pytest.mark.parametrize("real", [[[1, 2]], [[1, 2, 3], [1, 2]]])
+def test_feature_matching_leaves_no_map_out(real):
+    fake = [[torch.ones(1)] * 3] * 2
+    with pytest.raises(ValueError, match="shorter"):
+        feature_matching(fake, [[torch.ones(1) for _ in scale] for scale in real])
+
+
 class Double(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return 2 * features

@@ -235,6 +235,22 @@ def test_shares_of_the_published_draw():
     assert (windows[:, :2] + windows[:, 2:]).max() == 256
 
 
+@pytest.mark.parametrize(
+    ("seed", "margins", "flip", "window", "first", "last"),
+    [
+        (2, (12, 16, 18, 27), "tb", None, (10.061, 25.188), (215.758, 159.169)),
+        (3, (13, 14, 13, 26), None, (9, 5, 221, 223), (15.857, 57.448), (188.639, 212.908)),
+        (12, (30, 29, 11, 13), "lr", (4, 43, 231, 209), (-20.129, 12.607), (243.848, 231.983)),
+    ],
+)
+def test_the_draws_are_the_same_everywhere(seed, margins, flip, window, first, last):
+    """Another draw of the same seed would be another training: one that resumes would change."""
+    drawn = random_augmentation(np.random.default_rng(seed), 256)
+    assert (drawn.margins, drawn.flip, drawn.window) == (margins, flip, window)
+    assert drawn.structure_warp.write_to[0] == pytest.approx(first, abs=1e-3)
+    assert drawn.reference_warp.write_to[8] == pytest.approx(last, abs=1e-3)
+
+
 def test_margins_scale_with_the_images():
     drawn = [random_augmentation(np.random.default_rng(n), 64).margins for n in range(200)]
     margins = np.array([found for found in drawn if found])
@@ -289,6 +305,15 @@ def test_a_warp_brings_what_it_reads_to_where_it_writes():
         if 0 <= x < 256 and 0 <= y < 256:
             assert np.abs(found[y, x] - source).max() < 1.5
     assert np.abs(found[0, 0]).max() < 0.5
+
+
+def test_a_map_is_linear_within_cells_of_four_pixels():
+    """It bends at 1.5, 5.5, ... pixels, where the spline is evaluated, and nowhere else."""
+    found = sampling_map(random_warp(np.random.default_rng(3), 64), 64).astype(float)
+    for axis in (0, 1):
+        bends = np.abs(np.diff(found, 2, axis=axis)).max(axis=(1 - axis, 2))
+        bent = {place for place in range(62) if bends[place] > 1e-4}
+        assert bent == {place for place in range(62) if place % 4 < 2}
 
 
 def test_a_warp_without_movement_changes_nothing():

@@ -90,6 +90,19 @@ def test_groups_are_resampled_whole_and_both_classes_are_there():
     assert np.array_equal(counts, evaluation.resample(groups, labels))
 
 
+def test_resamples_are_a_thousand_of_seed_42():
+    """The published intervals; both classes in each group, so that no draw is left out."""
+    groups, labels = np.repeat(["a", "b", "c"], 2), np.array([0, 1] * 3)
+    drawn = np.random.default_rng(42).multinomial(3, [1 / 3] * 3, 1000)
+    assert np.array_equal(evaluation.resample(groups, labels), np.repeat(drawn, 2, axis=1))
+
+
+def test_a_resample_may_lack_the_highest_score():
+    scores, labels = np.array([0.9, 0.5, 0.1]), np.array([1, 1, 0])
+    resampled = evaluation.evaluate(scores, labels, np.array([[0, 1, 2]]))
+    assert resampled["pr_auc"] == resampled["roc_auc"] == resampled["tpr_at_tnr95"] == 1
+
+
 def test_the_interval_of_a_recall():
     """80 of 100 hybrids are found: the interval is that of a share of 100, 0.80 +- 0.08."""
     labels = np.array([0] * 100 + [1] * 100)
@@ -277,6 +290,7 @@ def test_each_image_is_called_by_the_threshold_of_its_species(score, reference, 
     ("lines", "message"),
     [
         (PREDICTIONS[:4], "2 of 6 images of"),
+        (PREDICTIONS[:2], "(first: minor_0.jpg, minor_1.jpg, mimic_0.jpg)"),
         ([*PREDICTIONS, PREDICTIONS[0]], "line 7: major_0.jpg is scored twice"),
         (["major_0.jpg"], "line 1: 'major_0.jpg' is not filename,score"),
         (["major_0.jpg,nan"], "line 1: 'major_0.jpg,nan' is not filename,score"),
