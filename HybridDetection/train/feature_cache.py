@@ -200,11 +200,6 @@ class FeatureCache:
                     f"{self.rows}: damaged feature cache, {self.rows.stat().st_size:,} bytes for "
                     f"{count:,} rows of {self._row_bytes:,}; delete it and {path.name}"
                 )
-            moved = self._take_over(connection)
-        if moved:
-            log.info("%s: took over %d features of an earlier version", path, moved)
-            with closing(sqlite3.connect(path, timeout=60)) as connection:
-                connection.execute("VACUUM")
 
     @property
     def _row_bytes(self) -> int:
@@ -213,22 +208,6 @@ class FeatureCache:
     def _count(self, connection: sqlite3.Connection) -> int:
         """How many rows the index knows; they lie from 0 on without gaps."""
         return connection.execute("SELECT COALESCE(MAX(place) + 1, 0) FROM places").fetchone()[0]
-
-    def _take_over(self, connection: sqlite3.Connection) -> int:
-        """Move the features that earlier versions kept in SQLite itself; gives how many."""
-        question = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'features'"
-        if not connection.execute(question).fetchone()[0]:
-            return 0
-        moved = 0
-        stored = connection.execute("SELECT image, feature FROM features")
-        while rows := stored.fetchmany(TOGETHER):
-            features = [np.frombuffer(blob, np.float32) for _, blob in rows]
-            if any(feature.shape != (self.feature_size,) for feature in features):
-                raise ValueError(f"{self.path}: damaged feature cache; delete it")
-            self._append(connection, [image for image, _ in rows], np.stack(features))
-            moved += len(rows)
-        connection.execute("DROP TABLE features")
-        return moved
 
     def _append(
         self, connection: sqlite3.Connection, images: Sequence[str], features: np.ndarray

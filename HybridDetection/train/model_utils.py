@@ -24,6 +24,7 @@ from submission import (
     extract,
     freed_memory_kept,
     load_batches,
+    make_picture,
     make_transform,
     to_rgb,
 )
@@ -48,7 +49,7 @@ def hash_weights(network: nn.Module) -> str:
 def cache_name(backbone: str, network: nn.Module, preprocess: str = PREPROCESS) -> str:
     """File name of the cache: its own for other weights, preprocessing, pooling or versions."""
     spec = backbone_spec(backbone)
-    steps, packages = [make_transform, to_rgb], [PIL, timm, torch, torchvision]
+    steps, packages = [make_transform, make_picture, to_rgb], [PIL, timm, torch, torchvision]
     if preprocess == "cutout":
         steps.append(cutout)
         packages.append(cv2)
@@ -130,6 +131,7 @@ def extract_features(
         """Store the features of image files by their hash."""
         images = list(missing)
         bar = tqdm(total=len(images), desc="features", unit="image", disable=None)
+        done = 0  # a bar that is not shown does not count
         with bar, freed_memory_kept():
             for batch in load_batches(list(missing.values()), transform, batch_size, workers):
                 hashes = [images[index] for index in batch.indices]
@@ -138,8 +140,9 @@ def extract_features(
                     cache.put(hashes, extract(network, batch.images, device).cpu().numpy())
                 for index, message in batch.failures.items():
                     failed[images[index]] = message
+                done += len(batch.indices) + len(batch.failures)
                 bar.update(len(batch.indices) + len(batch.failures))
-                watch(bar.n, len(images))
+                watch(done, len(images))
 
     def missing(hashes: list[str | None], paths: Sequence[Path]) -> dict[str, Path]:
         """The first file of each image that is neither in the cache nor known to be unreadable."""

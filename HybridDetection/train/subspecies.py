@@ -124,9 +124,11 @@ def fit_regression(features: np.ndarray, classes: np.ndarray) -> tuple[np.ndarra
     """
     scaler = StandardScaler().fit(features)
     rows = scaler.transform(features)
-    # The best weights lie in the span of the rows, and the penalty is the same in any rotation: of
-    # fewer rows than features, only as many numbers need to be found.
-    axes = np.linalg.svd(rows, full_matrices=False)[2]  # (min(n, d), d)
+    axes = np.eye(rows.shape[1])
+    if len(rows) < len(axes):
+        # The best weights lie in the span of the rows, and the penalty is the same in any rotation:
+        # only as many numbers as rows need to be found.
+        axes = np.linalg.svd(rows, full_matrices=False)[2]  # (n, d)
     regression = LogisticRegression(C=C, class_weight="balanced", max_iter=2000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last steps change no decision

@@ -416,9 +416,6 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
     evaluations[PUBLISHED] = hold(published.held_out, classifiers, *twins)
     subspecies = fit_member(np.arange(len(labels)))
 
-    for folder in TITLES:  # of the classifiers that are replaced now
-        remove_evaluation(save_dir / folder)
-    (save_dir / RESULTS_FILE).unlink(missing_ok=True)
     sgd = classifiers["sgd"]
     origin = Origin(
         options.backbone, training_id(features, table, start, options), options.preprocess
@@ -434,6 +431,9 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
         origin=origin,
         workers=options.WORKERS,
     )
+    for folder in TITLES:  # of the classifiers that are replaced now
+        remove_evaluation(save_dir / folder)
+    (save_dir / RESULTS_FILE).unlink(missing_ok=True)
     # All are whole before any replaces the one of before.
     with ExitStack() as files:
         if subspecies is not None:

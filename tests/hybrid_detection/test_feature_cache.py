@@ -1,13 +1,10 @@
 """feature_cache.py: nothing is read twice, lost, mixed up or kept in memory, whoever is writing."""
 
 import hashlib
-import logging
 import os
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import feature_cache
@@ -140,41 +137,11 @@ def test_a_run_that_is_killed_loses_nothing_that_it_put(cache):
     assert np.array_equal(again.matrix(names)[:], rows_of(names))
 
 
-def old_cache(path, features):
-    """As earlier versions wrote it: all in SQLite."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("CREATE TABLE features (image TEXT PRIMARY KEY, feature BLOB)")
-        connection.executemany("INSERT INTO features VALUES (?, ?)", features)
-
-
-def test_a_cache_of_an_earlier_version_is_taken_over(tmp_path, caplog):
-    caplog.set_level(logging.INFO)
-    path = tmp_path / "features.sqlite"
-    names = [str(number) for number in range(feature_cache.TOGETHER + 2)]
-    old_cache(path, [(name, rows_of([name]).tobytes()) for name in names])
-    before = path.stat().st_size
-    cache = FeatureCache(path, WIDTH)
-    assert f"{path}: took over {len(names)} features of an earlier version" in caplog.text
-    assert np.array_equal(cache.matrix(names)[:], rows_of(names))
-    assert before > 0
-    with closing(sqlite3.connect(path)) as connection:
-        tables = connection.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
-        assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)
-    assert tables == [("places",)]
-    caplog.clear()
-    assert np.array_equal(FeatureCache(path, WIDTH).matrix(names)[:], rows_of(names))
-    assert caplog.text == ""
-
-
 def test_a_damaged_cache_is_named(tmp_path, cache):
     cache.put(["1", "2"], rows_of(["1", "2"]))
     cache.rows.write_bytes(cache.rows.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"features\.f32: damaged .* 23 bytes for 2 rows of 12;"):
         FeatureCache(cache.path, WIDTH)
-    short = tmp_path / "short.sqlite"
-    old_cache(short, [("1", b"1234")])
-    with pytest.raises(ValueError, match=r"short\.sqlite: damaged feature cache; delete it"):
-        FeatureCache(short, WIDTH)
     bad = tmp_path / "bad.sqlite"
     bad.write_bytes(b"no database" * 100)
     with pytest.raises(ValueError, match=r"bad\.sqlite: damaged feature cache .*; delete it"):

@@ -247,7 +247,7 @@ def test_other_versions_and_another_pooling_have_another_cache(monkeypatch):
     assert len(set(names)) == 6
 
 
-@pytest.mark.parametrize("step", ["make_transform", "to_rgb"])
+@pytest.mark.parametrize("step", ["make_transform", "make_picture", "to_rgb"])
 def test_another_preprocessing_has_another_cache(monkeypatch, step):
     network = torch.nn.Linear(2, 1)
     before = model_utils.cache_name("dinov2_base", network)

@@ -1,5 +1,6 @@
 """Runs of ingestion.py that are killed, doubled or shared: the output is that of one run."""
 
+import fcntl
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from listing import Images
 from model import Examined, Parents
 from PIL import Image
 from processes import Processes
+from scoring import Scored
 
 SCORES = [0.5, 0.125, 0.75, 0.25, 0.0625, 0.875, 0.375, 0.625, 0.9375]  # exact in a few digits
 PREDICTIONS = "\n".join(f"{index}.png,{score:.4f}" for index, score in enumerate(SCORES))
@@ -269,6 +271,44 @@ def test_a_damaged_journal_is_named(stopped, score, tmp_path, capsys):
     assert f"{path}, line 3: damaged (KeyError('score')); remove" in capsys.readouterr().err
 
 
+def test_a_refused_run_leaves_nothing_behind(score, tmp_path, monkeypatch):
+    """Else it would stand in the way of the run that it was refused for."""
+    together(score, 2, kill=1)
+    folder = tmp_path / "out" / journal.FOLDER
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    class Other(Stub):
+        def load(self) -> None:
+            self.fast = True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingestion, "Model", Other)
+        assert score() == 1
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert after == before | {"0_of_1.jsonl": b""}
+    assert together(score, 2) == [0, 0]
+    assert (tmp_path / "out/predictions.txt").read_text() == PREDICTIONS
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_latest_word_counts_whichever_process_says_it(tmp_path, images, first):
+    photographs = Images(images, ["0.png"])
+    scored = Scored(0.25, {}, None)
+    with Journal(tmp_path, {}, first, 2) as one:
+        one.add(photographs, {0: "0.png: the memory is short"})
+    with Journal(tmp_path, {}, 1 - first, 2) as other:
+        other.add(photographs, {0: scored})
+        assert list(other.outcomes(photographs)) == [("0.png", scored)]
+
+
+def test_processes_may_look_for_other_runs_at_once(tmp_path):
+    with Journal(tmp_path, {}) as left:
+        path = left.own
+    with path.open("rb") as file:
+        journal.lock(path, file, fcntl.LOCK_SH)
+        assert in_a_child(lambda: Journal(tmp_path, {}, 0, 2).file.close()) == 0
+
+
 def test_freed_memory_is_kept_while_it_scores(score, monkeypatch):
     """Without it a batch takes twice the time of its images one by one."""
     events = []
@@ -353,8 +393,8 @@ def together(run: Callable[[], object], count: int, kill: int | None = None) -> 
     for rank in range(count):
         child = os.fork()
         if child == 0:
-            names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
-            os.environ |= dict(zip(names, map(str, (rank, rank, count, count)), strict=True))
+            names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+            os.environ |= dict(zip(names, map(str, (rank, rank, count)), strict=True))
             os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
             status = 99
             try:
@@ -400,11 +440,11 @@ def test_several_processes_go_on_and_one_goes_on_for_several(score, tmp_path, co
 @pytest.mark.parametrize(
     ("place", "wanted", "device"),
     [
-        ((0, 1, 0, 1), None, None),
-        ((5, 8, 1, 4), None, "cuda:1"),
-        ((5, 8, 3, 4), "cuda", "cuda:1"),
-        ((5, 8, 3, 4), "cuda:0", "cuda:0"),
-        ((5, 8, 3, 4), "cpu", "cpu"),
+        ((0, 1, 0), None, None),
+        ((5, 8, 1), None, "cuda:1"),
+        ((5, 8, 3), "cuda", "cuda:1"),
+        ((5, 8, 3), "cuda:0", "cuda:0"),
+        ((5, 8, 3), "cpu", "cpu"),
     ],
 )
 def test_each_process_has_a_gpu(monkeypatch, place, wanted, device):

@@ -34,7 +34,7 @@ from collection_shards import (
     keep_settings,
     left_to_do,
 )
-from ingestion import BATCH_SIZE, MEMBERS, counted
+from ingestion import BATCH_SIZE, counted
 from model import (
     BACKBONES,
     IMAGE_SIZE,
@@ -45,6 +45,7 @@ from model import (
     locate_members,
     locate_weights,
 )
+from scoring import MEMBERS
 from tqdm import tqdm
 
 SHARD = 512  # images in a file; as pictures that wait to be scored, they take 77 MB

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from durable import sync
 from files import IMAGE_SUFFIXES, atomic
 from listing import walk
 
@@ -189,6 +190,8 @@ def keep_settings(output: Path, settings: Mapping[str, object]) -> None:
             )
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+            sync(temporary)
+        sync(output)
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

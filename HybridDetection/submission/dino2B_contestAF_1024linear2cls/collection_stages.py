@@ -17,12 +17,13 @@ import numpy as np
 import pyarrow
 import torch
 from collection_shards import IDENTIFIER_COLUMNS, IMAGE_COLUMN, Source
+from durable import sync
 from files import MAX_PIXELS, ImageError, atomic, open_image
-from ingestion import MEMBERS, PARENTS
+from ingestion import PARENTS
 from model import BACKBONES, IMAGE_SIZE, Model, make_picture, normalise
 from PIL import Image
 from pyarrow import parquet
-from scoring import Scored, by_halves, outcomes_of
+from scoring import MEMBERS, Scored, by_halves, outcomes_of
 
 SIZE_COLUMNS = ("resized_size", "original_size")  # height and width of pixels that are not encoded
 PICTURE = (IMAGE_SIZE, IMAGE_SIZE, 3)
@@ -221,9 +222,9 @@ class Scorer:
     def say(self, pictures: torch.Tensor) -> list[tuple[Scored, np.ndarray | None] | str]:
         """What is said of n pictures, (n, 224, 224, 3), with the features where they are kept."""
         batch = normalise(pictures.to(self.model.device), self.model.backbone)
-        features = self.model.extract(batch)
-        outcomes = outcomes_of(self.model.judge(features))
-        kept = features.cpu().numpy() if self.feature_size else [None] * len(outcomes)
+        examined = self.model.examine(batch)
+        outcomes = outcomes_of(examined)
+        kept = examined.features if self.feature_size else [None] * len(outcomes)
         return [
             outcome if isinstance(outcome, str) else (outcome, values)
             for outcome, values in zip(outcomes, kept, strict=True)
@@ -250,4 +251,6 @@ def write_shard(shard: pyarrow.Table, output: Path) -> pyarrow.Table:
     """Put the content of a row of `Scorer` in place; what is left of the row are the counts."""
     with atomic(output / shard["file"][0].as_py()) as temporary:
         temporary.write_bytes(shard["content"][0].as_buffer())
+        sync(temporary)
+    sync(output)
     return shard.drop_columns(["content"])

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from memory import return_freed_memory
 
 TENSOR_BYTES = 3 * 224 * 224 * 4  # the largest tensor of one image: (3, 224, 224) float32
 THUMBNAIL_BYTES = 2**19  # room for its picture; pages that nobody writes to take no memory
@@ -183,6 +184,7 @@ def decode_wanted(
         end.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the program, and that closes pipes
     torch.set_num_threads(1)
+    return_freed_memory()  # one huge photograph shall not stay a worker's size
     if "cv2" in sys.modules:  # where cutouts brought OpenCV: the workers share the cores already
         sys.modules["cv2"].setNumThreads(0)  # 1 waits for ever for threads that no fork has
     with suppress(EOFError, BrokenPipeError):

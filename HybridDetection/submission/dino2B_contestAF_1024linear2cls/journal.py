@@ -1,7 +1,7 @@
 """What has been scored so far, on disk beside the output, so that a killed run goes on.
 
 OUTPUT_DIR/predictions.journal/ holds a file for each process of a run. The first line says what the
-scores depend on. Every other is an image: its score, or why it has none; the last word counts.
+scores depend on. Every other is an image: its score, or why it has none; the latest word counts.
 Lines are written whole batches at a time and synced, and a torn one is no line. When the output
 is in place the folder is removed. For Linux and macOS, whose fcntl it uses.
 """
@@ -9,6 +9,7 @@ is in place the folder is removed. For Linux and macOS, whose fcntl it uses.
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import astuple
@@ -23,7 +24,9 @@ from scoring import Scored
 
 FOLDER = "predictions.journal"
 UNKNOWN, FAILED, SCORED = range(3)  # what is known of an image
-PLACE = np.dtype([("known", np.uint8), ("file", np.uint16), ("offset", np.uint64)])
+PLACE = np.dtype(
+    [("known", np.uint8), ("file", np.uint16), ("offset", np.uint64), ("time", np.uint64)]
+)
 
 
 class Journal:
@@ -45,8 +48,8 @@ class Journal:
         self.file = take(self.own)
         try:
             self.refuse_other_runs()
-            self.cut_torn_line()
             self.refuse_other_settings()
+            self.cut_torn_line()
             for folder in (self.folder, *(place.parent for place in self.made)):
                 sync(folder)
         except BaseException:
@@ -60,17 +63,14 @@ class Journal:
         self.file.close()
 
     def paths(self) -> list[Path]:
-        """All files; those of as many processes come last, for what they say is newer."""
-        return sorted(
-            self.folder.glob("*_of_*.jsonl"), key=lambda path: (path.match(self.siblings), path)
-        )
+        return sorted(self.folder.glob("*_of_*.jsonl"))
 
     def refuse_other_runs(self) -> None:
         """Of another number of processes; one of the same number holds our file."""
         for path in self.paths():
             if not path.match(self.siblings):
-                with suppress(FileNotFoundError), path.open("r+b") as file:
-                    lock(path, file)
+                with suppress(FileNotFoundError), path.open("rb") as file:
+                    lock(path, file, fcntl.LOCK_SH)  # several processes may look at once
 
     def cut_torn_line(self) -> None:
         """Remove what a killed process had not written to the end; begin an empty file."""
@@ -114,7 +114,7 @@ class Journal:
                     if not isinstance(line, dict):
                         raise TypeError("no object")
                     if number > 1:
-                        line["name"], outcome_of(line)
+                        line["name"], np.uint64(line["time"]), outcome_of(line)
                 except (ValueError, KeyError, TypeError, RecursionError) as error:
                     raise ValueError(
                         f"{path}, line {number}: damaged ({error!r}); remove {self.folder} to "
@@ -125,7 +125,8 @@ class Journal:
 
     def add(self, images: Images, outcomes: Mapping[int, Scored | str]) -> None:
         """Write down what is said of some images, by position; on disk when this returns."""
-        self.write([line_of(images, index, outcome) for index, outcome in outcomes.items()])
+        now = {"time": time.time_ns()}
+        self.write([now | line_of(images, index, outcome) for index, outcome in outcomes.items()])
 
     def write(self, lines: list[dict[str, Any]]) -> None:
         self.file.seek(0, os.SEEK_END)
@@ -134,14 +135,17 @@ class Journal:
         os.fsync(self.file.fileno())
 
     def places(self, images: Images) -> np.ndarray:
-        """(n,) of PLACE: what is known of each image, and which line of which file says so."""
+        """(n,) of PLACE: what is known of each image, and which line of which file says so.
+
+        The latest does. Which process an image is for changes with the list and the batch size.
+        """
         places = np.zeros(len(images), PLACE)
         for number, path in enumerate(self.paths()):
             for offset, line in self.lines(path):
                 index = images.position(line["name"]) if "name" in line else None
-                if index is not None:
+                if index is not None and line["time"] >= places[index]["time"]:
                     known = FAILED if "error" in line else SCORED
-                    places[index] = known, number, offset
+                    places[index] = known, number, offset, line["time"]
         return places
 
     def known(self, images: Images) -> np.ndarray:
@@ -169,7 +173,7 @@ class Journal:
         with ExitStack() as stack:
             files = [stack.enter_context(self.opened(path)) for path in self.paths()]
             for index in np.flatnonzero(places["known"]).tolist():
-                _, number, offset = places[index].tolist()
+                _, number, offset, _ = places[index].tolist()
                 files[number].seek(offset)
                 yield index, json.loads(files[number].readline())
 
@@ -219,7 +223,7 @@ def take(path: Path) -> BinaryIO:
     while True:
         file = path.open("a+b")
         try:
-            lock(path, file)
+            lock(path, file, fcntl.LOCK_EX)
             if os.path.samestat(path.stat(), os.fstat(file.fileno())):
                 return file
         except FileNotFoundError:  # the run that had it ended and removed it meanwhile
@@ -230,10 +234,13 @@ def take(path: Path) -> BinaryIO:
         file.close()
 
 
-def lock(path: Path, file: BinaryIO) -> None:
-    """ValueError where another process has it. The children of a process do not hold its lock."""
+def lock(path: Path, file: BinaryIO, kind: int) -> None:
+    """Lock the file, for itself (LOCK_EX) or with others that look (LOCK_SH).
+
+    ValueError where another process has it for itself. Children do not hold their parent's lock.
+    """
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(file, kind | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
         raise ValueError(
             f"{path.parent}: another run is at work on this output; wait until it ends, stop it, "

@@ -27,6 +27,13 @@ def freed_memory_kept() -> Iterator[None]:
     try:
         yield
     finally:
+        return_freed_memory()
+
+
+def return_freed_memory() -> None:
+    """From now on, as glibc does by itself: for a process that is forked within such a block."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
         for parameter, value in DEFAULTS.items():
             libc.mallopt(parameter, value)
         libc.malloc_trim(0)

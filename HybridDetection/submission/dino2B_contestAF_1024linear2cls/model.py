@@ -105,7 +105,8 @@ def normalise(pictures: torch.Tensor, backbone: str) -> torch.Tensor:
     On a CPU equal to the bit to what `make_transform` gives.
     """
     spec = backbone_spec(backbone)
-    images = pictures.permute(0, 3, 1, 2).float().contiguous().div_(255)
+    images = pictures.permute(0, 3, 1, 2).float().contiguous()
+    images.div_(images.new_tensor(255))  # by a plain number, a GPU multiplies with the reciprocal
     mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     return images.sub_(mean).div_(std)
 
@@ -990,18 +991,15 @@ class Model:
         """Scores of n preprocessed images, (n, 3, 224, 224) -> (n,)."""
         return self.examine(batch).scores
 
-    def examine(self, batch: torch.Tensor) -> Examined:
-        """What the members say of n preprocessed images, (n, 3, 224, 224)."""
-        return self.judge(self.extract(batch))
-
     def extract(self, batch: torch.Tensor) -> torch.Tensor:
         """The features (n, feature_size) of n preprocessed images, (n, 3, 224, 224)."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
             return extract(self.features, batch, self.device)
 
     @torch.inference_mode()
-    def judge(self, features: torch.Tensor) -> Examined:
-        """What the members say of the features (n, feature_size) that `extract` gives."""
+    def examine(self, batch: torch.Tensor) -> Examined:
+        """What the members say of n preprocessed images, (n, 3, 224, 224)."""
+        features = self.extract(batch)
         arrays = features.cpu().numpy()
         probabilities = {
             name: member.hybrid_probability(features if name == "linear" else arrays)

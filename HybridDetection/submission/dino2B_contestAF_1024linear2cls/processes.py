@@ -17,7 +17,6 @@ class Processes:
     rank: int = 0  # of this process, from 0
     count: int = 1
     local_rank: int = 0  # on this machine
-    local_count: int = 1
 
     @property
     def first(self) -> bool:
@@ -60,7 +59,7 @@ class Processes:
 
 def join() -> Processes:
     """This process's place, as torchrun says in the environment; waits for the others."""
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     if any(name not in os.environ for name in names):
         return Processes()
     processes = Processes(*(int(os.environ[name]) for name in names))
