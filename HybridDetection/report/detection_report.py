@@ -66,13 +66,8 @@ def write_pictures(folder: Path, pictures: Sequence[bytes]) -> None:
 
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """A new folder, put in `folder`'s place when the block succeeds, else removed.
-
-    Raises ValueError where something else than a report lies there.
-    """
-    ours = not folder.is_symlink() and all((folder / name).is_file() for name in (PAGE, DATA))
-    if os.path.lexists(folder) and not ours:
-        raise ValueError(f"{folder}: no report lies there, but something else; move it away")
+    """A new folder, put in `folder`'s place when the block succeeds, else removed."""
+    refuse_other_content(folder)
     fresh, old = (folder.with_name(f".{secrets.token_hex(8)}.part") for _ in range(2))
     fresh.mkdir(parents=True)
     try:
@@ -83,6 +78,13 @@ def replaced(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def refuse_other_content(folder: Path) -> None:
+    """ValueError where something else than a report lies there."""
+    ours = not folder.is_symlink() and all((folder / name).is_file() for name in (PAGE, DATA))
+    if os.path.lexists(folder) and not ours:
+        raise ValueError(f"{folder}: no report lies there, but something else; move it away")
 
 
 def report_outcomes(
@@ -161,6 +163,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--classifiers", type=Path, help="their folder, as for ingestion.py")
     parser.add_argument("--members", nargs="+", choices=MEMBERS, help="likewise")
     parser.add_argument("--threshold", type=float, help="likewise")
+    parser.add_argument("--fast", action="store_true", help="likewise")
     parser.add_argument("--device", help="likewise")
     parser.add_argument("--batch_size", type=int, default=BATCH_SIZE)
     parser.add_argument("--workers", type=int, default=WORKERS, help="0: decode in this process")
@@ -206,7 +209,7 @@ def score_again(
                     raise ValueError(
                         f"{options.predictions}: {name} has the score {scores[name]}, but these "
                         f"classifiers give {outcome.score:.4f}: name those that scored "
-                        "(--classifiers, --members), or say --scores_only"
+                        "and how (--classifiers, --members, --fast), or say --scores_only"
                     )
                 said[name] = outcome
             bar.update(len(outcomes))
@@ -234,6 +237,8 @@ def run(options: argparse.Namespace) -> int:
     from evaluation import read_predictions  # pandas takes a second, which ingestion.py can spare
     from reference import reference_data
 
+    folder = options.output or options.predictions.parent / "report"
+    refuse_other_content(folder)
     scores = read_predictions(options.predictions)
     paths = find_photographs(options.images, list(scores), options.predictions)
     reference = options.reference and reference_data(options.predictions, options.reference)
@@ -241,7 +246,12 @@ def run(options: argparse.Namespace) -> int:
         gallery = Gallery(None)
         outcomes = look_only(gallery, scores, paths, options)
     else:
-        model = Model(None, options.device, options.classifiers, options.members)
+        model = Model(
+            device=options.device,
+            classifiers=options.classifiers,
+            members=options.members,
+            fast=options.fast,
+        )
         model.load()
         gallery = Gallery(model)
         outcomes = score_again(gallery, scores, paths, options)
@@ -249,7 +259,6 @@ def run(options: argparse.Namespace) -> int:
     photographs = photographs_of(gallery, paths, outcomes, scores)
     if not photographs:
         raise ValueError(f"{options.images}: none of {len(paths)} photographs can be read")
-    folder = options.output or options.predictions.parent / "report"
     write_report(folder, photographs, *describe(gallery.model, options), reference)
     print(f"report: open {folder / PAGE}")
     return int(len(photographs) < len(paths))

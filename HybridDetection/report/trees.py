@@ -1,7 +1,7 @@
 """Puts the folders on the path from which the report takes the model and the evaluation.
 
-Imported first by the modules here. It lies outside the submission folder, which goes to Codabench,
-and outside train/, which reports can be made without.
+Imported first by detection_report.py. The report lies outside the submission folder, of which
+Codabench gets a part.
 """
 
 import sys

@@ -1,10 +1,14 @@
 """scoring.py where memory is short: halves, down to one image, which is named."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import scoring
 import torch
 from model import Examined
+from PIL import Image
+from torchvision.transforms import Compose, PILToTensor, Resize
 
 
 class Small:
@@ -78,3 +82,27 @@ def test_the_image_that_does_not_fit_is_named(draw, tmp_path):
         index: f"{path}: it cannot be scored in the memory that is left"
         for index, path in enumerate(paths)
     }
+
+
+class Album(Small):
+    """Stands for the report's gallery."""
+
+    thumbnail = 16
+    kept: ClassVar[list[int]] = []
+
+    def keep(self, positions: list[int], thumbnails: list[bytes]) -> None:
+        assert len(thumbnails) == len(positions)
+        self.kept.extend(positions)
+
+
+def test_an_image_that_does_not_fit_has_no_picture_in_the_report(tmp_path):
+    paths = [tmp_path / f"{red}.png" for red in (4, 5, 6)]
+    for red, path in zip((4, 5, 6), paths, strict=True):
+        Image.new("RGB", (1, 1), (red, 0, 0)).save(path)
+    album = Album(2, torch.OutOfMemoryError())
+    album.transform = Compose(
+        [Compose([Resize((1, 1))]), PILToTensor(), lambda image: image[0, 0].float()]
+    )
+    (outcomes,) = scoring.score_images(album, paths, 3, 0, gallery=album)
+    assert outcomes[1] == f"{paths[1]}: {scoring.NO_MEMORY}"
+    assert album.kept == [0, 2]

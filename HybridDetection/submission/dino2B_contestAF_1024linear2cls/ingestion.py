@@ -237,11 +237,14 @@ def load_gallery(model: Model, options: argparse.Namespace, processes: Processes
     if processes.count > 1:
         raise ValueError(
             "--report is for one process: score without it, then run scripts/report.py "
-            f"--predictions {options.output_dir / 'predictions.txt'} --images {options.input_dir}"
+            f"--predictions {options.output_dir / 'predictions.txt'} --images {options.input_dir}, "
+            "with the same --classifiers, --members and --fast"
         )
     sys.path.append(str(Path(__file__).resolve().parents[2] / "report"))
+    from detection_report import refuse_other_content
     from gallery import Gallery
 
+    refuse_other_content(options.output_dir / "report")
     return Gallery(model)
 
 

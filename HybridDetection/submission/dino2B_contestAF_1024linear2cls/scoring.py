@@ -16,6 +16,8 @@ OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory")
 
 MEMBERS = ("sgd", "linear", "subspecies")  # in the order in which they are told
 
+NO_MEMORY = "it cannot be scored in the memory that is left"
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,10 @@ def score_images(
         if batch.indices:
             said = score_batch(gallery or model, batch.images)
             if gallery:
-                gallery.keep(batch.indices, batch.thumbnails)
+                seen = [row for row, outcome in enumerate(said) if outcome != NO_MEMORY]
+                gallery.keep(
+                    [batch.indices[row] for row in seen], [batch.thumbnails[row] for row in seen]
+                )
             for index, outcome in zip(batch.indices, said, strict=True):
                 failed = isinstance(outcome, str)
                 outcomes[index] = f"{images[index]}: {outcome}" if failed else outcome
@@ -79,7 +84,7 @@ def by_halves(
             raise
     # Only here, after the error, is what the attempt had allocated free again.
     if len(images) == 1:
-        return ["it cannot be scored in the memory that is left"]
+        return [NO_MEMORY]
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     half = len(images) // 2
