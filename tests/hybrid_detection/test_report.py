@@ -345,6 +345,11 @@ def test_the_focus_returns_to_the_photograph_that_was_looked_at(open_page, repor
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
     assert button.evaluate("element => element === document.activeElement")
+    canvas = page.locator("#map_canvas")
+    canvas.focus()
+    for key in ("ArrowRight", "Enter", "Escape"):
+        page.keyboard.press(key)
+    assert canvas.evaluate("element => element === document.activeElement")
 
 
 def test_a_screen_reader_is_told_what_the_controls_are(open_page, report):

@@ -3,6 +3,7 @@
 
 const HEAT = {positive: [240, 100, 0], negative: [30, 110, 220], strongest: 190};
 let panelRows = [];  // numbers of the photographs that Next and Previous go through
+let fromList = false;  // whether the panel was opened there
 let opened = null;  // place in them of the one in the panel
 
 function heatValues(map) {
@@ -29,13 +30,16 @@ function open(i, among) {
   $('panel_body').replaceChildren(make('div', {}, ...pictureParts(i)), make('div', {}, ...factParts(i)));
   $('previous').disabled = opened <= 0;
   $('next').disabled = opened >= among.length - 1;
-  if (!$('panel').open) $('panel').showModal();
+  if (!$('panel').open) {
+    fromList = Boolean(document.activeElement.closest('.row'));
+    $('panel').showModal();
+  }
   $('panel').scrollTop = 0;
 }
 
 // Rows may have been made anew under the panel, and another photograph than the first is shown.
 function closed() {
-  if (panelRows === selection) showPlace(opened);
+  if (fromList) showPlace(opened);
 }
 
 function go(step) {
