@@ -73,11 +73,42 @@ def test_pairs_and_their_names(dataset):
     ]
     assert pairs[1].edges == dataset / "Images/9/train/pidinet_edges/1.png"
     assert pairs[1].reference == dataset / "Images/8/train/good/0.png"
+    assert pairs[1].target == dataset / "Images/nowhere/x.png"  # need not be there
 
 
 def test_painting_needs_no_ground_truth_list(dataset):
     (dataset / "List/test_signalhybrid/test_color_gt.txt").unlink()
-    assert len(read_pairs(find_list(dataset, "test_signalhybrid"), training=False)) == 2
+    pairs = read_pairs(find_list(dataset, "test_signalhybrid"), training=False)
+    assert [pair.target for pair in pairs] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("line", "photo"),
+    [
+        (0, "Images/8/train/good/1.png"),  # its name comes after that of the structure
+        (1, "Images/8/train/good/0.png"),
+        (0, "Images/8/test/good/0.png"),
+    ],
+)
+def test_a_photo_of_another_structure_is_named(dataset, line, photo):
+    files = find_list(dataset, "test_nonhybrid")
+    assert len(read_pairs(files, training=False, photos=True)) == 4
+    (dataset / photo).parent.mkdir(parents=True, exist_ok=True)
+    (dataset / photo).touch()
+    lines = files.column("color_gt").read_text().splitlines()
+    lines[line] = photo
+    files.column("color_gt").write_text("\n".join(lines))
+    assert len(read_pairs(files, training=False)) == len(read_pairs(files, training=True)) == 4
+    message = rf"test_color_gt\.txt, line {line + 1}: .*{photo} is not the photo of .*{line}\.png"
+    with pytest.raises(InputError, match=message):
+        read_pairs(files, training=False, photos=True)
+
+
+def test_an_image_may_lie_right_below_its_subspecies(dataset):
+    (dataset / "Images/8/a.png").touch()
+    (dataset / "List/test_signalhybrid/test_color_ref.txt").write_text("Images/8/a.png\n" * 2)
+    pairs = read_pairs(find_list(dataset, "test_signalhybrid"), training=False)
+    assert [pair.reference_subspecies for pair in pairs] == ["8", "8"]
 
 
 def test_training_needs_the_ground_truth(dataset):
@@ -95,12 +126,12 @@ def test_list_files_of_windows_are_read(dataset):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("Images/9/train/good/7.png", r"line 2: .*7\.png is not there"),
-        ("../secret.png", r"line 2: '\.\./secret\.png' leaves the folder"),
-        ("/etc/passwd", "line 2: '/etc/passwd' leaves the folder"),
-        ("", "line 2: empty"),
-        ("photo.png", "line 2: 'photo.png' names no subspecies"),
-        ("Images/photo.png", "line 2: 'Images/photo.png' names no subspecies"),
+        ("Images/9/train/good/7.png", r"line 3: .*7\.png is not there"),
+        ("../secret.png", r"line 3: '\.\./secret\.png' leaves the folder"),
+        ("/etc/passwd", "line 3: '/etc/passwd' leaves the folder"),
+        ("", "line 3: empty"),
+        ("photo.png", "line 3: 'photo.png' names no subspecies"),
+        ("Images/photo.png", "line 3: 'Images/photo.png' names no subspecies"),
     ],
 )
 def test_bad_line_is_named(dataset, line, message):
@@ -108,7 +139,7 @@ def test_bad_line_is_named(dataset, line, message):
         (dataset / place).touch()
     path = dataset / "List/test_nonhybrid/test_color_ref.txt"
     lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0], line, *lines[2:]]))
+    path.write_text("\n".join([*lines[:2], line, lines[3]]))
     with pytest.raises(InputError, match=rf"test_color_ref\.txt, {message}"):
         read_pairs(find_list(dataset, "test_nonhybrid"), training=False)
 

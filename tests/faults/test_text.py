@@ -227,7 +227,9 @@ def test_a_longest_name_is_no_error(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text(f"{HEADER}\n{ROW[:-5]}{name}\n")
     assert challenge_csv.read_photos(path)[0].filename == name
-    assert data_utils.read_table(path)["filename"].tolist() == [name]
+    table = data_utils.read_table(path)
+    assert table["filename"].tolist() == [name]
+    assert table.columns.tolist() == [*data_utils.COLUMNS, "label"]  # no other to write out again
 
 
 def test_details_that_score_an_image_twice_are_refused(tmp_path):

@@ -195,15 +195,18 @@ def test_another_set_of_subspecies(write_csv, tmp_path, run):
 def test_a_missing_image_is_named_with_the_program_that_makes_it(small_csv, tmp_path, run):
     make_images(small_csv, tmp_path)
     folder = tmp_path / "Images4TrainAFnonhybrid/Images/9/train"
-    (folder / "pidinet_edges/S9N001.png").unlink()
+    for name in ("S9N001.png", "S9N002.png"):
+        (folder / "pidinet_edges" / name).unlink()
     done = run(PROGRAM, "--csv", small_csv, "--datasets", tmp_path)
     assert done.returncode == 1
-    assert f"{folder}/pidinet_edges/S9N001.png is missing" in done.stderr
+    missing = f"{folder}/pidinet_edges/S9N001.png is missing, and 1 more for train_AFnonhybrid;"
+    assert missing in done.stderr
     assert "extract_edges.py --dataset" in done.stderr
     assert "Traceback" not in done.stderr
 
     (folder / "good/S9N002.jpg").unlink()
-    (folder / "pidinet_edges/S9N001.png").touch()
+    for name in ("S9N001.png", "S9N002.png"):
+        (folder / "pidinet_edges" / name).touch()
     done = run(PROGRAM, "--csv", small_csv, "--datasets", tmp_path)
     assert f"{folder}/good/S9N002.jpg is missing" in done.stderr
     assert "prepare_images.py" in done.stderr
@@ -223,7 +226,7 @@ def test_published_lists_are_not_mixed_with_new_ones(small_csv, tmp_path, run):
     [
         ("--signal 9 7", "--signal names subspecies '7'; the CSV has 2, 8, 9"),
         ("--signal 9 9", "--signal names subspecies '9' twice"),
-        ("--groups 8,9 2,9", "--groups names subspecies '9' more than once"),
+        ("--groups 9,8 2,9 8", "--groups names subspecies '9' more than once"),
         ("--groups 8,1", "--groups names subspecies '1'"),
         ("--exclude 9,8", "expected STRUCTURES:REFERENCES"),
         ("--exclude 9:", "--exclude names subspecies ''"),
@@ -234,6 +237,13 @@ def test_options_that_fit_no_csv(small_csv, tmp_path, options, message):
     with pytest.raises(make_lists.ListError) as error:
         make_lists.run(make_lists.parse_arguments(arguments))
     assert message in str(error.value)
+
+
+def test_a_signal_pair_of_one_long_name_is_refused(write_csv, tmp_path):
+    csv = write_csv(["a,u,non-hybrid,train,z,m,10.0,,,a.jpg"])
+    arguments = f"--csv {csv} --datasets {tmp_path} --groups --signal 10 10 --exclude".split()
+    with pytest.raises(make_lists.ListError, match="--signal names subspecies '10' twice"):
+        make_lists.run(make_lists.parse_arguments(arguments))
 
 
 @pytest.mark.parametrize("option", ["--cap", "--references"])
