@@ -402,8 +402,8 @@ def test_a_killed_program_ends_as_one_that_ran_through(
         done = program.done(out, time.time())
         running = start()
         # Not all of the rest, or most kills would come near the end.
-        until = draw.randint(done + 1, max(done + 1, (done + most) // 2)) if done + 1 < most else None
-        ended = running.wait(until)
+        last = max(done + 1, (done + most) // 2)
+        ended = running.wait(draw.randint(done + 1, last) if done + 1 < most else None)
         if not ended:
             try:
                 running.process.wait(draw.uniform(0, unit))
