@@ -188,20 +188,20 @@ def test_interrupted_overwriting_goes_on(run, options, results, generator, monke
     write_generator(generator, mask=0.5)
     write = Results.write
 
-    def write_the_second_only(self: Results, name: str, panels: list[np.ndarray]) -> None:
-        if name == "AF_9_8_gen00000.png":
+    def write_the_first_only(self: Results, name: str, panels: list[np.ndarray]) -> None:
+        if name == "AF_9_8_gen00001.png":
             raise OSError("the disk is full")
         write(self, name, panels)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Results, "write", write_the_second_only)
+        patch.setattr(Results, "write", write_the_first_only)
         overwrite = (*options, *SIGNAL, "--overwrite", "--batchSize", "2")
         assert "the disk is full" in run("test.py", *overwrite, status=2)
-    second = image(results, 1)
-    assert image(results, 0) == before[0] and second != before[1]
+    first = image(results, 0)
+    assert image(results, 1) == before[1] and first != before[0]
     assert "checkpoint was" in run("test.py", *options, *SIGNAL, status=2)
     assert "1 of them painted before" in run("test.py", *options, *SIGNAL, "--overwrite")
-    assert image(results, 0) != before[0] and image(results, 1) == second
+    assert image(results, 1) != before[1] and image(results, 0) == first
 
 
 def as_painted_by_the_first_program(results: Path) -> Path:
