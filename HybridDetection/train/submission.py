@@ -40,6 +40,7 @@ from model import (
     to_rgb,
 )
 from pages import duration, new_page, save_page, show_facts
+from timing import Ways, time_ways
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -62,6 +63,7 @@ __all__ = [
     "LinearClassifier",
     "Origin",
     "SubspeciesScorer",
+    "Ways",
     "atomic",
     "backbone_spec",
     "box_of",
@@ -87,5 +89,6 @@ __all__ = [
     "save_page",
     "show_facts",
     "sync",
+    "time_ways",
     "to_rgb",
 ]

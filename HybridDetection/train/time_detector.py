@@ -12,9 +12,7 @@ import logging
 import os
 import pickle
 import tempfile
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import classifier
@@ -25,34 +23,20 @@ from model_utils import extract_features
 from PIL import Image
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import average_precision_score, roc_curve
-from submission import BACKBONES, LinearClassifier, build_backbone, make_transform
+from submission import (
+    BACKBONES,
+    LinearClassifier,
+    Ways,
+    build_backbone,
+    make_transform,
+    time_ways,
+)
 from torch.nn import functional as F
-from tqdm import tqdm
 
-Ways = dict[str, Callable[[], object]]
 FEATURE_SIZE = 1536
 PUBLISHED_ROWS = 12_947
 SCORED_ROWS = 100_000
 CPU = torch.device("cpu")
-
-
-def time_ways(ways: Ways, rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds, and seconds of the processor over all threads and processes, of each way in each
-    round."""
-    times = {name: {"seconds": [], "processor": []} for name in ways}
-    for _ in tqdm(range(rounds), "rounds", disable=None):
-        for name, run in ways.items():
-            began, began_processor = time.perf_counter(), processor_seconds()
-            run()
-            times[name]["seconds"].append(time.perf_counter() - began)
-            times[name]["processor"].append(processor_seconds() - began_processor)
-    return times
-
-
-def processor_seconds() -> float:
-    """Of this process and its ended children, so far."""
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def made_up(rows: int) -> tuple[np.ndarray, np.ndarray]:

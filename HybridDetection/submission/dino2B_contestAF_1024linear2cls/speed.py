@@ -13,7 +13,6 @@ import argparse
 import itertools
 import json
 import multiprocessing
-import os
 import resource
 import sys
 import tempfile
@@ -42,12 +41,11 @@ from model import (
 )
 from PIL import Image
 from scoring import Scored, score_images
+from timing import time_ways
 
 SAMPLES = Path(ingestion.__file__).parent / "ImageSamples"
 PICTURES = 7  # unlike ones, of which the memory's many are links
 PUBLISHED, EXACT, FAST = "published: one at a time", "ours", "ours, --fast"
-
-Ways = dict[str, Callable[[], object]]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -71,27 +69,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=ingestion.WORKERS)
     parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000], help="of pictures")
     return parser.parse_args()
-
-
-def now() -> tuple[float, float]:
-    """Seconds of the clock, and of all processors for this process and its ended children."""
-    spent = os.times()
-    ours = spent.user + spent.system + spent.children_user + spent.children_system
-    return spent.elapsed, ours
-
-
-def time_ways(ways: Ways, rounds: int, warm: bool = True) -> dict[str, dict[str, list[float]]]:
-    """Seconds and seconds of the processors of each way in each round, after one to warm up."""
-    times = {name: {"seconds": [], "processor": []} for name in ways}
-    for number in range(1 - warm, rounds + 1):
-        for name, run in ways.items():
-            began, began_processor = now()
-            run()
-            ended, ended_processor = now()
-            if number:
-                times[name]["seconds"].append(ended - began)
-                times[name]["processor"].append(ended_processor - began_processor)
-    return times
 
 
 # ---- time and scores ----------------------------------------------------------------------------
@@ -179,7 +156,7 @@ def photographs(options: argparse.Namespace) -> dict[str, object]:
     def fast() -> None:
         scores[FAST] = in_batches(models[FAST], images, options)
 
-    times = time_ways({PUBLISHED: published, EXACT: exact, FAST: fast}, options.rounds)
+    times = time_ways({PUBLISHED: published, EXACT: exact, FAST: fast}, options.rounds, warm=True)
     backbone = models[PUBLISHED].backbone
     title = f"Scores of {len(names)} photographs ({len(unlike)} unlike) by {backbone}"
     once = {way: values[: len(unlike)] for way, values in scores.items()}
@@ -229,7 +206,7 @@ def network(options: argparse.Namespace) -> dict[str, object]:
         FAST: run(FAST, kept=True),
     }
     title = f"Three batches of {len(noise)} in memory by {models[EXACT].backbone}"
-    return {"title": title, "ways": time_ways(ways, options.rounds), "notes": []}
+    return {"title": title, "ways": time_ways(ways, options.rounds, warm=True), "notes": []}
 
 
 # ---- memory -------------------------------------------------------------------------------------
@@ -302,7 +279,7 @@ def memory(options: argparse.Namespace) -> dict[str, object]:
         return task
 
     ways = {f"{count:,} pictures": run(count) for count in options.counts}
-    times = time_ways(ways, rounds=1, warm=False)
+    times = time_ways(ways, rounds=1)
     first = measured[options.counts[0]][0]
     notes = [
         f"{count:,} pictures: {program:.0f} MB, {program / first:.3f} of the first; "
