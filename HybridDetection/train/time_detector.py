@@ -50,7 +50,7 @@ def made_up(rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 def extraction(options: argparse.Namespace, folder: Path) -> tuple[str, Ways, list[str]]:
     draw = np.random.default_rng(0)
-    paths = [folder / f"{number:04d}.jpg" for number in range(options.rows or 64)]
+    paths = [folder / f"{number:04d}.jpg" for number in range(options.rows or 200)]
     for path in paths:
         coarse = draw.integers(0, 256, (24, 36, 3), np.uint8)
         Image.fromarray(coarse).resize((900, 600)).save(path)
