@@ -80,9 +80,13 @@ def javascript(data: dict) -> str:
 
 def columns(photographs: Sequence[Photograph], folder: Path, members: Sequence[str]) -> dict:
     parents = [photograph.parents for photograph in photographs]
+    folder = folder.resolve()
+    places = {path: path.resolve() for path in {some.path.parent for some in photographs}}
     return {
         "name": [photograph.name for photograph in photographs],
-        "link": [link_from(folder, photograph.path) for photograph in photographs],
+        "link": [
+            link_from(folder, places[some.path.parent] / some.path.name) for some in photographs
+        ],
         "score": [round(photograph.score, DECIMALS) for photograph in photographs],
         "members": {
             member: [round(photograph.members[member], DECIMALS) for photograph in photographs]
@@ -97,9 +101,8 @@ def columns(photographs: Sequence[Photograph], folder: Path, members: Sequence[s
 
 
 def link_from(folder: Path, path: Path) -> str:
-    """The address of the file `path` as seen from a page in `folder`."""
-    target = path.parent.resolve() / path.name
-    return quote(Path(os.path.relpath(target, folder.resolve())).as_posix())
+    """The address of the file `path` as seen from a page in `folder`; both are resolved."""
+    return quote(Path(os.path.relpath(path, folder)).as_posix())
 
 
 def heat_maps(photographs: Sequence[Photograph]) -> list[dict | None]:

@@ -1,6 +1,7 @@
 """evaluation.py and scripts/score_predictions.py: the challenge's arithmetic."""
 
 import json
+from dataclasses import dataclass
 
 import evaluation
 import numpy as np
@@ -203,13 +204,23 @@ def test_recall_by_cross():
     }
 
 
+@dataclass
+class Finished:
+    """What the program left: its exit status, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def score(run, repository):
+def score(monkeypatch, capsys):
+    """Run the program in this process, for speed."""
+
     def run_scores(predictions, reference, *arguments):
-        return run(
-            repository / "scripts/score_predictions.py",
-            *("--predictions", predictions, "--reference", reference, *arguments),
-        )
+        options = ("--predictions", predictions, "--reference", reference, *arguments)
+        monkeypatch.setattr("sys.argv", ["evaluation.py", *map(str, options)])
+        return Finished(evaluation.main(), *capsys.readouterr())
 
     return run_scores
 
@@ -255,11 +266,16 @@ PREDICTIONS = [
 ]
 
 
-def test_a_perfect_prediction(score, reference, tmp_path):
+def test_the_program_as_a_user_runs_it(run, repository, reference, tmp_path):
     (tmp_path / "predictions.txt").write_text("\n".join(PREDICTIONS))
-    done = score(tmp_path / "predictions.txt", reference)
+    program = repository / "scripts/score_predictions.py"
+    options = ("--predictions", "predictions.txt", "--reference", "ref.csv")
+    done = run(program, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "challenge_score        1.0000  1.0000" in done.stdout  # each group has one hybrid
+    done = run(program, *options[:3], "none.csv", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("score_predictions: none.csv: no such file; ref_val.csv")
 
 
 def test_each_image_is_called_by_the_threshold_of_its_species(score, reference, tmp_path):

@@ -222,13 +222,17 @@ def test_generators_get_cutouts_and_classifiers_photographs(drawn, tmp_path, run
         assert (kept / name).read_bytes() == (tmp_path / "originals" / Path(name).name).read_bytes()
 
 
-def test_images_follow_from_photographs_to_cutouts_and_back(drawn, tmp_path, run, repository):
+def test_images_follow_from_photographs_to_cutouts_and_back(
+    drawn, tmp_path, run, repository, caplog
+):
     sets = tmp_path / "sets"
+    caplog.set_level("INFO")
 
     def prepared(*options: object) -> int:
-        done = run(PROGRAM, *drawn, *options)
-        assert done.returncode == 0, done.stderr
-        return int(re.search(r"4 photographs, (\d) prepared now", done.stderr)[1])
+        arguments = [str(argument) for argument in (*drawn, *options)]
+        caplog.clear()
+        assert prepare_images.run(prepare_images.parse_arguments(arguments)) == 0
+        return int(re.search(r"4 photographs, (\d) prepared now", caplog.text)[1])
 
     def edges_to_do() -> str:
         program = repository / "AnomalyFactory/extract_edges.py"

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -151,10 +152,15 @@ def test_after_a_stage_that_fails_nothing_runs(work, run_folder):
     assert not any(stage.exists() for stage in stages)
 
 
-def test_whole_photographs_have_a_folder_of_their_own(work):
-    done = start(work, PREPROCESS="photograph", PAINTED="0", MEMBERS="sgd+linear")
+def test_whole_photographs_have_a_folder_of_their_own(work, run_folder):
+    own = work / "scale0.42-seed0-scharr-photograph"
+    shutil.copytree(run_folder / "demo", own / "demo")  # the same drawing, which takes a while
+    (own / ".done").mkdir()
+    (own / ".done/demo").touch()
+    changes = {"PREPROCESS": "photograph", "PAINTED": "0", "REPORTS": "0", "MEMBERS": "sgd+linear"}
+    done = start(work, **changes)
     assert done.returncode == 0, done.stdout + done.stderr
-    page = (work / "scale0.42-seed0-scharr-photograph/index.html").read_text()
+    page = (own / "index.html").read_text()
     assert "cutouts/images" not in page
 
 
