@@ -426,6 +426,8 @@ def test_a_killed_program_ends_as_one_that_ran_through(
                 running.kill()
                 killed += 1
                 print(f"\n{make.__name__}: killed at {at[-1]} of {most}", end="", flush=True)
+                # In its last moment nothing is left to do but to leave.
+                ended = contents(out, program.outputs, program.by_pixels) == expected
         for name, content in contents(out, program.units).items():
             assert content == expected[name], f"{name} is half written after {killed} kills"
         now = identities(out, program.units)
