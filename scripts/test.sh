@@ -10,4 +10,4 @@ PYTHON=${VENV:-$ROOT/.venv}/bin/python
 "$PYTHON" -m ruff format --check .
 # Tests of one file share what they make, so they stay together; one thread for each process.
 export OMP_NUM_THREADS=1
-exec "$PYTHON" -m pytest --numprocesses auto --dist loadfile "$@"
+exec "$PYTHON" -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder "$@"

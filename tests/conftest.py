@@ -17,12 +17,26 @@ pytest_plugins = ["browser"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+# Files that take a minute or more: they begin first, so that no core waits for one at the end.
+SLOWEST = (
+    "test_quickstart.py",
+    "test_shortcuts.py",
+    "test_package_submission.py",
+    "test_training.py",
+    "test_prepare_images.py",
+)
+
 
 def pytest_addoption(parser):
     """How hard tests/faults/ tries: little by default, so that every run of the tests can."""
     parser.addoption("--examples", type=int, default=40, help="hostile texts for each reader")
     parser.addoption("--files", type=int, default=60, help="mutated images")
     parser.addoption("--kills", type=int, default=0, help="kills of each long program")
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture
