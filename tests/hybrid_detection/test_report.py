@@ -281,11 +281,11 @@ def test_the_slider_changes_the_counts_at_once(open_page, report):
     page = open_page(report)
     counts = page.locator("#counts")
     assert "6 called hybrid, 6 non-hybrid" in counts.text_content()
-    assert "Recall 83 % (5 of 6), precision 83 %" in counts.text_content()
+    assert "Recall 83\u00a0% (5 of 6), precision 83\u00a0%" in counts.text_content()
     assert page.locator("#missed button").count() == 1
     page.locator("#threshold").fill("0.9")
     assert "1 called hybrid, 11 non-hybrid" in counts.text_content()
-    assert "Recall 17 % (1 of 6), precision 100 %" in counts.text_content()
+    assert "Recall 17\u00a0% (1 of 6), precision 100\u00a0%" in counts.text_content()
     assert page.locator("#missed button").count() == 5
     assert page.locator(".row .called").count() == 1
 

@@ -9,7 +9,7 @@ let selection = [];  // numbers of the photographs in the list, in its order
 
 const $ = id => document.getElementById(id);
 const number = value => value.toLocaleString('en');
-const percent = share => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
+const percent = share => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)}\u00a0%`;
 const called = i => shots.score[i] > threshold;
 const decision = i => called(i) ? 'hybrid' : 'non-hybrid';
 const truth = i => shots.label?.[i] ?? null;
