@@ -99,7 +99,7 @@ def cut_out(world: Path, **_: object) -> Program:
     return Program(
         f"{SUBMISSION}/cutout.py",
         ["--input", f"{world}/photos", "--output", "{out}", "--workers", "2"],
-        units=("images/*", "masks/*"),
+        units=("masks/*",),  # written last, and tells what both were made from
         outputs=("images/*", "masks/*", "cutouts.csv", "doubtful.html"),
     )
 
