@@ -322,6 +322,9 @@ def test_scores_of_some_members_are_as_ingestion_writes_them(tmp_path):
     scores = evaluation.read_details(path, ["sgd", "linear", "subspecies"])
     assert scores == {"major_0.jpg": 0.6, "major_1.jpg": 0.475}
     assert evaluation.read_details(path, ["sgd"])["major_0.jpg"] == 0.1
+    path.write_text(DETAILS.replace("0.1,0.2", "1,0"))  # the bounds are probabilities, too
+    assert evaluation.read_details(path, ["sgd"])["major_0.jpg"] == 1
+    assert evaluation.read_details(path, ["linear"])["major_0.jpg"] == 0
 
 
 @pytest.mark.parametrize(
