@@ -123,24 +123,26 @@ def test_list_files_of_windows_are_read(dataset):
     assert len(read_pairs(find_list(dataset, "test_signalhybrid"), training=False)) == 2
 
 
+@pytest.mark.parametrize("number", [2, 3])
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("Images/9/train/good/7.png", r"line 3: .*7\.png is not there"),
-        ("../secret.png", r"line 3: '\.\./secret\.png' leaves the folder"),
-        ("/etc/passwd", "line 3: '/etc/passwd' leaves the folder"),
-        ("", "line 3: empty"),
-        ("photo.png", "line 3: 'photo.png' names no subspecies"),
-        ("Images/photo.png", "line 3: 'Images/photo.png' names no subspecies"),
+        ("Images/9/train/good/7.png", r".*7\.png is not there"),
+        ("../secret.png", r"'\.\./secret\.png' leaves the folder"),
+        ("/etc/passwd", "'/etc/passwd' leaves the folder"),
+        ("", "empty"),
+        ("photo.png", "'photo.png' names no subspecies"),
+        ("Images/photo.png", "'Images/photo.png' names no subspecies"),
     ],
 )
-def test_bad_line_is_named(dataset, line, message):
+def test_bad_line_is_named(dataset, number, line, message):
     for place in ("photo.png", "Images/photo.png"):
         (dataset / place).touch()
     path = dataset / "List/test_nonhybrid/test_color_ref.txt"
     lines = path.read_text().splitlines()
-    path.write_text("\n".join([*lines[:2], line, lines[3]]))
-    with pytest.raises(InputError, match=rf"test_color_ref\.txt, {message}"):
+    lines[number - 1] = line
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=rf"test_color_ref\.txt, line {number}: {message}"):
         read_pairs(find_list(dataset, "test_nonhybrid"), training=False)
 
 

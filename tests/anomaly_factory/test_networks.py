@@ -149,6 +149,7 @@ def test_lsgan_is_the_mean_square_on_the_last_map_of_each_scale():
         # Three strided layers: 4 / (3 + 1) / 2 scales, on all maps but the last.
         ([[1, 2, 3, 4, 1e6], [10, 20, 30, 40, 1e6]], 0.5 * 110),
         ([[1, 2, 1e6]], 4 / (1 + 1) * 3),
+        ([[1, 2, 3, 1e6]], 4 / (2 + 1) * 6),
     ],
 )
 def test_feature_matching_is_the_weighted_l1_of_the_inner_maps(differences, expected):
@@ -165,7 +166,7 @@ def test_feature_matching_is_the_weighted_l1_of_the_inner_maps(differences, expe
     assert leaf.grad is None and fake[0][0].grad is not None
 
 
-@pytest.mark.parametrize("real", [[[1, 2]], [[1, 2, 3], [1, 2]]])
+@pytest.mark.parametrize("real", [[[1, 2, 3]], [[1, 2, 3], [1, 2]]])
 def test_feature_matching_leaves_no_map_out(real):
     fake = [[torch.ones(1)] * 3] * 2
     with pytest.raises(ValueError, match="shorter"):

@@ -69,7 +69,8 @@ def test_the_metrics_are_those_of_scikit_learn():
 def test_the_metrics_of_a_resample_are_those_of_its_rows():
     scores, labels = random_rows(np.random.default_rng(1), 30)
     counts = evaluation.resample(np.arange(30), labels)
-    resampled = evaluation.evaluate(scores, labels, counts)
+    with np.errstate(all="raise"):  # nothing is divided by zero and left out afterwards
+        resampled = evaluation.evaluate(scores, labels, counts)
     for number in range(0, len(counts), 100):
         rows = np.repeat(np.arange(30), counts[number])
         expected = evaluation.evaluate(scores[rows], labels[rows])
@@ -337,6 +338,9 @@ def test_scores_of_some_members_are_as_ingestion_writes_them(tmp_path):
     scores = evaluation.read_details(path, ["sgd", "linear", "subspecies"])
     assert scores == {"major_0.jpg": 0.6, "major_1.jpg": 0.475}
     assert evaluation.read_details(path, ["sgd"])["major_0.jpg"] == 0.1
+    path.write_text(DETAILS.replace("0.1,0.2", "1,0"))  # the bounds are probabilities, too
+    assert evaluation.read_details(path, ["sgd"])["major_0.jpg"] == 1
+    assert evaluation.read_details(path, ["linear"])["major_0.jpg"] == 0
 
 
 @pytest.mark.parametrize(
@@ -382,3 +386,13 @@ def test_a_bad_reference_is_named(score, reference, tmp_path, old, new, message)
     done = score(tmp_path / "predictions.txt", reference)
     assert done.returncode == 1
     assert message in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--predictions", "--reference"])
+def test_both_files_must_be_named(monkeypatch, capsys, option):
+    given = {"--predictions": "p.txt", "--reference": "r.csv"}
+    given.pop(option)
+    monkeypatch.setattr("sys.argv", ["score_predictions.py", *next(iter(given.items()))])
+    with pytest.raises(SystemExit):
+        evaluation.main()
+    assert f"the following arguments are required: {option}" in capsys.readouterr().err
