@@ -101,6 +101,8 @@ def cut_out(world: Path, **_: object) -> Program:
         ["--input", f"{world}/photos", "--output", "{out}", "--workers", "2"],
         units=("masks/*",),  # written last, and tells what both were made from
         outputs=("images/*", "masks/*", "cutouts.csv", "doubtful.html"),
+        whole=pixels,
+        replaced=("images/*",),
     )
 
 

@@ -1,7 +1,7 @@
 """evaluation.py and scripts/score_predictions.py: the challenge's arithmetic."""
 
 import json
-from dataclasses import dataclass
+from subprocess import CompletedProcess
 
 import evaluation
 import numpy as np
@@ -205,23 +205,15 @@ def test_recall_by_cross():
     }
 
 
-@dataclass
-class Finished:
-    """What the program left: its exit status, and what it printed."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
 def score(monkeypatch, capsys):
     """Run the program in this process, for speed."""
 
     def run_scores(predictions, reference, *arguments):
         options = ("--predictions", predictions, "--reference", reference, *arguments)
-        monkeypatch.setattr("sys.argv", ["evaluation.py", *map(str, options)])
-        return Finished(evaluation.main(), *capsys.readouterr())
+        command = ["evaluation.py", *map(str, options)]
+        monkeypatch.setattr("sys.argv", command)
+        return CompletedProcess(command, evaluation.main(), *capsys.readouterr())
 
     return run_scores
 
@@ -388,11 +380,11 @@ def test_a_bad_reference_is_named(score, reference, tmp_path, old, new, message)
     assert message in done.stderr
 
 
-@pytest.mark.parametrize("option", ["--predictions", "--reference"])
-def test_both_files_must_be_named(monkeypatch, capsys, option):
-    given = {"--predictions": "p.txt", "--reference": "r.csv"}
-    given.pop(option)
-    monkeypatch.setattr("sys.argv", ["score_predictions.py", *next(iter(given.items()))])
+@pytest.mark.parametrize(
+    ("given", "missing"), [("--predictions", "--reference"), ("--reference", "--predictions")]
+)
+def test_both_files_must_be_named(monkeypatch, capsys, given, missing):
+    monkeypatch.setattr("sys.argv", ["evaluation.py", given, "file"])
     with pytest.raises(SystemExit):
         evaluation.main()
-    assert f"the following arguments are required: {option}" in capsys.readouterr().err
+    assert f"the following arguments are required: {missing}" in capsys.readouterr().err

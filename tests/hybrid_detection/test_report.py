@@ -1,5 +1,6 @@
 """The detection report: its files, its numbers, and what a reader does with the page."""
 
+import base64
 import csv
 import io
 import json
@@ -19,7 +20,7 @@ from gallery import Photograph, Picture
 from model import Origin, Parents
 from PIL import Image
 from reference import reference_data
-from report_data import Setting, javascript, specimen_mask
+from report_data import Setting, heat_map, javascript, specimen_mask
 from training_index import PAINTED_KEPT, TrainingIndex, rows_to_keep
 
 ODD = ["quo\"te's, and comma.jpg", "<script>document.title=1</script>.jpg", "Rötliche äöüß.jpg"]
@@ -128,11 +129,42 @@ def test_links_lead_from_the_page_to_the_files(report, photographs):
         assert (report.parent / unquote(link)).resolve() == photograph.path.resolve()
 
 
+def test_links_lead_through_folders_that_are_links(tmp_path, photographs):
+    """`..` leads out of the folder that a link names, not out of the one where the link lies."""
+    (tmp_path / "deep/down/real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep/down/real")
+    real = tmp_path / "deep/down/images/one.jpg"
+    real.parent.mkdir()
+    real.touch()
+    folder = tmp_path / "link/report"
+    write_report(
+        folder, [replace(photographs[0], path=tmp_path / "link/../images/one.jpg")], SETTING
+    )
+    (link,) = read_data(folder)["photographs"]["link"]
+    assert (folder / unquote(link)).resolve() == real.resolve()
+
+
+def test_scores_are_shown_to_the_sixth_decimal(tmp_path, photographs):
+    write_report(tmp_path / "report", [replace(photographs[0], score=0.12345649)], SETTING)
+    assert read_data(tmp_path / "report")["photographs"]["score"] == [0.123456]
+
+
 def test_no_text_ends_the_script_that_it_stands_in():
     data = {"name": "</script><script>alert(1)</script>", "quotes": "\"'\u2028ä"}
     text = javascript(data)
     assert "</" not in text and text.isascii()
     assert json.loads(text.removeprefix("const REPORT = ").removesuffix(";\n")) == data
+
+
+def test_a_heat_map_has_the_evidence_in_whole_numbers(photographs):
+    """For a hybrid above 0, against it below; the strongest patch, of either sign, is 127."""
+    values = np.zeros((2, 3), np.float16)
+    values[0, 1], values[1, 2] = 0.75, -1.5
+    picture = replace(photographs[0].picture, evidence=values)
+    drawn = heat_map(replace(photographs[0], picture=picture))
+    numbers = np.frombuffer(base64.b64decode(drawn["values"]), np.int8)
+    assert (drawn["rows"], drawn["columns"], drawn["peak"]) == (2, 3, 1.5)
+    assert numbers.tolist() == [0, 64, 0, 0, 0, -127]
 
 
 def test_evidence_outside_the_specimen_is_measured(report):
@@ -176,6 +208,13 @@ def test_heat_maps_are_of_the_first_photographs_or_of_all(tmp_path, photographs,
         setting = Setting("efficientnet_lite0", SETTING.members, all_maps=all_maps)
         write_report(tmp_path / "report", photographs, setting)
         assert len(read_data(tmp_path / "report")["maps"]) == count
+
+
+def test_heat_maps_are_of_the_first_200(tmp_path, photographs):
+    plain = Picture(photographs[0].picture.thumbnail)
+    rows = [replace(photographs[0], name=f"{i}.jpg", picture=plain) for i in range(201)]
+    write_report(tmp_path / "report", rows, SETTING)
+    assert len(read_data(tmp_path / "report")["maps"]) == 200
 
 
 def test_parents_are_shown_by_the_most_similar_photograph_of_a_non_hybrid(report):
@@ -329,6 +368,19 @@ def test_the_panel_opens_by_keyboard(open_page, report):
     assert "Look twice" not in panel.text_content()
     page.keyboard.press("Escape")
     assert not panel.is_visible()
+
+
+@pytest.mark.parametrize(("outside", "warned"), [(0.18, False), (0.22, True)])
+def test_a_fifth_of_the_evidence_outside_is_warned_of(
+    open_page, tmp_path, photographs, outside, warned
+):
+    values = outside * evidence_at(6, 6) + (1 - outside) * evidence_at(2, 2)
+    picture = replace(photographs[0].picture, evidence=values.astype(np.float16))
+    write_report(tmp_path / "report", [replace(photographs[0], picture=picture)], SETTING)
+    page = open_page(tmp_path / "report/index.html")
+    assert ("look twice" in page.locator(".row").text_content()) is warned
+    page.locator(".row button").click()
+    assert ("Look twice" in page.get_by_role("dialog").text_content()) is warned
 
 
 def test_the_focus_returns_to_the_photograph_that_was_looked_at(open_page, report):

@@ -117,7 +117,7 @@ def write_third_member(folder: Path) -> Path:
     return path
 
 
-def test_members_are_those_that_lie_there_or_are_chosen(package, trained, tmp_path, monkeypatch):
+def test_members_are_those_that_lie_there_or_are_chosen(package, trained, tmp_path):
     third = write_third_member(trained)
     done = package()
     assert done.returncode == 0, done.stderr
@@ -125,12 +125,9 @@ def test_members_are_those_that_lie_there_or_are_chosen(package, trained, tmp_pa
     with zipfile.ZipFile(tmp_path / "made/out.zip") as archive:
         assert archive.read("subspecies.npz") == third.read_bytes()
         assert {"clf1024.pth", "sgd_clf.pkl"} < set(archive.namelist())
-    monkeypatch.chdir(tmp_path)
-    command = ["x", *("--classifiers", "trained", "--output", "two.zip")]
-    monkeypatch.setattr("sys.argv", [*command, "--members", "sgd", "linear"])
-    monkeypatch.setattr(package_submission, "play_ingestion", lambda archive: ["rgb.jpg,0.5"])
-    assert package_submission.main() == 0
-    with zipfile.ZipFile(tmp_path / "two.zip") as archive:
+    done = package("--members", "sgd", "linear")
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / "made/out.zip") as archive:
         assert "subspecies.npz" not in archive.namelist()
         assert {"clf1024.pth", "sgd_clf.pkl"} < set(archive.namelist())
 
@@ -190,11 +187,15 @@ def test_what_was_trained_on_cutouts_is_zipped_with_what_cuts_out(
     assert whole == pytest.approx(detector.predict(Image.open(photograph)), abs=1e-4)
 
 
-def test_another_preprocess_than_the_classifiers_remember(package, tmp_path):
-    write_classifiers(tmp_path / "trained", "efficientnet_lite0", 1280, "cutout")
-    done = package("--preprocess", "photograph")
+@pytest.mark.parametrize(
+    ("trained_on", "asked"), [("photograph", "cutout"), (None, "cutout"), ("cutout", "photograph")]
+)
+def test_another_preprocess_than_the_classifiers_remember(package, tmp_path, trained_on, asked):
+    write_classifiers(tmp_path / "trained", "efficientnet_lite0", 1280, trained_on)
+    done = package("--preprocess", asked)
     assert done.returncode == 1
-    wanted = "clf1024.pth was trained on cutouts, but the preprocess is photograph"
+    remembered = trained_on or "photograph"
+    wanted = f"clf1024.pth was trained on {remembered}s, but the preprocess is {asked}"
     assert wanted in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "made").exists()
