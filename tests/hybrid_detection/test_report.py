@@ -391,7 +391,8 @@ def test_the_focus_returns_to_the_photograph_that_was_looked_at(open_page, repor
     page.locator("#panel_title").click()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Escape")
-    assert page.evaluate("document.activeElement.closest('.row').dataset.number") == "1"
+    # A dialog tells that it was closed a moment later.
+    page.wait_for_function("document.activeElement.closest('.row')?.dataset.number === '1'")
     button = page.locator("#missed button").first
     button.focus()
     page.keyboard.press("Enter")
