@@ -45,7 +45,9 @@ def write_linear(folder: Path, metadata: object = None, feature_size: int = 1280
 
 def write_sgd(folder: Path, feature_size: int = 1280, **memory: object) -> Path:
     features = np.random.default_rng(0).standard_normal((20, feature_size))
-    classifier = SGDClassifier(loss="log_loss").fit(features, (features[:, 0] > 0).astype(int))
+    # A weak classifier: of a strong one a probability may be 1.0 to the last bit.
+    classifier = SGDClassifier(loss="log_loss", alpha=10, random_state=0)
+    classifier.fit(features, (features[:, 0] > 0).astype(int))
     vars(classifier).update(memory)
     path = folder / "sgd_clf.pkl"
     path.write_bytes(pickle.dumps(classifier))
