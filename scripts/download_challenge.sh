@@ -9,7 +9,7 @@
 #   FOLDER  where the photographs go (default: Datasets/challenge/images in the repository);
 #           the downloader's logs go to FOLDER_download
 #
-#   PYTHON  the Python to use (default: the repository's .venv, else python3)
+#   PYTHON  the Python to use (default: that of VENV, else of .venv, else python3)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common/python.sh"
 CAUTIOUS_ROBOT=2.0.0

@@ -12,7 +12,7 @@
 #   Images4TrainClassifier, Images4TrainAFhybrid, Images4TrainAFnonhybrid
 #                                  Datasets/NAME/                  the authors' data sets
 #
-#   PYTHON                                the Python to use (default: the repository's .venv, else python3)
+#   PYTHON                                the Python to use (default: that of VENV, else of .venv, else python3)
 #   PIDINET_URL, DINOV2_URL, VGG19_URL    other addresses of the first three, for a mirror
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common/python.sh"

@@ -94,10 +94,12 @@ def torchrun_process() -> tuple[int, int]:
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
-def torchrun_device(wanted: str) -> str:
-    """The device `wanted`; where it is `cuda` and torchrun started several processes, its own."""
+def torchrun_device(wanted: str | None) -> str | None:
+    """The device `wanted`, None for the best; of several GPUs, that of this process of torchrun."""
     own = os.environ.get("LOCAL_RANK")
-    return f"cuda:{own}" if wanted == "cuda" and own else wanted
+    if own and (wanted == "cuda" or (wanted is None and torch.cuda.is_available())):
+        return f"cuda:{own}"
+    return wanted
 
 
 def extract_features(

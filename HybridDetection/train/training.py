@@ -86,7 +86,7 @@ DATA_FILE = "butterfly_anomaly_AF.csv"  # in CSV_DIR
 IMG_DIR = "Images"  # in ROOT_DATA_DIR; holds hybrid/ and non-hybrid/
 CLF_SAVE_DIR = "Models/classifiers"  # where everything is written
 CTN_SAVE_DIR = "Models/classifiers"  # where CTN finds the clf1024.pth to continue
-DEVICE = "cuda"  # falls back to "mps", then "cpu"
+DEVICE = None  # the best there is of "cuda", "mps" and "cpu"; or one of them
 BATCH_SIZE = 32  # images in one pass through the backbone
 NCLS = 2  # non-hybrid and hybrid; there is no other value
 NEPOCH = 200  # epochs of the linear classifier
@@ -131,7 +131,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--CSV_DIR", default=CSV_DIR, help="folder of the CSV in ROOT_DATA_DIR")
     parser.add_argument("--DATA_FILE", default=DATA_FILE, help="the CSV in CSV_DIR")
     parser.add_argument("--IMG_DIR", default=IMG_DIR, help="folder of images in ROOT_DATA_DIR")
-    parser.add_argument("--DEVICE", default=DEVICE, help="cuda, mps or cpu")
+    parser.add_argument("--DEVICE", default=DEVICE, help="cuda, mps or cpu (default: the best)")
     parser.add_argument("--BATCH_SIZE", type=int, default=BATCH_SIZE, help="images at a time")
     parser.add_argument("--NCLS", type=int, default=NCLS, choices=[2], help="number of classes")
     parser.add_argument("--NEPOCH", type=int, default=NEPOCH, help="linear classifier's epochs")

@@ -12,6 +12,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from common.archives import ArchiveError, install
 
 ROOT = Path(__file__).resolve().parents[2]
 GDOWN = "6.5.1"
+DRIVE = "https://drive.google.com"
 RETRIES = 2  # pooch waits 1 s before the first, 2 s before the second
 CHUNK = 2**16  # bytes that come to a file at a time; gdown's come by 2**19
 PATIENCE = 120.0  # seconds in which a chunk must come: over 0.5 kB/s, from Google Drive 4.4 kB/s
@@ -187,12 +190,33 @@ def run_growing(command: list[str], folder: Path, patience: float) -> bool:
             process.kill()
 
 
+def why_silent(url: str) -> str:
+    """Why the server of `url` gives no answer of whatever kind; empty where it gives one."""
+    try:
+        urllib.request.urlopen(url, timeout=30).close()
+    except urllib.error.HTTPError as error:
+        error.close()  # an answer, too
+    except OSError as error:
+        return str(getattr(error, "reason", error))
+    return ""
+
+
 def fetch_archive(name: str, archive: Archive, patience: float = PATIENCE) -> None:
     """Fetch an archive from Google Drive and unpack it into its place. Raises DownloadError."""
     folder = ROOT / archive.folder
     if all((folder / content).exists() for content in archive.names):
         say(f"{name} is there: {folder}")
         return
+    by_hand = (
+        f"open {DRIVE}/file/d/{archive.identity}/view in a browser, then: "
+        f"PYTHONPATH={ROOT}/scripts {sys.executable} -m common.archives DOWNLOADED_FILE "
+        f"{folder} {' '.join(archive.names)}"
+    )
+    if reason := why_silent(DRIVE):
+        raise DownloadError(
+            f"{name} could not be fetched: {DRIVE} does not answer ({reason}). Try again with a "
+            f"network; or, on a machine that has one, {by_hand}"
+        )
     gdown = [sys.executable, "-m", "gdown"]
     version = subprocess.run([*gdown, "--version"], capture_output=True, text=True).stdout
     if GDOWN not in version:
@@ -209,9 +233,7 @@ def fetch_archive(name: str, archive: Archive, patience: float = PATIENCE) -> No
     if not run_growing(command, downloads, patience):
         raise DownloadError(
             f"{name} could not be fetched. Google Drive limits the downloads of a day: try later, "
-            f"or open https://drive.google.com/file/d/{archive.identity}/view in a browser, then: "
-            f"PYTHONPATH={ROOT}/scripts {sys.executable} -m common.archives DOWNLOADED_FILE "
-            f"{folder} {' '.join(archive.names)}"
+            f"or {by_hand}"
         )
     files = list(downloads.iterdir())
     if len(files) != 1:

@@ -1,10 +1,12 @@
 # What the download scripts share, to be sourced: ROOT, the repository; PYTHON, the one that the user
-# names, else the repository's .venv, else python3; and how they run our modules and print their help.
+# names, else that of the environment VENV or .venv, else python3; and how they run our modules and
+# print their help.
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 if [[ -z ${PYTHON:-} ]]; then
-    PYTHON=$ROOT/.venv/bin/python
-    [[ -x $PYTHON ]] || PYTHON=python3
-elif [[ $PYTHON == */* && $PYTHON != /* ]]; then
+    PYTHON=${VENV:-$ROOT/.venv}/bin/python
+    [[ -n ${VENV:-} || -x $PYTHON ]] || PYTHON=python3
+fi
+if [[ $PYTHON == */* && $PYTHON != /* ]]; then
     PYTHON=$PWD/$PYTHON # a script may change its folder
 fi
 

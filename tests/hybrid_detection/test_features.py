@@ -157,6 +157,9 @@ def test_the_gpu_of_a_process(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "3")
     devices = [model_utils.torchrun_device(wanted) for wanted in ("cuda", "cuda:1", "cpu")]
     assert devices == ["cuda:3", "cuda:1", "cpu"]
+    for there, device in ((False, None), (True, "cuda:3")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert model_utils.torchrun_device(None) == device
 
 
 def test_unchanged_files_are_not_read_again(tmp_path, paths, monkeypatch, asked):

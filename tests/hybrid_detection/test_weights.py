@@ -401,17 +401,7 @@ def test_missing_efficientnet_weights_name_the_package(root, monkeypatch):
 
 
 def test_missing_dinov2_weights_name_the_three_places(root, monkeypatch):
-    def unreachable(*_, **__):
-        raise OSError("no network")
-
-    create_model = timm.create_model
-    monkeypatch.setattr(
-        timm,
-        "create_model",
-        lambda *names, **options: (unreachable if options.get("pretrained") else create_model)(
-            *names, **options
-        ),
-    )
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     message = (
         f"no weights of dinov2_base: looked for {root / 'submission' / DINOV2} and "
         f"{root / 'Models/backbones' / DINOV2}. This fetches them: "
@@ -419,10 +409,32 @@ def test_missing_dinov2_weights_name_the_three_places(root, monkeypatch):
     )
     with pytest.raises(FileNotFoundError, match=re.escape(message)) as caught:
         model.build_backbone("dinov2_base", CPU)
-    assert str(caught.value).endswith(" timm's hub was tried, too (OSError: no network).")
+    assert str(caught.value).endswith(
+        " timm's hub was tried, too (URLError: <urlopen error [Errno 111] Connection refused>)."
+    )
     write_pair(root / "submission", None, None)
     with pytest.raises(FileNotFoundError, match=re.escape(message)):
         model.locate_weights()
+
+
+def test_timms_hub_is_asked_where_it_answers_or_has_left_the_weights(server, tmp_path, monkeypatch):
+    create_model, asked = timm.create_model, []
+
+    def create(*names: str, pretrained: bool = False, **options: object) -> torch.nn.Module:
+        if pretrained:
+            asked.append(names)
+            raise OSError("the hub has lost it")
+        return create_model(*names, **options)
+
+    monkeypatch.setattr(timm, "create_model", create)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"{server[1]}/gone")
+    with pytest.raises(FileNotFoundError, match=r"\(OSError: the hub has lost it\)"):
+        model.build_backbone("dinov2_base", CPU)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"\(OSError: the hub has lost it\)"):
+        model.build_backbone("dinov2_base", CPU)
+    assert asked == [("vit_base_patch14_dinov2.lvd142m",)] * 2
 
 
 # ---- values that are not finite -----------------------------------------------------------------

@@ -271,12 +271,18 @@ def test_known_checksums():
 
 
 @pytest.fixture
-def models(repository, stand_ins, tmp_path):
-    """A copy of the script in a repository of its own; a function that runs it."""
+def models(repository, server, stand_ins, tmp_path):
+    """A copy of the script in a repository of its own, where Google Drive is the local server.
+
+    A function that runs it.
+    """
     scripts = tmp_path / "repository/scripts"
     scripts.mkdir(parents=True)
     shutil.copy(repository / "scripts/download_models.sh", scripts)
     shutil.copytree(repository / "scripts/common", scripts / "common")
+    module = scripts / "common/downloads.py"
+    assert downloads.DRIVE in module.read_text()
+    module.write_text(module.read_text().replace(downloads.DRIVE, server[1]))
 
     def download(*names, **env):
         script = scripts / "download_models.sh"
@@ -373,12 +379,43 @@ def test_archives_from_google_drive_land_in_their_places(models, tmp_path):
     assert "classifiers is there" in models("classifiers").stdout
 
 
-def test_google_drive_that_refuses(models, tmp_path):
+def test_google_drive_that_refuses(models, server):
     done = models("classifiers")
     assert done.returncode == 1
-    assert f"https://drive.google.com/file/d/{CLASSIFIERS}/view" in done.stderr
+    assert "Google Drive limits the downloads of a day" in done.stderr
+    assert f"{server[1]}/file/d/{CLASSIFIERS}/view" in done.stderr
     assert "-m common.archives DOWNLOADED_FILE" in done.stderr
     assert done.stderr.rstrip().endswith("Models/classifiers clf1024.pth sgd_clf.pkl")
+
+
+def test_without_a_network_the_cause_is_named_and_nothing_is_installed(tmp_path, monkeypatch):
+    def start(*command: object, **options: object) -> None:
+        pytest.fail(f"{command} was started")
+
+    monkeypatch.setattr(downloads, "ROOT", tmp_path)
+    monkeypatch.setattr(downloads, "DRIVE", "http://127.0.0.1:9")
+    monkeypatch.setattr(downloads.subprocess, "run", start)
+    with pytest.raises(downloads.DownloadError) as error:
+        downloads.fetch_archive("classifiers", downloads.KNOWN["classifiers"])
+    assert "http://127.0.0.1:9 does not answer ([Errno 111] Connection refused)" in str(error.value)
+    assert "limits" not in str(error.value)
+
+
+def test_an_answer_of_whatever_kind_is_one(server):
+    assert downloads.why_silent(server[1]) == ""
+    assert downloads.why_silent(f"{server[1]}/gone") == ""
+
+
+def test_the_environment_that_is_named_runs_the_download(repository, tmp_path):
+    python = tmp_path / "env/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    environment = {**os.environ, "VENV": str(tmp_path / "env")}
+    environment.pop("PYTHON", None)
+    command = ["bash", repository / "scripts/download_models.sh", "vgg19"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "-m common.downloads vgg19\n"
 
 
 def test_an_unknown_name_and_help(models):

@@ -12,8 +12,11 @@ import io
 import logging
 import pickle
 import pickletools
+import urllib.error
+import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -160,6 +163,19 @@ def resample_position_embedding(embedding: torch.Tensor, grid: int) -> torch.Ten
     return torch.cat([embedding[:, :1], patches.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
 
 
+def check_hub(repository: str) -> None:
+    """OSError where the hub does not answer and has left nothing of `repository` here before.
+
+    The hub's own client tries for a minute.
+    """
+    import huggingface_hub  # timm's own client; the platform has the weights, and never comes here
+
+    kept = huggingface_hub.try_to_load_from_cache(repository, "model.safetensors")
+    if not isinstance(kept, str):
+        with suppress(urllib.error.HTTPError):  # an answer, too
+            urllib.request.urlopen(huggingface_hub.constants.ENDPOINT, timeout=30).close()
+
+
 def build_dinov2_base() -> DinoV2:
     """DINOv2 ViT-B/14 at 224 x 224 with the pretrained weights: 1,536 features."""
     name = "vit_base_patch14_dinov2.lvd142m"
@@ -169,7 +185,9 @@ def build_dinov2_base() -> DinoV2:
         state = read_state_dict(source)
     except FileNotFoundError as missing:
         source = "timm's hub"
+        log.info("no weights of dinov2_base here; asking timm's hub")
         try:
+            check_hub(f"timm/{name}")
             state = timm.create_model(name, num_classes=0, pretrained=True).state_dict()
         except Exception as error:  # the hub's clients raise many types when they cannot download
             raise FileNotFoundError(
