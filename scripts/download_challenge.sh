@@ -14,7 +14,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common/python.sh"
 CAUTIOUS_ROBOT=2.0.0
 
-(( $# == 1 || $# == 2 )) && [[ $1 != -* ]] || explain
+(( $# == 1 || $# == 2 )) && [[ $1 != -* ]] || explain "$@"
 csv=$1
 folder=${2:-$ROOT/Datasets/challenge/images}
 mkdir -p "$folder"

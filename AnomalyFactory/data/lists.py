@@ -79,6 +79,7 @@ def find_list(dataroot: Path, phase: str) -> ListFiles:
     raise InputError(
         f"--dataroot {dataroot}: no list for --phase {phase}; looked for "
         + ", ".join(map(str, wanted))
+        + ". scripts/make_lists.py makes the lists"
     )
 
 

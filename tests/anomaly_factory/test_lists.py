@@ -55,7 +55,10 @@ def test_list_comes_before_lists_and_its_own_folder_before_both(tmp_path):
 
 def test_list_of_another_name_is_not_taken(tmp_path):
     touch(tmp_path / "List/test_edges.txt")  # says nothing about which list it is
-    with pytest.raises(InputError, match=r"looked for .*List/test_nonhybrid/test_edges\.txt"):
+    with pytest.raises(
+        InputError,
+        match=r"looked for .*List/test_nonhybrid/test_edges\.txt.*make_lists\.py makes the lists",
+    ):
         find_list(tmp_path, "test_nonhybrid")
 
 

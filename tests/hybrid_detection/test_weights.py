@@ -280,7 +280,8 @@ def test_missing_classifiers_name_the_places_and_the_remedies(root):
     message = (
         f"no clf1024.pth and sgd_clf.pkl: looked in {root / 'submission'} and "
         f"{root / 'Models/classifiers'}. Put the published files there "
-        "(scripts/download_models.sh fetches them), or train both"
+        "(scripts/download_models.sh classifiers fetches them), name a folder that has them "
+        "(--classifiers DIR), or train both"
     )
     for ask in (model.Model(device="cpu").load, model.locate_weights):
         with pytest.raises(FileNotFoundError, match=re.escape(message)):

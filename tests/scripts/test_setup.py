@@ -139,6 +139,12 @@ def test_an_unknown_option_installs_nothing(setup, tmp_path, options, message):
     assert not (tmp_path / ".venv").exists()
 
 
+def test_help_installs_nothing(setup, tmp_path):
+    help = setup(options=("--help",))
+    assert help == "  PYTHON  the Python that makes it, 3.10 or newer (default: python3)"
+    assert not (tmp_path / ".venv").exists()
+
+
 @pytest.fixture
 def ci(repository, tmp_path):
     """A function that runs .ci/run, where only the commands that it is given exist."""

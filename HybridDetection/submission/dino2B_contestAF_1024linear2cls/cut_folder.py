@@ -1,4 +1,4 @@
-"""The program of cutout.py: cut the specimens out of a folder of photographs, subfolders included.
+"""Cut the specimens out of a folder of photographs, subfolders included; cutout.py starts it.
 
     python cutout.py --input PHOTOGRAPHS --output CUTOUTS [--masks MASKS]
 

@@ -43,7 +43,7 @@ SUBSPECIES_FILE = "subspecies.npz"
 CUTOUT_FILE = "cutout.py"
 MEMBER_FILES = {"linear": LINEAR_FILE, "sgd": SGD_FILE, "subspecies": SUBSPECIES_FILE}
 PUBLISHED = ("linear", "sgd")  # the members that must lie there; the other takes part if it does
-TRAINING = "python HybridDetection/train/training.py"
+TRAINING = "python HybridDetection/train/training.py, in the repository's root"
 
 HERE = Path(__file__).resolve().parent
 MODELS = [parent / "Models" for parent in HERE.parents[2:3]]  # absent once packed for Codabench
@@ -795,7 +795,8 @@ def locate_members(folder: Path | None, members: Sequence[str] | None = None) ->
         raise FileNotFoundError(f"no {names}: looked in {places}. Training writes it: {TRAINING}")
     raise FileNotFoundError(
         f"no {names}: looked in {places}. Put the published files there "
-        f"(scripts/download_models.sh fetches them), or train both: {TRAINING}"
+        f"(scripts/download_models.sh classifiers fetches them), name a folder that has them "
+        f"(--classifiers DIR), or train both: {TRAINING}"
     )
 
 
