@@ -627,60 +627,9 @@ def test_ctn_without_a_classifier_is_an_error(train, dataset, tmp_path):
     assert f"CTN continues {tmp_path / 'clf1024.pth'}, but there is no such file" in done.errors
 
 
-def test_an_image_in_its_class_folder_comes_first(dataset, draw):
-    table = data_utils.read_table(dataset / "List/butterfly_anomaly_AF.csv")
-    name = table["filename"][0]
-    own = dataset / "Images" / table["hybrid_stat"][0] / name
-    draw(dataset / "Images" / name)
-    assert data_utils.find_images(table, dataset / "Images")[0] == own
-    own.unlink()
-    assert data_utils.find_images(table, dataset / "Images")[0] == dataset / "Images" / name
-
-
 def test_lists_is_found_too(train, dataset):
     (dataset / "List").rename(dataset / "Lists")
     assert train(dataset).status == 0
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("hybrid_stat", "status", "line 1: no column hybrid_stat"),
-        (",,hybrid,", ",,maybe,", "line 2: hybrid_stat is 'maybe', expected non-hybrid or hybrid"),
-        (",train,", ",test,", "line 2: split is 'test', expected train; images of another split"),
-        (",train,", ",,", "line 2: split is '', expected train; images of another split"),
-        ("hybrid_01.png", "hybrid_00.png", "line 3: hybrid_00.png stands on line 2 already"),
-        ("hybrid_01.png", "./hybrid_00.png", "line 3: ./hybrid_00.png stands on line 2 already"),
-        ("hybrid_01.png", "../../secret.png", "line 3: filename '../../secret.png' leaves"),
-        ("hybrid_01.png", "/etc/passwd", "line 3: filename '/etc/passwd' leaves"),
-        ("hybrid_01.png", "", "line 3: filename '' leaves"),
-    ],
-)
-def test_a_bad_csv_names_the_line(dataset, old, new, message):
-    path = dataset / "List/butterfly_anomaly_AF.csv"
-    edit(path, old, new)
-    with pytest.raises(ValueError, match=re.escape(f"{path}, {message}")):
-        data_utils.read_table(path)
-
-
-@pytest.mark.parametrize("content", ["", "\0\0", "filename\n"])
-def test_a_file_that_is_no_table_is_named(tmp_path, content):
-    path = tmp_path / "table.csv"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=re.escape(str(path))):
-        data_utils.read_table(path)
-
-
-def test_the_split_is_the_published_one():
-    """train_test_split(rows, test_size=0.2, random_state=42), not stratified, twice."""
-    split = data_utils.split_rows(np.array([0] * 12 + [1] * 13))
-    assert split.held_out.tolist() == [8, 16, 0, 23, 11]
-    assert split.check.tolist() == [9, 14, 7, 13]
-    assert split.fit.tolist() == [3, 2, 17, 22, 19, 10, 18, 1, 4, 6, 5, 21, 15, 20, 24, 12]
-    assert sorted([*split.fit, *split.check, *split.held_out]) == list(range(25))
-    assert split.train.tolist() == sorted([*split.fit, *split.check])
-    other_labels = data_utils.split_rows(np.array([1, 0] * 12 + [1]))
-    assert np.array_equal(split.held_out, other_labels.held_out)
 
 
 def test_the_program_as_a_user_runs_it(run, repository, dataset, tmp_path):
