@@ -140,6 +140,15 @@ def test_aligned_references_cover_their_structure(size):
     assert after < 0.005
 
 
+@pytest.mark.parametrize("size", [128, 256, 320])
+def test_a_map_is_the_same_on_pixels_of_another_size(monkeypatch, size):
+    """A mirror image shows half a pixel of error, which the search itself would hide."""
+    mirrored = np.array([[-1, 0, 127], [0, 1, 0]], np.float32)  # column 0 is read from 127
+    monkeypatch.setattr(data.few_photos.cv2, "findTransformECC", lambda *_: (0.5, mirrored))
+    reference = cv2.resize(two_wings(shift=(12, 0)), (size, size))
+    assert np.array_equal(aligned(reference, reference[:, ::-1]), reference[:, ::-1])
+
+
 def test_a_reference_without_a_specimen_stays_as_it_lies():
     blank = np.full((128, 128, 3), 220, np.uint8)
     assert np.array_equal(aligned(blank, two_wings()), blank)

@@ -336,6 +336,22 @@ def test_only_a_trace_of_painting_is_told(shift, low, high, monkeypatch):
         assert found["low"] <= 0.5 <= found["high"]
 
 
+def test_how_painted_an_image_looks_is_the_mean_over_the_folds_that_tested_it():
+    # Of two photographs each: in most repeats they lie in two folds, and the image is in no test.
+    random = np.random.default_rng(0)
+    painted, photos = np.ones((90, 1)), np.zeros((90, 1))
+    sources = [(keys(90)[a], keys(90)[b]) for a, b in random.permuted([range(90)] * 2, axis=1).T]
+    _, looks = told_apart.told_apart(painted, photos, sources, keys(90), random)
+    assert np.isnan(looks).any()
+    assert np.nanmin(looks) > 0.9
+
+
+def test_what_looks_alike_is_even_odds_however_many_there_are():
+    features = np.tile(column(0, 1), (10, 1))
+    model = told_apart.fit(features, np.repeat([1, 0], [18, 2]))
+    assert model.predict_proba(features)[:, 1] == pytest.approx(0.5)
+
+
 def test_a_fold_has_five_of_each():
     four, five = np.arange(4), np.arange(5)
     assert told_apart.Fold(five, five, five, five).is_large_enough

@@ -15,6 +15,7 @@ from common.challenge_csv import read_photos
 from demo.photograph import photograph
 from demo.traits import SUBSPECIES, individual
 from PIL import Image
+from PIL.JpegImagePlugin import get_sampling
 
 PROGRAM = prepare_images.__file__
 
@@ -72,6 +73,15 @@ def test_the_whole_photograph_is_resized_not_cropped(write_csv, tmp_path):
     assert small.getpixel((255, 0)) == (255, 0, 0)
     assert small.getpixel((0, 255)) == (0, 0, 255)
     assert small.getpixel((255, 255)) == (255, 0, 255)
+
+
+def test_jpegs_keep_the_full_resolution_of_colours(write_csv, draw, tmp_path):
+    csv = write_csv(["C1,u,non-hybrid,train,z,m,8.0,,,C1.jpg"])
+    draw(tmp_path / "originals/C1.jpg", size=(300, 200))
+    arguments = [f"--csv={csv}", f"--photos={tmp_path}/originals", f"--datasets={tmp_path}"]
+    assert prepare_images.run(prepare_images.parse_arguments(arguments)) == 0
+    with Image.open(tmp_path / "Images4TrainAFnonhybrid/Images/8/train/good/C1.jpg") as small:
+        assert get_sampling(small) == 0  # 4:4:4
 
 
 @pytest.mark.parametrize(
