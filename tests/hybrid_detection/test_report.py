@@ -348,7 +348,7 @@ def test_the_program_shows_the_predicted_scores(start, tmp_path):
 def test_scores_of_other_classifiers_are_refused(start, tmp_path, capsys, off, status):
     assert start(RED | {"b.png": 0.8 + off}) == status
     assert (tmp_path / "report").exists() is (status == 0)
-    assert ("b.png has the score 0.8" in capsys.readouterr().err) is (status == 1)
+    assert ("b.png has the score" in capsys.readouterr().err) is (status == 1)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--scores_only"]])
