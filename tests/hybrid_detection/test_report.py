@@ -713,6 +713,136 @@ def test_the_map_shows_the_picture_under_the_pointer(open_page, report):
     assert "painted, 9" in page.locator("#map_tip").text_content()
 
 
+# ---- what the scripts compute -------------------------------------------------------------------
+
+
+def test_photographs_are_sorted_and_called_by_their_own_numbers(open_page, tmp_path, photographs):
+    sgd, certainty = (0.1, 0.4, 0.3, 0.2), (0.6, 0.9, 0.7, 0.3)
+    rows = [
+        replace(
+            photographs[0 if i == 2 else 1],
+            name=f"{i}.jpg",
+            score=(0.9, 0.7, 0.5, 0.2)[i],
+            members=dict.fromkeys(SETTING.members, 0.5) | {"sgd": sgd[i]},
+            parents=Parents("8", "9", (0.75, 0.7, 0.6, 0.5)[i], certainty[i]),
+        )
+        for i in range(4)
+    ]
+    write_report(tmp_path / "report", rows, SETTING)
+    page = open_page(tmp_path / "report/index.html")
+    orders = page.evaluate(
+        "Object.fromEntries(Object.keys(SORTS).map(n => [n, [0, 1, 2, 3].sort(SORTS[n])]))"
+    )
+    assert orders["sgd, highest first"] == [1, 2, 3, 0]
+    assert orders["certainty of the parents"] == [1, 2, 0, 3]
+    assert orders["evidence outside the specimen"] == [2, 0, 1, 3]
+    assert page.evaluate("[0, 1, 2, 3].map(called)") == [True, True, False, False]
+    assert page.evaluate("[0, 0.054, 0.1, 0.5].map(percent)") == [
+        f"{text}\u00a0%" for text in ("0", "5.4", "10", "50")
+    ]
+    widths = page.locator(".row").first.locator(".measure i")
+    assert [bar.evaluate("e => e.style.width") for bar in widths.all()] == ["10%", "50%", "50%"]
+    page.locator("#threshold").fill("0.6")
+    page.locator("#highest").fill("0.5")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").click()
+    kept = list(csv.DictReader(io.StringIO(saved.value.path().read_text(encoding="utf-8"))))
+    assert [row["filename"] for row in kept] == ["2.jpg", "3.jpg"]
+    assert {row["threshold"] for row in kept} == {"0.6"}
+    assert [(row["share_1"], row["share_2"]) for row in kept] == [("0.6", "0.4"), ("0.5", "0.5")]
+    page.locator(".row button").first.click()
+    told = page.get_by_role("dialog").text_content()
+    assert "Rank 3 of 4" in told
+    assert "8 (share 60\u00a0%)9 (share 40\u00a0%)" in told
+
+
+def test_a_heat_map_is_orange_for_a_hybrid_and_lies_as_the_evidence_does(
+    open_page, tmp_path, photographs
+):
+    evidence = np.zeros((2, 3), np.float16)
+    evidence[0, 1], evidence[1, 2] = 0.75, -1.5
+    picture = replace(photographs[0].picture, evidence=evidence)
+    write_report(tmp_path / "report", [replace(photographs[0], picture=picture)], SETTING)
+    page = open_page(tmp_path / "report/index.html")
+    pixels = page.evaluate(
+        "[...heatCanvas(REPORT.maps[0]).getContext('2d').getImageData(0, 0, 3, 2).data]"
+    )
+    pixels = np.reshape(pixels, (2, 3, 4))
+    assert pixels[0, 1] == pytest.approx([240, 100, 0, 96], abs=3)
+    assert pixels[1, 2] == pytest.approx([30, 110, 220, 190], abs=3)
+    assert pixels[..., 3].sum() == pixels[0, 1, 3] + pixels[1, 2, 3]
+    page.locator(".row button").click()
+    told = page.get_by_role("dialog").text_content()
+    assert "All patches: 0.76 for, 1.50 against" in told
+
+
+def test_the_charts_show_the_numbers_of_the_reference(open_page, report):
+    page = open_page(report)
+    shown = read_data(report.parent)["reference"]
+
+    def place(circle: str) -> list[float]:
+        return page.evaluate(f"['cx', 'cy'].map(name => +{circle}.getAttribute(name))")
+
+    # Of six hybrids five are found, of six others one is called.
+    assert place("roc_mark") == pytest.approx([40 + 250 / 6, 260 - 250 * 5 / 6])
+    assert place("precision_recall_mark") == pytest.approx([40 + 250 * 5 / 6, 260 - 250 * 5 / 6])
+    assert page.locator("#roc .curve").get_attribute("d").startswith("M40.0 260.0L40.0 218.3L")
+    bins = page.evaluate(
+        "[...document.querySelectorAll('#histogram rect')].map(e => +e.dataset.bin)"
+    )
+    assert sorted(bins) == sorted(int(60 * round(score, 4)) for score in SCORES)
+    assert "83\u00a0% of the non-hybrids stay below" in page.locator("#counts").text_content()
+    official = page.locator("#official tbody tr").first.locator("td").all_text_contents()
+    assert official[1:] == [f"{value:.3f}" for value in shown["official"][0][1:]]
+    *_, low, high = shown["crosses"][0]
+    bar = page.locator("#crosses rect")
+    width = float(bar.get_attribute("width"))
+    assert (float(bar.get_attribute("x")), width) == pytest.approx(
+        (2 + 156 * low, 156 * (high - low))
+    )
+    page.locator("#threshold").fill("0.9")
+    assert page.locator("#cut").get_attribute("transform") == "translate(900 0)"
+    assert place("precision_recall_mark") == pytest.approx([40 + 250 / 6, 10])
+    missed = page.locator("#missed button").all_text_contents()
+    assert [text[:6] for text in missed] == ["0.3100", "0.5500", "0.7100", "0.7900", "0.8700"]
+
+
+def test_precision_is_of_those_that_the_reference_knows(open_page, tmp_path, photographs, files):
+    """Of six that are called it knows five: four hybrids and another."""
+    reference = reference_data(*files)
+    del reference["labels"][NAMES[0]]
+    write_report(tmp_path / "report", photographs, SETTING, reference=reference)
+    page = open_page(tmp_path / "report/index.html")
+    assert "(4 of 5), precision 80\u00a0%" in page.locator("#counts").text_content()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").click()
+    kept = csv.DictReader(io.StringIO(saved.value.path().read_text(encoding="utf-8")))
+    assert [row["hybrid_stat"] for row in kept] == ["", *map(str, LABELS[1:])]
+
+
+def test_the_map_has_its_second_axis_upwards_and_leaves_out_what_has_no_place(open_page, report):
+    data = report.parent / "data.js"
+    text = data.read_text()
+    drawn = read_data(report.parent)["featureMap"]
+    drawn["training"][1] = [-1, -1]
+    drawn["shares"] = [0.5, 0.25]
+    data.write_text(re.sub('"featureMap":{.*?},', f'"featureMap":{json.dumps(drawn)},', text))
+    page = open_page(report)
+    assert page.evaluate("mapScale()(0.5, 1)[1] < mapScale()(0.5, 0)[1]")
+    points = page.evaluate("mapPoints().map(([kind, i]) => kind + i)")
+    scored = [f"photographs{i}" for i in range(11, -1, -1)]
+    assert points == [*(f"training{i}" for i in (0, 2, 3)), "painted4", "training5", *scored]
+    assert "axes 1 and 2, 50\u00a0% and 25\u00a0%" in page.locator("#map_frame").text_content()
+
+
+def test_page_down_goes_eight_photographs_on(open_page, report):
+    page = open_page(report)
+    page.locator(".row button").first.focus()
+    page.keyboard.press("PageDown")
+    number = "document.activeElement.closest('.row').dataset.number"
+    assert page.evaluate(number) == "8"
+
+
 def test_the_report_is_imported_without_what_takes_seconds(run, repository):
     slow = "{'pandas', 'sklearn', 'matplotlib'} & {*sys.modules}"
     code = f"import detection_report, sys; print({slow})"
