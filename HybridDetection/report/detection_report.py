@@ -76,6 +76,8 @@ def replaced(folder: Path) -> Iterator[Path]:
             folder.rename(old)
         fresh.rename(folder)
     finally:
+        if old.exists() and not folder.exists():  # broken off between the two
+            old.rename(folder)
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 

@@ -7,20 +7,24 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 from urllib.parse import unquote
 
+import detection_report
 import evaluation
 import numpy as np
 import pytest
 from browser import SCREENS, WIDTHS, flaws
 from cutout import cut_out, find_specimen
-from detection_report import find_photographs, write_report
+from detection_report import find_photographs, photographs_of, write_report
 from features import cells_reached
 from gallery import Photograph, Picture
-from model import Origin, Parents
+from model import Examined, Origin, Parents, make_transform
 from PIL import Image
 from reference import reference_data
 from report_data import Setting, heat_map, javascript, specimen_mask
+from scoring import Scored
 from training_index import PAINTED_KEPT, TrainingIndex, rows_to_keep
 
 ODD = ["quo\"te's, and comma.jpg", "<script>document.title=1</script>.jpg", "Rötliche äöüß.jpg"]
@@ -269,6 +273,177 @@ def test_a_training_keeps_all_photographs_and_a_sample_of_the_painted(painted):
     assert kept[:4].tolist() == [0, 1, 2, 3]
     assert len(np.unique(kept)) == len(kept) == 4 + min(painted, PAINTED_KEPT)
     assert painted == 0 or kept[-1] == 3 + painted  # spread from the first to the last
+
+
+# ---- the program --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Run report.py's main on three photographs of one colour each, whose red is the score.
+
+    Its model finds what it looks at as a network would; gives the exit status.
+    """
+
+    class Red:
+        """Stands for the detector: no weights, and members that say the score."""
+
+        backbone, preprocess, threshold = "efficientnet_lite0", "photograph", 0.25
+        smallest_side = None
+        transform = make_transform("efficientnet_lite0")
+        members: ClassVar[dict] = {"linear": SimpleNamespace(origin=Origin()), "sgd": None}
+        files: ClassVar[dict] = {"linear": tmp_path / "linear.pth"}
+
+        def __init__(self, **options):
+            self.options = options
+
+        def load(self):
+            pass
+
+    def examine(_model, images):
+        means = images[:, 0].mean(dim=(1, 2)).numpy()
+        scores = (means / 2 + 0.5).astype(float)
+        parents = [Parents("8", "9", 0.6, 0.9)] * len(scores)
+        features = np.stack([scores, 1 - scores], axis=1).astype(np.float32)
+        maps = np.repeat(scores, 4).reshape(-1, 2, 2)
+        return Examined(scores, {"sgd": scores, "linear": scores}, parents, features), maps
+
+    monkeypatch.setattr(detection_report, "Model", Red)
+    monkeypatch.setattr("gallery.evidence.examine", examine)
+    images = tmp_path / "scored"
+    images.mkdir()
+    for name, red in (("a.png", 51), ("b.png", 204), ("c.png", 102)):
+        Image.new("RGB", (64, 64), (red, 0, 0)).save(images / name)
+
+    def run_report(predictions: dict[str, float], *arguments: object) -> int:
+        lines = [f"{name},{score}\n" for name, score in predictions.items()]
+        (tmp_path / "predictions.txt").write_text("".join(lines))
+        options = ["--predictions", tmp_path / "predictions.txt", "--images", images]
+        command = ["report.py", *options, "--workers", 0, *arguments]
+        monkeypatch.setattr("sys.argv", list(map(str, command)))
+        return detection_report.main()
+
+    return run_report
+
+
+RED = {"a.png": 0.2, "b.png": 0.8, "c.png": 0.4}  # of 255
+
+
+def test_the_program_shows_the_predicted_scores(start, tmp_path):
+    """Of 4 decimals, as the reference has them, and not those that the model gives again."""
+    assert start(RED | {"b.png": 0.8004}, "--batch_size", 2) == 0
+    data = read_data(tmp_path / "report")
+    assert data["photographs"]["name"] == ["b.png", "c.png", "a.png"]
+    assert data["photographs"]["score"] == [0.8004, 0.4, 0.2]
+    assert data["photographs"]["members"]["sgd"] == pytest.approx([0.8, 0.4, 0.2], abs=1e-4)
+    assert [shown["peak"] for shown in data["maps"]] == pytest.approx([0.8, 0.4, 0.2], abs=1e-3)
+    assert data["memberNames"] == ["sgd", "linear"]
+    assert "training_index.npz: no such file" in data["noTraining"]
+    for place, red in enumerate((204, 102, 51)):
+        with Image.open(tmp_path / f"report/photographs/{place}.jpg") as image:
+            assert image.getpixel((32, 32))[0] == pytest.approx(red, abs=3)
+
+
+@pytest.mark.parametrize(("off", "status"), [(0.0009, 0), (0.0011, 1), (-0.0011, 1)])
+def test_scores_of_other_classifiers_are_refused(start, tmp_path, capsys, off, status):
+    assert start(RED | {"b.png": 0.8 + off}) == status
+    assert (tmp_path / "report").exists() is (status == 0)
+    assert ("b.png has the score" in capsys.readouterr().err) is (status == 1)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--scores_only"]])
+def test_a_photograph_that_cannot_be_read_moves_no_other(start, tmp_path, capsys, arguments):
+    """It is named, left out, and the exit status is 1; in its batch it comes first."""
+    (tmp_path / "scored/b.png").write_bytes(b"no picture")
+    assert start(RED, *arguments) == 1
+    assert "b.png" in capsys.readouterr().err
+    data = read_data(tmp_path / "report")
+    assert data["photographs"]["name"] == ["c.png", "a.png"]
+    assert data["photographs"]["score"] == [0.4, 0.2]
+    links = [link.rpartition("/")[2] for link in data["photographs"]["link"]]
+    assert links == ["c.png", "a.png"]
+    with Image.open(tmp_path / "report/photographs/0.jpg") as image:
+        assert image.getpixel((32, 32))[0] == pytest.approx(102, abs=3)
+
+
+def test_no_report_is_made_of_no_photograph(start, tmp_path, capsys):
+    (tmp_path / "scored/b.png").write_bytes(b"no picture")
+    assert start({"b.png": 0.8}) == 1
+    assert "none of 1 photographs can be read" in capsys.readouterr().err
+    assert not (tmp_path / "report").exists()
+
+
+def test_scores_alone_need_no_model_and_are_believed(start, tmp_path, monkeypatch):
+    monkeypatch.delattr(detection_report, "Model")
+    assert start({"a.png": 0.9, "b.png": 0.1}, "--scores_only", "--threshold", 0) == 0
+    data = read_data(tmp_path / "report")
+    assert data["photographs"]["score"] == [0.9, 0.1]
+    assert (data["threshold"], data["memberNames"], data["maps"]) == (0, [], [None, None])
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [((), 0.25), (("--threshold", 0), 0)])
+def test_the_page_begins_at_the_threshold_of_the_training_or_the_one_named(
+    start, tmp_path, arguments, expected
+):
+    assert start(RED, *arguments) == 0
+    assert read_data(tmp_path / "report")["threshold"] == expected
+
+
+def test_the_first_three_missing_photographs_are_named(start, tmp_path, capsys):
+    assert start(RED | {f"{i}.png": 0.5 for i in range(4)}) == 1
+    errors = capsys.readouterr().err
+    assert "4 of the 7 photographs" in errors
+    assert "(first: 0.png, 1.png, 2.png)" in errors
+    assert start({}) == 1
+    assert "holds no predictions" in capsys.readouterr().err
+
+
+def test_ingestion_says_its_own_scores_by_name(tmp_path, photographs):
+    """One could not be scored, and of one no picture was taken: the places of the rest stay."""
+    pictures = {place: photographs[place].picture for place in (0, 1, 3)}
+    paths = [Path(f"{name}.jpg") for name in "abcd"]
+    outcomes = {"a": Scored(0.1, {"sgd": 0.2}, None), "b": "no image"}
+    outcomes |= {name: Scored(0.3, {"sgd": 0.4}, None) for name in "cd"}
+    rows = photographs_of(SimpleNamespace(pictures=pictures), paths, outcomes)
+    assert [(row.name, row.path, row.score) for row in rows] == [
+        ("a", paths[0], 0.1),
+        ("d", paths[3], 0.3),
+    ]
+    assert rows[1].picture is pictures[3]
+
+
+def test_the_old_report_stays_when_the_new_one_fails(tmp_path, photographs, monkeypatch):
+    folder = tmp_path / "report"
+    write_report(folder, photographs[:3], SETTING)
+
+    def fail(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(detection_report, "make_page", fail)
+    with pytest.raises(OSError, match="no space left"):
+        write_report(folder, photographs, SETTING)
+    assert len(read_data(folder)["photographs"]["name"]) == 3
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_the_old_report_is_put_back_when_the_new_one_cannot_take_its_name(
+    tmp_path, photographs, monkeypatch
+):
+    folder = tmp_path / "report"
+    write_report(folder, photographs[:3], SETTING)
+    rename, names = Path.rename, []
+
+    def fail_once(path: Path, target: Path) -> Path:
+        names.append(path)
+        if len(names) == 2:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_once)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(folder, photographs, SETTING)
+    assert len(read_data(folder)["photographs"]["name"]) == 3
+    assert not list(tmp_path.glob(".*.part"))
 
 
 # ---- in a browser -------------------------------------------------------------------------------
@@ -536,6 +711,136 @@ def test_the_map_shows_the_picture_under_the_pointer(open_page, report):
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + left, box["y"] + top)
     assert "painted, 9" in page.locator("#map_tip").text_content()
+
+
+# ---- what the scripts compute -------------------------------------------------------------------
+
+
+def test_photographs_are_sorted_and_called_by_their_own_numbers(open_page, tmp_path, photographs):
+    sgd, certainty = (0.1, 0.4, 0.3, 0.2), (0.6, 0.9, 0.7, 0.3)
+    rows = [
+        replace(
+            photographs[0 if i == 2 else 1],
+            name=f"{i}.jpg",
+            score=(0.9, 0.7, 0.5, 0.2)[i],
+            members=dict.fromkeys(SETTING.members, 0.5) | {"sgd": sgd[i]},
+            parents=Parents("8", "9", (0.75, 0.7, 0.6, 0.5)[i], certainty[i]),
+        )
+        for i in range(4)
+    ]
+    write_report(tmp_path / "report", rows, SETTING)
+    page = open_page(tmp_path / "report/index.html")
+    orders = page.evaluate(
+        "Object.fromEntries(Object.keys(SORTS).map(n => [n, [0, 1, 2, 3].sort(SORTS[n])]))"
+    )
+    assert orders["sgd, highest first"] == [1, 2, 3, 0]
+    assert orders["certainty of the parents"] == [1, 2, 0, 3]
+    assert orders["evidence outside the specimen"] == [2, 0, 1, 3]
+    assert page.evaluate("[0, 1, 2, 3].map(called)") == [True, True, False, False]
+    assert page.evaluate("[0, 0.054, 0.1, 0.5].map(percent)") == [
+        f"{text}\u00a0%" for text in ("0", "5.4", "10", "50")
+    ]
+    widths = page.locator(".row").first.locator(".measure i")
+    assert [bar.evaluate("e => e.style.width") for bar in widths.all()] == ["10%", "50%", "50%"]
+    page.locator("#threshold").fill("0.6")
+    page.locator("#highest").fill("0.5")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").click()
+    kept = list(csv.DictReader(io.StringIO(saved.value.path().read_text(encoding="utf-8"))))
+    assert [row["filename"] for row in kept] == ["2.jpg", "3.jpg"]
+    assert {row["threshold"] for row in kept} == {"0.6"}
+    assert [(row["share_1"], row["share_2"]) for row in kept] == [("0.6", "0.4"), ("0.5", "0.5")]
+    page.locator(".row button").first.click()
+    told = page.get_by_role("dialog").text_content()
+    assert "Rank 3 of 4" in told
+    assert "8 (share 60\u00a0%)9 (share 40\u00a0%)" in told
+
+
+def test_a_heat_map_is_orange_for_a_hybrid_and_lies_as_the_evidence_does(
+    open_page, tmp_path, photographs
+):
+    evidence = np.zeros((2, 3), np.float16)
+    evidence[0, 1], evidence[1, 2] = 0.75, -1.5
+    picture = replace(photographs[0].picture, evidence=evidence)
+    write_report(tmp_path / "report", [replace(photographs[0], picture=picture)], SETTING)
+    page = open_page(tmp_path / "report/index.html")
+    pixels = page.evaluate(
+        "[...heatCanvas(REPORT.maps[0]).getContext('2d').getImageData(0, 0, 3, 2).data]"
+    )
+    pixels = np.reshape(pixels, (2, 3, 4))
+    assert pixels[0, 1] == pytest.approx([240, 100, 0, 96], abs=3)
+    assert pixels[1, 2] == pytest.approx([30, 110, 220, 190], abs=3)
+    assert pixels[..., 3].sum() == pixels[0, 1, 3] + pixels[1, 2, 3]
+    page.locator(".row button").click()
+    told = page.get_by_role("dialog").text_content()
+    assert "All patches: 0.76 for, 1.50 against" in told
+
+
+def test_the_charts_show_the_numbers_of_the_reference(open_page, report):
+    page = open_page(report)
+    shown = read_data(report.parent)["reference"]
+
+    def place(circle: str) -> list[float]:
+        return page.evaluate(f"['cx', 'cy'].map(name => +{circle}.getAttribute(name))")
+
+    # Of six hybrids five are found, of six others one is called.
+    assert place("roc_mark") == pytest.approx([40 + 250 / 6, 260 - 250 * 5 / 6])
+    assert place("precision_recall_mark") == pytest.approx([40 + 250 * 5 / 6, 260 - 250 * 5 / 6])
+    assert page.locator("#roc .curve").get_attribute("d").startswith("M40.0 260.0L40.0 218.3L")
+    bins = page.evaluate(
+        "[...document.querySelectorAll('#histogram rect')].map(e => +e.dataset.bin)"
+    )
+    assert sorted(bins) == sorted(int(60 * round(score, 4)) for score in SCORES)
+    assert "83\u00a0% of the non-hybrids stay below" in page.locator("#counts").text_content()
+    official = page.locator("#official tbody tr").first.locator("td").all_text_contents()
+    assert official[1:] == [f"{value:.3f}" for value in shown["official"][0][1:]]
+    *_, low, high = shown["crosses"][0]
+    bar = page.locator("#crosses rect")
+    width = float(bar.get_attribute("width"))
+    assert (float(bar.get_attribute("x")), width) == pytest.approx(
+        (2 + 156 * low, 156 * (high - low))
+    )
+    page.locator("#threshold").fill("0.9")
+    assert page.locator("#cut").get_attribute("transform") == "translate(900 0)"
+    assert place("precision_recall_mark") == pytest.approx([40 + 250 / 6, 10])
+    missed = page.locator("#missed button").all_text_contents()
+    assert [text[:6] for text in missed] == ["0.3100", "0.5500", "0.7100", "0.7900", "0.8700"]
+
+
+def test_precision_is_of_those_that_the_reference_knows(open_page, tmp_path, photographs, files):
+    """Of six that are called it knows five: four hybrids and another."""
+    reference = reference_data(*files)
+    del reference["labels"][NAMES[0]]
+    write_report(tmp_path / "report", photographs, SETTING, reference=reference)
+    page = open_page(tmp_path / "report/index.html")
+    assert "(4 of 5), precision 80\u00a0%" in page.locator("#counts").text_content()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").click()
+    kept = csv.DictReader(io.StringIO(saved.value.path().read_text(encoding="utf-8")))
+    assert [row["hybrid_stat"] for row in kept] == ["", *map(str, LABELS[1:])]
+
+
+def test_the_map_has_its_second_axis_upwards_and_leaves_out_what_has_no_place(open_page, report):
+    data = report.parent / "data.js"
+    text = data.read_text()
+    drawn = read_data(report.parent)["featureMap"]
+    drawn["training"][1] = [-1, -1]
+    drawn["shares"] = [0.5, 0.25]
+    data.write_text(re.sub('"featureMap":{.*?},', f'"featureMap":{json.dumps(drawn)},', text))
+    page = open_page(report)
+    assert page.evaluate("mapScale()(0.5, 1)[1] < mapScale()(0.5, 0)[1]")
+    points = page.evaluate("mapPoints().map(([kind, i]) => kind + i)")
+    scored = [f"photographs{i}" for i in range(11, -1, -1)]
+    assert points == [*(f"training{i}" for i in (0, 2, 3)), "painted4", "training5", *scored]
+    assert "axes 1 and 2, 50\u00a0% and 25\u00a0%" in page.locator("#map_frame").text_content()
+
+
+def test_page_down_goes_eight_photographs_on(open_page, report):
+    page = open_page(report)
+    page.locator(".row button").first.focus()
+    page.keyboard.press("PageDown")
+    number = "document.activeElement.closest('.row').dataset.number"
+    assert page.evaluate(number) == "8"
 
 
 def test_the_report_is_imported_without_what_takes_seconds(run, repository):
