@@ -12,8 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -190,14 +188,14 @@ def run_growing(command: list[str], folder: Path, patience: float) -> bool:
             process.kill()
 
 
-def why_silent(url: str) -> str:
+def why_unreachable(url: str) -> str:
     """Why the server of `url` gives no answer of whatever kind; empty where it gives one."""
+    import requests  # as gdown does, so that proxies and certificates are the same
+
     try:
-        urllib.request.urlopen(url, timeout=30).close()
-    except urllib.error.HTTPError as error:
-        error.close()  # an answer, too
-    except OSError as error:
-        return str(getattr(error, "reason", error))
+        requests.get(url, timeout=30, stream=True).close()
+    except requests.RequestException as error:
+        return str(error)
     return ""
 
 
@@ -212,9 +210,9 @@ def fetch_archive(name: str, archive: Archive, patience: float = PATIENCE) -> No
         f"PYTHONPATH={ROOT}/scripts {sys.executable} -m common.archives DOWNLOADED_FILE "
         f"{folder} {' '.join(archive.names)}"
     )
-    if reason := why_silent(DRIVE):
+    if reason := why_unreachable(DRIVE):
         raise DownloadError(
-            f"{name} could not be fetched: {DRIVE} does not answer ({reason}). Try again with a "
+            f"{name} could not be fetched: {DRIVE} cannot be reached ({reason}). Try again with a "
             f"network; or, on a machine that has one, {by_hand}"
         )
     gdown = [sys.executable, "-m", "gdown"]

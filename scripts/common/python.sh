@@ -9,6 +9,10 @@ fi
 if [[ $PYTHON == */* && $PYTHON != /* ]]; then
     PYTHON=$PWD/$PYTHON # a script may change its folder
 fi
+if [[ -n ${VENV:-} && $PYTHON == */* && ! -x $PYTHON ]]; then
+    echo "$0: VENV is $VENV, but there is no $PYTHON; scripts/setup.sh makes it" >&2
+    exit 1
+fi
 
 # module NAME ARGUMENT...: run scripts/NAME of ours.
 module() {

@@ -219,7 +219,7 @@ def test_fetch_archive_names_what_stopped_coming(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(downloads, "ROOT", tmp_path)
-    monkeypatch.setattr(downloads, "why_silent", lambda url: "")
+    monkeypatch.setattr(downloads, "why_unreachable", lambda url: "")
     archive = downloads.Archive("1D", "Models/classifiers", ("a",))
     with pytest.raises(downloads.DownloadError, match="w could not be fetched"):
         downloads.fetch_archive("w", archive, patience=0.3)

@@ -388,22 +388,25 @@ def test_google_drive_that_refuses(models, server):
     assert done.stderr.rstrip().endswith("Models/classifiers clf1024.pth sgd_clf.pkl")
 
 
-def test_without_a_network_the_cause_is_named_and_nothing_is_installed(tmp_path, monkeypatch):
+def test_without_a_network_the_cause_is_named_and_nothing_is_installed(
+    tmp_path, monkeypatch, refusing
+):
     def start(*command: object, **options: object) -> None:
         pytest.fail(f"{command} was started")
 
     monkeypatch.setattr(downloads, "ROOT", tmp_path)
-    monkeypatch.setattr(downloads, "DRIVE", "http://127.0.0.1:9")
+    monkeypatch.setattr(downloads, "DRIVE", refusing)
     monkeypatch.setattr(downloads.subprocess, "run", start)
     with pytest.raises(downloads.DownloadError) as error:
         downloads.fetch_archive("classifiers", downloads.KNOWN["classifiers"])
-    assert "http://127.0.0.1:9 does not answer ([Errno 111] Connection refused)" in str(error.value)
+    assert f"{refusing} cannot be reached (" in str(error.value)
+    assert "Connection refused" in str(error.value)
     assert "limits" not in str(error.value)
 
 
 def test_an_answer_of_whatever_kind_is_one(server):
-    assert downloads.why_silent(server[1]) == ""
-    assert downloads.why_silent(f"{server[1]}/gone") == ""
+    assert downloads.why_unreachable(server[1]) == ""
+    assert downloads.why_unreachable(f"{server[1]}/gone") == ""
 
 
 def test_the_environment_that_is_named_runs_the_download(repository, tmp_path):

@@ -12,11 +12,8 @@ import io
 import logging
 import pickle
 import pickletools
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -164,16 +161,15 @@ def resample_position_embedding(embedding: torch.Tensor, grid: int) -> torch.Ten
 
 
 def check_hub(repository: str) -> None:
-    """OSError where the hub does not answer and has left nothing of `repository` here before.
+    """An error where the hub does not answer and has left nothing of `repository` here before.
 
-    The hub's own client tries for a minute.
+    Its client tries for a minute, and raises errors of many types.
     """
     import huggingface_hub  # timm's own client; the platform has the weights, and never comes here
 
     kept = huggingface_hub.try_to_load_from_cache(repository, "model.safetensors")
     if not isinstance(kept, str):
-        with suppress(urllib.error.HTTPError):  # an answer, too
-            urllib.request.urlopen(huggingface_hub.constants.ENDPOINT, timeout=30).close()
+        huggingface_hub.utils.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=30)
 
 
 def build_dinov2_base() -> DinoV2:
