@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from data.lists import check_images, find_list, read_pairs
+from data.lists import check_images, find_list, read_lines, read_pairs
 from util.errors import InputError
 
 
@@ -191,3 +191,10 @@ def test_rooms_below_know_nothing_of_those_above(repository, room, forbidden):
         for name in (found[0], ".".join(found))
     }
     assert "numpy" in imported and not imported & forbidden
+
+
+def test_a_list_that_is_not_in_utf_8_names_the_line(tmp_path):
+    path = tmp_path / "test_edges.txt"
+    path.write_bytes(b"a.jpg\n\xff.jpg\n")
+    with pytest.raises(InputError, match=re.escape(f"{path}, line 2: not in UTF-8 (invalid start")):
+        read_lines(path)
