@@ -115,17 +115,18 @@ def fit_linear(
         if streamed:
             chosen = np.sort(rows.numpy())  # disks read forwards
             read = BlockReader(features, labels, chosen, block_rows, device)
-            losses.append(streamed_backward(classifier.classifier, read))
+            loss = streamed_backward(classifier.classifier, read)
         else:
             rows = rows.to(device)
-            loss = F.cross_entropy(classifier(inputs[rows]), targets[rows])
-            loss.backward()
-            losses.append(loss.item())
+            mean = F.cross_entropy(classifier(inputs[rows]), targets[rows])
+            mean.backward()
+            loss = mean.item()
+        losses.append(loss)
         optimizer.step()
-        if not math.isfinite(losses[-1]):
+        if not math.isfinite(loss):
             raise ValueError(
-                f"linear classifier: the loss is {losses[-1]} in epoch {len(losses)}, expected a "
-                "finite number; look for features or, with CTN, weights that are far too large"
+                f"linear classifier: the loss is {loss} in epoch {len(losses)}, expected a finite"
+                " number; look for features or, with CTN, weights that are far too large"
             )
-        watch(len(losses), losses[-1])
+        watch(len(losses), loss)
     return classifier.eval(), losses

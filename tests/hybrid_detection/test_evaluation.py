@@ -105,6 +105,12 @@ def test_a_resample_may_lack_the_highest_score():
     assert resampled["pr_auc"] == resampled["roc_auc"] == resampled["tpr_at_tnr95"] == 1
 
 
+def test_wilsons_interval():
+    assert evaluation.wilson(19, 32) == pytest.approx((0.4226, 0.7448), abs=1e-3)
+    assert evaluation.wilson(0, 10) == pytest.approx((0, 0.2775), abs=1e-3)
+    assert evaluation.wilson(10, 10) == pytest.approx((0.7225, 1), abs=1e-3)
+
+
 def test_the_interval_of_a_recall():
     """80 of 100 hybrids are found: the interval is that of a share of 100, 0.80 +- 0.08."""
     labels = np.array([0] * 100 + [1] * 100)

@@ -23,7 +23,6 @@ from shortcuts import (
     make_view,
     sentence,
     tell_backgrounds,
-    wilson,
 )
 
 GREY, BLUE = (205, 205, 205), (150, 180, 205)  # papers
@@ -325,12 +324,6 @@ def test_many_photographs_are_left_out_in_parts(monkeypatch, n, fits):
     assert len(trained_on) == fits
     assert called.tolist() == [i % 2 for i in range(n)]
     assert decisions.tolist() == list(range(n))
-
-
-def test_wilsons_interval():
-    assert wilson(19, 32) == pytest.approx((0.4226, 0.7448), abs=1e-3)
-    assert wilson(0, 10) == pytest.approx((0, 0.2775), abs=1e-3)
-    assert wilson(10, 10) == pytest.approx((0.7225, 1), abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -195,17 +195,17 @@ def test_another_set_of_subspecies(write_csv, tmp_path, run):
 def test_a_missing_image_is_named_with_the_program_that_makes_it(small_csv, tmp_path, run):
     make_images(small_csv, tmp_path)
     folder = tmp_path / "Images4TrainAFnonhybrid/Images/9/train"
-    for name in ("S9N001.png", "S9N002.png"):
+    for name in ("S9N000.png", "S9N001.png", "S9N002.png"):
         (folder / "pidinet_edges" / name).unlink()
     done = run(PROGRAM, "--csv", small_csv, "--datasets", tmp_path)
     assert done.returncode == 1
-    missing = f"{folder}/pidinet_edges/S9N001.png is missing, and 1 more for train_AFnonhybrid;"
+    missing = f"{folder}/pidinet_edges/S9N000.png is missing, and 2 more for train_AFnonhybrid;"
     assert missing in done.stderr
     assert "extract_edges.py --dataset" in done.stderr
     assert "Traceback" not in done.stderr
 
     (folder / "good/S9N002.jpg").unlink()
-    for name in ("S9N001.png", "S9N002.png"):
+    for name in ("S9N000.png", "S9N001.png", "S9N002.png"):
         (folder / "pidinet_edges" / name).touch()
     done = run(PROGRAM, "--csv", small_csv, "--datasets", tmp_path)
     assert f"{folder}/good/S9N002.jpg is missing" in done.stderr
