@@ -22,6 +22,8 @@
 #   NEPOCH    of the linear classifier (default: 200)
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source "$ROOT/scripts/common/explain.sh"
+(($# == 0)) || explain "$@"
 SCALE=${SCALE:-1} SEED=${SEED:-0} BACKBONE=${BACKBONE:-efficientnet_lite0} GPU_IDS=${GPU_IDS:--1}
 PAINTED=${PAINTED:-1} REPORTS=${REPORTS:-1} PREPROCESS=${PREPROCESS:-cutout} EPOCHS=${EPOCHS:-6} NEPOCH=${NEPOCH:-200}
 read -ra members <<< "${MEMBERS:-sgd+linear sgd+linear+subspecies}"

@@ -9,10 +9,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=${VENV:-$ROOT/.venv}
 BASE_PYTHON=${PYTHON:-python3}
 
-if [[ ${1:-} == --help || ${1:-} == -h ]]; then
-    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "$0"
-    exit 0
-fi
+source "$ROOT/scripts/common/explain.sh"
+[[ ${1:-} != --help && ${1:-} != -h ]] || explain "$@"
 
 extras=()
 while [[ $# -gt 0 ]]; do

@@ -1,7 +1,8 @@
 # What the download scripts share, to be sourced: ROOT, the repository; PYTHON, the one that the user
-# names, else that of the environment VENV or .venv, else python3; and how they run our modules and
-# print their help.
+# names, else that of the environment VENV or .venv, else python3; how they run our modules, and how
+# they print their help.
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+source "$ROOT/scripts/common/explain.sh"
 if [[ -z ${PYTHON:-} ]]; then
     PYTHON=${VENV:-$ROOT/.venv}/bin/python
     [[ -n ${VENV:-} || -x $PYTHON ]] || PYTHON=python3
@@ -17,13 +18,4 @@ fi
 # module NAME ARGUMENT...: run scripts/NAME of ours.
 module() {
     PYTHONPATH=$ROOT/scripts${PYTHONPATH:+:$PYTHONPATH} "$PYTHON" -m "$@"
-}
-
-# explain ARGUMENT...: print the head of the script that is running, and stop: asked for by --help or
-# -h, or because the arguments are not right.
-explain() {
-    local status=0
-    [[ ${1:-} == --help || ${1:-} == -h ]] || { status=2; exec >&2; }
-    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "$0"
-    exit $status
 }

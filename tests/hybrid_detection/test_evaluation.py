@@ -346,6 +346,7 @@ def test_scores_of_some_members_are_as_ingestion_writes_them(tmp_path):
     [
         ("", "", "line 3: '' is no probability of subspecies"),
         ("0.5", "1.5", "line 2: '1.5' is no probability of subspecies"),
+        ("0.5", "-0.5", "line 2: '-0.5' is no probability of subspecies"),
         ("subspecies", "other", "line 1: no column subspecies"),
     ],
 )

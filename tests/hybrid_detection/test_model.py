@@ -44,6 +44,9 @@ def test_rgb_gets_the_published_preprocessing(backbone, mean, std, size):
     published = [transforms.Resize((224, 224)), transforms.ToTensor()]
     published.append(transforms.Normalize(mean, std))
     assert torch.equal(result, transforms.Compose(published)(image))
+    picture = np.asarray(model.make_picture("photograph")(image))
+    many = model.normalise(torch.from_numpy(np.stack([picture] * 2)), backbone)
+    assert torch.equal(many, torch.stack([result] * 2))
 
 
 def transparent_palette() -> Image.Image:

@@ -164,6 +164,17 @@ def test_whole_photographs_have_a_folder_of_their_own(work, run_folder):
     assert "cutouts/images" not in page
 
 
+@pytest.mark.parametrize(("option", "status"), [("--help", 0), ("-h", 0), ("SCALE=2", 2)])
+def test_settings_are_no_arguments(option, status):
+    done = subprocess.run(
+        [ROOT / "scripts/quickstart.sh", option], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status
+    text = done.stderr if status else done.stdout
+    assert text.startswith("The whole loop on butterflies that the project draws itself")
+    assert "  NEPOCH    of the linear classifier (default: 200)\n" in text
+
+
 def test_another_preprocess_is_refused(tmp_path):
     done = start(tmp_path, PREPROCESS="photographs")
     assert done.returncode == 2

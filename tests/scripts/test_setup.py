@@ -32,7 +32,7 @@ FILES = [
 @pytest.fixture
 def setup(repository, tmp_path):
     """A copy of what describes the installation; a function that runs setup.sh there."""
-    for name in FILES:
+    for name in [*FILES, "scripts/common/explain.sh"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(repository / name, tmp_path / name)
     python = tmp_path / "python3"
