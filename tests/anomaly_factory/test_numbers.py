@@ -2,9 +2,11 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from models import painting
 from models.networks import Generator
 from models.pidinet import load_pidinet
 from util.errors import InputError
@@ -65,3 +67,18 @@ def test_an_image_that_is_no_number_is_named_and_not_written(run, tiny, dataset,
     output = run("test.py", *arguments, "--overwrite", status=2)
     assert re.search(r"AF_9_8_gen0000[01]\.png: the generator of --name AF paints NaN", output)
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
+
+
+def test_one_wild_pixel_stops_its_image_and_no_other_of_the_batch(monkeypatch):
+    fake = torch.zeros(2, 3, 4, 4)
+    fake[1, 2, 3, 3] = torch.nan
+    painter = SimpleNamespace(device=torch.device("cpu"), paint=lambda *_: (fake, fake))
+    batch = {"edges": fake, "reference": fake, "place": torch.arange(2)}
+    monkeypatch.setattr(painting, "loader", lambda *_: [batch])
+    samples = SimpleNamespace(pairs=[SimpleNamespace(generated_name=name) for name in ("A", "B")])
+    options = SimpleNamespace(name="AF", batchSize=2, nThreads=0, inherit=None, keep_ground=False)
+    written = []
+    results = SimpleNamespace(write=lambda name, panels: written.append(name))
+    with pytest.raises(InputError, match=r"^B: the generator of --name AF paints NaN"):
+        painting.paint(painter, samples, [[0, 1]], {0, 1}, options, results, True)
+    assert written == ["A"]

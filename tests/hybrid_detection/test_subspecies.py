@@ -330,6 +330,12 @@ def test_what_is_saved_is_loaded(tmp_path, stored):
         model.load_subspecies(path, "dinov2_base")
 
 
+def test_a_member_of_one_axis_is_loaded(tmp_path, stored):
+    narrow = replace(stored, axes=stored.axes[:, :1], means=stored.means[:, :1])
+    training.save_subspecies(narrow, tmp_path / "subspecies.npz")
+    assert model.load_subspecies(tmp_path / "subspecies.npz").axes.shape == (1280, 1)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
