@@ -1,7 +1,5 @@
-"""Hostile CSVs, lists and notes: each loads or is refused by an error with file and line."""
+"""Hostile CSVs and lists: each loads or is refused by an error with file and line."""
 
-import csv
-import json
 import re
 import string
 from pathlib import Path
@@ -16,49 +14,11 @@ import pytest
 from common import challenge_csv
 from common.challenge_csv import TableError
 from data import lists
-from demo import make_demo_dataset
-from demo import results as demo_results
+from faults.hostile import hostile
 from files import ImageError, open_image
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import given
 from journal import stamp
-from util import lock
 from util.errors import InputError
-from util.results import Results
-from util.visualizer import LossLog, SamplePage
-
-CELLS = [
-    *("", " ", "0", "1", "nan", "NA", "-1", "1e999", "hybrid", "train", "8.0", "a.jpg", "b.jpg"),
-    *("../a.jpg", "/etc/passwd", "a/../../b.jpg", "C:\\a.jpg", "..\\a.jpg", "./a.jpg", "a\0.jpg"),
-    *("\N{RIGHT-TO-LEFT OVERRIDE}gpj.a", "\ufeff", "\x85", "\N{LINE SEPARATOR}", "\ud800"),
-    *('"', '""', 'a"b', '"a\nb"', "a\rb", "<script>", "=1+1", "x" * 300, "x" * 200_000, "9" * 5000),
-]
-TEXT = st.one_of(st.sampled_from(CELLS), st.text(max_size=12))
-ENDS = st.sampled_from(["\n", "\r\n", "\r", "\n\n", "\n \n", "\0\n", ""])
-
-
-@st.composite
-def hostile(draw, rows: list[list[str]], separator: str) -> bytes:
-    """A good table, some of whose cells, line ends and bytes are not."""
-    rows = [list(row) for row in rows]
-    for _ in range(draw(st.integers(0, 3))):
-        row = draw(st.sampled_from(rows))
-        place = draw(st.integers(0, len(row)))
-        row[place : place + draw(st.integers(0, 1))] = draw(st.lists(TEXT, max_size=1))
-    end = draw(ENDS)
-    text = "".join(separator.join(row) + (end or draw(ENDS)) for row in rows)
-    data = text.encode("utf-8", "surrogatepass")
-    kind = draw(st.sampled_from(["good", "good", "good", "BOM", "UTF-16", "cut", "bytes", "noise"]))
-    if kind == "BOM":
-        return b"\xef\xbb\xbf" + data
-    if kind == "UTF-16":
-        return text.encode("utf-16", "surrogatepass")
-    if kind == "cut":
-        return data[: draw(st.integers(0, len(data)))]
-    if kind == "bytes":
-        place = draw(st.integers(0, len(data)))
-        return data[:place] + draw(st.binary(max_size=4)) + data[place:]
-    return draw(st.binary(max_size=60)) if kind == "noise" else data
 
 
 def is_inside(name: str) -> bool:
@@ -293,123 +253,3 @@ def said_of_second_line(dataset: Path, line: str, message: str) -> str:
     with pytest.raises(InputError, match=path + message) as raised:
         lists.read_pairs(lists.find_list(dataset, "train"), training=True)
     return str(raised.value)
-
-
-# ---------------------------------------------------------------------------------- notes
-
-JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), TEXT),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
-    max_leaves=8,
-)
-NESTED = b"[" * 100_000  # deeper than Python's stack
-HUGE = b"9" * 10_000  # more digits than Python turns into a number
-
-
-def notes(**keys: st.SearchStrategy) -> st.SearchStrategy[bytes]:
-    """A JSON note with these keys, or one without some, or what is none."""
-    objects = st.one_of(st.fixed_dictionaries(keys), st.fixed_dictionaries({}, optional=keys), JSON)
-    return st.one_of(
-        objects.map(lambda value: json.dumps(value).encode()),
-        st.binary(max_size=40),
-        st.sampled_from([b"", b"{", b"null", b"[]", b"\xff", b"\xef\xbb\xbf{}", b"[]"]),
-    )
-
-
-NAMES = st.lists(TEXT.map(lambda text: f"AF_{text}_gen00001.png"), max_size=2)
-SOURCE = st.dictionaries(TEXT, JSON, max_size=2)
-
-
-@example(data=NESTED)
-@example(data=HUGE)
-@given(data=notes(source=SOURCE, names=NAMES, replaces=SOURCE))
-def test_a_note_of_what_is_painted(tmp_path, data):
-    note = tmp_path / "gallery/list/painted.json"
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_bytes(data)
-
-    def paint() -> None:
-        results = Results(tmp_path, "list", {}, {"checkpoint": "1f"}, 256, with_page=False)
-        results.begin(overwrite=True)
-        results.check_unmixed()
-
-    try:
-        refused(paint, InputError, note.parents[2])
-    except OSError as raised:  # which the program reports as its own
-        assert str(tmp_path / "AF_") in str(raised)
-
-
-def refused(reader, error: type[Exception], path: Path):
-    """What `reader` gives; None where it raises just `error`, naming the file."""
-    try:
-        return reader()
-    except error as raised:
-        assert type(raised) is error, repr(raised)
-        assert str(path) in str(raised)
-        return None
-
-
-@example(data=NESTED)
-@example(data=HUGE)
-@given(data=notes(scale=JSON, seed=JSON))
-def test_a_record_of_a_demo_set(tmp_path, data):
-    record = tmp_path / "demo.json"
-    record.write_bytes(data)
-    assert isinstance(
-        refused(lambda: make_demo_dataset.read_record(record), ValueError, record) or {}, dict
-    )
-
-
-SCORES = dict.fromkeys([*demo_results.SCORES, "one_hybrid", "crosses"], JSON)
-
-
-@example(data=NESTED)
-@example(data=HUGE)
-@given(data=notes(**SCORES))
-def test_scores_of_a_quick_start(tmp_path, data):
-    path = tmp_path / "kind/members/scores.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    scores = refused(
-        lambda: demo_results.read_scores(tmp_path, "kind", "members"), ValueError, path
-    )
-    assert scores is None or set(scores) >= set(SCORES)
-
-
-LOG = [["images", "epoch", "lr", "G_GAN"], ["2", "1", "0.0002", "1.5"], ["4", "1", "0.0002", "1"]]
-
-
-@given(data=hostile(LOG, ","))
-def test_a_spoilt_loss_log_is_cut_where_it_is_spoilt(tmp_path, data):
-    path = tmp_path / "loss_log.csv"
-    path.write_bytes(data)
-    log = LossLog(tmp_path, 4)
-    log.add({"images": 6, "epoch": 2, "lr": 0.0002, "G_GAN": 0.75})
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    assert {len(header)} == {len(row) for row in rows}
-    assert rows[-1][header.index("images")] == "6"
-
-
-@given(text=TEXT)
-def test_foreign_files_among_the_samples_stay(tmp_path, text):
-    name = re.sub(r"[/\0\ud800-\udfff]", "", text)[:40]
-    foreign = tmp_path / f"samples/epoch{name}_images{name}.jpg"
-    foreign.parent.mkdir(exist_ok=True)
-    foreign.touch()
-    page = SamplePage(tmp_path, "AF", 4)
-    assert foreign.exists() or re.fullmatch(r"\d+", name)
-    assert all(path.exists() for path in page.all)
-
-
-@given(data=hostile([["host", "1"]], " "))
-def test_a_spoilt_lock_is_an_error_or_taken_over(tmp_path, data):
-    path = tmp_path / "AF" / lock.NAME
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(data)
-
-    def hold() -> None:
-        with lock.held(path.parent):
-            pass
-
-    refused(hold, InputError, path)

@@ -1,0 +1,68 @@
+"""What the tests of hostile tables and notes draw from, and what an error must be."""
+
+import json
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+CELLS = [
+    *("", " ", "0", "1", "nan", "NA", "-1", "1e999", "hybrid", "train", "8.0", "a.jpg", "b.jpg"),
+    *("../a.jpg", "/etc/passwd", "a/../../b.jpg", "C:\\a.jpg", "..\\a.jpg", "./a.jpg", "a\0.jpg"),
+    *("\N{RIGHT-TO-LEFT OVERRIDE}gpj.a", "\ufeff", "\x85", "\N{LINE SEPARATOR}", "\ud800"),
+    *('"', '""', 'a"b', '"a\nb"', "a\rb", "<script>", "=1+1", "x" * 300, "x" * 200_000, "9" * 5000),
+]
+TEXT = st.one_of(st.sampled_from(CELLS), st.text(max_size=12))
+ENDS = st.sampled_from(["\n", "\r\n", "\r", "\n\n", "\n \n", "\0\n", ""])
+
+
+@st.composite
+def hostile(draw, rows: list[list[str]], separator: str) -> bytes:
+    """A good table, some of whose cells, line ends and bytes are not."""
+    rows = [list(row) for row in rows]
+    for _ in range(draw(st.integers(0, 3))):
+        row = draw(st.sampled_from(rows))
+        place = draw(st.integers(0, len(row)))
+        row[place : place + draw(st.integers(0, 1))] = draw(st.lists(TEXT, max_size=1))
+    end = draw(ENDS)
+    text = "".join(separator.join(row) + (end or draw(ENDS)) for row in rows)
+    data = text.encode("utf-8", "surrogatepass")
+    kind = draw(st.sampled_from(["good", "good", "good", "BOM", "UTF-16", "cut", "bytes", "noise"]))
+    if kind == "BOM":
+        return b"\xef\xbb\xbf" + data
+    if kind == "UTF-16":
+        return text.encode("utf-16", "surrogatepass")
+    if kind == "cut":
+        return data[: draw(st.integers(0, len(data)))]
+    if kind == "bytes":
+        place = draw(st.integers(0, len(data)))
+        return data[:place] + draw(st.binary(max_size=4)) + data[place:]
+    return draw(st.binary(max_size=60)) if kind == "noise" else data
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), TEXT),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+NESTED = b"[" * 100_000  # deeper than Python's stack
+HUGE = b"9" * 10_000  # more digits than Python turns into a number
+
+
+def notes(**keys: st.SearchStrategy) -> st.SearchStrategy[bytes]:
+    """A JSON note with these keys, or one without some, or what is none."""
+    objects = st.one_of(st.fixed_dictionaries(keys), st.fixed_dictionaries({}, optional=keys), JSON)
+    return st.one_of(
+        objects.map(lambda value: json.dumps(value).encode()),
+        st.binary(max_size=40),
+        st.sampled_from([b"", b"{", b"null", b"[]", b"\xff", b"\xef\xbb\xbf{}", b"[]"]),
+    )
+
+
+def refused(reader, error: type[Exception], path: Path):
+    """What `reader` gives; None where it raises just `error`, naming the file."""
+    try:
+        return reader()
+    except error as raised:
+        assert type(raised) is error, repr(raised)
+        assert str(path) in str(raised)
+        return None
