@@ -103,7 +103,7 @@ def fit_linear(
         classifier.load_state_dict(start)
     classifier.to(device).train()
     optimizer = torch.optim.Adam(classifier.parameters(), lr=LEARNING_RATE)
-    size = max(2, round(ROWS_PER_EPOCH * len(labels)))
+    size = round(ROWS_PER_EPOCH * len(labels))
     streamed = size > block_rows
     if not streamed:
         inputs = torch.tensor(np.asarray(features), device=device)

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
+from submission import make_folder, naming
 from tqdm import tqdm
 
 TOGETHER = 900  # rows or files at a time; old versions of SQLite take 999 names in a question
@@ -188,7 +189,7 @@ class FeatureCache:
         self.path = path
         self.rows = path.with_suffix(".f32")
         self.feature_size = feature_size
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with transaction(path) as connection:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS places (place INTEGER PRIMARY KEY, image TEXT UNIQUE)"
@@ -216,7 +217,7 @@ class FeatureCache:
         known = {image for (image,) in find(connection, question, images)}
         new = {image: row for row, image in enumerate(images) if image not in known}
         first = self._count(connection)
-        with self.rows.open("r+b") as file:
+        with naming(self.rows), self.rows.open("r+b") as file:
             file.seek(first * self._row_bytes)
             file.write(np.ascontiguousarray(features[list(new.values())], np.float32).data)
             file.flush()

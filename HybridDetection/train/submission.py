@@ -11,7 +11,7 @@ import cutout
 from cut_folder import read_own_mask
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, is_cutout, on_flat_ground
 from dataset import load_batches
-from durable import sync
+from durable import make_folder, naming, sync
 from files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image
 from memory import freed_memory_kept
 from model import (
@@ -79,8 +79,10 @@ __all__ = [
     "is_cutout",
     "load_batches",
     "load_linear",
+    "make_folder",
     "make_picture",
     "make_transform",
+    "naming",
     "new_page",
     "on_flat_ground",
     "open_image",

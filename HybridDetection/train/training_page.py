@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from dominate import tags
-from submission import duration, new_page, save_page, show_facts
+from submission import duration, make_folder, new_page, save_page, show_facts
 from tables import PLOT_FILES, RECALLS_FILE, RESULTS_FILE, SCORES_FILE
 
 FILE = "training.html"
@@ -110,7 +110,7 @@ class TrainingPage:
             show_facts("options", {f"--{name}": value for name, value in self.options.items()})
             tags.h2("Machine")
             show_facts("options", machine())
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         save_page(page, self.folder / FILE)
         self.written = time.monotonic()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cut_folder
 import extract_edges
 import ingestion
 import numpy as np
@@ -86,7 +87,7 @@ def test_a_link_in_the_place_of_an_output_is_replaced_and_what_it_points_to_stay
 def test_a_full_disk_leaves_the_feature_cache_as_it_was(tmp_path):
     cache = FeatureCache(tmp_path / "features.sqlite", 4)
     cache.put(["a"], np.ones((1, 4), np.float32))
-    with full_disk(16), pytest.raises(OSError):
+    with full_disk(16), pytest.raises(OSError, match=str(cache.rows)):
         cache.put(["b"], np.ones((1, 4), np.float32))
     cache.put(["c"], np.full((1, 4), 2, np.float32))
     assert np.array_equal(np.fromfile(cache.rows, np.float32), [1] * 4 + [2] * 4)
@@ -128,7 +129,7 @@ def test_scoring_on_a_full_disk_goes_on_when_there_is_room(ingest, photos, tmp_p
     journal = tmp_path / "out" / FOLDER / "0_of_1.jsonl"
     with full_disk(700):
         status, output = ingest(photos, tmp_path / "out")
-    assert (status, "File too large" in output) == (1, True)
+    assert (status, f"{journal}: File too large" in output) == (1, True)
     assert not (tmp_path / "out/predictions.txt").exists()
     assert journal.stat().st_size == 700
     assert ingest(photos, tmp_path / "out")[0] == 0
@@ -174,6 +175,31 @@ def test_a_photograph_that_vanishes_keeps_no_edge_map_from_being_drawn(
     assert sorted(path.name for path in (tmp_path / "edges").iterdir()) == [
         *("0.png", "1.png", "3.png")
     ]
+
+
+@pytest.mark.parametrize("when", ["listed", "cut"])
+def test_a_photograph_that_vanishes_keeps_no_other_from_being_cut_out(
+    photos, tmp_path, monkeypatch, caplog, when
+):
+    """Before it is opened, and once it is cut out but not yet on the page of doubtful ones."""
+    name = {"listed": "find_photographs", "cut": "write_table"}[when]
+    real = getattr(cut_folder, name)
+
+    def lose(*arguments):
+        result = real(*arguments)
+        (photos / "2.png").unlink()
+        return result
+
+    monkeypatch.setattr(cut_folder, name, lose)
+    folders = cut_folder.Folders(photos, tmp_path / "out", None)
+    status = cut_folder.run(folders, workers=1)
+    page = (tmp_path / "out/doubtful.html").read_text()
+    assert page.count("<figure>") == {"listed": 3, "cut": 4}[when]
+    assert page.count("<img ") == 3
+    assert status == {"listed": cut_folder.PARTLY, "cut": 0}[when]
+    assert str(photos / "2.png") in {"listed": caplog.text, "cut": page}[when]
+    masks = sorted(path.name for path in (tmp_path / "out/masks").iterdir())
+    assert masks == [f"{number}.png" for number in range(4) if when == "cut" or number != 2]
 
 
 # ------------------------------------------------------------------------------- real disks

@@ -1,13 +1,21 @@
 """Hostile notes, logs and records of our own programs: each loads or is refused by name."""
 
 import csv
+import json
 import re
+from dataclasses import asdict
 
+from collection_shards import SETTINGS_FILE, keep_settings
+from cut_folder import RECORD, Folders, standing_row
 from demo import make_demo_dataset
 from demo import results as demo_results
 from faults.hostile import HUGE, JSON, NESTED, TEXT, hostile, notes, refused
 from hypothesis import example, given
 from hypothesis import strategies as st
+from journal import FOLDER, Journal
+from listing import Images
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from util import lock
 from util.errors import InputError
 from util.results import Results
@@ -100,3 +108,61 @@ def test_a_spoilt_lock_is_an_error_or_taken_over(tmp_path, data):
             pass
 
     refused(hold, InputError, path)
+
+
+SCORED = {
+    "name": st.sampled_from(["a.jpg", "b.jpg"]) | JSON,
+    "time": st.integers(0, 9) | JSON | st.just(10**30),
+    "file": JSON,
+    "score": st.floats(0, 1) | JSON,
+    "members": st.dictionaries(TEXT, st.floats(0, 1), max_size=2) | JSON,
+    "parents": st.none() | st.just(["8", "9", 0.5, 0.5]) | JSON,
+}
+
+
+@example(line=NESTED)
+@example(line=HUGE)
+@given(line=notes(**SCORED) | notes(name=SCORED["name"], time=SCORED["time"], error=JSON))
+def test_a_journal_of_scores(tmp_path, line):
+    images = Images(tmp_path, ["a.jpg", "b.jpg"])
+    path = tmp_path / "out" / FOLDER / "0_of_1.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b'{"settings": {}}\n' + line.replace(b"\n", b" ") + b"\n")
+
+    def score() -> None:
+        with Journal(tmp_path / "out", {}) as journal:
+            journal.known(images)
+            journal.add(images, {index: "broken" for index in range(2)})
+            for _, outcome in journal.outcomes(images):
+                assert isinstance(outcome, str) or f"{outcome.score:.4f}"
+
+    refused(score, ValueError, path)
+
+
+@example(data=NESTED)
+@example(data=HUGE)
+@given(data=notes(backbone=JSON, shard=JSON))
+def test_settings_of_a_collection(tmp_path, data):
+    path = tmp_path / SETTINGS_FILE
+    path.write_bytes(data)
+    refused(lambda: keep_settings(tmp_path, {"shard": 512}), ValueError, tmp_path)
+
+
+ROW = {"file": JSON | st.just("a.png"), "confidence": st.floats() | JSON, "box": JSON | TEXT}
+
+
+@given(row=st.fixed_dictionaries(ROW | {"reason": JSON | TEXT}, optional={"more": JSON}) | JSON)
+@example(row={"file": "../a.png", "confidence": 0.5, "box": "", "reason": ""})
+@example(row={"file": "a.png", "confidence": 0.5, "box": "", "reason": ""})
+def test_a_record_in_a_mask(tmp_path, row):
+    """Of the right photograph and program, so that all else must be as we write it."""
+    folders = Folders(tmp_path / "photos", tmp_path, None)
+    for path in (folders.image("a.png"), folders.mask("a.png")):
+        path.parent.mkdir(exist_ok=True)
+        record = PngInfo()
+        record.add_text(RECORD, json.dumps({"made from": "1f", "row": row}))
+        Image.new("1", (2, 2)).save(path, pnginfo=record)
+    found = standing_row("a.png", folders, "1f")
+    assert found is None or (found.file == "a.png" and asdict(found) == row)
+    if row == {"file": "a.png", "confidence": 0.5, "box": "", "reason": ""}:
+        assert found is not None

@@ -62,8 +62,8 @@ def test_a_journal_and_what_takes_its_place(tmp_path, calls, monkeypatch):
     output = tmp_path / "new/out"
     with Journal(output, {}) as journal:
         synced = [place for kind, place in calls if kind == "sync"]
-        assert synced[0] == "0_of_1.jsonl"  # its first line
-        assert synced[1:] == [FOLDER, "out", "new"]  # the names of the file and of both folders
+        assert synced[:3] == [tmp_path.name, "new", "out"]  # the names of the folders it made
+        assert synced[3:] == ["0_of_1.jsonl", FOLDER]  # its first line, its name
         calls.clear()
         journal.write([{"name": "a.jpg"}])
         assert calls == [("sync", "0_of_1.jsonl")]
@@ -82,7 +82,8 @@ def test_a_journal_and_what_takes_its_place(tmp_path, calls, monkeypatch):
 
 def test_a_batch_of_features(tmp_path, calls):
     """SQLite syncs the index itself, when it ends the transaction that names them."""
-    cache = FeatureCache(tmp_path / "w.sqlite", 4)
+    cache = FeatureCache(tmp_path / "new/w.sqlite", 4)
+    assert calls == [("sync", tmp_path.name)]
     calls.clear()
     cache.put(["image"], np.zeros((1, 4), np.float32))
     assert calls == [("sync", "w.f32")]

@@ -106,9 +106,9 @@ def test_a_resample_may_lack_the_highest_score():
 
 
 def test_wilsons_interval():
-    assert evaluation.wilson(19, 32) == pytest.approx((0.4226, 0.7448), abs=1e-3)
-    assert evaluation.wilson(0, 10) == pytest.approx((0, 0.2775), abs=1e-3)
-    assert evaluation.wilson(10, 10) == pytest.approx((0.7225, 1), abs=1e-3)
+    assert evaluation.wilson(19, 32) == pytest.approx((0.422600, 0.744804), abs=1e-6)
+    assert evaluation.wilson(0, 10) == pytest.approx((0, 0.277533), abs=1e-6)
+    assert evaluation.wilson(10, 10) == pytest.approx((0.722467, 1), abs=1e-6)
 
 
 def test_the_interval_of_a_recall():

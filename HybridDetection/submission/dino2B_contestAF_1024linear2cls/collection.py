@@ -34,6 +34,7 @@ from collection_shards import (
     keep_settings,
     left_to_do,
 )
+from durable import make_folder
 from ingestion import BATCH_SIZE, counted
 from model import (
     BACKBONES,
@@ -287,7 +288,7 @@ def run(options: argparse.Namespace) -> int:
     """The whole of it; the exit status."""
     detector = find_detector(options)
     sources = find_sources(options.input, options.shard)
-    options.output.mkdir(parents=True, exist_ok=True)
+    make_folder(options.output)
     keep_settings(options.output, settings_of(options, detector))
     finished = find_finished(options.output, sources)
     rest = left_to_do(sources, finished)

@@ -195,7 +195,7 @@ def keep_settings(output: Path, settings: Mapping[str, object]) -> None:
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: damaged ({error}); choose another --output") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path}: damaged (no object); choose another --output")

@@ -135,8 +135,8 @@ def cut(file: str, folders: Folders) -> tuple[Row, bool] | str:
     # A message names the file itself, not a link to it that may be gone by then.
     photograph = Path(os.path.realpath(folders.photographs / file))
     try:
-        if not photograph.is_file():
-            return f"{photograph}: not a file"
+        if not (photograph.is_file() and os.access(photograph, os.R_OK)):
+            return f"{photograph}: not a file that can be read"
         own_mask = folders.own_mask(file)
         digest = digest_of(photograph, own_mask)
         row = standing_row(file, folders, digest)
@@ -157,7 +157,7 @@ def cut(file: str, folders: Folders) -> tuple[Row, bool] | str:
         whole = stays or found.confidence < CONFIDENT
         flat = None if whole else on_flat_ground(rgb, found.mask)
         write_image(photograph, folders.image(file), flat)
-    except (ImageError, MemoryError) as error:
+    except (ImageError, MemoryError, FileNotFoundError) as error:
         return str(error) or f"{photograph}: too large for the memory that is left"
     record = PngInfo()
     record.add_text(RECORD, json.dumps({"made from": digest, "row": asdict(row)}))
@@ -187,7 +187,9 @@ def standing_row(file: str, folders: Folders, digest: str) -> Row | None:
     try:
         with Image.open(folders.mask(file), formats=("PNG",)) as mask:
             record = json.loads(mask.text[RECORD])
-        return Row(**record["row"]) if record["made from"] == digest else None
+        row = Row(**record["row"])
+        typed = all(type(getattr(row, field.name)) is field.type for field in fields(Row))
+        return row if typed and (row.file, record["made from"]) == (file, digest) else None
     except (OSError, ValueError, KeyError, TypeError, SyntaxError, RecursionError):
         return None
 
@@ -240,12 +242,10 @@ def write_page(rows: Sequence[Row], folders: Folders, path: Path) -> None:
     """A page, pictures included, of the rows, least sure first."""
     figures = []
     for row in sorted(rows, key=lambda row: row.confidence):
-        picture = base64.b64encode(outlined(row.file, folders)).decode()
         what = "stays whole" if row.confidence < CONFIDENT else "cut out"
         text = escape(f"{row.file}: {what}, confidence {row.confidence:.2f}, {row.reason}")
         figures.append(
-            f'<figure><img src="data:image/jpeg;base64,{picture}" alt="">'
-            f"<figcaption>{text}</figcaption></figure>"
+            f"<figure>{outlined(row.file, folders)}<figcaption>{text}</figcaption></figure>"
         )
     head = (
         "<!DOCTYPE html><meta charset=utf-8><title>Doubtful cutouts</title><style>"
@@ -260,17 +260,21 @@ def write_page(rows: Sequence[Row], folders: Folders, path: Path) -> None:
         part.write_text("\n".join([head, *figures, ""]), encoding="utf-8")
 
 
-def outlined(file: str, folders: Folders) -> bytes:
-    """JPEG of a photograph, SHOWN pixels long, with the outline of its mask."""
-    picture = open_image(folders.photographs / file)
-    picture.thumbnail((SHOWN, SHOWN))
-    mask = open_image(folders.mask(file)).convert("L").resize(picture.size)
+def outlined(file: str, folders: Folders) -> str:
+    """HTML: a photograph, SHOWN pixels long, with its mask's outline; or why there is none."""
+    try:
+        picture = open_image(folders.photographs / file)
+        picture.thumbnail((SHOWN, SHOWN))
+        mask = open_image(folders.mask(file)).convert("L").resize(picture.size)
+    except ImageError as error:  # gone since it was cut out
+        return f"<p>{escape(str(error))}</p>"
     outlines, _ = cv2.findContours(np.array(mask), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     jpeg = io.BytesIO()
     Image.fromarray(cv2.drawContours(np.array(picture), outlines, -1, OUTLINE, 2)).save(
         jpeg, "JPEG", quality=85
     )
-    return jpeg.getvalue()
+    encoded = base64.b64encode(jpeg.getvalue()).decode()
+    return f'<img src="data:image/jpeg;base64,{encoded}" alt="">'
 
 
 def run(folders: Folders, workers: int) -> int:

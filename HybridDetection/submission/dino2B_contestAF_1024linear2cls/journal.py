@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from durable import sync
+from durable import make_folder, naming, sync
 from listing import Images
 from model import Parents
 from scoring import Scored
 
 FOLDER = "predictions.journal"
+# What Python raises for lines that are none of ours.
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 UNKNOWN, FAILED, SCORED = range(3)  # what is known of an image
 PLACE = np.dtype(
     [("known", np.uint8), ("file", np.uint16), ("offset", np.uint64), ("time", np.uint64)]
@@ -44,14 +46,13 @@ class Journal:
         self.settings = json.loads(json.dumps(settings))
         self.own = self.folder / f"{rank}_of_{count}.jsonl"
         self.siblings = f"*_of_{count}.jsonl"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self.file = take(self.own)
         try:
             self.refuse_other_runs()
             self.refuse_other_settings()
             self.cut_torn_line()
-            for folder in (self.folder, *(place.parent for place in self.made)):
-                sync(folder)
+            sync(self.folder)
         except BaseException:
             self.file.close()
             raise
@@ -60,7 +61,8 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.file.close()
+        with naming(self.own):  # what could not be written is tried again
+            self.file.close()
 
     def paths(self) -> list[Path]:
         return sorted(self.folder.glob("*_of_*.jsonl"))
@@ -114,8 +116,8 @@ class Journal:
                     if not isinstance(line, dict):
                         raise TypeError("no object")
                     if number > 1:
-                        line["name"], np.uint64(line["time"]), outcome_of(line)
-                except (ValueError, KeyError, TypeError, RecursionError) as error:
+                        check_line(line)
+                except DAMAGE as error:
                     raise ValueError(
                         f"{path}, line {number}: damaged ({error!r}); remove {self.folder} to "
                         "begin anew"
@@ -130,9 +132,10 @@ class Journal:
 
     def write(self, lines: list[dict[str, Any]]) -> None:
         self.file.seek(0, os.SEEK_END)
-        self.file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        with naming(self.own):
+            self.file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
+            self.file.flush()
+            os.fsync(self.file.fileno())
 
     def places(self, images: Images) -> np.ndarray:
         """(n,) of PLACE: what is known of each image, and which line of which file says so.
@@ -152,7 +155,7 @@ class Journal:
         """(n,) UNKNOWN, FAILED or SCORED; a file that has changed since is UNKNOWN."""
         places = self.places(images)
         for index, line in self.said(places):
-            if places[index]["known"] == SCORED and line["file"] != stamp(images[index]):
+            if places[index]["known"] == SCORED and line.get("file") != stamp(images[index]):
                 places[index]["known"] = UNKNOWN
         return places["known"]
 
@@ -195,11 +198,24 @@ def line_of(images: Images, index: int, outcome: Scored | str) -> dict[str, Any]
     return line | {"members": outcome.members, "parents": parents}
 
 
+def check_line(line: dict[str, Any]) -> None:
+    """One of DAMAGE unless the line is of an image."""
+    if not isinstance(line["name"], str):
+        raise TypeError("no name")
+    np.uint64(line["time"])
+    outcome_of(line)
+
+
 def outcome_of(line: dict[str, Any]) -> Scored | str:
+    """What `line_of` wrote; one of DAMAGE where it is anything else."""
     if "error" in line:
-        return line["error"]
-    parents = line["parents"] and Parents(*line["parents"])
-    return Scored(line["score"], line["members"], parents)
+        return str(line["error"])
+    parents = line["parents"]
+    if parents is not None:
+        first, second, share, certainty = parents
+        parents = Parents(str(first), str(second), float(share), float(certainty))
+    members = {name: float(probability) for name, probability in line["members"].items()}
+    return Scored(float(line["score"]), members, parents)
 
 
 def stamp(path: Path) -> list[int] | None:
