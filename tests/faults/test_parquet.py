@@ -181,10 +181,12 @@ def varint(number: int) -> bytes:
 
 
 @pytest.mark.parametrize("claim", [2**40, 10**5])
-def test_rows_by_claim_are_refused(tmp_path, claim):
-    """Else they would be cut into shards, and those fill the memory."""
+def test_rows_by_claim_are_refused_or_not_believed(tmp_path, claim):
+    """A collection's would be cut into shards, and those fill the memory; a list's are never asked
+    for."""
     rows = 4321
-    whole = written(pyarrow.table({"uuid": map(str, range(rows)), "image": [b""] * rows}))
+    names = [f"{row}.png" for row in range(rows)]
+    whole = written(pyarrow.table({"uuid": names, "image": [b""] * rows, listing.COLUMN: names}))
     footer = int.from_bytes(whole[-8:-4], "little")
     data, foot = whole[: -8 - footer], whole[-8 - footer : -8]
     assert foot.count(varint(rows)) >= 2
@@ -195,6 +197,7 @@ def test_rows_by_claim_are_refused(tmp_path, claim):
         ValueError, match=rf"table.parquet: not .* bytes claim to be {claim:,} rows"
     ):
         collection_shards.find_sources(path, 4)
+    assert listing.read_parquet(path) == names
 
 
 def test_a_column_whose_name_is_no_text_is_refused(tmp_path):
