@@ -396,8 +396,9 @@ def test_what_is_no_npz_or_unpacks_without_end_is_refused(tmp_path, stored, monk
 
 def test_members_are_combined_to_the_bit():
     draw = np.random.default_rng(0)
-    linear, sgd = draw.random(50, np.float32), draw.random(50)
-    other = draw.random(50)
+    # Cubes: of a plain random number, 1 - (1 - x) has the same bits.
+    linear, sgd = draw.random(50, np.float32) ** 3, draw.random(50) ** 3
+    other = draw.random(50) ** 3
     larger = np.maximum(linear, sgd)
     assert np.array_equal(model.combine({"linear": linear, "sgd": sgd}), larger)
     both = model.combine({"linear": linear, "sgd": sgd, "subspecies": other})
