@@ -2,8 +2,8 @@
 
     pytest tests/faults/test_kills.py --kills 30
 
-kills each program as often; what happened is printed with -s. By default only the programs that
-start quickly are killed, which is what a run of all tests has time for.
+kills each program as often; what happened is printed with -s. By default only those are killed that
+a run of all tests has time for.
 
 A program is killed within its own work, not while it imports PyTorch: when a number of its units,
 such as images, batches or steps, that is drawn at random is done, and a random part of the next.
@@ -54,7 +54,7 @@ class Program:
     kept_lines: tuple[str, ...] = ()  # patterns of files whose whole lines stay, each said once
     # Painted images count by their pixels: beside these they bear when their inputs were made.
     by_pixels: bool = False
-    quick: bool = False
+    usual_kills: int = 0  # without --kills
 
     def done(self, out: Path, since: float) -> int:
         if self.progress is not None:
@@ -92,7 +92,7 @@ def prepare_images(world: Path, **_: object) -> Program:
     images = ("Images4*/**/*.png",)
     arguments = ["--csv", f"{world}/train.csv", "--photos", f"{world}/photos"]
     arguments += ["--datasets", "{out}", "--workers", "2"]
-    return Program("scripts/prepare_images.py", arguments, images, images, quick=True)
+    return Program("scripts/prepare_images.py", arguments, images, images, usual_kills=2)
 
 
 def cut_out(world: Path, **_: object) -> Program:
@@ -104,6 +104,7 @@ def cut_out(world: Path, **_: object) -> Program:
         outputs=("images/*", "masks/*", "cutouts.csv", "doubtful.html"),
         whole=pixels,
         replaced=("images/*",),
+        usual_kills=1,
     )
 
 
@@ -111,7 +112,8 @@ def draw_edges(world: Path, **_: object) -> Program:
     draw_photos(world / "photos", 2 * PHOTOS, (600, 400))
     arguments = ["--detector", "scharr", "--input", f"{world}/photos", "--output", "{out}"]
     arguments += ["--batch_size", "2", "--gpu_ids", "-1"]
-    return Program("AnomalyFactory/extract_edges.py", arguments, ("*.png",), ("*.png",), quick=True)
+    maps = ("*.png",)
+    return Program("AnomalyFactory/extract_edges.py", arguments, maps, maps, usual_kills=2)
 
 
 TINY = "--gpu_ids -1 --loadSize 32 --ngf 2 --n_blocks_global 1 --n_downsample_global 2 --nThreads 0"
@@ -169,6 +171,7 @@ def paint(world: Path, **_: object) -> Program:
         [*arguments, "--batchSize", "4"],
         units=("AF_*.png",),
         outputs=("AF_*.png", "*.html", "gallery/**/*.jpg", "gallery/**/*.json"),
+        usual_kills=1,
     )
 
 
@@ -183,6 +186,7 @@ def score(world: Path, classifiers: Path) -> Program:
         outputs=("predictions.txt", "details.csv"),
         progress=lambda out, since: lines_in(out, "predictions.journal/*.jsonl"),
         kept_lines=("predictions.journal/*.jsonl",),
+        usual_kills=1,
     )
 
 
@@ -384,10 +388,9 @@ def test_a_killed_program_ends_as_one_that_ran_through(
     world = tmp_path / "world"
     world.mkdir()
     program = make(world, classifiers=classifiers)
-    kills = request.config.getoption("--kills")
-    if not kills and not program.quick:
-        pytest.skip("starts slowly; --kills 1 kills it, too")
-    kills = kills or 2
+    kills = request.config.getoption("--kills") or program.usual_kills
+    if not kills:
+        pytest.skip("takes long; --kills 1 kills it, too")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     out, through = tmp_path / "runs/out", tmp_path / "through"
 
