@@ -504,3 +504,12 @@ def test_what_is_no_state_dict_is_refused(tmp_path, content):
     torch.save(content, path)
     with pytest.raises(ValueError, match=r"clf1024\.pth: not a plain state dict"):
         model.load_linear(path)
+
+
+def test_weights_that_repeat_one_number_are_refused(tmp_path):
+    path = tmp_path / "clf1024.pth"
+    state = model.LinearClassifier(1536).state_dict()
+    torch.save({key: value.new_zeros(()).expand(value.shape) for key, value in state.items()}, path)
+    expected = r"clf1024\.pth: classifier\.0\.weight is \(1024, 1536\), more than the file holds"
+    with pytest.raises(ValueError, match=expected):
+        model.load_linear(path)
