@@ -270,6 +270,13 @@ def test_unknown_device_is_named():
         model.choose_device("gpu")
 
 
+def test_the_best_device_is_taken(monkeypatch):
+    for best in ("mps", "cuda"):
+        backend = {"mps": torch.backends.mps, "cuda": torch.cuda}[best]
+        monkeypatch.setattr(backend, "is_available", lambda: True)
+        assert model.choose_device() == torch.device(best)
+
+
 def test_unavailable_device_is_replaced_and_said(caplog):
     with caplog.at_level(logging.WARNING):
         device = model.choose_device("xpu")

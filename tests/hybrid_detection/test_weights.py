@@ -329,6 +329,9 @@ def test_the_third_member_takes_part_where_it_lies_beside_the_pair(root, stored)
     detector.load()
     assert list(detector.members) == ["linear", "sgd", "subspecies"]
     assert detector.threshold == 0.625
+    everyone = model.Model(device="cpu", members=tuple(model.MEMBER_FILES))
+    everyone.load()
+    assert everyone.threshold == 0.625
     some = model.Model(device="cpu", members=("sgd", "subspecies"))
     some.load()
     assert list(some.members) == ["sgd", "subspecies"]
@@ -504,6 +507,16 @@ def test_what_is_no_state_dict_is_refused(tmp_path, content):
     torch.save(content, path)
     with pytest.raises(ValueError, match=r"clf1024\.pth: not a plain state dict"):
         model.load_linear(path)
+
+
+def test_weights_of_integers_are_refused(tmp_path):
+    path = tmp_path / "clf1024.pth"
+    state = model.LinearClassifier(1536).state_dict()
+    for key, kind in (("0.weight", "int64"), ("1.num_batches_tracked", "int32")):
+        value = state[f"classifier.{key}"].to(getattr(torch, kind))
+        torch.save(state | {f"classifier.{key}": value}, path)
+        with pytest.raises(ValueError, match=f"{key} is torch.{kind} .*, expected floats"):
+            model.load_linear(path)
 
 
 def test_weights_that_repeat_one_number_are_refused(tmp_path):
