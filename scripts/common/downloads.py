@@ -24,7 +24,7 @@ GDOWN = "6.5.1"
 DRIVE = "https://drive.google.com"
 RETRIES = 2  # pooch waits 1 s before the first, 2 s before the second
 CHUNK = 2**16  # bytes that come to a file at a time; gdown's come by 2**19
-PATIENCE = 120.0  # seconds in which a chunk must come: over 0.5 kB/s, from Google Drive 4.4 kB/s
+PATIENCE = 120.0  # seconds in which CHUNK must come: over 0.5 kB/s, from Google Drive 4.4 kB/s
 
 
 class DownloadError(Exception):
@@ -96,7 +96,7 @@ def say(message: str) -> None:
 
 @contextmanager
 def growing(path: Path, patience: float) -> Iterator[None]:
-    """OSError where, within the block, `path` does not grow for `patience` seconds.
+    """OSError where, within the block, `path` grows by less than CHUNK in `patience` seconds.
 
     A read that waits is interrupted, too: each byte of a drip would begin its own time-out anew.
     For the main thread, whose signals it uses.
@@ -106,7 +106,7 @@ def growing(path: Path, patience: float) -> Iterator[None]:
     def look(*_: object) -> None:
         nonlocal size
         before, size = size, path.stat().st_size if path.exists() else 0
-        if size <= before:
+        if size < before + CHUNK:
             raise OSError(f"less than {CHUNK:,} bytes came within {patience:g} s")
 
     handler = signal.signal(signal.SIGALRM, look)
@@ -171,7 +171,7 @@ def size_of(folder: Path) -> int:
 def run_growing(command: list[str], folder: Path, patience: float) -> bool:
     """Run `command` while what it puts into `folder` grows; whether it succeeded.
 
-    It is ended where nothing comes within `patience` seconds.
+    It is ended where less than CHUNK comes within `patience` seconds.
     """
     with subprocess.Popen(command) as process:
         try:
@@ -181,8 +181,8 @@ def run_growing(command: list[str], folder: Path, patience: float) -> bool:
                     return process.wait(patience) == 0
                 except subprocess.TimeoutExpired:
                     before, size = size, size_of(folder)
-                    if size <= before:
-                        say(f"nothing came within {patience:g} s")
+                    if size < before + CHUNK:
+                        say(f"less than {CHUNK:,} bytes came within {patience:g} s")
                         return False
         finally:
             process.kill()
