@@ -31,9 +31,10 @@ for row in csv.DictReader(open(options["--input-file"])):
         except OSError as error:
             print(error)
 """
-# Like gdown 6: downloads under the file's own name into the folder of --output.
+# Like gdown 6: downloads under the file's own name into the folder of --output; what has come lies
+# in a .part file, at whose end it goes on with --continue. FAKE_BREAK breaks the connection.
 GDOWN = """
-import os, pathlib, shutil, sys
+import os, pathlib, sys
 if "--version" in sys.argv:
     sys.exit(print("gdown 6.5.1 at here"))
 folder, name = pathlib.Path(sys.argv[sys.argv.index("--output") + 1]), sys.argv[-1]
@@ -41,7 +42,15 @@ sources = list(pathlib.Path(os.environ["FAKE_DRIVE"], name).glob("*"))
 if not sources:
     sys.exit("Cannot retrieve the public link of the file.")
 for source in sources:
-    shutil.copy(source, folder)
+    part, contents = folder / f"{source.name}.part", source.read_bytes()
+    begin = part.stat().st_size if part.exists() and "--continue" in sys.argv else 0
+    print("gdown begins at byte", begin)
+    with part.open("ab" if begin else "wb") as file:
+        if "FAKE_BREAK" in os.environ:
+            file.write(contents[begin:10])
+            sys.exit("Connection reset by peer")
+        file.write(contents[begin:])
+    part.rename(folder / source.name)
 """
 
 
@@ -377,6 +386,18 @@ def test_archives_from_google_drive_land_in_their_places(models, tmp_path):
     assert (datasets / "Lists/train.txt").read_text() == "line"
     assert not list((folder / ".downloads").iterdir())
     assert "classifiers is there" in models("classifiers").stdout
+
+
+def test_an_archive_that_breaks_off_is_resumed(models, tmp_path):
+    put_on_drive(tmp_path, CLASSIFIERS, "c.zip", {"clf1024.pth": "c", "sgd_clf.pkl": "s"})
+    done = models("classifiers", FAKE_BREAK="1")
+    assert done.returncode == 1
+    assert "classifiers could not be fetched" in done.stderr
+    done = models("classifiers")
+    assert done.returncode == 0, done.stderr
+    assert "gdown begins at byte 10" in done.stdout
+    folder = tmp_path / "repository/Models/classifiers"
+    assert (folder / "clf1024.pth").read_text() == "c"
 
 
 def test_google_drive_that_refuses(models, server):
