@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import zipfile
 from pathlib import Path
@@ -522,12 +523,24 @@ def test_folders_in_archives(tmp_path):
         assert (tmp_path / name[2:] / "Images").is_dir()
 
 
-def refused(archive: Path) -> str:
-    """The error for `archive`, of which nothing may be installed or lie anywhere else."""
+def refused(archive: Path, unpacked: tuple[str, ...] = ()) -> str:
+    """The error for `archive`, of which nothing may be installed or lie anywhere else.
+
+    `unpacked` is what the temporary folder holds at the time.
+    """
     place = archive.parent / "deep/place"
     before = sorted(path.name for path in archive.parent.iterdir())
-    with pytest.raises(archives.ArchiveError) as raised:
+    found: list[str] = []
+
+    class Watched(tempfile.TemporaryDirectory):
+        def __exit__(self, *error: object) -> None:
+            found.extend(path.name for path in Path(self.name).rglob("*"))
+            super().__exit__(*error)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(archives.ArchiveError) as raised:
+        patch.setattr(archives.tempfile, "TemporaryDirectory", Watched)
         archives.install(archive, place, ["w.pth"])
+    assert found == list(unpacked)
     assert list(place.iterdir()) == []
     assert sorted(path.name for path in archive.parent.iterdir()) == sorted([*before, "deep"])
     assert list((archive.parent / "deep").iterdir()) == [place]
@@ -622,7 +635,8 @@ def test_a_damaged_archive(tmp_path):
     write_zip(tmp_path / "a.zip", ["w.pth"])
     whole = (tmp_path / "a.zip").read_bytes()
     (tmp_path / "a.zip").write_bytes(whole.replace(b"text", b"test"))
-    assert "cannot be unpacked (Bad CRC-32 for file 'w.pth')" in refused(tmp_path / "a.zip")
+    error = refused(tmp_path / "a.zip", unpacked=("w.pth",))
+    assert "cannot be unpacked (Bad CRC-32 for file 'w.pth')" in error
 
 
 def test_nothing_is_overwritten(tmp_path):
