@@ -200,8 +200,8 @@ def ticking(every: float, times: int, size: int, folder: Path) -> list[str]:
 
 def test_an_archive_that_comes_slowly_is_waited_for(tmp_path, capfd):
     steady = ticking(0.3, 5, downloads.CHUNK, tmp_path)
-    assert downloads.run_growing(steady, tmp_path, patience=1)
-    assert not downloads.run_growing([sys.executable, "-S", "-c", "exit(1)"], tmp_path, patience=9)
+    assert downloads.run_growing(steady, tmp_path, 1, ())
+    assert not downloads.run_growing([sys.executable, "-S", "-c", "exit(1)"], tmp_path, 9, ())
     assert capfd.readouterr().out == ""
 
 
@@ -210,12 +210,12 @@ def test_an_archive_that_stops_coming_or_drips_is_given_up(tmp_path, monkeypatch
     started: list[subprocess.Popen] = []
     real = subprocess.Popen
 
-    def start(*arguments: object) -> subprocess.Popen:
-        started.append(real(*arguments))
+    def start(*arguments: object, **options: object) -> subprocess.Popen:
+        started.append(real(*arguments, **options))
         return started[-1]
 
     monkeypatch.setattr(downloads.subprocess, "Popen", start)
-    assert not downloads.run_growing(ticking(every, 3000, 1, tmp_path), tmp_path, patience=0.3)
+    assert not downloads.run_growing(ticking(every, 3000, 1, tmp_path), tmp_path, 0.3, ())
     assert "less than 65,536 bytes came within 0.3 s" in capfd.readouterr().out
     assert started[0].returncode == -signal.SIGKILL
 
