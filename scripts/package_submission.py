@@ -86,10 +86,18 @@ SPECIMENS = {
 WINGED = "rgb.jpg"  # the one that shows wings; the others are of one colour
 
 
+def read_text(path: Path) -> str:
+    """The text of `path`; ValueError where it is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not in UTF-8 ({error.reason}); write it anew") from error
+
+
 def check_requirements(path: Path) -> list[str]:
     """The packages that `path` names; ValueError for a line that the platform would refuse."""
     packages = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         match = re.fullmatch(r"([A-Za-z0-9._-]+)==[0-9][A-Za-z0-9.+!]*", line)
         if match is None:
             raise ValueError(f"{path}, line {number}: {line!r} is not name==version")
@@ -103,8 +111,17 @@ def check_requirements(path: Path) -> list[str]:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """The line and name of each module that the program in `path` imports."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), path)):
+    """The line and name of each module that the program in `path` imports.
+
+    ValueError where it is no program.
+    """
+    text = read_text(path)
+    try:
+        program = ast.parse(text, path)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path}: not a Python program ({reason})") from error
+    for node in ast.walk(program):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -255,7 +272,7 @@ def main() -> int:
             if path.suffix == ".py":
                 check_imports(path, packages)
         lines = write_zip(options.submission, loaded, options.output)
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError) as error:
         print(f"package_submission: {error}", file=sys.stderr)
         return 1
     for name, path in loaded.items():

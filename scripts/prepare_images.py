@@ -21,6 +21,7 @@ space and twenty times as long to decode. A photograph that is no larger is copi
 """
 
 import argparse
+import io
 import logging
 import os
 import shutil
@@ -104,6 +105,16 @@ def made_since(dataset: Path, source: str) -> float:
     return note.stat().st_mtime if note.is_file() else 0.0
 
 
+def encoded(image: Image.Image, path: Path, **options: int) -> bytes:
+    """What `image` is in the format of `path`.
+
+    Pillow's own writing takes a file that a full disk cuts short for a whole one.
+    """
+    buffer = io.BytesIO()
+    image.save(buffer, Image.registered_extensions()[path.suffix.lower()], **options)
+    return buffer.getvalue()
+
+
 def prepare(
     photo: Photo,
     original: Path,
@@ -145,7 +156,7 @@ def prepare(
                 # A fax's compression, which Pillow would take over, holds no colours.
                 resized.info.pop("compression", None)
                 options = JPEG if path.suffix.lower() in (".jpg", ".jpeg") else {}
-                resized.save(part, **options)
+                part.write_bytes(encoded(resized, path, **options))
     return bool(missing)
 
 

@@ -123,12 +123,16 @@ def read_rows(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=COLUMNS)
     try:
-        rows = pd.read_csv(path, keep_default_na=False, na_values={"value": [""]})
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        rows = pd.read_csv(path, keep_default_na=False, dtype=str)
+    except ValueError as error:  # as pandas' own are, and those of an encoding
         raise ValueError(f"{path}: not a CSV table ({error}); remove it") from error
     if list(rows.columns) != COLUMNS:
         raise ValueError(f"{path}: its columns are not {','.join(COLUMNS)}; remove it")
-    return rows
+    try:
+        rows.loc[rows["group"] != "", "hybrids"].astype(int)
+        return rows.replace({"value": {"": "nan"}}).astype({"seed": int, "value": float})
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{path}: a number is none ({error}); remove it") from error
 
 
 def wanted_of(rows: pd.DataFrame, options: argparse.Namespace) -> pd.DataFrame:
@@ -173,12 +177,12 @@ def run_missing(options: argparse.Namespace) -> pd.DataFrame:
     """Every run's rows; what is missing in the kept file is run and added to it, run by run."""
     options.work.mkdir(parents=True, exist_ok=True)
     kept = options.work / "detection.csv"
-    wanted = len(options.kinds) * len(options.members)
+    wanted = len(options.kinds) * len(options.members) * len(SCORES)
     runs = list(product(options.seeds, options.preprocess))
     for number, (seed, preprocess) in enumerate(runs, start=1):
         rows = read_rows(kept)
         run = (rows["seed"] == seed) & (rows["preprocess"] == preprocess)
-        if len(wanted_of(rows[run], options)[["kind", "members"]].drop_duplicates()) == wanted:
+        if wanted_of(rows[run], options)["name"].isin(SCORES).sum() == wanted:
             continue
         images = PREPROCESSES[preprocess]
         print(f"detection: seed {seed}, {images}, {number} of {len(runs)}", flush=True)

@@ -7,12 +7,13 @@ temporary name until it is whole and checked. A file that is there is left alone
 silent or drips is given up.
 """
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ GDOWN = "6.5.1"
 DRIVE = "https://drive.google.com"
 RETRIES = 2  # pooch waits 1 s before the first, 2 s before the second
 CHUNK = 2**16  # bytes that come to a file at a time; gdown's come by 2**19
-PATIENCE = 120.0  # seconds in which a chunk must come: over 0.5 kB/s, from Google Drive 4.4 kB/s
+PATIENCE = 120.0  # seconds in which CHUNK must come: over 0.5 kB/s, from Google Drive 4.4 kB/s
 
 
 class DownloadError(Exception):
@@ -96,7 +97,7 @@ def say(message: str) -> None:
 
 @contextmanager
 def growing(path: Path, patience: float) -> Iterator[None]:
-    """OSError where, within the block, `path` does not grow for `patience` seconds.
+    """OSError where, within the block, `path` grows by less than CHUNK in `patience` seconds.
 
     A read that waits is interrupted, too: each byte of a drip would begin its own time-out anew.
     For the main thread, whose signals it uses.
@@ -106,7 +107,7 @@ def growing(path: Path, patience: float) -> Iterator[None]:
     def look(*_: object) -> None:
         nonlocal size
         before, size = size, path.stat().st_size if path.exists() else 0
-        if size <= before:
+        if size < before + CHUNK:
             raise OSError(f"less than {CHUNK:,} bytes came within {patience:g} s")
 
     handler = signal.signal(signal.SIGALRM, look)
@@ -168,12 +169,30 @@ def size_of(folder: Path) -> int:
     return total
 
 
-def run_growing(command: list[str], folder: Path, patience: float) -> bool:
+@contextmanager
+def held(folder: Path) -> Iterator[int]:
+    """Hold `folder` alone during the block. DownloadError where another run holds it.
+
+    What it gives is the lock's file: a process that has it, too, holds the folder until it ends.
+    """
+    with folder.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DownloadError(
+                f"{folder.name} is being fetched by another run, or by the gdown of one that was "
+                "killed; wait for it, then run the same command again"
+            ) from error
+        yield lock.fileno()
+
+
+def run_growing(command: list[str], folder: Path, patience: float, lock: Sequence[int]) -> bool:
     """Run `command` while what it puts into `folder` grows; whether it succeeded.
 
-    It is ended where nothing comes within `patience` seconds.
+    It is ended where less than CHUNK comes within `patience` seconds. It shares `lock`, the files
+    of `held`: should this process be killed, it goes on alone, and another would spoil its file.
     """
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, pass_fds=lock) as process:
         try:
             size = size_of(folder)
             while True:
@@ -181,8 +200,8 @@ def run_growing(command: list[str], folder: Path, patience: float) -> bool:
                     return process.wait(patience) == 0
                 except subprocess.TimeoutExpired:
                     before, size = size, size_of(folder)
-                    if size <= before:
-                        say(f"nothing came within {patience:g} s")
+                    if size < before + CHUNK:
+                        say(f"less than {CHUNK:,} bytes came within {patience:g} s")
                         return False
         finally:
             process.kill()
@@ -227,23 +246,24 @@ def fetch_archive(name: str, archive: Archive, patience: float = PATIENCE) -> No
     say(f"{name} from Google Drive")
     downloads = ROOT / "Models/.downloads" / name
     downloads.mkdir(parents=True, exist_ok=True)
-    command = [*gdown, "--continue", "--output", f"{downloads}/", archive.identity]
-    if not run_growing(command, downloads, patience):
-        raise DownloadError(
-            f"{name} could not be fetched. Google Drive limits the downloads of a day: try later, "
-            f"or {by_hand}"
-        )
-    files = list(downloads.iterdir())
-    if len(files) != 1:
-        raise DownloadError(
-            f"{downloads} should hold one file, but holds {len(files)}; remove that folder and run "
-            "the same command again"
-        )
-    try:
-        install(files[0], folder, list(archive.names))
-    except (ArchiveError, OSError) as error:
-        raise DownloadError(str(error)) from error
-    shutil.rmtree(downloads)
+    with held(downloads) as lock:
+        command = [*gdown, "--continue", "--output", f"{downloads}/", archive.identity]
+        if not run_growing(command, downloads, patience, [lock]):
+            raise DownloadError(
+                f"{name} could not be fetched. Google Drive limits the downloads of a day: try "
+                f"later, or {by_hand}"
+            )
+        files = list(downloads.iterdir())
+        if len(files) != 1:
+            raise DownloadError(
+                f"{downloads} should hold one file, but holds {len(files)}; remove that folder and "
+                "run the same command again"
+            )
+        try:
+            install(files[0], folder, list(archive.names))
+        except (ArchiveError, OSError) as error:
+            raise DownloadError(f"{error}; remove {downloads} to fetch it anew") from error
+        shutil.rmtree(downloads)
 
 
 def main() -> int:
@@ -260,7 +280,7 @@ def main() -> int:
                 fetch_file(name, source)
             else:
                 fetch_archive(name, source)
-        except DownloadError as error:
+        except (DownloadError, OSError) as error:
             print(f"download_models: {error}", file=sys.stderr, flush=True)
             failed.append(name)
     if failed and len(names) > 1:

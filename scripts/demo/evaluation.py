@@ -1,7 +1,8 @@
 """How good a quick start's paintings are, in a few sentences out of evaluate.py's figures."""
 
-import json
 from pathlib import Path
+
+from demo.notes import read_note, reading
 
 
 def read_evaluation(run: Path) -> dict[str, dict]:
@@ -12,13 +13,10 @@ def read_evaluation(run: Path) -> dict[str, dict]:
     path = run / "evaluation/figures.json"
     if not path.is_file():
         return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["sets"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError(
-            f"{path}: not the figures of evaluate.py ({error!r}); remove .done/evaluation in the "
-            "run's folder and run quickstart.sh again"
-        ) from error
+    sets = read_note(path, {"sets": {}})["sets"]
+    with reading(path):  # which fails where a figure is no number
+        what_paintings_are_like(sets)
+    return sets
 
 
 def what_paintings_are_like(sets: dict[str, dict]) -> list[str]:

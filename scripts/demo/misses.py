@@ -55,18 +55,13 @@ def what_it_looks_like(run: Run, call: Call, details: Mapping[str, str]) -> str:
     """Between which subspecies the third member puts a specimen; empty without it."""
     if not details.get("share_1"):
         return ""
-    first, second = (subspecies_name(run, details[f"parent_{place}"]) for place in (1, 2))
+    first, second = (run.name_of(details[f"parent_{place}"]) for place in (1, 2))
     share = float(details["share_1"])
     if share >= ONE_PARENT:
         return f"to the third member as near to {first} as a hybrid can be"
     between = f"to the third member between {first} ({share:.0%}) and {second}"
     right = " x " in call.shows and cross_of(call.shows) == {first, second}
     return between + (", as it should be" if right else "")
-
-
-def subspecies_name(run: Run, number: str) -> str:
-    """The name of a subspecies in details.csv, which has the numbers of the training CSV."""
-    return run.subspecies[int(number)] if number.isdecimal() else number
 
 
 def missed_by_cross(calls: Sequence[Call]) -> dict[str, tuple[int, int]]:

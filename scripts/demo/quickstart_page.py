@@ -434,11 +434,10 @@ def cross_table(story: Story) -> None:
         rows = [row["crosses"] for row in scores.values()]
         for name, cross in rows[0].items():
             with tags.tr():
-                tags.th(f"{name} ({GROUPS[cross['ssp_indicator']]})", scope="row")
+                tags.th(f"{name} ({cross['group']})", scope="row")
                 tags.td(cross["hybrids"], cls="number")
                 for crosses in rows:
-                    found = round(crosses[name]["recall"] * cross["hybrids"])
-                    tags.td(found, cls="number")
+                    tags.td(crosses[name]["found"], cls="number")
                 tags.td(how_known(story.run, cross_of(name), story.painted), cls="soft")
 
 

@@ -1,8 +1,9 @@
 """Where a quick start's scores lie, and what its images, training sets, members and numbers are
 called."""
 
-import json
 from pathlib import Path
+
+from demo.notes import fit, read_note, reading
 
 PREPROCESSES = {"photograph": "whole photographs", "cutout": "cutouts"}
 KINDS = {"photographs": "without painted images", "generated": "with painted images"}
@@ -19,21 +20,23 @@ SCORES = {
     "mimic_PRC_AUC": "mimics: PR AUC",
 }
 GROUPS = {"major": "signal", "minor": "non-signal", "mimic": "mimic"}
+NUMBERS = dict.fromkeys(SCORES, float)
+CROSS = {"ssp_indicator": str, "hybrids": int, "recall": float}
 
 
 def read_scores(detectors: Path, kind: str, members: str) -> dict:
     """What score_predictions.py wrote for classifiers trained on `kind`, scoring by `members`.
 
-    `detectors` is the folder of a backbone in that of the run. ValueError for another content.
+    Each cross has its `group` and how many hybrids are `found` of it, too. `detectors` is the
+    folder of a backbone in that of the run. ValueError for another content.
     """
     path = detectors / kind / members / "scores.json"
-    try:
-        scores = json.loads(path.read_text(encoding="utf-8"))
-        missing = {*SCORES, "one_hybrid", "crosses"} - set(scores)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path}: not the scores of a test set ({error})") from error
-    if missing:
-        raise ValueError(f"{path}: no {', '.join(sorted(missing))}; remove it and score again")
+    scores = read_note(path, {**NUMBERS, "one_hybrid": NUMBERS, "crosses": {}})
+    with reading(path):
+        for cross in scores["crosses"].values():
+            fit(cross, CROSS)
+            cross["group"] = GROUPS[cross["ssp_indicator"]]
+            cross["found"] = round(cross["recall"] * cross["hybrids"])
     return scores
 
 

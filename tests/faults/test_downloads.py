@@ -43,6 +43,12 @@ class Moody(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(2**40))
             self.end_headers()
             self.drip()
+        elif place == "chunks":  # the same without a length
+            self.protocol_version = "HTTP/1.1"  # knows chunks
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.drip(b"1\r\nx\r\n")
         elif place == "headers":
             self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
             self.drip()
@@ -65,10 +71,10 @@ class Moody(http.server.BaseHTTPRequestHandler):
         else:
             self.answer(200, WEIGHTS)
 
-    def drip(self) -> None:
+    def drip(self, drop: bytes = b"x") -> None:
         with suppress(OSError):  # whom it drips on has had enough
             while not self.over.wait(0.02):
-                self.wfile.write(b"x")
+                self.wfile.write(drop)
 
     def answer(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
@@ -158,7 +164,7 @@ def test_a_silent_server_is_given_up_in_the_end():
     assert 1 <= pooch.downloaders.DEFAULT_TIMEOUT <= 60  # seconds
 
 
-@pytest.mark.parametrize("place", ["drip", "headers"])
+@pytest.mark.parametrize("place", ["drip", "chunks", "headers"])
 def test_a_server_that_drips_is_given_up(fetch, server, tmp_path, place):
     """No read of it times out, for a byte comes each time."""
     before = signal.getsignal(signal.SIGALRM)
@@ -181,31 +187,36 @@ def test_the_least_rate():
     assert (downloads.CHUNK, downloads.PATIENCE) == (65536, 120)  # bytes, seconds
 
 
-def ticking(every: float, times: int, folder: Path) -> list[str]:
-    """A command that puts a byte into `folder` so often."""
+def ticking(every: float, times: int, size: int, folder: Path) -> list[str]:
+    """A command that puts `size` bytes into `folder` so often."""
     program = (
         "import sys, time\n"
         "for _ in range(int(sys.argv[2])):\n"
         "    time.sleep(float(sys.argv[1]))\n"
-        "    open(sys.argv[3] + '/a', 'ab').write(b'x')\n"
+        "    open(sys.argv[3] + '/a', 'ab').write(bytes(int(sys.argv[4])))\n"
     )
-    return [sys.executable, "-S", "-c", program, str(every), str(times), str(folder)]
+    return [sys.executable, "-S", "-c", program, *map(str, (every, times, folder, size))]
 
 
-def test_an_archive_that_stops_coming_is_given_up(tmp_path, monkeypatch, capfd):
-    assert downloads.run_growing(ticking(0.3, 5, tmp_path), tmp_path, patience=1)
-    assert not downloads.run_growing([sys.executable, "-S", "-c", "exit(1)"], tmp_path, patience=9)
-    assert "nothing came" not in capfd.readouterr().out
+def test_an_archive_that_comes_slowly_is_waited_for(tmp_path, capfd):
+    steady = ticking(0.3, 5, downloads.CHUNK, tmp_path)
+    assert downloads.run_growing(steady, tmp_path, 1, ())
+    assert not downloads.run_growing([sys.executable, "-S", "-c", "exit(1)"], tmp_path, 9, ())
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("every", [60, 0.02])
+def test_an_archive_that_stops_coming_or_drips_is_given_up(tmp_path, monkeypatch, capfd, every):
     started: list[subprocess.Popen] = []
     real = subprocess.Popen
 
-    def start(*arguments: object) -> subprocess.Popen:
-        started.append(real(*arguments))
+    def start(*arguments: object, **options: object) -> subprocess.Popen:
+        started.append(real(*arguments, **options))
         return started[-1]
 
     monkeypatch.setattr(downloads.subprocess, "Popen", start)
-    assert not downloads.run_growing(ticking(60, 1, tmp_path), tmp_path, patience=0.3)
-    assert "nothing came within 0.3 s" in capfd.readouterr().out
+    assert not downloads.run_growing(ticking(every, 3000, 1, tmp_path), tmp_path, 0.3, ())
+    assert "less than 65,536 bytes came within 0.3 s" in capfd.readouterr().out
     assert started[0].returncode == -signal.SIGKILL
 
 

@@ -1,5 +1,6 @@
 """Hostile CSVs and lists: each loads or is refused by an error with file and line."""
 
+import argparse
 import re
 import string
 from pathlib import Path
@@ -8,15 +9,17 @@ import data_utils
 import evaluation
 import listing
 import numpy as np
+import package_submission
 import painted
 import pandas as pd
+import prepare_images
 import pytest
-from common import challenge_csv
+from common import challenge_csv, check_photos
 from common.challenge_csv import TableError
 from data import lists
-from faults.hostile import hostile
+from faults.hostile import hostile, refused
 from files import ImageError, open_image
-from hypothesis import given
+from hypothesis import example, given
 from journal import stamp
 from util.errors import InputError
 
@@ -197,6 +200,44 @@ def test_details_that_score_an_image_twice_are_refused(tmp_path):
     path.write_text("filename,sgd\na.jpg,0.5\nb.jpg,0.5\na.jpg,0.75\n")
     with pytest.raises(ValueError, match=re.escape(f"{path}, line 4: a.jpg is scored twice")):
         evaluation.read_details(path, ["sgd"])
+
+
+PACKAGES = [["Pillow", "12.3.0"], ["numpy", "2.2.6"]]
+PROGRAM = [["import", "numpy"], ["x", "=", "1"]]
+
+
+@given(data=hostile(PACKAGES, "=="))
+def test_requirements_of_a_submission(tmp_path, data):
+    path = tmp_path / "requirements.txt"
+    path.write_bytes(data)
+    refused(lambda: package_submission.check_requirements(path), ValueError, path)
+
+
+@example(data=b"(" * 100_000)
+@example(data=b"-" * 100_000 + b"1")
+@given(data=hostile(PROGRAM, " "))
+def test_a_program_of_a_submission(tmp_path, data):
+    path = tmp_path / "model.py"
+    path.write_bytes(data)
+    refused(lambda: package_submission.check_imports(path, ["numpy"]), ValueError, path)
+
+
+@given(data=hostile(PHOTOS, ","))
+def test_photographs_to_fetch(tmp_path, data):
+    table = tmp_path / "photos.csv"
+    table.write_bytes(data)
+    given = argparse.Namespace(csv=table, folder=tmp_path / "photos", set_aside=True)
+    assert refused(lambda: check_photos.run(given), TableError, table) in (
+        None,
+        check_photos.INCOMPLETE,
+    )
+
+
+@given(data=hostile([["cutouts in ../cutouts"]], ""))
+def test_a_note_of_what_images_are_made_from(tmp_path, data):
+    (tmp_path / prepare_images.NOTE).write_bytes(data)
+    assert prepare_images.made_since(tmp_path, "photographs") > 0
+    assert (tmp_path / prepare_images.NOTE).read_bytes() == b"photographs\n"
 
 
 # ---------------------------------------------------------------------------------- lists

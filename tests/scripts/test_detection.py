@@ -220,6 +220,16 @@ def test_the_report_names_its_command(start, report, arguments, command):
     assert f"    python scripts/benchmarks/detection.py {command}\n" in report.read_text()
 
 
+def test_a_run_that_lacks_a_number_is_run_again(start, tmp_path, report):
+    assert start("--seeds", "2")[0] == 0
+    whole, kept = report.read_bytes(), tmp_path / "work/detection.csv"
+    lines = [line for line in kept.read_text().splitlines(True) if ",mimic_recall," not in line]
+    kept.write_text("".join(lines))
+    status, calls = start("--seeds", "2")
+    assert (status, len(calls)) == (0, 1)
+    assert report.read_bytes() == whole
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -5,12 +5,16 @@ import http.server
 import io
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,9 +35,11 @@ for row in csv.DictReader(open(options["--input-file"])):
         except OSError as error:
             print(error)
 """
-# Like gdown 6: downloads under the file's own name into the folder of --output.
+# Like gdown 6: downloads under the file's own name into the folder of --output; what has come lies
+# in a .part file, at whose end it goes on with --continue. FAKE_BREAK breaks the connection, and
+# with FAKE_PAUSE it stops until a file of that name is there.
 GDOWN = """
-import os, pathlib, shutil, sys
+import os, pathlib, sys, time
 if "--version" in sys.argv:
     sys.exit(print("gdown 6.5.1 at here"))
 folder, name = pathlib.Path(sys.argv[sys.argv.index("--output") + 1]), sys.argv[-1]
@@ -41,7 +47,17 @@ sources = list(pathlib.Path(os.environ["FAKE_DRIVE"], name).glob("*"))
 if not sources:
     sys.exit("Cannot retrieve the public link of the file.")
 for source in sources:
-    shutil.copy(source, folder)
+    part, contents = folder / f"{source.name}.part", source.read_bytes()
+    begin = part.stat().st_size if part.exists() and "--continue" in sys.argv else 0
+    print("gdown begins at byte", begin)
+    with part.open("ab" if begin else "wb") as file:
+        if "FAKE_BREAK" in os.environ:
+            file.write(contents[begin:10])
+            sys.exit("Connection reset by peer")
+        while not os.path.exists(os.environ.get("FAKE_PAUSE", ".")):
+            time.sleep(0.01)
+        file.write(contents[begin:])
+    part.rename(folder / source.name)
 """
 
 
@@ -375,8 +391,70 @@ def test_archives_from_google_drive_land_in_their_places(models, tmp_path):
     assert zipfile.is_zipfile(folder / "AFgenerators/AF4hybrid/latest_net_G.pth")
     assert (datasets / "Images/hybrid/train/good/C1.jpg").read_text() == "photo"
     assert (datasets / "Lists/train.txt").read_text() == "line"
-    assert not list((folder / ".downloads").iterdir())
+    assert {path.suffix for path in (folder / ".downloads").iterdir()} == {".lock"}
     assert "classifiers is there" in models("classifiers").stdout
+
+
+def test_an_archive_that_breaks_off_is_resumed(models, tmp_path):
+    put_on_drive(tmp_path, CLASSIFIERS, "c.zip", {"clf1024.pth": "c", "sgd_clf.pkl": "s"})
+    done = models("classifiers", FAKE_BREAK="1")
+    assert done.returncode == 1
+    assert "classifiers could not be fetched" in done.stderr
+    done = models("classifiers")
+    assert done.returncode == 0, done.stderr
+    assert "gdown begins at byte 10" in done.stdout
+    folder = tmp_path / "repository/Models/classifiers"
+    assert (folder / "clf1024.pth").read_text() == "c"
+
+
+def until(reached: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_archive_comes_to_one_run_at_a_time(models, stand_ins, tmp_path, killed):
+    """A second gdown would add to the file of the first, and that of a killed run still comes."""
+    put_on_drive(tmp_path, CLASSIFIERS, "c.zip", {"clf1024.pth": "c", "sgd_clf.pkl": "s"})
+    go, downloading = tmp_path / "go", tmp_path / "repository/Models/.downloads/classifiers"
+    paths = {"PYTHONPATH": f"{tmp_path / 'repository/scripts'}:{tmp_path / 'stand_ins'}"}
+    command = [sys.executable, "-m", "common.downloads", "classifiers"]
+    environment = os.environ | stand_ins | paths | {"FAKE_PAUSE": str(go)}
+    with subprocess.Popen(command, env=environment) as first:
+        until((downloading / "c.zip.part").exists)
+        if killed:
+            first.kill()
+            first.wait()
+        second = models("classifiers")
+        go.touch()
+    assert second.returncode == 1
+    assert "classifiers is being fetched by another run" in second.stderr
+    assert first.returncode == (-signal.SIGKILL if killed else 0)
+    if killed:
+        until((downloading / "c.zip").exists)
+        until(lambda: models("classifiers").returncode == 0)
+    assert "classifiers is there" in models("classifiers").stdout
+
+
+def test_a_spoilt_archive_says_how_to_fetch_it_anew(models, tmp_path):
+    put_on_drive(tmp_path, CLASSIFIERS, "c.zip", {"other": "c"})
+    done = models("classifiers")
+    assert done.returncode == 1
+    downloading = tmp_path / "repository/Models/.downloads/classifiers"
+    assert "no folder in it holds clf1024.pth, sgd_clf.pkl" in done.stderr
+    assert f"; remove {downloading} to fetch it anew" in done.stderr
+    assert (downloading / "c.zip").is_file()
+
+
+def test_a_place_that_cannot_be_written_is_named(models, tmp_path):
+    (tmp_path / "repository/Models").touch()
+    done = models("classifiers", "dinov2")
+    assert done.returncode == 1
+    assert f"Not a directory: '{tmp_path / 'repository/Models/.downloads'}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "not fetched: classifiers dinov2" in done.stderr
 
 
 def test_google_drive_that_refuses(models, server):
@@ -501,12 +579,24 @@ def test_folders_in_archives(tmp_path):
         assert (tmp_path / name[2:] / "Images").is_dir()
 
 
-def refused(archive: Path) -> str:
-    """The error for `archive`, of which nothing may be installed or lie anywhere else."""
+def refused(archive: Path, unpacked: tuple[str, ...] = ()) -> str:
+    """The error for `archive`, of which nothing may be installed or lie anywhere else.
+
+    `unpacked` is what the temporary folder holds at the time.
+    """
     place = archive.parent / "deep/place"
     before = sorted(path.name for path in archive.parent.iterdir())
-    with pytest.raises(archives.ArchiveError) as raised:
+    found: list[str] = []
+
+    class Watched(tempfile.TemporaryDirectory):
+        def __exit__(self, *error: object) -> None:
+            found.extend(path.name for path in Path(self.name).rglob("*"))
+            super().__exit__(*error)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(archives.ArchiveError) as raised:
+        patch.setattr(archives.tempfile, "TemporaryDirectory", Watched)
         archives.install(archive, place, ["w.pth"])
+    assert found == list(unpacked)
     assert list(place.iterdir()) == []
     assert sorted(path.name for path in archive.parent.iterdir()) == sorted([*before, "deep"])
     assert list((archive.parent / "deep").iterdir()) == [place]
@@ -601,7 +691,8 @@ def test_a_damaged_archive(tmp_path):
     write_zip(tmp_path / "a.zip", ["w.pth"])
     whole = (tmp_path / "a.zip").read_bytes()
     (tmp_path / "a.zip").write_bytes(whole.replace(b"text", b"test"))
-    assert "cannot be unpacked (Bad CRC-32 for file 'w.pth')" in refused(tmp_path / "a.zip")
+    error = refused(tmp_path / "a.zip", unpacked=("w.pth",))
+    assert "cannot be unpacked (Bad CRC-32 for file 'w.pth')" in error
 
 
 def test_nothing_is_overwritten(tmp_path):

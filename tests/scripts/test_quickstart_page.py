@@ -197,7 +197,7 @@ def test_figures_of_another_form_are_named(run_folder, reports, content):
     (run_folder / "evaluation/figures.json").write_text(content)
     done = make_page(run_folder, "photographs", "generated")
     assert done.returncode == 1
-    assert "evaluation/figures.json: not the figures of evaluate.py" in done.stderr
+    assert "evaluation/figures.json: not as the quick start wrote it (" in done.stderr
 
 
 @pytest.mark.parametrize(("scheme", "width"), SCREENS)
@@ -210,14 +210,15 @@ def test_a_reader_finds_no_flaw(run_folder, reports, open_page, scheme, width):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{}", "scores.json: no A_PRC_AUC, "),
-        ("[", "scores.json: not the scores of a test set"),
-        ("3", "scores.json: not the scores of a test set"),
+        ("{}", "(KeyError: 'challenge_score')"),
+        ("[", "(JSONDecodeError: "),
+        ("3", "(TypeError: int where dict is expected)"),
     ],
 )
 def test_scores_of_another_form_are_named(run_folder, content, message):
     (run_folder / "lite/photographs/sgd+linear/scores.json").write_text(content)
     done = make_page(run_folder, "photographs")
     assert done.returncode == 1
-    assert message in done.stderr
+    assert f"scores.json: not as the quick start wrote it {message}" in done.stderr
+    assert "remove .done/ in the run's folder and run quickstart.sh again" in done.stderr
     assert not (run_folder / "index.html").exists()
