@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ def laid_out_as(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
 
 def check_shapes(
     found: Tensors,
-    expected: dict[str, torch.Size],
+    expected: Mapping[str, tuple[int, ...]],
     path: Path,
     advice: str,
     counts: Set[str] = frozenset(),

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from models.networks import Generator
+from models.pidinet import DIFFERENCES, PiDiNet, load_pidinet
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import SGDClassifier
 from util import checkpoint
@@ -175,10 +176,24 @@ def load_generator(path: Path) -> None:
     checkpoint.fit(Generator(2, 1, 1), checkpoint.load_weights(path), path)
 
 
+def pidinet_state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    state = PiDiNet().state_dict()
+    for layer, kind in DIFFERENCES.items():
+        if kind == "rd":
+            state[f"{layer}.weight"] = state[f"{layer}.weight"][:, :, 1:4, 1:4].clone()
+    return state
+
+
 READERS = {
     "clf1024.pth": (linear_state, model.load_linear, ValueError),
     "latest_net_G.pth": (generator_state, load_generator, InputError),
+    "table5_pidinet.pth": (pidinet_state, load_pidinet, InputError),
 }
+
+
+def write(state: dict[str, torch.Tensor], path: Path) -> None:
+    torch.save({"state_dict": state} if "pidinet" in path.name else state, path)
 
 
 ODD_TENSORS = {
@@ -186,6 +201,7 @@ ODD_TENSORS = {
     "whole numbers": lambda tensor: tensor.to(torch.int32),
     "flags": lambda tensor: tensor > 0,
     "sparse": lambda tensor: tensor.to_sparse(),
+    "sparse rows": lambda tensor: tensor.to_sparse_csr(dense_dim=tensor.dim() - 2),
     "on no device": lambda tensor: tensor.to("meta"),
     "of another shape": lambda tensor: tensor[None],
     "empty": lambda tensor: tensor[:0],
@@ -203,7 +219,7 @@ def test_a_state_dict_of_odd_tensors_is_refused(tmp_path, name, kind):
     key = next(iter(state))
     state[key] = ODD_TENSORS[kind](state[key])
     path = tmp_path / name
-    torch.save(state, path)
+    write(state, path)
     with pytest.raises(error) as raised:
         load(path)
     assert type(raised.value) is error
@@ -216,9 +232,7 @@ def test_a_state_dict_of_odd_tensors_is_refused(tmp_path, name, kind):
 def test_floats_of_another_precision_are_read(tmp_path, name, dtype):
     make, load, _ = READERS[name]
     path = tmp_path / name
-    torch.save(
-        {key: t.to(dtype) if t.is_floating_point() else t for key, t in make().items()}, path
-    )
+    write({key: t.to(dtype) if t.is_floating_point() else t for key, t in make().items()}, path)
     load(path)
 
 
@@ -237,7 +251,7 @@ def bomb(path: Path) -> None:
 def test_compressed_weights_are_refused(tmp_path, name):
     make, load, error = READERS[name]
     path = tmp_path / name
-    torch.save({key: torch.zeros_like(value) for key, value in make().items()}, path)
+    write({key: torch.zeros_like(value) for key, value in make().items()}, path)
     load(path)
     bomb(path)
     with pytest.raises(error, match=r"bytes that unpack to") as raised:
@@ -253,7 +267,7 @@ def test_damaged_weights_load_or_are_refused(tmp_path, good, mutate, request, na
     path = tmp_path / name
     if name in READERS:
         make, load, error = READERS[name]
-        torch.save(make(), path)
+        write(make(), path)
     elif name == "sgd_clf.pkl":
         load, error = model.load_sgd, ValueError
         path.write_bytes(good)
