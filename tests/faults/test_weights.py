@@ -4,6 +4,7 @@ import ast
 import io
 import pickle
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import model
 import numpy as np
 import pytest
 import torch
+import train
 from models.networks import Generator
 from models.pidinet import DIFFERENCES, PiDiNet, load_pidinet
 from sklearn.calibration import CalibratedClassifierCV
@@ -28,7 +30,7 @@ TREES = ("HybridDetection", "AnomalyFactory", "scripts")
 # What reads any object, or runs what it reads; and the argument that makes it safe.
 LOADERS = {
     "torch.load": ("weights_only", True),
-    "np.load": ("allow_pickle", False),
+    "torch.serialization.load": ("weights_only", True),
     "numpy.load": ("allow_pickle", False),
     "torch.jit.load": None,
     "torch.hub.load": None,
@@ -36,27 +38,50 @@ LOADERS = {
     "pickle.loads": None,
     "pickle.Unpickler": None,
     "joblib.load": None,
-    "pd.read_pickle": None,
-    "pd.read_hdf": None,
+    "pandas.read_pickle": None,
+    "pandas.read_hdf": None,
+    "yaml.load": None,
+    "yaml.unsafe_load": None,
     "eval": None,
     "exec": None,
+    "__import__": None,
     "os.system": None,
+    "os.popen": None,
 }
+UNSAFE_MODULES = {"cloudpickle", "dill", "marshal", "runpy", "shelve"}  # whatever is called
 
 
-def dotted(node: ast.expr) -> str:
-    return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+def imported(tree: ast.Module) -> dict[str, str]:
+    """What each name that is imported stands for: `numpy` for np, `pickle.load` for load."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom):
+            names = node.names
+            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in names}
+    return found
+
+
+def dotted(node: ast.expr, names: dict[str, str]) -> str:
+    if not isinstance(node, ast.Name | ast.Attribute):
+        return ""
+    first, *rest = ast.unparse(node).split(".")
+    return ".".join([names.get(first, first), *rest])
 
 
 def unsafe_calls(source: str) -> list[str]:
     """`line: call` of each call that could run what a file says."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    names = imported(tree)
+    for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        name = dotted(node.func)
+        name = dotted(node.func, names)
         arguments = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-        needed = LOADERS.get(name, ("", ""))
+        unsafe = name.split(".")[0] in UNSAFE_MODULES
+        needed = None if unsafe else LOADERS.get(name, ("", ""))
         safe = needed is not None and (not needed[0] or arguments.get(needed[0]) == str(needed[1]))
         if not safe or arguments.get("shell") == "True":
             found.append(f"{node.lineno}: {ast.unparse(node)}")
@@ -64,7 +89,7 @@ def unsafe_calls(source: str) -> list[str]:
 
 
 def test_unsafe_calls_are_found():
-    source = """
+    source = """import numpy as np, pickle as p; from pickle import load, loads as read; import dill
 torch.load(path, map_location="cpu")
 torch.load(path, weights_only=False)
 torch.load(path, weights_only=True)
@@ -72,8 +97,13 @@ np.load(path)
 np.load(path, allow_pickle=False)
 pickle.loads(data)
 subprocess.run("ls", shell=True)
+load(file)
+read(data)
+p.load(file)
+dill.load(file)
+model.load(file)
 """
-    assert [int(call.split(":")[0]) for call in unsafe_calls(source)] == [2, 3, 5, 7, 8]
+    assert [int(call.split(":")[0]) for call in unsafe_calls(source)] == [2, 3, 5, *range(7, 13)]
 
 
 @pytest.mark.parametrize("tree", TREES)
@@ -236,6 +266,57 @@ def test_floats_of_another_precision_are_read(tmp_path, name, dtype):
     load(path)
 
 
+def pickled(path: Path, content: bytes) -> None:
+    """A checkpoint that says `content`, as torch lays it out."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/byteorder", "little")
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+NESTS = {
+    "a cycle": b"]q\x01h\x01a",
+    "20,000 tuples in each other": b"(" * 20_000 + b"t" * 20_000,
+    "20,000 lists in each other": b"]" * 20_000 + b"a" * 19_999,
+}
+STATE = b"\x80\x02}(" + text("model") + b"}" + text("steps") + b"K\x00" + text("course")
+
+
+@pytest.mark.parametrize("nest", NESTS)
+@pytest.mark.parametrize("place", [b"%s", b"}" + text("w") + b"%ss"], ids=["alone", "in a dict"])
+def test_weights_in_each_other_are_refused(tmp_path, nest, place):
+    path = tmp_path / "latest_net_G.pth"
+    pickled(path, b"\x80\x02" + place % NESTS[nest] + b".")
+    for load, error in (
+        (checkpoint.load_weights, InputError),
+        (load_pidinet, InputError),
+        (model.read_state_dict, ValueError),
+    ):
+        with pytest.raises(error, match=re.escape(str(path))) as raised:
+            load(path)
+        assert type(raised.value) is error
+
+
+@pytest.mark.parametrize("nest", NESTS)
+@pytest.mark.parametrize("place", [b"%s", b"}" + text("--lr") + b"%ss"], ids=["alone", "in a dict"])
+def test_a_resume_file_of_things_in_each_other_is_refused(tmp_path, nest, place):
+    path = tmp_path / "resume.pth"
+    pickled(path, STATE + place % NESTS[nest] + b"u.")
+    with pytest.raises(InputError, match="not a resume file of this program"):
+        train.resumable(path)
+
+
+def test_a_resume_file_with_a_tensor_for_an_option_is_refused(tmp_path):
+    path = tmp_path / "resume.pth"
+    torch.save({"model": {}, "steps": 0, "course": {"--beta1": torch.zeros(2)}}, path)
+    with pytest.raises(InputError, match="not a resume file of this program"):
+        train.resumable(path)
+
+
 def bomb(path: Path) -> None:
     """The weights in `path` with their numbers compressed, as torch would unpack them."""
     plain = io.BytesIO(path.read_bytes())
@@ -317,10 +398,7 @@ def test_claims_take_no_memory(tmp_path, repository):
         files.append(tmp_path / f"{number}.pkl")
         files[-1].write_bytes(content)
         files.append(tmp_path / f"{number}.pth")
-        with zipfile.ZipFile(files[-1], "w") as archive:
-            archive.writestr("archive/data.pkl", content)
-            archive.writestr("archive/version", "3\n")
-            archive.writestr("archive/byteorder", "little")
+        pickled(files[-1], content)
     zeros = tmp_path / "zeros.pth"  # 120 MB in 120 KB
     torch.save({"w": torch.zeros(30_000_000)}, zeros)
     bomb(zeros)
