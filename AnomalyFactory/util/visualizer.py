@@ -28,7 +28,7 @@ class LossLog:
         """Continue the log in `folder` after `images` images; start a new one at 0."""
         self.csv, self.plot = folder / "loss_log.csv", folder / "loss_log.png"
         self.rows = []
-        if images and self.csv.exists():
+        if images and self.csv.is_file():
             # Rows past the resume point will be written again.
             self.rows = [row for row in whole_rows(self.csv) if int(row["images"]) <= images]
         folder.mkdir(parents=True, exist_ok=True)
