@@ -27,6 +27,7 @@ import ingestion
 import pytest
 from common import files as scripts
 from faults.formats import FLOATS, SAVING, encoded
+from faults.hostile import NAMES
 from PIL import Image, ImageOps
 from util import files as factory
 from util.errors import InputError
@@ -232,13 +233,6 @@ def test_of_pages_and_frames_the_first_is_taken_and_rotation_is_not_applied(tmp_
 
 
 # ---------------------------------------------------------------------------------- names
-
-NAMES = [
-    *("plain.png", "a,b.png", "a b.png", "'\"`$(id).png", "<script>alert(1)<", "&amp;.png"),
-    *("a\nb.png", "a\rb.png", "\t.png", "\x1b[2J.png", "%0a.png", "-rf.png", "=1+1.png"),
-    *("\N{RIGHT-TO-LEFT OVERRIDE}gnp.png", "\N{BUTTERFLY}.png", "e\N{COMBINING ACUTE ACCENT}.png"),
-    *(os.fsdecode(b"\xff\xfe.png"), "x" * 251 + ".png", "CON.png", "~.png", "#?.png"),
-]
 
 
 class Tags(HTMLParser):
