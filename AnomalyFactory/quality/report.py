@@ -41,7 +41,7 @@ def how_painted(results: Path) -> list[str]:
             continue
         try:
             source = dict(json.loads(note.read_text(encoding="utf-8"))["source"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # a note that says nothing is no reason to say nothing of the images
         options = [
             f"--{name}" if value is True else f"--{name} {value}"
