@@ -25,8 +25,12 @@ def save(content: Any, path: Path) -> None:
     name into the file, but not that of an open file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    content = Fetched(content).get()
     with atomic(path) as temporary, temporary.open("wb") as file:
-        torch.save(Fetched(content).get(), file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # PyTorch's own, about an OSError of the disk
+            raise error.__context__ or error from None
         file.flush()
         os.fsync(file.fileno())
     folder = os.open(path.parent, os.O_RDONLY)

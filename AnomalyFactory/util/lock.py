@@ -10,6 +10,7 @@ from typing import TextIO
 
 from util.distributed import slurm_restarted
 from util.errors import InputError
+from util.files import naming
 
 NAME = "training.lock"
 UNFINISHED = f".{'[0-9a-f]' * 16}.part*"  # as util/files.py names a file until it is whole
@@ -46,9 +47,10 @@ def take(path: Path) -> TextIO:
             lock(path, file)
             if is_still(path, file):  # else it was released and removed meanwhile: try again
                 refuse_other_machines(path, file)
-                file.truncate(0)
-                file.write(f"{platform.node()} {os.getpid()} {own_job()}".rstrip())
-                file.flush()
+                with naming(path):
+                    file.truncate(0)
+                    file.write(f"{platform.node()} {os.getpid()} {own_job()}".rstrip())
+                    file.flush()
                 return file
         except InputError:
             file.close()

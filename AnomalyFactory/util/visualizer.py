@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from util.files import atomic
+from util.files import atomic, naming
 from util.html import Row, write_page, write_strip
 from util.images import to_pixels
 
@@ -41,7 +41,7 @@ class LossLog:
     def add(self, row: dict[str, int | float]) -> None:
         texts = {key: f"{value:.6g}" for key, value in row.items()}
         texts["images"] = str(row["images"])
-        with self.csv.open("a", newline="") as file:
+        with naming(self.csv), self.csv.open("a", newline="") as file:
             writer = csv.DictWriter(file, texts, lineterminator="\n")
             if not self.rows:
                 writer.writeheader()
