@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from util.checkpoint import make_folder
 from util.distributed import slurm_restarted
 from util.errors import InputError
 from util.files import naming
@@ -25,7 +26,7 @@ def held(folder: Path) -> Iterator[None]:
     machine is left alone, but for that of the same job of Slurm, which has been started again
     elsewhere. Raises InputError when somebody else holds the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / NAME
     file = take(path)
     try:
