@@ -48,6 +48,7 @@ FREE = {
     "fineSize",  # equals --loadSize
     "compile",  # moves the last bits only, too
 }
+PLAIN = {str, int, float, bool, type(None)}  # types of an option
 STOP_EVERY = 20  # steps between looks for a signal of several GPUs: each look stops them all
 WAITING = 16  # samples and plots that wait to be written
 MADE_FROM = "images made from"  # name in the course of what a data set's made_from.txt says
@@ -182,6 +183,7 @@ def resumable(path: Path) -> dict[str, Any]:
         or type(state["steps"]) is not int
         or state["steps"] < 0
         or not isinstance(state["course"], dict)
+        or any(type(part) not in PLAIN for item in state["course"].items() for part in item)
     ):
         raise InputError(
             f"{path}: not a resume file of this program; move {path.parent} away and start anew"

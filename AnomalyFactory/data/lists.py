@@ -158,6 +158,8 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a list, without blank ones at its end."""
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise InputError(f"{path}: a folder, a pipe or a device; expected a list")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:

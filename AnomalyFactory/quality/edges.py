@@ -57,6 +57,6 @@ def note_of(path: Path) -> str:
     """How an edge map says it was drawn, detector first; UNKNOWN where it does not."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            return str(image.info.get(NOTE) or UNKNOWN)
+            return str(image.info.get(NOTE, "")).strip() or UNKNOWN
     except Exception:  # Pillow's plugins raise many types; it is named when it is to be read
         return UNKNOWN

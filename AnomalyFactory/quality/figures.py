@@ -225,10 +225,10 @@ def expected_distances(
 
 
 def distance_within(subspecies: str, photos: Photos) -> float:
-    """The mean distance between photographs of one subspecies; NaN where it has less than two."""
+    """The mean distance between photographs of one subspecies; NaN where no two differ."""
     places = [place for place, key in enumerate(photos.keys) if key[0] == subspecies]
     features = photos.features[places]
-    return mean_of_pairs(euclidean(features, features), np.ones(len(places)))
+    return mean_of_pairs(euclidean(features, features), np.ones(len(places))) or float("nan")
 
 
 def memorised(

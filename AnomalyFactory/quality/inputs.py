@@ -129,6 +129,8 @@ def with_inputs(path: Path, names: tuple[str, str], dataset: Dataset) -> Paintin
 def stated_inputs(path: Path) -> tuple[str, str] | None:
     """Structure and reference as the PNG itself names them; None where it does not."""
     try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise ValueError("no file")
         with Image.open(path, formats=["PNG"]) as image:
             names = image.info.get("structure"), image.info.get("reference")
     except Exception as error:  # Pillow's plugins raise many types on hostile bytes

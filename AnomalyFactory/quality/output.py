@@ -41,8 +41,9 @@ def write_report(report: Report, folder: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write `text` as it is, but for what names of files have that is not UTF-8: `\\udcff`."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def without_nan(value: object) -> object:
@@ -60,9 +61,11 @@ def as_csv(rows: list[Figure]) -> str:
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        cells = {
-            key: f"{value:.6g}" if isinstance(value, float) else value
-            for key, value in without_nan(row).items()
-        }
-        writer.writerow(cells)
+        writer.writerow({key: as_cell(value) for key, value in without_nan(row).items()})
     return text.getvalue()
+
+
+def as_cell(value: object) -> object:
+    if isinstance(value, str):  # the csv module does not quote \r, at which readers end the row
+        return value.replace("\r", "\\r")
+    return f"{value:.6g}" if isinstance(value, float) else value

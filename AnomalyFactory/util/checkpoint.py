@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,33 @@ def save(content: Any, path: Path) -> None:
     CPU, so any machine can read it. Equal content gives equal bytes: torch.save writes a path's
     name into the file, but not that of an open file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    content = Fetched(content).get()
     with atomic(path) as temporary, temporary.open("wb") as file:
-        torch.save(Fetched(content).get(), file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # PyTorch's own, about an OSError of the disk
+            raise error.__context__ or error from None
         file.flush()
         os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder`; no power cut takes its name, or that of a parent that is made with it."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in made:
+        sync(place.parent)
+
+
+def sync(folder: Path) -> None:
+    """Have the names in `folder` outlive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 def require(path: Path) -> None:
@@ -141,7 +158,7 @@ def laid_out_as(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
 
 def check_shapes(
     found: Tensors,
-    expected: dict[str, torch.Size],
+    expected: Mapping[str, tuple[int, ...]],
     path: Path,
     advice: str,
     counts: Set[str] = frozenset(),

@@ -21,6 +21,8 @@ class InputError(ValueError):
 def reported(program: str) -> Iterator[None]:
     """Turn InputError, ImageError and OSError into a line on stderr and exit status 2; Ctrl-C
     where nothing is to be saved into status 130."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # the name of a file may be no UTF-8
     try:
         with workers_ended():
             yield

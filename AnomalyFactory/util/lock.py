@@ -8,8 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from util.checkpoint import make_folder
 from util.distributed import slurm_restarted
 from util.errors import InputError
+from util.files import naming
 
 NAME = "training.lock"
 UNFINISHED = f".{'[0-9a-f]' * 16}.part*"  # as util/files.py names a file until it is whole
@@ -24,7 +26,7 @@ def held(folder: Path) -> Iterator[None]:
     machine is left alone, but for that of the same job of Slurm, which has been started again
     elsewhere. Raises InputError when somebody else holds the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / NAME
     file = take(path)
     try:
@@ -46,9 +48,10 @@ def take(path: Path) -> TextIO:
             lock(path, file)
             if is_still(path, file):  # else it was released and removed meanwhile: try again
                 refuse_other_machines(path, file)
-                file.truncate(0)
-                file.write(f"{platform.node()} {os.getpid()} {own_job()}".rstrip())
-                file.flush()
+                with naming(path):
+                    file.truncate(0)
+                    file.write(f"{platform.node()} {os.getpid()} {own_job()}".rstrip())
+                    file.flush()
                 return file
         except InputError:
             file.close()

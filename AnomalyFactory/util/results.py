@@ -127,8 +127,11 @@ class Results:
 
     def ends(self, name: str) -> tuple[bytes | None, bytes]:
         """The first and the last bytes of an image; None and nothing when it is not there."""
+        path = self.folder / name
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise InputError(f"{path}: a folder, a pipe or a device; move it away")
         try:
-            with (self.folder / name).open("rb") as file:
+            with path.open("rb") as file:
                 head = file.read(HEAD)
                 file.seek(max(0, file.seek(0, 2) - len(PNG_END)))
                 return head, file.read()
@@ -181,6 +184,8 @@ def read_note(folder: Path, list_name: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise ValueError("a folder, a pipe or a device")
         found = json.loads(path.read_text(encoding="utf-8"))
         note = {"source": without_none(dict(found["source"])), "names": list(found["names"])}
         if not all(map(NAME.fullmatch, note["names"])):

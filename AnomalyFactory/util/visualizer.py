@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from util.files import atomic
+from util.files import atomic, naming
 from util.html import Row, write_page, write_strip
 from util.images import to_pixels
 
@@ -28,7 +28,7 @@ class LossLog:
         """Continue the log in `folder` after `images` images; start a new one at 0."""
         self.csv, self.plot = folder / "loss_log.csv", folder / "loss_log.png"
         self.rows = []
-        if images and self.csv.exists():
+        if images and self.csv.is_file():
             # Rows past the resume point will be written again.
             self.rows = [row for row in whole_rows(self.csv) if int(row["images"]) <= images]
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ class LossLog:
     def add(self, row: dict[str, int | float]) -> None:
         texts = {key: f"{value:.6g}" for key, value in row.items()}
         texts["images"] = str(row["images"])
-        with self.csv.open("a", newline="") as file:
+        with naming(self.csv), self.csv.open("a", newline="") as file:
             writer = csv.DictWriter(file, texts, lineterminator="\n")
             if not self.rows:
                 writer.writeheader()

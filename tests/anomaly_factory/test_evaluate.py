@@ -16,6 +16,7 @@ import quality.backbone
 from browser import SCREENS, flaws
 from conftest import REPOSITORY
 from extract_edges import write_edges
+from faults.hostile import NAMES
 from models.scharr import scharr_edges
 from PIL import Image
 from quality.inputs import read_dataset
@@ -314,6 +315,45 @@ def test_images_that_state_nothing_are_looked_up_in_the_lists(run, world):
     output = run("evaluate.py", *world.options(), status=2)
     assert "gen00000.png: left out, it does not say" in output
     assert "2 lists that disagree" in output
+
+
+def test_copies_of_one_photograph_are_no_measure_of_diversity(run, world):
+    for number in (1, 2, 3):
+        shutil.copy(world.photo("1", 0), world.photo("1", number))
+    world.paint("1", "1", 3)
+    run("evaluate.py", *world.options())
+    [row] = csv.DictReader((world.output / "pairs.csv").open(encoding="utf-8"))
+    assert row["diversity"] == ""
+    assert world.figures()["sets"]["non-hybrids"]["diversity"] is None
+
+
+def escaped(name: str) -> str:
+    return name.replace("\r", "\\r").replace("\udcff", "\\udcff")
+
+
+def test_hostile_names_break_no_table_and_no_page(run, world):
+    names = [name.removesuffix(".png") for name in NAMES]
+    world.names = names[:-1]  # lists are in UTF-8, and so is what is painted from them
+    note = "scharr dark_on_white"
+    for number, name in enumerate(names):
+        add_photo(world.dataset, "1", name, butterfly("1", number), note)
+    paintings = world.paint("1", "1", len(world.names))
+    kinds = [os.fsdecode(b"\xff"), '<script>\n",\r\x1b[2J']
+    for kind in kinds:
+        for number, name in enumerate(names[:2]):
+            add_photo(world.dataset, kind, name, butterfly("1", number), note)
+        shutil.copy(paintings[0], world.results / f"AF_{kind}_{kind}_gen00000.png")
+        nowhere = f"AF_1_{kind * 2}_gen00000.png"  # no such subspecies
+        shutil.copy(paintings[0], world.results / nowhere)
+    output = run("evaluate.py", *world.options(), status=1)
+    assert output.count("left out, ") == len(world.figures()["left_out"]) == 2
+    with (world.output / "images.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(world.names) + 2
+    assert {row["structure"] for row in rows} == {escaped(name) for name in world.names}
+    assert {row["structure_subspecies"] for row in rows} == {"1", *map(escaped, kinds)}
+    page = (world.output / "index.html").read_text(encoding="utf-8")
+    assert page.count("<script") == 1
 
 
 def test_so_many_are_drawn_at_random(run, world):

@@ -165,8 +165,8 @@ def with_a_wrong_shape(weights):
 @pytest.mark.parametrize(
     "spoil, message",
     [
-        (without_one, "classifier.bias is missing"),
-        (with_one_more, "block5_1.conv1.weight is not part of the network"),
+        (without_one, "has no 'classifier.bias'; expected table5_pidinet"),
+        (with_one_more, "'block5_1.conv1.weight' has no place; expected table5_pidinet"),
         (with_a_wrong_shape, r"is \[60, 1, 5, 5\], expected \[60, 1, 3, 3\]"),
     ],
 )

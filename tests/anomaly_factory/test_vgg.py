@@ -6,7 +6,7 @@ from urllib.error import URLError
 import pytest
 import torch
 from models.losses import PerceptualLoss
-from models.vgg import FILE_NAME, vgg19_features
+from models.vgg import FILE_NAME, vgg19_features, vgg19_layers
 from torchvision.models import VGG19_Weights
 from torchvision.models.vgg import cfgs, make_layers
 from util.errors import InputError
@@ -42,6 +42,23 @@ def test_another_network_in_the_file_is_named(tmp_path: Path, offline):
     with pytest.raises(InputError, match=f"expected torchvision's {FILE_NAME}") as error:
         vgg19_features(tmp_path)
     assert "--ngf" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda tensor: tensor * torch.nan,
+        lambda tensor: tensor.to("meta"),
+        lambda tensor: tensor.to_sparse_csr(dense_dim=2),
+    ],
+)
+def test_odd_tensors_are_refused(tmp_path: Path, offline, spoil):
+    weights = {f"features.{key}": value for key, value in vgg19_layers().state_dict().items()}
+    weights["features.0.weight"] = spoil(weights["features.0.weight"])
+    torch.save(weights, tmp_path / FILE_NAME)
+    with pytest.raises(InputError, match=r"'0\.weight'") as error:
+        vgg19_features(tmp_path)
+    assert str(error.value).startswith(str(tmp_path / FILE_NAME))
 
 
 def test_without_weights_both_places_and_the_way_out_are_named(tmp_path: Path, offline):

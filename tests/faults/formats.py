@@ -3,6 +3,7 @@
 import io
 import zlib
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -14,6 +15,7 @@ SAVING = {
     "png": ("PNG", "RGB", {}),
     "palette.png": ("PNG", "P", {"transparency": 3}),
     "deep.png": ("PNG", "I;16", {}),
+    "deep_colour.png": (".png", "16 bits", {}),
     "alpha.png": ("PNG", "LA", {}),
     "animated.png": ("PNG", "RGB", {"save_all": True}),
     "tiff": ("TIFF", "RGB", {}),
@@ -21,6 +23,9 @@ SAVING = {
     "zipped.tiff": ("TIFF", "RGBA", {"compression": "tiff_adobe_deflate"}),
     "jpeg.tiff": ("TIFF", "RGB", {"compression": "jpeg"}),
     "lines.tiff": ("TIFF", "1", {"compression": "group4"}),
+    "deep.tiff": ("TIFF", "I;16B", {}),
+    "deep_colour.tiff": (".tiff", "16 bits", {}),
+    "palette_alpha.tiff": ("TIFF", "PA", {}),
     "float.tiff": ("TIFF", "F", {}),
     "whole.tiff": ("TIFF", "I", {}),
     "print.tiff": ("TIFF", "CMYK", {}),
@@ -40,7 +45,11 @@ def encoded(kind: str) -> bytes:
     form, mode, options = SAVING[kind]
     draw = np.random.default_rng(zlib.crc32(kind.encode()))
     pages = [Image.fromarray(draw.integers(0, 256, (30, 40, 3), dtype=np.uint8)) for _ in range(2)]
-    if mode in ("I;16", "I", "F"):
+    if mode == "16 bits":  # which Pillow reads but does not write
+        return cv2.imencode(form, np.asarray(pages[0], np.uint16) * 257)[1].tobytes()
+    if mode == "I;16B":
+        pages = [Image.fromarray(np.asarray(page, ">u2")[..., 0] * 257) for page in pages]
+    elif mode in ("I;16", "I", "F"):
         pages = [Image.fromarray(np.asarray(page, np.uint16)[..., 0] * 257) for page in pages]
         pages = pages if mode == "I;16" else [page.convert("I").convert(mode) for page in pages]
     elif mode == "LAB":

@@ -1,10 +1,17 @@
 """What the tests of hostile tables and notes draw from, and what an error must be."""
 
 import json
+import os
 from pathlib import Path
 
 from hypothesis import strategies as st
 
+NAMES = [  # of files
+    *("plain.png", "a,b.png", "a b.png", "'\"`$(id).png", "<script>alert(1)<", "&amp;.png"),
+    *("a\nb.png", "a\rb.png", "\t.png", "\x1b[2J.png", "%0a.png", "-rf.png", "=1+1.png"),
+    *("\N{RIGHT-TO-LEFT OVERRIDE}gnp.png", "\N{BUTTERFLY}.png", "e\N{COMBINING ACUTE ACCENT}.png"),
+    *("x" * 251 + ".png", "CON.png", "~.png", "#?.png", os.fsdecode(b"\xff\xfe.png")),
+]
 CELLS = [
     *("", " ", "0", "1", "nan", "NA", "-1", "1e999", "hybrid", "train", "8.0", "a.jpg", "b.jpg"),
     *("../a.jpg", "/etc/passwd", "a/../../b.jpg", "C:\\a.jpg", "..\\a.jpg", "./a.jpg", "a\0.jpg"),

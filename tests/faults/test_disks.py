@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from feature_cache import FeatureCache
 from journal import FOLDER
 from PIL import Image
 from util import checkpoint, lock
-from util.errors import InputError
+from util.errors import reported
 from util.results import Results
 from util.visualizer import LossLog
 
@@ -63,6 +64,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     NAME: paint,
     "list.txt": write_list,
 }
+NAMING = ("resume.pth", "edges.png", NAME)  # AnomalyFactory's
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -70,8 +72,11 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, name):
     WRITERS[name](tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert tmp_path / name in before
-    with full_disk(200), pytest.raises((OSError, RuntimeError)):
+    with full_disk(200), pytest.raises((OSError, RuntimeError)) as raised:
         WRITERS[name](tmp_path)
+    if name in NAMING:
+        assert type(raised.value) is OSError
+        assert str(raised.value) == f"{tmp_path / name}: [Errno 27] File too large"
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
@@ -114,6 +119,24 @@ def test_a_link_in_the_place_of_an_output_is_replaced_and_what_it_points_to_stay
     assert not (folder / name).is_symlink()
 
 
+@pytest.mark.parametrize("room", [0, 200, 1_500, 1_000_000])
+def test_a_full_disk_is_told_of_large_weights(tmp_path, room):
+    """PyTorch hides it behind an error of its own where the numbers themselves do not fit."""
+    state = {"w": torch.rand(900_000), "v": torch.rand(900)}
+    with full_disk(room), pytest.raises(OSError) as raised:
+        checkpoint.save(state, tmp_path / "resume.pth")
+    assert str(raised.value) == f"{tmp_path / 'resume.pth'}: [Errno 27] File too large"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_where_a_training_begins(tmp_path):
+    with full_disk(), pytest.raises(OSError, match=f"^{tmp_path / 'AF' / lock.NAME}: "):
+        with lock.held(tmp_path / "AF"):
+            pass
+    with lock.held(tmp_path / "AF"):
+        pass
+
+
 def test_a_full_disk_leaves_the_feature_cache_as_it_was(tmp_path):
     cache = FeatureCache(tmp_path / "features.sqlite", 4)
     cache.put(["a"], np.ones((1, 4), np.float32))
@@ -128,7 +151,7 @@ def test_a_full_disk_tears_the_last_line_of_a_loss_log_and_no_other(tmp_path):
     LossLog(tmp_path, 0).add(row)
     size = (tmp_path / "loss_log.csv").stat().st_size
     log = LossLog(tmp_path, 2)
-    with full_disk(size + 3), pytest.raises(OSError):
+    with full_disk(size + 3), pytest.raises(OSError, match=f"^{tmp_path / 'loss_log.csv'}: "):
         log.add(row | {"images": 4})
     assert [line["images"] for line in LossLog(tmp_path, 4).rows] == ["2"]
 
@@ -186,8 +209,36 @@ def test_a_photograph_that_vanishes_is_named_and_the_others_are_scored(
     assert [line.partition(",")[0] for line in lines] == ["0.png", "1.png", "3.png"]
 
 
+@pytest.fixture
+def draw_edges(monkeypatch, photos) -> Callable[[Path], None]:
+    """Runs extract_edges.py in this process."""
+
+    def run(output: Path) -> None:
+        arguments = ["--detector", "scharr", "--input", photos, "--output", output]
+        monkeypatch.setattr(sys, "argv", ["extract_edges.py", *map(str, arguments)])
+        with reported("extract_edges.py"):
+            extract_edges.main()
+
+    return run
+
+
+def test_edge_maps_on_a_full_disk_go_on_when_there_is_room(draw_edges, tmp_path, capsys):
+    draw_edges(tmp_path / "through")
+    expected = contents(tmp_path / "through")
+    largest = max(expected, key=lambda name: len(expected[name]))
+    with full_disk(len(expected[largest]) - 1), pytest.raises(SystemExit) as stopped:
+        draw_edges(tmp_path / "out")
+    assert stopped.value.code == 2
+    assert f"error: {tmp_path / 'out' / largest}: [Errno 27]" in capsys.readouterr().err
+    found = contents(tmp_path / "out")
+    assert 0 < len(found) < len(expected)
+    assert found.items() <= expected.items()
+    draw_edges(tmp_path / "out")
+    assert contents(tmp_path / "out") == expected
+
+
 def test_a_photograph_that_vanishes_keeps_no_edge_map_from_being_drawn(
-    photos, tmp_path, monkeypatch, capsys
+    photos, draw_edges, tmp_path, monkeypatch, capsys
 ):
     planned = extract_edges.plan
 
@@ -197,11 +248,11 @@ def test_a_photograph_that_vanishes_keeps_no_edge_map_from_being_drawn(
         return pairs
 
     monkeypatch.setattr(extract_edges, "plan", plan_and_lose)
-    arguments = ["--detector", "scharr", "--input", photos, "--output", tmp_path / "edges"]
-    monkeypatch.setattr(sys, "argv", ["extract_edges.py", *map(str, arguments)])
-    with pytest.raises(InputError, match="1 photos could not be used"):
-        extract_edges.main()
-    assert f"{photos / '2.png'}: " in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        draw_edges(tmp_path / "edges")
+    errors = capsys.readouterr().err
+    assert f"{photos / '2.png'}: " in errors
+    assert "error: 1 photos could not be used" in errors
     assert sorted(path.name for path in (tmp_path / "edges").iterdir()) == [
         *("0.png", "1.png", "3.png")
     ]
@@ -325,6 +376,37 @@ def test_two_runs_at_once_prepare_what_one_does(repository, photos, tmp_path):
     found, expected = contents(tmp_path / "both"), contents(tmp_path / "through")
     assert found == expected
     assert len(found) == 12
+
+
+def test_two_runs_at_once_draw_the_edge_maps_that_one_does(draw_edges, photos, draw, tmp_path):
+    for number in range(4, 16):
+        draw(photos / f"{number}.png", size=(600, 400))
+    draw_edges(tmp_path / "through")
+    command = [sys.executable, extract_edges.__file__, "--detector", "scharr", "--input", photos]
+    both = [subprocess.Popen([*command, "--output", tmp_path / "both"]) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert contents(tmp_path / "both") == contents(tmp_path / "through")
+
+
+def test_two_runs_at_once_paint_what_one_does(tmp_path):
+    names = {f"AF_8_9_gen{place:05d}.png": ("a", "b") for place in range(3)}
+
+    def begin(folder: Path) -> Results:
+        results = Results(folder, "list", names, {"checkpoint": "1f"}, 64, with_page=True)
+        results.begin(overwrite=False)
+        return results
+
+    def end(results: Results) -> None:
+        for name in names:
+            results.write(name, [PICTURE] * 4)
+        results.write_page(dict.fromkeys(names, "8 x 9"))
+        results.check_unmixed()
+
+    end(begin(tmp_path / "through"))
+    one, other = begin(tmp_path / "both"), begin(tmp_path / "both")
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(end, [one, other, begin(tmp_path / "both")]))
+    assert contents(tmp_path / "both") == contents(tmp_path / "through")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -1,15 +1,20 @@
 """Hostile notes, logs and records of our own programs: each loads or is refused by name."""
 
+import argparse
 import csv
 import json
 import re
 from dataclasses import asdict
 from pathlib import Path
 
+import cut_folder
+import extract_edges
+import torch
+import train
 from benchmarks import detection
 from collection_shards import SETTINGS_FILE, keep_settings
 from common.challenge_csv import COLUMNS
-from cut_folder import RECORD, Folders, standing_row
+from data.lists import ListFiles
 from demo import evaluation, make_demo_dataset
 from demo import results as demo_results
 from demo.misses import what_it_looks_like, what_members_said
@@ -22,6 +27,9 @@ from journal import FOLDER, Journal
 from listing import Images
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from quality.edges import edge_finder
+from quality.inputs import Dataset, stated_inputs
+from quality.report import how_painted
 from util import lock
 from util.errors import InputError
 from util.results import Results
@@ -48,6 +56,58 @@ def test_a_note_of_what_is_painted(tmp_path, data):
         refused(paint, InputError, note.parents[2])
     except OSError as raised:  # which the program reports as its own
         assert str(tmp_path / "AF_") in str(raised)
+
+
+@example(data=NESTED)
+@example(data=HUGE)
+@given(data=notes(source=SOURCE))
+def test_how_images_were_painted(tmp_path, data):
+    note = tmp_path / "list/painted.json"
+    note.parent.mkdir(exist_ok=True)
+    note.write_bytes(data)
+    lines = how_painted(tmp_path)
+    assert len(lines) <= 1
+    assert all(line.startswith("list: generator ") for line in lines)
+
+
+def png(path: Path, key: str, text: str, compressed: bool) -> None:
+    """A picture with a text chunk, as any program may write it."""
+    info = PngInfo()
+    info.add_itxt(key, text.encode("utf-8", "replace").decode(), zip=compressed)
+    Image.new("L", (1, 1)).save(path, pnginfo=info)
+
+
+KEYS = st.sampled_from(["structure", "reference", "extract_edges"])
+NOTES = st.one_of(TEXT, st.sampled_from(["scharr dark_on_white", "pidinet", " ", "\t\n"]))
+
+
+@example(key="extract_edges", text=" ", compressed=False, damage=b"")
+@given(key=KEYS, text=NOTES, compressed=st.booleans(), damage=st.binary(max_size=4))
+def test_what_an_image_says_of_itself(tmp_path, key, text, compressed, damage):
+    path = tmp_path / "AF_8_9_gen00000.png"
+    png(path, key, text, compressed)
+    whole = path.read_bytes()
+    place = whole.index(key.encode()) + len(key)
+    path.write_bytes(whole[:place] + damage + whole[place + len(damage) :])
+    photo = tmp_path / "photo.png"
+    photo.touch()
+    stated = refused(lambda: stated_inputs(path), InputError, path)
+    assert stated is None  # one of the two names is missing
+    stays = refused(
+        lambda: extract_edges.stands(photo, path, "scharr dark_on_white"), InputError, path
+    )
+    assert stays in (None, True, False)
+    dataset = Dataset(tmp_path, {}, {("8", "a"): path})
+    finder = edge_finder(dataset, None, tmp_path / "no.pth", torch.device("cpu"))
+    assert finder.detect is None or finder.name == "scharr"
+
+
+@given(text=st.binary(max_size=40))
+def test_what_a_data_set_was_made_from(tmp_path, text):
+    (tmp_path / "made_from.txt").write_bytes(text)
+    files = ListFiles(tmp_path, "list", tmp_path / "list/train_edges.txt")
+    course = train.course_of(argparse.Namespace(seed=0), files, [])
+    assert type(course[train.MADE_FROM]) is str
 
 
 @example(data=NESTED)
@@ -296,13 +356,13 @@ ROW = {"file": JSON | st.just("a.png"), "confidence": st.floats() | JSON, "box":
 @example(row={"file": "a.png", "confidence": 0.5, "box": "", "reason": ""})
 def test_a_record_in_a_mask(tmp_path, row):
     """Of the right photograph and program, so that all else must be as we write it."""
-    folders = Folders(tmp_path / "photos", tmp_path, None)
+    folders = cut_folder.Folders(tmp_path / "photos", tmp_path, None)
     for path in (folders.image("a.png"), folders.mask("a.png")):
         path.parent.mkdir(exist_ok=True)
         record = PngInfo()
-        record.add_text(RECORD, json.dumps({"made from": "1f", "row": row}))
+        record.add_text(cut_folder.RECORD, json.dumps({"made from": "1f", "row": row}))
         Image.new("1", (2, 2)).save(path, pnginfo=record)
-    found = standing_row("a.png", folders, "1f")
+    found = cut_folder.standing_row("a.png", folders, "1f")
     assert found is None or (found.file == "a.png" and asdict(found) == row)
     if row == {"file": "a.png", "confidence": 0.5, "box": "", "reason": ""}:
         assert found is not None

@@ -20,7 +20,7 @@ import torch
 from common import files as scripts
 from feature_cache import FeatureCache
 from journal import FOLDER, SCORED, Journal
-from util import checkpoint
+from util import checkpoint, lock
 from util.background import Background
 from util.html import write_page
 from util.report import Report
@@ -53,9 +53,18 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="need
 
 
 def test_a_checkpoint(tmp_path, calls):
-    checkpoint.save({"w": torch.zeros(3)}, tmp_path / "AF/resume.pth")
+    checkpoint.save({"w": torch.zeros(3)}, tmp_path / "new/AF/resume.pth")
     kept = [("sync", "part"), ("move to", "resume.pth"), ("sync", "AF")]
+    made = [("sync", "new"), ("sync", tmp_path.name)]  # the names of both folders
+    assert [call for call in calls if call[0] != "remove"] == made + kept
+    calls.clear()
+    checkpoint.save({"w": torch.zeros(3)}, tmp_path / "new/AF/resume.pth")
     assert [call for call in calls if call[0] != "remove"] == kept
+
+
+def test_the_folder_of_a_training(tmp_path, calls):
+    with lock.held(tmp_path / "new/AF"):
+        assert calls == [("sync", "new"), ("sync", tmp_path.name)]
 
 
 def test_a_journal_and_what_takes_its_place(tmp_path, calls, monkeypatch):

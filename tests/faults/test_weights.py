@@ -4,6 +4,7 @@ import ast
 import io
 import pickle
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import model
 import numpy as np
 import pytest
 import torch
+import train
 from models.networks import Generator
+from models.pidinet import DIFFERENCES, PiDiNet, load_pidinet
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import SGDClassifier
 from util import checkpoint
@@ -27,7 +30,7 @@ TREES = ("HybridDetection", "AnomalyFactory", "scripts")
 # What reads any object, or runs what it reads; and the argument that makes it safe.
 LOADERS = {
     "torch.load": ("weights_only", True),
-    "np.load": ("allow_pickle", False),
+    "torch.serialization.load": ("weights_only", True),
     "numpy.load": ("allow_pickle", False),
     "torch.jit.load": None,
     "torch.hub.load": None,
@@ -35,27 +38,50 @@ LOADERS = {
     "pickle.loads": None,
     "pickle.Unpickler": None,
     "joblib.load": None,
-    "pd.read_pickle": None,
-    "pd.read_hdf": None,
+    "pandas.read_pickle": None,
+    "pandas.read_hdf": None,
+    "yaml.load": None,
+    "yaml.unsafe_load": None,
     "eval": None,
     "exec": None,
+    "__import__": None,
     "os.system": None,
+    "os.popen": None,
 }
+UNSAFE_MODULES = {"cloudpickle", "dill", "marshal", "runpy", "shelve"}  # whatever is called
 
 
-def dotted(node: ast.expr) -> str:
-    return ast.unparse(node) if isinstance(node, ast.Name | ast.Attribute) else ""
+def imported(tree: ast.Module) -> dict[str, str]:
+    """What each name that is imported stands for: `numpy` for np, `pickle.load` for load."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom):
+            names = node.names
+            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in names}
+    return found
+
+
+def dotted(node: ast.expr, names: dict[str, str]) -> str:
+    if not isinstance(node, ast.Name | ast.Attribute):
+        return ""
+    first, *rest = ast.unparse(node).split(".")
+    return ".".join([names.get(first, first), *rest])
 
 
 def unsafe_calls(source: str) -> list[str]:
     """`line: call` of each call that could run what a file says."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    names = imported(tree)
+    for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        name = dotted(node.func)
+        name = dotted(node.func, names)
         arguments = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-        needed = LOADERS.get(name, ("", ""))
+        unsafe = name.split(".")[0] in UNSAFE_MODULES
+        needed = None if unsafe else LOADERS.get(name, ("", ""))
         safe = needed is not None and (not needed[0] or arguments.get(needed[0]) == str(needed[1]))
         if not safe or arguments.get("shell") == "True":
             found.append(f"{node.lineno}: {ast.unparse(node)}")
@@ -63,7 +89,7 @@ def unsafe_calls(source: str) -> list[str]:
 
 
 def test_unsafe_calls_are_found():
-    source = """
+    source = """import numpy as np, pickle as p; from pickle import load, loads as read; import dill
 torch.load(path, map_location="cpu")
 torch.load(path, weights_only=False)
 torch.load(path, weights_only=True)
@@ -71,8 +97,13 @@ np.load(path)
 np.load(path, allow_pickle=False)
 pickle.loads(data)
 subprocess.run("ls", shell=True)
+load(file)
+read(data)
+p.load(file)
+dill.load(file)
+model.load(file)
 """
-    assert [int(call.split(":")[0]) for call in unsafe_calls(source)] == [2, 3, 5, 7, 8]
+    assert [int(call.split(":")[0]) for call in unsafe_calls(source)] == [2, 3, 5, *range(7, 13)]
 
 
 @pytest.mark.parametrize("tree", TREES)
@@ -175,10 +206,24 @@ def load_generator(path: Path) -> None:
     checkpoint.fit(Generator(2, 1, 1), checkpoint.load_weights(path), path)
 
 
+def pidinet_state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    state = PiDiNet().state_dict()
+    for layer, kind in DIFFERENCES.items():
+        if kind == "rd":
+            state[f"{layer}.weight"] = state[f"{layer}.weight"][:, :, 1:4, 1:4].clone()
+    return state
+
+
 READERS = {
     "clf1024.pth": (linear_state, model.load_linear, ValueError),
     "latest_net_G.pth": (generator_state, load_generator, InputError),
+    "table5_pidinet.pth": (pidinet_state, load_pidinet, InputError),
 }
+
+
+def write(state: dict[str, torch.Tensor], path: Path) -> None:
+    torch.save({"state_dict": state} if "pidinet" in path.name else state, path)
 
 
 ODD_TENSORS = {
@@ -186,6 +231,7 @@ ODD_TENSORS = {
     "whole numbers": lambda tensor: tensor.to(torch.int32),
     "flags": lambda tensor: tensor > 0,
     "sparse": lambda tensor: tensor.to_sparse(),
+    "sparse rows": lambda tensor: tensor.to_sparse_csr(dense_dim=tensor.dim() - 2),
     "on no device": lambda tensor: tensor.to("meta"),
     "of another shape": lambda tensor: tensor[None],
     "empty": lambda tensor: tensor[:0],
@@ -203,7 +249,7 @@ def test_a_state_dict_of_odd_tensors_is_refused(tmp_path, name, kind):
     key = next(iter(state))
     state[key] = ODD_TENSORS[kind](state[key])
     path = tmp_path / name
-    torch.save(state, path)
+    write(state, path)
     with pytest.raises(error) as raised:
         load(path)
     assert type(raised.value) is error
@@ -216,10 +262,59 @@ def test_a_state_dict_of_odd_tensors_is_refused(tmp_path, name, kind):
 def test_floats_of_another_precision_are_read(tmp_path, name, dtype):
     make, load, _ = READERS[name]
     path = tmp_path / name
-    torch.save(
-        {key: t.to(dtype) if t.is_floating_point() else t for key, t in make().items()}, path
-    )
+    write({key: t.to(dtype) if t.is_floating_point() else t for key, t in make().items()}, path)
     load(path)
+
+
+def pickled(path: Path, content: bytes) -> None:
+    """A checkpoint that says `content`, as torch lays it out."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/byteorder", "little")
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+NESTS = {
+    "a cycle": b"]q\x01h\x01a",
+    "20,000 tuples in each other": b"(" * 20_000 + b"t" * 20_000,
+    "20,000 lists in each other": b"]" * 20_000 + b"a" * 19_999,
+}
+STATE = b"\x80\x02}(" + text("model") + b"}" + text("steps") + b"K\x00" + text("course")
+
+
+@pytest.mark.parametrize("nest", NESTS)
+@pytest.mark.parametrize("place", [b"%s", b"}" + text("w") + b"%ss"], ids=["alone", "in a dict"])
+def test_weights_in_each_other_are_refused(tmp_path, nest, place):
+    path = tmp_path / "latest_net_G.pth"
+    pickled(path, b"\x80\x02" + place % NESTS[nest] + b".")
+    for load, error in (
+        (checkpoint.load_weights, InputError),
+        (load_pidinet, InputError),
+        (model.read_state_dict, ValueError),
+    ):
+        with pytest.raises(error, match=re.escape(str(path))) as raised:
+            load(path)
+        assert type(raised.value) is error
+
+
+@pytest.mark.parametrize("nest", NESTS)
+@pytest.mark.parametrize("place", [b"%s", b"}" + text("--lr") + b"%ss"], ids=["alone", "in a dict"])
+def test_a_resume_file_of_things_in_each_other_is_refused(tmp_path, nest, place):
+    path = tmp_path / "resume.pth"
+    pickled(path, STATE + place % NESTS[nest] + b"u.")
+    with pytest.raises(InputError, match="not a resume file of this program"):
+        train.resumable(path)
+
+
+def test_a_resume_file_with_a_tensor_for_an_option_is_refused(tmp_path):
+    path = tmp_path / "resume.pth"
+    torch.save({"model": {}, "steps": 0, "course": {"--beta1": torch.zeros(2)}}, path)
+    with pytest.raises(InputError, match="not a resume file of this program"):
+        train.resumable(path)
 
 
 def bomb(path: Path) -> None:
@@ -237,7 +332,7 @@ def bomb(path: Path) -> None:
 def test_compressed_weights_are_refused(tmp_path, name):
     make, load, error = READERS[name]
     path = tmp_path / name
-    torch.save({key: torch.zeros_like(value) for key, value in make().items()}, path)
+    write({key: torch.zeros_like(value) for key, value in make().items()}, path)
     load(path)
     bomb(path)
     with pytest.raises(error, match=r"bytes that unpack to") as raised:
@@ -253,7 +348,7 @@ def test_damaged_weights_load_or_are_refused(tmp_path, good, mutate, request, na
     path = tmp_path / name
     if name in READERS:
         make, load, error = READERS[name]
-        torch.save(make(), path)
+        write(make(), path)
     elif name == "sgd_clf.pkl":
         load, error = model.load_sgd, ValueError
         path.write_bytes(good)
@@ -303,10 +398,7 @@ def test_claims_take_no_memory(tmp_path, repository):
         files.append(tmp_path / f"{number}.pkl")
         files[-1].write_bytes(content)
         files.append(tmp_path / f"{number}.pth")
-        with zipfile.ZipFile(files[-1], "w") as archive:
-            archive.writestr("archive/data.pkl", content)
-            archive.writestr("archive/version", "3\n")
-            archive.writestr("archive/byteorder", "little")
+        pickled(files[-1], content)
     zeros = tmp_path / "zeros.pth"  # 120 MB in 120 KB
     torch.save({"w": torch.zeros(30_000_000)}, zeros)
     bomb(zeros)
