@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from util.files import ImageError
 
@@ -66,3 +67,14 @@ def let_others_report(turns: int) -> None:
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # training notes it only
         time.sleep(TURN * (turns + (os.environ["RANK"] != "0")))
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add `path` to an OSError that names no file, as that of a write to a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(f"{path}: {error}") from error
+        raise

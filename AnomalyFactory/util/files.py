@@ -18,26 +18,22 @@ class ImageError(ValueError):
 
 
 def open_image(path: Path) -> Image.Image:
-    """RGB image in `path`, fully decoded. Raises ImageError for anything else."""
+    """RGB image in `path`, decoded, transparency on white; raises ImageError for anything else."""
     try:
         if path.exists() and not path.is_file():  # opening a pipe would wait for ever
             raise ImageError("a folder, a pipe or a device")
         with Image.open(path, formats=IMAGE_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS or image.mode == "F":
                 raise ImageError(f"{image.mode} {image.size}: over {MAX_PIXELS:,} pixels or floats")
-            return to_rgb(image)
+            if image.mode.startswith("I"):  # Pillow clips 16-bit values where it converts them
+                grey = np.asarray(image, np.int32).clip(0, 65535)
+                image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+            if image.has_transparency_data:
+                white = Image.new("RGBA", image.size, "white")
+                image = Image.alpha_composite(white, image.convert("RGBA"))
+            return image.convert("RGB")
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
         raise ImageError(f"{path}: not a readable image ({str(error) or repr(error)})") from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """`image` in RGB: 16-bit greys scaled to 8 bits, transparency laid on white."""
-    if image.mode.startswith("I"):  # Pillow clips 16-bit values where it converts them itself
-        grey = np.asarray(image, np.int32).clip(0, 65535)
-        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
-    if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    return image.convert("RGB")
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -49,23 +45,13 @@ def inside(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Add `path` to an OSError that names no file, as that of a write to a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            raise OSError(f"{path}: {error}") from error
-        raise
-
-
-@contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, moved onto it when the block succeeds, else removed."""
     temporary = path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
     try:
-        with naming(path):
-            yield temporary
-            temporary.replace(path)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:  # that of a full disk names no file
+        raise error if error.filename else OSError(f"{path}: {error}")  # noqa: B904
     finally:
         temporary.unlink(missing_ok=True)

@@ -18,26 +18,22 @@ class ImageError(ValueError):
 
 
 def open_image(path: Path) -> Image.Image:
-    """RGB image in `path`, fully decoded. Raises ImageError for anything else."""
+    """RGB image in `path`, decoded, transparency on white; raises ImageError for anything else."""
     try:
         if path.exists() and not path.is_file():  # opening a pipe would wait for ever
             raise ImageError("a folder, a pipe or a device")
         with Image.open(path, formats=IMAGE_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS or image.mode == "F":
                 raise ImageError(f"{image.mode} {image.size}: over {MAX_PIXELS:,} pixels or floats")
-            return to_rgb(image)
+            if image.mode.startswith("I"):  # Pillow clips 16-bit values where it converts them
+                grey = np.asarray(image, np.int32).clip(0, 65535)
+                image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+            if image.has_transparency_data:
+                white = Image.new("RGBA", image.size, "white")
+                image = Image.alpha_composite(white, image.convert("RGBA"))
+            return image.convert("RGB")
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
         raise ImageError(f"{path}: not a readable image ({str(error) or repr(error)})") from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """`image` in RGB: 16-bit greys scaled to 8 bits, transparency laid on white."""
-    if image.mode.startswith("I"):  # Pillow clips 16-bit values where it converts them itself
-        grey = np.asarray(image, np.int32).clip(0, 65535)
-        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
-    if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    return image.convert("RGB")
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -55,9 +51,7 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    except OSError as error:
-        if error.errno and not error.filename:  # as where the disk is full
-            error.filename = str(path)
-        raise
+    except OSError as error:  # that of a full disk names no file
+        raise error if error.filename else OSError(f"{path}: {error}")  # noqa: B904
     finally:
         temporary.unlink(missing_ok=True)

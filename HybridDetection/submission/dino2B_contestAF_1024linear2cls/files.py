@@ -10,7 +10,6 @@ from model import to_rgb
 from PIL import Image
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
-IMAGE_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 MAX_PIXELS = 100_000_000  # a photo of 100 megapixels takes 300 MB once decoded
 
 
@@ -26,10 +25,9 @@ def open_image(
     With `smallest_side`, in pixels, a JPEG may be decoded at a half to an eighth of its size.
     """
     try:
-        # Opening a pipe would wait for ever.
-        if isinstance(source, Path) and source.exists() and not source.is_file():
+        if isinstance(source, Path) and source.exists() and not source.is_file():  # a pipe waits
             raise ImageError("a folder, a pipe or a device")
-        with Image.open(source, formats=IMAGE_FORMATS) as image:
+        with Image.open(source, formats=("JPEG", "PNG", "TIFF", "BMP", "WEBP")) as image:
             if image.width * image.height > MAX_PIXELS or image.mode == "F":
                 raise ImageError(f"{image.mode} {image.size}: over {MAX_PIXELS:,} pixels or floats")
             if smallest_side is not None:
@@ -55,5 +53,7 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:  # that of a full disk names no file
+        raise error if error.filename else OSError(f"{path}: {error}")  # noqa: B904
     finally:
         temporary.unlink(missing_ok=True)
