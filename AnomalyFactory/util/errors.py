@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from util.files import ImageError
 
@@ -35,6 +36,16 @@ def reported(program: str) -> Iterator[None]:
         raise
     except KeyboardInterrupt as error:
         raise SystemExit(130) from error
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError of the block name `path` where it names nothing, as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def message_of(error: BaseException) -> str:

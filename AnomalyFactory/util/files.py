@@ -49,23 +49,15 @@ def inside(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Add `path` to an OSError that names no file, as that of a write to a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            raise OSError(f"{path}: {error}") from error
-        raise
-
-
-@contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, moved onto it when the block succeeds, else removed."""
     temporary = path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
     try:
-        with naming(path):
-            yield temporary
-            temporary.replace(path)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno and not error.filename:  # as where the disk is full
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -10,8 +10,7 @@ from typing import TextIO
 
 from util.checkpoint import make_folder
 from util.distributed import slurm_restarted
-from util.errors import InputError
-from util.files import naming
+from util.errors import InputError, naming
 
 NAME = "training.lock"
 UNFINISHED = f".{'[0-9a-f]' * 16}.part*"  # as util/files.py names a file until it is whole

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from util.files import atomic, naming
+from util.errors import naming
+from util.files import atomic
 from util.html import Row, write_page, write_strip
 from util.images import to_pixels
 
