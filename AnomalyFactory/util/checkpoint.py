@@ -94,6 +94,8 @@ def as_tensors(weights: Any, path: Path) -> Tensors:
     if not isinstance(weights, dict):
         raise InputError(f"{path}: expected a state dict, found {type(weights).__name__}")
     for key, value in weights.items():
+        if not isinstance(key, str):
+            raise InputError(f"{path}: expected names of tensors, found {type(key).__name__}")
         if not isinstance(value, torch.Tensor):
             raise InputError(f"{path}: expected a tensor at {key!r}, found {type(value).__name__}")
     return weights

@@ -38,6 +38,17 @@ def reported(program: str) -> Iterator[None]:
         raise SystemExit(130) from error
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an OSError of the block name `path` where it names nothing, as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename:
+            raise
+        raise OSError(f"{path}: {error}") from error
+
+
 def message_of(error: BaseException) -> str:
     text = str(error)
     if text.startswith("Caught "):  # from a DataLoader's worker: with a traceback before it
@@ -67,14 +78,3 @@ def let_others_report(turns: int) -> None:
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # training notes it only
         time.sleep(TURN * (turns + (os.environ["RANK"] != "0")))
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Add `path` to an OSError that names no file, as that of a write to a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            raise OSError(f"{path}: {error}") from error
-        raise

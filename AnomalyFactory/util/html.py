@@ -1,6 +1,5 @@
 """Pages of pictures: one strip of panels per row, with paging and a filter by group."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +95,8 @@ def write_page(path: Path, title: str, columns: Sequence[str], rows: Sequence[Ro
 
 def strip_picture(strip: str, link: str, text: str, width: int) -> None:
     """A strip `width` pixels wide where the screen is, with the `text` that says what it shows."""
-    with tags.a(href=quote(os.fsencode(link))):
-        tags.img(src=quote(os.fsencode(strip)), alt=text, width=width, height=PANEL, loading="lazy")
+    with tags.a(href=quote(link)):
+        tags.img(src=quote(strip), alt=text, width=width, height=PANEL, loading="lazy")
 
 
 def write_strip(path: Path, images: Sequence[np.ndarray]) -> None:

@@ -47,7 +47,7 @@ def test_edge_weights_that_are_no_numbers_are_refused(tmp_path, random_pidinet):
     key = next(iter(random_pidinet))
     for value in (random_pidinet[key] * torch.nan, random_pidinet[key].int()):
         torch.save({"state_dict": random_pidinet | {key: value}}, tmp_path / "table5_pidinet.pth")
-        with pytest.raises(InputError, match=r"table5_pidinet\.pth: .* expected finite floats"):
+        with pytest.raises(InputError, match=r"table5_pidinet\.pth: .* (finite|floats)"):
             load_pidinet(tmp_path / "table5_pidinet.pth")
 
 

@@ -76,7 +76,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, name):
         WRITERS[name](tmp_path)
     if name in NAMING:
         assert type(raised.value) is OSError
-        assert str(raised.value) == f"{tmp_path / name}: [Errno 27] File too large"
+        assert str(raised.value) == f"[Errno 27] File too large: '{tmp_path / name}'"
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
@@ -125,12 +125,12 @@ def test_a_full_disk_is_told_of_large_weights(tmp_path, room):
     state = {"w": torch.rand(900_000), "v": torch.rand(900)}
     with full_disk(room), pytest.raises(OSError) as raised:
         checkpoint.save(state, tmp_path / "resume.pth")
-    assert str(raised.value) == f"{tmp_path / 'resume.pth'}: [Errno 27] File too large"
+    assert str(raised.value) == f"[Errno 27] File too large: '{tmp_path / 'resume.pth'}'"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_told_where_a_training_begins(tmp_path):
-    with full_disk(), pytest.raises(OSError, match=f"^{tmp_path / 'AF' / lock.NAME}: "):
+    with full_disk(), pytest.raises(OSError, match=f"large: '{tmp_path / 'AF' / lock.NAME}'"):
         with lock.held(tmp_path / "AF"):
             pass
     with lock.held(tmp_path / "AF"):
@@ -151,7 +151,7 @@ def test_a_full_disk_tears_the_last_line_of_a_loss_log_and_no_other(tmp_path):
     LossLog(tmp_path, 0).add(row)
     size = (tmp_path / "loss_log.csv").stat().st_size
     log = LossLog(tmp_path, 2)
-    with full_disk(size + 3), pytest.raises(OSError, match=f"^{tmp_path / 'loss_log.csv'}: "):
+    with full_disk(size + 3), pytest.raises(OSError, match=f"large: '{tmp_path / 'loss_log.csv'}'"):
         log.add(row | {"images": 4})
     assert [line["images"] for line in LossLog(tmp_path, 4).rows] == ["2"]
 
@@ -229,7 +229,10 @@ def test_edge_maps_on_a_full_disk_go_on_when_there_is_room(draw_edges, tmp_path,
     with full_disk(len(expected[largest]) - 1), pytest.raises(SystemExit) as stopped:
         draw_edges(tmp_path / "out")
     assert stopped.value.code == 2
-    assert f"error: {tmp_path / 'out' / largest}: [Errno 27]" in capsys.readouterr().err
+    assert (
+        f"error: [Errno 27] File too large: '{tmp_path / 'out' / largest}'"
+        in capsys.readouterr().err
+    )
     found = contents(tmp_path / "out")
     assert 0 < len(found) < len(expected)
     assert found.items() <= expected.items()

@@ -301,6 +301,13 @@ def test_weights_in_each_other_are_refused(tmp_path, nest, place):
         assert type(raised.value) is error
 
 
+def test_weights_without_names_are_refused(tmp_path):
+    path = tmp_path / "latest_net_G.pth"
+    pickled(path, b"\x80\x02}" + b"(" * 2_000 + b"t" * 2_000 + b"Ns.")
+    with pytest.raises(InputError, match="expected names of tensors, found tuple"):
+        checkpoint.load_weights(path)
+
+
 @pytest.mark.parametrize("nest", NESTS)
 @pytest.mark.parametrize("place", [b"%s", b"}" + text("--lr") + b"%ss"], ids=["alone", "in a dict"])
 def test_a_resume_file_of_things_in_each_other_is_refused(tmp_path, nest, place):

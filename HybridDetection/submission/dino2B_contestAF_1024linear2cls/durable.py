@@ -20,9 +20,9 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is not None:
+        if error.filename:
             raise
-        raise OSError(f"{path}: {error.strerror or error}") from error
+        raise OSError(f"{path}: {error}") from error
 
 
 def sync(path: Path) -> None:

@@ -62,10 +62,8 @@ def new_page(title: str, style: str = "", refresh: int | None = None) -> documen
 
 
 def save_page(page: document, path: Path) -> None:
-    """Write `page`; what a name in it has that is not UTF-8 as `\\udcff`."""
     with atomic(path) as temporary:
-        text = page.render(pretty=False)
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(page.render(pretty=False), encoding="utf-8")
 
 
 def show_facts(kind: str, facts: Mapping[str, object]) -> None:
