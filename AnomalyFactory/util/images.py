@@ -1,5 +1,6 @@
 """Images between file, network and eye."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import torch
 from PIL import Image
 
 from util.device import layout
-from util.files import open_image
+from util.files import atomic, open_image
+
+JPEG_QUALITY = 88  # of pictures on pages
 
 
 def read_square(path: Path, size: int) -> np.ndarray:
@@ -34,3 +37,11 @@ def as_pixels(tensor: torch.Tensor) -> torch.Tensor:
     """As `to_pixels`, where the tensor lies."""
     image = tensor.detach().float().add(1).mul(127.5).round().clamp(0, 255)
     return image.to(torch.uint8).movedim(-3, -1)
+
+
+def write_jpeg(path: Path, image: Image.Image) -> None:
+    """Pillow's own writing takes a file that a full disk cuts short for a whole one."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())

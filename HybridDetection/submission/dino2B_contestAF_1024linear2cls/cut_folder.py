@@ -228,7 +228,18 @@ def write_image(photograph: Path, path: Path, flat: np.ndarray | None) -> None:
         if flat is None:
             shutil.copyfile(photograph, part)
         else:
-            Image.fromarray(flat).save(part, **SAVING.get(path.suffix.lower(), {}))
+            part.write_bytes(encoded(flat, path.suffix.lower()))
+
+
+def encoded(rgb: np.ndarray, suffix: str) -> bytes:
+    """A picture (height, width, 3) in the format of `suffix`.
+
+    Pillow's own writing takes a file that a full disk cuts short for a whole one.
+    """
+    buffer = io.BytesIO()
+    image_format = Image.registered_extensions()[suffix]
+    Image.fromarray(rgb).save(buffer, image_format, **SAVING.get(suffix, {}))
+    return buffer.getvalue()
 
 
 def write_table(rows: Sequence[Row], path: Path) -> None:
