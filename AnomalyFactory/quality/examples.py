@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from util.files import atomic
-from util.images import read_square
+from util.images import read_square, write_jpeg
 
 from quality.fidelity import SIDE, outlined
 from quality.inputs import HYBRIDS
@@ -63,10 +62,8 @@ class Gallery:
             image = read_square(path, SIDE)
             shown = Image.fromarray(change(image) if change else image)
             file = f"{len(self.written) + 1:04d}.jpg"
-            with atomic(self.folder / file) as temporary:
-                shown.resize((PICTURE, PICTURE), Image.Resampling.LANCZOS).save(
-                    temporary, quality=88
-                )
+            small = shown.resize((PICTURE, PICTURE), Image.Resampling.LANCZOS)
+            write_jpeg(self.folder / file, small)
             self.written[key] = f"{FOLDER}/{file}"
         return self.written[key]
 

@@ -11,7 +11,7 @@ from dominate import tags
 from dominate.util import raw
 from PIL import Image
 
-from util.files import atomic
+from util.images import write_jpeg
 from util.pages import new_page, save_page
 
 PANEL = 128  # pixels of a panel's side
@@ -103,5 +103,4 @@ def write_strip(path: Path, images: Sequence[np.ndarray]) -> None:
     """Write uint8 RGB `images` side by side as a JPEG, each a panel of PANEL x PANEL."""
     size = (PANEL, PANEL)
     panels = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
-    with atomic(path) as temporary:
-        Image.fromarray(np.hstack(panels)).save(temporary, quality=88)
+    write_jpeg(path, Image.fromarray(np.hstack(panels)))

@@ -1,5 +1,6 @@
 """Images between file, network and eye."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from PIL import Image
 
 from util.device import layout
-from util.files import open_image
+from util.files import atomic, open_image
 
 
 def read_square(path: Path, size: int) -> np.ndarray:
@@ -17,6 +18,15 @@ def read_square(path: Path, size: int) -> np.ndarray:
     """
     image = open_image(path).resize((size, size), Image.Resampling.BICUBIC)
     return np.array(image)  # a copy: Pillow's own memory is read-only
+
+
+def write_jpeg(path: Path, image: Image.Image) -> None:
+    """Write `image`, whole or not at all: Pillow itself takes a file that a full disk cuts short
+    for a whole one."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
 
 
 def to_network(images: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -22,6 +22,7 @@ from feature_cache import FeatureCache
 from journal import FOLDER
 from util import checkpoint, lock
 from util.errors import reported
+from util.html import write_strip
 from util.results import Results
 from util.visualizer import LossLog
 
@@ -86,6 +87,17 @@ def test_a_link_in_the_place_of_an_output_is_replaced_and_what_it_points_to_stay
     assert secret.read_text() == "mine"
     assert (folder / name).is_file()
     assert not (folder / name).is_symlink()
+
+
+def test_a_strip_that_lacks_a_byte_is_not_written(tmp_path):
+    """Pillow takes a JPEG that a full disk cuts short for a whole one."""
+    path = tmp_path / "strip.jpg"
+    write_strip(path, [PICTURE] * 5)
+    size = path.stat().st_size
+    path.unlink()
+    with full_disk(size - 1), pytest.raises(OSError, match="File too large"):
+        write_strip(path, [PICTURE] * 5)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("room", [0, 200, 1_500, 1_000_000])
