@@ -62,8 +62,8 @@ class Gallery:
             image = read_square(path, SIDE)
             shown = Image.fromarray(change(image) if change else image)
             file = f"{len(self.written) + 1:04d}.jpg"
-            shown = shown.resize((PICTURE, PICTURE), Image.Resampling.LANCZOS)
-            write_jpeg(self.folder / file, shown)
+            small = shown.resize((PICTURE, PICTURE), Image.Resampling.LANCZOS)
+            write_jpeg(self.folder / file, small)
             self.written[key] = f"{FOLDER}/{file}"
         return self.written[key]
 

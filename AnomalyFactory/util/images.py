@@ -10,8 +10,6 @@ from PIL import Image
 from util.device import layout
 from util.files import atomic, open_image
 
-JPEG_QUALITY = 88  # of pictures on pages
-
 
 def read_square(path: Path, size: int) -> np.ndarray:
     """The image in `path` resized to size x size as published, by Pillow's bicubic; uint8 RGB.
@@ -20,6 +18,15 @@ def read_square(path: Path, size: int) -> np.ndarray:
     """
     image = open_image(path).resize((size, size), Image.Resampling.BICUBIC)
     return np.array(image)  # a copy: Pillow's own memory is read-only
+
+
+def write_jpeg(path: Path, image: Image.Image) -> None:
+    """Write `image`, whole or not at all: Pillow itself takes a file that a full disk cuts short
+    for a whole one."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
 
 
 def to_network(images: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -37,11 +44,3 @@ def as_pixels(tensor: torch.Tensor) -> torch.Tensor:
     """As `to_pixels`, where the tensor lies."""
     image = tensor.detach().float().add(1).mul(127.5).round().clamp(0, 255)
     return image.to(torch.uint8).movedim(-3, -1)
-
-
-def write_jpeg(path: Path, image: Image.Image) -> None:
-    """Pillow's own writing takes a file that a full disk cuts short for a whole one."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
-    with atomic(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())

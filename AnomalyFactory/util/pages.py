@@ -63,8 +63,10 @@ def new_page(title: str, style: str = "", refresh: int | None = None) -> documen
 
 
 def save_page(page: document, path: Path) -> None:
+    """Write `page`; bytes in the name of a file that are no UTF-8 as `\\udcff`."""
+    text = page.render(pretty=False)
     with atomic(path) as temporary:
-        temporary.write_text(page.render(pretty=False), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def show_facts(kind: str, facts: Mapping[str, object]) -> None:

@@ -95,9 +95,9 @@ def whole_rows(path: Path) -> list[dict[str, str]]:
         return []
     rows = []
     for values in lines:
-        if len(values) != len(header) or not values[0].isdecimal():
+        if len(values) != len(header) or not all(map(is_number, values)):
             break
-        if not all(map(is_number, values)):
+        if not re.fullmatch("[0-9]{1,18}", values[0]):
             break
         rows.append(dict(zip(header, values, strict=True)))
     return rows
