@@ -21,6 +21,7 @@ from faults.hostile import hostile, refused
 from files import ImageError, open_image
 from hypothesis import example, given
 from journal import stamp
+from PIL import Image
 from util.errors import InputError
 
 
@@ -294,3 +295,22 @@ def said_of_second_line(dataset: Path, line: str, message: str) -> str:
     with pytest.raises(InputError, match=path + message) as raised:
         lists.read_pairs(lists.find_list(dataset, "train"), training=True)
     return str(raised.value)
+
+
+def test_links_that_a_user_made_are_followed(tmp_path):
+    """A data set's folder, and images in it, may lie elsewhere."""
+    elsewhere, dataset = tmp_path / "elsewhere", tmp_path / "dataset"
+    elsewhere.mkdir()
+    Image.new("RGB", (2, 2), "red").save(elsewhere / "real.png")
+    (elsewhere / "a.png").symlink_to("real.png")
+    folder = dataset / "List/train"
+    folder.mkdir(parents=True)
+    (dataset / "Images").symlink_to(elsewhere)
+    for kind in ("edges", "color_gt"):
+        (folder / f"train_{kind}.txt").write_text("Images/a.png\n")
+    (pair,) = lists.read_pairs(lists.find_list(dataset, "train"), training=True)
+    (dataset / "list.csv").write_text("filename\nImages/a.png\n")
+    images, refused = listing.listed_images(dataset / "list.csv", dataset)
+    assert refused == []
+    for path in (pair.edges, *images):
+        assert open_image(path).getpixel((0, 0)) == (255, 0, 0)
