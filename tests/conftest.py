@@ -10,6 +10,7 @@ import threading
 import zlib
 from pathlib import Path
 
+import model
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -25,6 +26,7 @@ SLOWEST = (
     "test_package_submission.py",
     "test_training.py",
     "test_prepare_images.py",
+    "test_kills.py",
 )
 
 
@@ -52,6 +54,26 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"needs the reference data in {folder}")
     return folder
+
+
+@pytest.fixture
+def stored() -> model.SubspeciesScorer:
+    """A member of three subspecies and one known cross, on 1,280 features."""
+    draw = np.random.default_rng(0)
+    return model.SubspeciesScorer(
+        subspecies=np.array(["8", "9", "10"]),
+        weights=draw.standard_normal((3, 1280)),
+        intercepts=np.zeros(3),
+        axes=draw.standard_normal((1280, 2)),
+        means=np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]]),
+        quantiles=np.array([[0.2, 0.8], [1.0, 60.0]]),
+        spread=np.array(1.0),
+        crosses=np.array([[0, 2]]),
+        cross_weights=draw.standard_normal((4, 1280)),
+        cross_intercepts=np.zeros(4),
+        threshold=np.array(0.625),
+        origin=model.Origin("efficientnet_lite0", "1f3c"),
+    )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import model
@@ -16,10 +17,12 @@ import numpy as np
 import pytest
 import torch
 import train
+import training
 from models.networks import Generator
 from models.pidinet import DIFFERENCES, PiDiNet, load_pidinet
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import SGDClassifier
+from training_index import TrainingIndex, load_index, save_index
 from util import checkpoint
 from util.errors import InputError
 
@@ -350,18 +353,35 @@ def test_compressed_weights_are_refused(tmp_path, name):
 # ------------------------------------------------------------------------------- damage
 
 
-@pytest.mark.parametrize("name", [*READERS, "sgd_clf.pkl", "subspecies.npz"])
-def test_damaged_weights_load_or_are_refused(tmp_path, good, mutate, request, name):
+def index_of_three(origin: model.Origin) -> TrainingIndex:
+    return TrainingIndex(
+        names=np.array(["a.jpg", "b.jpg", "c.jpg"]),
+        groups=np.array(["8", "9", "8 x 9"]),
+        hybrid=np.array([False, False, True]),
+        painted=np.zeros(3, bool),
+        features=np.ones((3, 1280), np.float16),
+        thumbnails=[b"picture"] * 3,
+        origin=origin,
+    )
+
+
+@pytest.mark.parametrize("name", [*READERS, "sgd_clf.pkl", "subspecies.npz", "training_index.npz"])
+def test_damaged_weights_load_or_are_refused(tmp_path, good, stored, mutate, request, name):
     path = tmp_path / name
+    error = ValueError
     if name in READERS:
         make, load, error = READERS[name]
         write(make(), path)
     elif name == "sgd_clf.pkl":
-        load, error = model.load_sgd, ValueError
+        load = model.load_sgd
         path.write_bytes(good)
+    elif name == "subspecies.npz":
+        load = model.load_subspecies
+        training.save_subspecies(stored, path)
     else:
-        load, error = model.load_subspecies, ValueError
-        np.savez(path, weights=np.zeros((3, 1280)), subspecies=np.array(["8", "9", "10"]))
+        load = partial(load_index, origin=stored.origin)
+        save_index(index_of_three(stored.origin), path)
+    load(path)
     whole = path.read_bytes()
     draw = random.Random(name)
     outcomes = {"loaded": 0, "refused": 0}
@@ -375,6 +395,28 @@ def test_damaged_weights_load_or_are_refused(tmp_path, good, mutate, request, na
             assert str(raised).startswith(str(path))
             outcomes["refused"] += 1
     assert outcomes["refused"] > 0, outcomes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"names": np.array(["a.jpg"])},
+        {"hybrid": np.zeros(3)},
+        {"features": np.full((3, 1280), np.nan, np.float16)},
+        {"ends": np.array([21, 14, 7])},
+        {"ends": np.array([7, 14, 20])},
+        {"backbone": np.array("resnet")},
+    ],
+    ids=str,
+)
+def test_an_index_of_odd_arrays_is_refused(tmp_path, stored, change):
+    path = tmp_path / "training_index.npz"
+    save_index(index_of_three(stored.origin), path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **(arrays | change))
+    with pytest.raises(ValueError, match=re.escape(f"{path}: no index of a training (")):
+        load_index(path, stored.origin)
 
 
 MEMORY = """

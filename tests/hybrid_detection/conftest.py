@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import model
 import numpy as np
 import plots
 import pytest
@@ -41,26 +40,6 @@ def dataset(tmp_path, draw) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return root
-
-
-@pytest.fixture
-def stored() -> model.SubspeciesScorer:
-    """A member of three subspecies and one known cross, on 1,280 features."""
-    draw = np.random.default_rng(0)
-    return model.SubspeciesScorer(
-        subspecies=np.array(["8", "9", "10"]),
-        weights=draw.standard_normal((3, 1280)),
-        intercepts=np.zeros(3),
-        axes=draw.standard_normal((1280, 2)),
-        means=np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]]),
-        quantiles=np.array([[0.2, 0.8], [1.0, 60.0]]),
-        spread=np.array(1.0),
-        crosses=np.array([[0, 2]]),
-        cross_weights=draw.standard_normal((4, 1280)),
-        cross_intercepts=np.zeros(4),
-        threshold=np.array(0.625),
-        origin=model.Origin("efficientnet_lite0", "1f3c"),
-    )
 
 
 @dataclass
