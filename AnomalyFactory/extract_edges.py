@@ -32,7 +32,7 @@ from tqdm import tqdm
 from util import distributed
 from util.background import Background
 from util.device import prepare
-from util.errors import InputError, reported
+from util.errors import InputError, refuse_special, reported
 from util.files import IMAGE_FORMATS, IMAGE_SUFFIXES, ImageError, atomic, open_image
 
 MAX_BATCH_PIXELS = 2**20  # a whole batch in PiDiNet, on a CPU: 2 to 3 GB
@@ -151,8 +151,7 @@ def how_made(opt: argparse.Namespace) -> str:
 
 def stands(photo: Path, edges: Path, note: str) -> bool:
     """Whether `edges` stays: made so from this photo, or not made by this program at all."""
-    if edges.exists() and not edges.is_file():  # opening a pipe would wait for ever
-        raise InputError(f"{edges}: a folder, a pipe or a device; move it away")
+    refuse_special(edges)
     try:
         with Image.open(edges, formats=["PNG"]) as image:
             found = image.info.get(NOTE)

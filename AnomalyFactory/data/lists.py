@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
-from util.errors import InputError
+from util.errors import InputError, refuse_special
 from util.files import inside, open_image
 
 LIST_FOLDERS = ("List", "Lists")  # the published archives use both
@@ -158,8 +158,7 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a list, without blank ones at its end."""
-    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-        raise InputError(f"{path}: a folder, a pipe or a device; expected a list")
+    refuse_special(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:

@@ -190,7 +190,7 @@ def load_pidinet(path: Path) -> PiDiNet:
         raise InputError(f"{path}: no `state_dict` in it; expected table5_pidinet.pth")
 
     published = {
-        str(key).removeprefix("module."): value
+        key.removeprefix("module."): value
         for key, value in checkpoint.as_tensors(content["state_dict"], path).items()
     }
     network = PiDiNet()

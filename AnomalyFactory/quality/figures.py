@@ -225,10 +225,13 @@ def expected_distances(
 
 
 def distance_within(subspecies: str, photos: Photos) -> float:
-    """The mean distance between photographs of one subspecies; NaN where no two differ."""
+    """The mean distance between photographs of one subspecies; NaN where no two differ by more than
+    rounding."""
     places = [place for place, key in enumerate(photos.keys) if key[0] == subspecies]
     features = photos.features[places]
-    return mean_of_pairs(euclidean(features, features), np.ones(len(places))) or float("nan")
+    mean = mean_of_pairs(euclidean(features, features), np.ones(len(places)))
+    rounding = 1e-5 * np.linalg.norm(features, axis=1).mean() if len(places) else 0.0
+    return mean if mean > rounding else np.nan
 
 
 def memorised(

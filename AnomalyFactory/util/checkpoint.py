@@ -36,12 +36,15 @@ def save(content: Any, path: Path) -> None:
     sync(path.parent)
 
 
-def make_folder(folder: Path) -> None:
-    """Make `folder`; no power cut takes its name, or that of a parent that is made with it."""
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for place in made:
-        sync(place.parent)
+def make_folder(path: Path) -> None:
+    """Make the folder `path`, and those above it, where they are not there.
+
+    No power cut takes their names.
+    """
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
 
 
 def sync(folder: Path) -> None:

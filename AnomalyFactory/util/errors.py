@@ -22,8 +22,8 @@ class InputError(ValueError):
 def reported(program: str) -> Iterator[None]:
     """Turn InputError, ImageError and OSError into a line on stderr and exit status 2; Ctrl-C
     where nothing is to be saved into status 130."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # the name of a file may be no UTF-8
+    if sys.stdout is not None:  # closed; the name of a file may be no UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with workers_ended():
             yield
@@ -38,15 +38,21 @@ def reported(program: str) -> Iterator[None]:
         raise SystemExit(130) from error
 
 
+def refuse_special(path: Path) -> None:
+    """Raise InputError for what is there and is no file: opening a pipe would wait for ever."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: a folder, a pipe or a device; move it away")
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Have an OSError of the block name `path` where it names nothing, as that of a full disk."""
     try:
         yield
     except OSError as error:
-        if error.filename:
-            raise
-        raise OSError(f"{path}: {error}") from error
+        if error.errno and not error.filename:
+            error.filename = str(path)
+        raise
 
 
 def message_of(error: BaseException) -> str:

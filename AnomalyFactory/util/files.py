@@ -52,6 +52,8 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:  # that of a full disk names no file
-        raise error if error.filename else OSError(f"{path}: {error}")  # noqa: B904
+        if error.errno and not error.filename:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -52,8 +52,9 @@ def take(path: Path) -> TextIO:
                     file.write(f"{platform.node()} {os.getpid()} {own_job()}".rstrip())
                     file.flush()
                 return file
-        except InputError:
-            file.close()
+        except BaseException:
+            with suppress(OSError):  # what could not be written is tried again
+                file.close()
             raise
         file.close()
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from util.errors import InputError
+from util.errors import InputError, refuse_special
 from util.files import atomic
 from util.html import Row, write_page, write_strip
 
@@ -128,8 +128,7 @@ class Results:
     def ends(self, name: str) -> tuple[bytes | None, bytes]:
         """The first and the last bytes of an image; None and nothing when it is not there."""
         path = self.folder / name
-        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-            raise InputError(f"{path}: a folder, a pipe or a device; move it away")
+        refuse_special(path)
         try:
             with path.open("rb") as file:
                 head = file.read(HEAD)
@@ -183,9 +182,8 @@ def read_note(folder: Path, list_name: str) -> dict[str, Any] | None:
     path = note_path(folder, list_name)
     if not path.exists():
         return None
+    refuse_special(path)
     try:
-        if not path.is_file():  # opening a pipe would wait for ever
-            raise ValueError("a folder, a pipe or a device")
         found = json.loads(path.read_text(encoding="utf-8"))
         note = {"source": without_none(dict(found["source"])), "names": list(found["names"])}
         if not all(map(NAME.fullmatch, note["names"])):

@@ -281,10 +281,9 @@ def state_to_continue(options: argparse.Namespace) -> dict[str, torch.Tensor] | 
 
 
 def save_bytes(content: bytes, path: Path) -> None:
-    """Write `content` whole or not at all; its bytes are on the disk before it takes its name."""
-    with atomic(path) as temporary:
-        temporary.write_bytes(content)
-        sync(temporary)
+    """Write `content`; it is on the disk when this returns."""
+    path.write_bytes(content)
+    sync(path)
 
 
 def save_linear(state: dict[str, torch.Tensor], origin: Origin, path: Path) -> None:

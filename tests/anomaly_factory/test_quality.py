@@ -10,6 +10,7 @@ import torch
 from quality import distances, fidelity, figures, resample, svg, told_apart
 from quality.figures import Nearest, halves
 from quality.inputs import Painting, crosses
+from quality.measure import Photos
 from torchmetrics.image.kid import KernelInceptionDistance
 
 
@@ -396,3 +397,13 @@ def test_an_axis_of_values_that_are_all_equal():
     assert svg.span([2.0, np.nan]) == (1.5, 2.5)
     assert svg.span([np.nan]) == (0, 1)
     assert svg.span([3, 1, 2]) == (1, 3)
+
+
+@pytest.mark.parametrize("copies", [4, 1, 0])
+def test_copies_of_one_photograph_have_no_distance(copies):
+    features = np.repeat(np.random.default_rng(0).standard_normal((1, 1280)), copies, axis=0)
+    photos = Photos([("8", str(number)) for number in range(copies)], features, np.zeros(0), [])
+    assert np.isnan(figures.distance_within("8", photos))
+    if copies > 1:
+        features[0, 0] += 2
+        assert figures.distance_within("8", photos) == pytest.approx(2 * 2 / copies)

@@ -1,7 +1,6 @@
 """Disks that are full, folders that are read-only, files that vanish, two runs at once."""
 
 import os
-import re
 import resource
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from common import archives
 from common import files as scripts
 from common.challenge_csv import COLUMNS, Photo
 from feature_cache import FeatureCache
-from journal import FOLDER
+from journal import FOLDER, Journal
 from PIL import Image
 from util import checkpoint, lock
 from util.errors import reported
@@ -57,13 +56,18 @@ def write_list(folder: Path) -> None:
         part.write_text("a line\n" * 100)
 
 
+def save_member(folder: Path) -> None:
+    with training.atomic(folder / "sgd_clf.pkl") as part:
+        training.save_bytes(bytes(9000), part)
+
+
 def cut_out(folder: Path, name: str) -> None:
     cut_folder.write_image(folder, folder / name, PICTURE)
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "resume.pth": lambda folder: checkpoint.save({"w": torch.rand(900)}, folder / "resume.pth"),
-    "sgd_clf.pkl": lambda folder: training.save_bytes(bytes(9000), folder / "sgd_clf.pkl"),
+    "sgd_clf.pkl": save_member,
     "edges.png": lambda folder: extract_edges.write_edges(
         folder / "edges.png", PICTURE[..., 0], "dark_on_white", "note"
     ),
@@ -85,13 +89,13 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, name):
     room = len(before[tmp_path / name]) - 1
     with full_disk(room), pytest.raises(OSError) as raised:
         WRITERS[name](tmp_path)
-    assert str(raised.value) == f"{tmp_path / name}: [Errno 27] File too large"
+    assert str(raised.value) == f"[Errno 27] File too large: '{tmp_path / name}'"
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
 def test_an_error_of_writing_names_the_file(tmp_path):
     path = tmp_path / "list.txt"
-    with pytest.raises(OSError, match=rf"^{path}: told by a library$"), scripts.atomic(path):
+    with pytest.raises(OSError, match=r"^told by a library$"), scripts.atomic(path):
         raise OSError("told by a library")
     with pytest.raises(FileNotFoundError, match="'nowhere'"), scripts.atomic(path):
         Path("nowhere").read_bytes()
@@ -109,11 +113,22 @@ def test_a_disk_that_lacks_a_byte_for_a_photograph(tmp_path, suffix):
 
     prepare(tmp_path / "through")
     path, _ = prepare_images.generator_images(photo, tmp_path / "through")[0]
-    with full_disk(path.stat().st_size - 1), pytest.raises(OSError, match="File too large"):
+    with (
+        full_disk(path.stat().st_size - 1),
+        pytest.raises(OSError, match=f"large: '{tmp_path}/out/.*{path.name}'"),
+    ):
         prepare(tmp_path / "out")
     assert contents(tmp_path / "out") == {}
     prepare(tmp_path / "out")
     assert contents(tmp_path / "out") == contents(tmp_path / "through")
+
+
+def test_a_full_disk_names_the_first_line_of_a_journal(tmp_path):
+    with (
+        full_disk(),
+        pytest.raises(OSError, match=f"large: '{tmp_path / FOLDER / '0_of_1.jsonl'}'"),
+    ):
+        Journal(tmp_path, {})
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -134,12 +149,12 @@ def test_a_full_disk_is_told_of_large_weights(tmp_path, room):
     state = {"w": torch.rand(900_000), "v": torch.rand(900)}
     with full_disk(room), pytest.raises(OSError) as raised:
         checkpoint.save(state, tmp_path / "resume.pth")
-    assert str(raised.value) == f"{tmp_path / 'resume.pth'}: [Errno 27] File too large"
+    assert str(raised.value) == f"[Errno 27] File too large: '{tmp_path / 'resume.pth'}'"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_told_where_a_training_begins(tmp_path):
-    with full_disk(), pytest.raises(OSError, match=f"{tmp_path / 'AF' / lock.NAME}: "):
+    with full_disk(), pytest.raises(OSError, match=f"large: '{tmp_path / 'AF' / lock.NAME}'"):
         with lock.held(tmp_path / "AF"):
             pass
     with lock.held(tmp_path / "AF"):
@@ -160,7 +175,7 @@ def test_a_full_disk_tears_the_last_line_of_a_loss_log_and_no_other(tmp_path):
     LossLog(tmp_path, 0).add(row)
     size = (tmp_path / "loss_log.csv").stat().st_size
     log = LossLog(tmp_path, 2)
-    with full_disk(size + 3), pytest.raises(OSError, match=f"{tmp_path / 'loss_log.csv'}: "):
+    with full_disk(size + 3), pytest.raises(OSError, match=f"large: '{tmp_path / 'loss_log.csv'}'"):
         log.add(row | {"images": 4})
     assert [line["images"] for line in LossLog(tmp_path, 4).rows] == ["2"]
 
@@ -191,7 +206,7 @@ def test_scoring_on_a_full_disk_goes_on_when_there_is_room(ingest, photos, tmp_p
     journal = tmp_path / "out" / FOLDER / "0_of_1.jsonl"
     with full_disk(700):
         status, output = ingest(photos, tmp_path / "out")
-    assert (status, f"{journal}: [Errno 27] File too large" in output) == (1, True)
+    assert (status, f"[Errno 27] File too large: '{journal}'" in output) == (1, True)
     assert not (tmp_path / "out/predictions.txt").exists()
     assert journal.stat().st_size == 700
     assert ingest(photos, tmp_path / "out")[0] == 0
@@ -239,7 +254,8 @@ def test_edge_maps_on_a_full_disk_go_on_when_there_is_room(draw_edges, tmp_path,
         draw_edges(tmp_path / "out")
     assert stopped.value.code == 2
     assert (
-        f"error: {tmp_path / 'out' / largest}: [Errno 27] File too large" in capsys.readouterr().err
+        f"error: [Errno 27] File too large: '{tmp_path / 'out' / largest}'"
+        in capsys.readouterr().err
     )
     found = contents(tmp_path / "out")
     assert 0 < len(found) < len(expected)
@@ -338,7 +354,7 @@ def test_preparing_on_a_full_disk_goes_on_when_there_is_room(mount, repository, 
     disk = mount("size=600k")
     done = prepare(repository, photos, disk)
     assert done.returncode == 1
-    assert re.search(rf"{disk}/\S+: \[Errno 28\] No space left on device", done.stderr)
+    assert f"No space left on device: '{disk}/" in done.stderr
     assert "Traceback" not in done.stderr
     written, whole = contents(disk), contents(tmp_path / "through")
     assert written

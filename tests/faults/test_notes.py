@@ -323,6 +323,8 @@ SCORED = {
 
 @example(line=NESTED)
 @example(line=HUGE)
+@example(line=b'{"name": "a.jpg", "time": "5", "error": "e"}')
+@example(line=b'{"name": "a.jpg", "time": 9000000000000000000, "error": "e"}')
 @given(line=notes(**SCORED) | notes(name=SCORED["name"], time=SCORED["time"], error=JSON))
 def test_a_journal_of_scores(tmp_path, line):
     images = Images(tmp_path, ["a.jpg", "b.jpg"])

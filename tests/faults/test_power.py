@@ -55,7 +55,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="need
 def test_a_checkpoint(tmp_path, calls):
     checkpoint.save({"w": torch.zeros(3)}, tmp_path / "new/AF/resume.pth")
     kept = [("sync", "part"), ("move to", "resume.pth"), ("sync", "AF")]
-    made = [("sync", "new"), ("sync", tmp_path.name)]  # the names of both folders
+    made = [("sync", tmp_path.name), ("sync", "new")]  # the names of both folders
     assert [call for call in calls if call[0] != "remove"] == made + kept
     calls.clear()
     checkpoint.save({"w": torch.zeros(3)}, tmp_path / "new/AF/resume.pth")
@@ -64,7 +64,7 @@ def test_a_checkpoint(tmp_path, calls):
 
 def test_the_folder_of_a_training(tmp_path, calls):
     with lock.held(tmp_path / "new/AF"):
-        assert calls == [("sync", "new"), ("sync", tmp_path.name)]
+        assert calls == [("sync", tmp_path.name), ("sync", "new")]
 
 
 def test_a_journal_and_what_takes_its_place(tmp_path, calls, monkeypatch):

@@ -271,6 +271,7 @@ def test_unknown_device_is_named():
 
 
 def test_the_best_device_is_taken(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for best in ("mps", "cuda"):
         backend = {"mps": torch.backends.mps, "cuda": torch.cuda}[best]
         monkeypatch.setattr(backend, "is_available", lambda: True)

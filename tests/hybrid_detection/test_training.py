@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import errno
 import pickle
 import re
 import shutil
@@ -419,17 +420,19 @@ def members_of_before(tmp_path) -> Iterator[Path]:
     assert contents(folder) == dict.fromkeys(MEMBERS, b"from before")
 
 
-@pytest.mark.parametrize("fails", ["save_subspecies", "save_linear"])
+@pytest.mark.parametrize(
+    ("fails", "name"), [("save_subspecies", "subspecies.npz"), ("save_linear", "clf1024.pth")]
+)
 def test_a_training_that_cannot_write_leaves_all_members_of_before(
-    train, kinds, members_of_before, monkeypatch, fails
+    train, kinds, members_of_before, monkeypatch, fails, name
 ):
     def full(*_):
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr(training, fails, full)
     done = train(kinds.root)
     assert done.status == 1
-    assert "disk full" in done.errors
+    assert f"disk full: '{members_of_before / name}'" in done.errors
 
 
 def areas(folder):

@@ -1,6 +1,7 @@
 """quickstart.sh: the whole chain as a user runs it, on the smallest set that can be trained on."""
 
 import csv
+import fcntl
 import itertools
 import json
 import os
@@ -52,6 +53,19 @@ def work(tmp_path_factory) -> Path:
 @pytest.fixture
 def run_folder(work) -> Path:
     return work / "scale0.42-seed0-scharr-cutout"
+
+
+def test_a_second_one_in_the_same_folder_is_refused(tmp_path):
+    run = tmp_path / "scale0.42-seed0-scharr-cutout"
+    run.mkdir()
+    with (run / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = start(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"quickstart: another one is at work in {run}; wait until it ends, or name another WORK\n"
+    )
+    assert sorted(path.name for path in run.iterdir()) == [".done", ".lock"]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -135,10 +135,13 @@ def cut(file: str, folders: Folders) -> tuple[Row, bool] | str:
     # A message names the file itself, not a link to it that may be gone by then.
     photograph = Path(os.path.realpath(folders.photographs / file))
     try:
-        if not (photograph.is_file() and os.access(photograph, os.R_OK)):
-            return f"{photograph}: not a file that can be read"
+        if not photograph.is_file():
+            return f"{photograph}: not a file"
         own_mask = folders.own_mask(file)
-        digest = digest_of(photograph, own_mask)
+        try:
+            digest = digest_of(photograph, own_mask)
+        except OSError as error:  # gone since, or not ours to read
+            return str(error)
         row = standing_row(file, folders, digest)
         if row is not None:
             return row, False
@@ -157,7 +160,7 @@ def cut(file: str, folders: Folders) -> tuple[Row, bool] | str:
         whole = stays or found.confidence < CONFIDENT
         flat = None if whole else on_flat_ground(rgb, found.mask)
         write_image(photograph, folders.image(file), flat)
-    except (ImageError, MemoryError, FileNotFoundError) as error:
+    except (ImageError, MemoryError) as error:
         return str(error) or f"{photograph}: too large for the memory that is left"
     record = PngInfo()
     record.add_text(RECORD, json.dumps({"made from": digest, "row": asdict(row)}))
@@ -284,8 +287,8 @@ def outlined(file: str, folders: Folders) -> str:
     Image.fromarray(cv2.drawContours(np.array(picture), outlines, -1, OUTLINE, 2)).save(
         jpeg, "JPEG", quality=85
     )
-    encoded = base64.b64encode(jpeg.getvalue()).decode()
-    return f'<img src="data:image/jpeg;base64,{encoded}" alt="">'
+    data = base64.b64encode(jpeg.getvalue()).decode()
+    return f'<img src="data:image/jpeg;base64,{data}" alt="">'
 
 
 def run(folders: Folders, workers: int) -> int:

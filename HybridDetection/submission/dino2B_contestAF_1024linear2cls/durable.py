@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder `path`, and those above it, where it is not there; its name outlives one."""
+    """Make the folder `path`, and those above it, where they are not there.
+
+    No power cut takes their names.
+    """
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
@@ -16,13 +19,13 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Errors of writing, such as that of a full disk, name no file; in this, they name `path`."""
+    """Have an OSError of the block name `path` where it names nothing, as that of a full disk."""
     try:
         yield
     except OSError as error:
-        if error.filename:
-            raise
-        raise OSError(f"{path}: {error}") from error
+        if error.errno and not error.filename:
+            error.filename = str(path)
+        raise
 
 
 def sync(path: Path) -> None:

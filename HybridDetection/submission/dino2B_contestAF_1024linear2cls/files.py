@@ -20,10 +20,8 @@ class ImageError(ValueError):
 def open_image(
     source: Path | BinaryIO, smallest_side: int | None = None, name: object = None
 ) -> Image.Image:
-    """RGB image in a file, fully decoded. Raises ImageError, which names it, for anything else.
-
-    With `smallest_side`, in pixels, a JPEG may be decoded at a half to an eighth of its size.
-    """
+    """RGB image in a file, a JPEG perhaps reduced to `smallest_side` pixels; else ImageError, which
+    names it."""
     try:
         if isinstance(source, Path) and source.exists() and not source.is_file():  # a pipe waits
             raise ImageError("a folder, a pipe or a device")
@@ -54,6 +52,8 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:  # that of a full disk names no file
-        raise error if error.filename else OSError(f"{path}: {error}")  # noqa: B904
+        if error.errno and not error.filename:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)

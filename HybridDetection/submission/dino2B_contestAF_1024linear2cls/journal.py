@@ -54,13 +54,16 @@ class Journal:
             self.cut_torn_line()
             sync(self.folder)
         except BaseException:
-            self.file.close()
+            self.close()
             raise
 
     def __enter__(self) -> "Journal":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         with naming(self.own):  # what could not be written is tried again
             self.file.close()
 
@@ -199,15 +202,16 @@ def line_of(images: Images, index: int, outcome: Scored | str) -> dict[str, Any]
 
 
 def check_line(line: dict[str, Any]) -> None:
-    """One of DAMAGE unless the line is of an image."""
+    """One of DAMAGE unless the line is of an image, and of the past."""
     if not isinstance(line["name"], str):
         raise TypeError("no name")
-    np.uint64(line["time"])
+    if type(line["time"]) is not int or not 0 <= line["time"] <= time.time_ns():
+        raise ValueError(f"time {line['time']}")
     outcome_of(line)
 
 
 def outcome_of(line: dict[str, Any]) -> Scored | str:
-    """What `line_of` wrote; one of DAMAGE where it is anything else."""
+    """What `line_of` wrote; one of DAMAGE where a part is missing or of another kind."""
     if "error" in line:
         return str(line["error"])
     parents = line["parents"]
@@ -243,7 +247,7 @@ def take(path: Path) -> BinaryIO:
             if os.path.samestat(path.stat(), os.fstat(file.fileno())):
                 return file
         except FileNotFoundError:  # the run that had it ended and removed it meanwhile
-            path.parent.mkdir(exist_ok=True)
+            make_folder(path.parent)
         except BaseException:
             file.close()
             raise
