@@ -42,7 +42,9 @@ class LossLog:
     def add(self, row: dict[str, int | float]) -> None:
         texts = {key: f"{value:.6g}" for key, value in row.items()}
         texts["images"] = str(row["images"])
-        with naming(self.csv), self.csv.open("a", newline="") as file:
+        if self.rows and list(self.rows[0]) != list(texts):
+            self.rows = []  # of a spoilt header
+        with naming(self.csv), self.csv.open("a" if self.rows else "w", newline="") as file:
             writer = csv.DictWriter(file, texts, lineterminator="\n")
             if not self.rows:
                 writer.writeheader()

@@ -274,6 +274,7 @@ def test_kept_scores_of_many_seeds(tmp_path, data):
 LOG = [["images", "epoch", "lr", "G_GAN"], ["2", "1", "0.0002", "1.5"], ["4", "1", "0.0002", "1"]]
 
 
+@example(data=b"images,lr,G_GAN\n1,0.0002,1.5\n")
 @example(data=b"images,epoch,lr,G_GAN\n" + HUGE + b",1,0.0002,1.5\n")
 @given(data=hostile(LOG, ","))
 def test_a_spoilt_loss_log_is_cut_where_it_is_spoilt(tmp_path, data):
