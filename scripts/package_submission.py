@@ -87,7 +87,7 @@ WINGED = "rgb.jpg"  # the one that shows wings; the others are of one colour
 
 
 def read_text(path: Path) -> str:
-    """The text of `path`; ValueError where it is none."""
+    """The text of `path`; ValueError where it is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

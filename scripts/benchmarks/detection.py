@@ -119,7 +119,10 @@ def command(options: argparse.Namespace) -> str:
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """The kept rows, COLUMNS; none where there is no file. ValueError for another content."""
+    """The kept rows, COLUMNS; none where there is no file. ValueError for another content.
+
+    A value may be empty, which is nan, and the hybrids of a challenge number are, which is NA.
+    """
     if not path.is_file():
         return pd.DataFrame(columns=COLUMNS)
     try:
@@ -128,11 +131,20 @@ def read_rows(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path}: not a CSV table ({error}); remove it") from error
     if list(rows.columns) != COLUMNS:
         raise ValueError(f"{path}: its columns are not {','.join(COLUMNS)}; remove it")
-    try:
-        rows.loc[rows["group"] != "", "hybrids"].astype(int)
-        return rows.replace({"value": {"": "nan"}}).astype({"seed": int, "value": float})
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(f"{path}: a number is none ({error}); remove it") from error
+    for name, may_lack in {"seed": False, "value": True, "hybrids": rows["group"] == ""}.items():
+        numbers = pd.to_numeric(rows[name], errors="coerce")
+        known = np.isfinite(numbers)
+        if name != "value":
+            known &= (numbers % 1 == 0) & numbers.between(0, 2**62)
+        bad = ~known & ~((rows[name] == "") & may_lack)
+        if bad.any():
+            first, kind = bad.argmax(), "a" if name == "value" else "a whole"
+            raise ValueError(
+                f"{path}, line {first + 2}: {name} {rows[name].iloc[first]!r}; expected {kind} "
+                "number; remove the file"
+            )
+        rows[name] = numbers.astype(float if name == "value" else "Int64")
+    return rows
 
 
 def wanted_of(rows: pd.DataFrame, options: argparse.Namespace) -> pd.DataFrame:
@@ -243,7 +255,7 @@ def pairs_to_compare(combinations: list[Combination]) -> list[tuple[Combination,
 
 def cross_rows(rows: pd.DataFrame, combinations: list[Combination]) -> list[list[str]]:
     """A row for each cross: how many hybrids all test sets have, and the share that is found."""
-    crosses = rows[rows["group"] != ""].astype({"value": float, "hybrids": int})
+    crosses = rows[rows["group"] != ""]
     crosses = crosses.assign(found=crosses["value"] * crosses["hybrids"])
     keys = ["preprocess", "kind", "members", "group", "name"]
     sums = crosses.groupby(keys)[["found", "hybrids"]].sum()
@@ -261,8 +273,7 @@ def make_report(rows: pd.DataFrame, options: argparse.Namespace) -> str:
     """DETECTION.md from `rows`, complete for all that the options ask for."""
     combinations = list(product(options.preprocess, options.kinds, options.members))
     places = ["preprocess", "kind", "members", "name", "seed"]
-    scores = rows[rows["group"] == ""].set_index(places)["value"]
-    scores = scores.astype(float).sort_index()
+    scores = rows[rows["group"] == ""].set_index(places)["value"].sort_index()
     means = [
         [caption(each), *(spread(scores[(*each, name)]) for name in SCORES)]
         for each in combinations

@@ -11,6 +11,7 @@ once, and nothing else. Anything more (links, devices) is refused before a byte 
 """
 
 import argparse
+import errno
 import logging
 import lzma
 import shutil
@@ -46,6 +47,10 @@ class ArchiveError(Exception):
     """An archive that cannot be used; the message names it and says why."""
 
 
+class SpoiltArchive(ArchiveError):
+    """One that is damaged, or another than was asked for: fetched anew, it may be the right one."""
+
+
 @dataclass(frozen=True)
 class Member:
     """What an archive says of one thing in it."""
@@ -76,13 +81,13 @@ class ShortHeaders(tarfile.TarInfo):
 
 
 def open_tar(archive: Path) -> tarfile.TarFile:
-    """The tar file `archive`, compressed or not. Raises ArchiveError where it is none."""
+    """The tar file `archive`, compressed or not. Raises SpoiltArchive where it is none."""
     try:
         return tarfile.open(archive, tarinfo=ShortHeaders)
     except tarfile.ReadError as error:
         with archive.open("rb") as file:
             start = file.read(60)
-        raise ArchiveError(
+        raise SpoiltArchive(
             f"{archive}: neither a zip nor a tar file; it begins {start!r}"
         ) from error
 
@@ -100,7 +105,10 @@ def tar_members(file: tarfile.TarFile) -> Iterable[Member]:
 
 
 def check_members(members: list[Member], folder: Path) -> dict[Path, Member]:
-    """Each member by its place below `folder`. Raises ValueError for one that has no business."""
+    """Each member by its place below `folder`. Raises ValueError for one that has no business.
+
+    OSError where the disk has no room for them.
+    """
     places: dict[Path, Member] = {}
     for member in members:
         if member.kind not in ("file", "folder"):
@@ -113,8 +121,9 @@ def check_members(members: list[Member], folder: Path) -> dict[Path, Member]:
         places[place] = member
     needed, free = sum(member.size for member in members), shutil.disk_usage(folder).free
     if needed > free:
-        raise ValueError(
-            f"{needed / 1e9:.1f} GB unpacked, but {folder} has {free / 1e9:.1f} GB free"
+        raise OSError(
+            errno.ENOSPC,
+            f"{needed / 1e9:.1f} GB unpacked, but {folder} has {free / 1e9:.1f} GB free",
         )
     return places
 
@@ -140,7 +149,9 @@ def unpack(archive: Path, folder: Path) -> None:
             with open_tar(archive) as file:
                 unpack_members(tar_members(file), folder)
     except (*UNREADABLE, ValueError) as error:
-        raise ArchiveError(f"{archive}: cannot be unpacked ({error})") from error
+        of_disk = isinstance(error, OSError) and error.errno  # gzip's own errors have no number
+        kind = ArchiveError if of_disk else SpoiltArchive
+        raise kind(f"{archive}: cannot be unpacked ({error})") from error
 
 
 def find_holder(folder: Path, names: list[str]) -> Path | None:
@@ -175,7 +186,7 @@ def install(archive: Path, folder: Path, names: list[str]) -> None:
             found = find_holder(holder, names)
             if found is None:
                 contents = sorted(p.relative_to(holder).as_posix() for p in holder.rglob("*"))
-                raise ArchiveError(
+                raise SpoiltArchive(
                     f"{archive}: no folder in it holds {', '.join(names)}; it holds "
                     f"{', '.join(contents[:10]) or 'nothing'}"
                 )

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.archives import ArchiveError, install
+from common.archives import ArchiveError, SpoiltArchive, install
 
 ROOT = Path(__file__).resolve().parents[2]
 GDOWN = "6.5.1"
@@ -218,12 +218,23 @@ def why_unreachable(url: str) -> str:
     return ""
 
 
-def fetch_archive(name: str, archive: Archive, patience: float = PATIENCE) -> None:
-    """Fetch an archive from Google Drive and unpack it into its place. Raises DownloadError."""
+def is_there(name: str, archive: Archive) -> bool:
+    """Whether the contents of an archive are in their place, which is said then."""
     folder = ROOT / archive.folder
-    if all((folder / content).exists() for content in archive.names):
+    found = all((folder / content).exists() for content in archive.names)
+    if found:
         say(f"{name} is there: {folder}")
+    return found
+
+
+def fetch_archive(name: str, archive: Archive, patience: float = PATIENCE) -> None:
+    """Fetch an archive from Google Drive and unpack it into its place.
+
+    Raises DownloadError, or ArchiveError where what came cannot be installed as things are.
+    """
+    if is_there(name, archive):
         return
+    folder = ROOT / archive.folder
     by_hand = (
         f"open {DRIVE}/file/d/{archive.identity}/view in a browser, then: "
         f"PYTHONPATH={ROOT}/scripts {sys.executable} -m common.archives DOWNLOADED_FILE "
@@ -243,10 +254,13 @@ def fetch_archive(name: str, archive: Archive, patience: float = PATIENCE) -> No
             raise DownloadError(
                 f"gdown could not be installed for {sys.executable}; run scripts/setup.sh first"
             )
-    say(f"{name} from Google Drive")
     downloads = ROOT / "Models/.downloads" / name
-    downloads.mkdir(parents=True, exist_ok=True)
+    downloads.parent.mkdir(parents=True, exist_ok=True)
     with held(downloads) as lock:
+        if is_there(name, archive):  # another run may have ended since
+            return
+        say(f"{name} from Google Drive")
+        downloads.mkdir(exist_ok=True)
         command = [*gdown, "--continue", "--output", f"{downloads}/", archive.identity]
         if not run_growing(command, downloads, patience, [lock]):
             raise DownloadError(
@@ -261,7 +275,7 @@ def fetch_archive(name: str, archive: Archive, patience: float = PATIENCE) -> No
             )
         try:
             install(files[0], folder, list(archive.names))
-        except (ArchiveError, OSError) as error:
+        except SpoiltArchive as error:
             raise DownloadError(f"{error}; remove {downloads} to fetch it anew") from error
         shutil.rmtree(downloads)
 
@@ -280,7 +294,7 @@ def main() -> int:
                 fetch_file(name, source)
             else:
                 fetch_archive(name, source)
-        except (DownloadError, OSError) as error:
+        except (DownloadError, ArchiveError, OSError) as error:
             print(f"download_models: {error}", file=sys.stderr, flush=True)
             failed.append(name)
     if failed and len(names) > 1:

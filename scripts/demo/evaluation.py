@@ -2,21 +2,20 @@
 
 from pathlib import Path
 
-from demo.notes import read_note, reading
+from demo.notes import read_note, reading, stage
 
 
-def read_evaluation(run: Path) -> dict[str, dict]:
-    """The figures by set, such as hybrids; none where the run has no report on its paintings.
+def read_evaluation(run: Path) -> list[str] | None:
+    """What the paintings are like; None where the run has no report on them.
 
     ValueError for another content.
     """
-    path = run / "evaluation/figures.json"
+    path, next_step = run / "evaluation/figures.json", stage("evaluation")
     if not path.is_file():
-        return {}
-    sets = read_note(path, {"sets": {}})["sets"]
-    with reading(path):  # which fails where a figure is no number
-        what_paintings_are_like(sets)
-    return sets
+        return None
+    sets = read_note(path, {"sets": {}}, next_step)["sets"]
+    with reading(path, next_step):  # which fails where a figure is no number
+        return what_paintings_are_like(sets)
 
 
 def what_paintings_are_like(sets: dict[str, dict]) -> list[str]:

@@ -1,9 +1,9 @@
 """Which hybrids a detector missed, and what can be said of why."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from demo.run import Call, Cross, Run, cross_of, title_of
+from demo.run import Call, Cross, Run, Said, cross_of, title_of
 
 ONE_PARENT = 0.75  # the largest share of a parent that details.csv knows: it looks like that one
 
@@ -30,7 +30,7 @@ def how_known(run: Run, cross: Cross, painted: bool) -> str:
     photographs = run.crosses_in_training[cross]
     if photographs:
         return f"{counted(photographs, 'photograph')} of this cross to learn from"
-    if not cross <= set(run.subspecies):
+    if not cross <= set(run.subspecies.values()):
         return "another species, with nothing of it to learn from"
     if painted and run.painted_crosses[cross]:
         count = counted(run.painted_crosses[cross], "painted image")
@@ -45,21 +45,21 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def what_members_said(details: Mapping[str, str], members: Sequence[str]) -> str:
+def what_members_said(said: Said, members: Sequence[str]) -> str:
     """The probability of a hybrid that each of `members` gave."""
-    texts = [f"{name} {float(details[name]):.2f}" for name in members if details.get(name)]
-    return ", ".join(texts)
+    return ", ".join(
+        f"{name} {said.probability[name]:.2f}" for name in members if name in said.probability
+    )
 
 
-def what_it_looks_like(run: Run, call: Call, details: Mapping[str, str]) -> str:
+def what_it_looks_like(call: Call, said: Said) -> str:
     """Between which subspecies the third member puts a specimen; empty without it."""
-    if not details.get("share_1"):
+    if not said.parents:
         return ""
-    first, second = (run.name_of(details[f"parent_{place}"]) for place in (1, 2))
-    share = float(details["share_1"])
-    if share >= ONE_PARENT:
+    first, second = said.parents
+    if said.share >= ONE_PARENT:
         return f"to the third member as near to {first} as a hybrid can be"
-    between = f"to the third member between {first} ({share:.0%}) and {second}"
+    between = f"to the third member between {first} ({said.share:.0%}) and {second}"
     right = " x " in call.shows and cross_of(call.shows) == {first, second}
     return between + (", as it should be" if right else "")
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from common.pages import new_page, save_page
 from dominate import document, tags
 
-from demo.evaluation import read_evaluation, what_paintings_are_like
+from demo.evaluation import read_evaluation
 from demo.misses import (
     extremes,
     how_known,
@@ -28,7 +28,7 @@ from demo.misses import (
     wrong,
 )
 from demo.results import GROUPS, KINDS, MEMBERS, PREPROCESSES, SCORES, read_scores, title
-from demo.run import Call, Painting, Run, cross_of, spread, title_of
+from demo.run import UNSAID, Call, Painting, Run, cross_of, spread, title_of
 
 STRIPS = 8  # painted hybrids on the page, spread evenly over all
 CARDS = 6  # specimens that were found, missed, or called hybrids by mistake
@@ -173,7 +173,7 @@ def tell_drawn(story: Story) -> None:
 
 def tell_cutouts(story: Story) -> None:
     folder = "Datasets/cutouts/images"
-    names = [row["filename"] for row in story.run.train if story.has(f"{folder}/{row['filename']}")]
+    names = [one.filename for one in story.run.train if story.has(f"{folder}/{one.filename}")]
     if not names:
         return
     tags.p(
@@ -233,12 +233,12 @@ def tell_paintings(story: Story) -> None:
     if not story.painted:
         tags.p("There are none.")
         return
-    evaluation = read_evaluation(story.run.path)
-    if not evaluation:
+    lines = read_evaluation(story.run.path)
+    if lines is None:
         tags.p("They were not judged: REPORTS=0 leaves that out.")
         return
     with tags.ul():
-        for line in what_paintings_are_like(evaluation):
+        for line in lines:
             tags.li(line)
     links = [("evaluation/index.html", "the report on the paintings: all figures, best and worst")]
     show_links(story, links)
@@ -338,7 +338,7 @@ def show_cards(story: Story, detector: Detector, calls: list[Call]) -> None:
     details = story.run.details(story.backbone, kind)
     with tags.ul(cls="cards"):
         for call in calls:
-            said = details.get(call.filename, {})
+            said = details.get(call.filename, UNSAID)
             with tags.li():
                 with tags.div(cls="row"):
                     parents = call.shows.split(" x ") if call.hybrid else []
@@ -352,7 +352,7 @@ def show_cards(story: Story, detector: Detector, calls: list[Call]) -> None:
                     f"({what_members_said(said, members.split('+'))})",
                     cls="soft",
                 )
-                looks = what_it_looks_like(story.run, call, said)
+                looks = what_it_looks_like(call, said)
                 if looks and "subspecies" in members:
                     tags.p(looks[0].upper() + looks[1:], cls="soft")
 

@@ -3,7 +3,7 @@ called."""
 
 from pathlib import Path
 
-from demo.notes import fit, read_note, reading
+from demo.notes import checked, read_note, reading, stage
 
 PREPROCESSES = {"photograph": "whole photographs", "cutout": "cutouts"}
 KINDS = {"photographs": "without painted images", "generated": "with painted images"}
@@ -31,10 +31,11 @@ def read_scores(detectors: Path, kind: str, members: str) -> dict:
     folder of a backbone in that of the run. ValueError for another content.
     """
     path = detectors / kind / members / "scores.json"
-    scores = read_note(path, {**NUMBERS, "one_hybrid": NUMBERS, "crosses": {}})
-    with reading(path):
+    next_step = stage("score", kind, detectors.name, members)
+    scores = read_note(path, {**NUMBERS, "one_hybrid": NUMBERS, "crosses": {}}, next_step)
+    with reading(path, next_step):
         for cross in scores["crosses"].values():
-            fit(cross, CROSS)
+            checked(cross, CROSS)
             cross["group"] = GROUPS[cross["ssp_indicator"]]
             cross["found"] = round(cross["recall"] * cross["hybrids"])
     return scores

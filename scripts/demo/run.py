@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from common.challenge_csv import read_table
+from common.challenge_csv import Photo, read_photos, read_table
 
-from demo.notes import AGAIN, read_note, reading
+from demo.notes import read_note, reading, stage
 
 PAINTED_NAME = re.compile(r"AF_(\d+)_(\d+)_gen(\d+)\.png")
 HYBRID_LISTS = ("test_signalhybrid", "test_nonsignalhybrid")
+MEMBERS = ("sgd", "linear", "subspecies")  # of the ensemble; each has its column in details.csv
 
-PARENTS = ("parent_subspecies_1", "parent_subspecies_2")
+# The stage demo stops at a folder that has no record, or a damaged one.
+DRAW_ANEW = "remove demo/ and .done/demo in the run's folder and run quickstart.sh again"
 RECORD = {
     "scale": float,
     "seed": int,
@@ -49,6 +51,18 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What the members said of one image of the test set."""
+
+    probability: dict[str, float]  # of a hybrid, by member
+    parents: tuple[str, ...] = ()  # the two subspecies that the third member puts it between
+    share: float = 0.0  # of the first of them
+
+
+UNSAID = Said({})
+
+
+@dataclass(frozen=True)
 class Painting:
     """A painted hybrid: its image and its strip of panels, relative to the run's folder."""
 
@@ -66,41 +80,38 @@ class Run:
 
     @cached_property
     def record(self) -> dict:
-        return read_note(self.path / "demo/demo.json", RECORD)
-
-    @property
-    def subspecies(self) -> list[str]:
-        """The names of those that are trained on, by number."""
-        return self.record["subspecies"]
-
-    def name_of(self, number: str) -> str:
-        """The name of a subspecies in details.csv, which has the numbers of the training CSV."""
-        return self.subspecies[int(number)] if number.isdecimal() else number
+        return read_note(self.path / "demo/demo.json", RECORD, DRAW_ANEW)
 
     @cached_property
-    def train(self) -> list[dict[str, str]]:
-        return read_rows(
-            self.path / "demo/train.csv", ("filename", "subspecies", "hybrid_stat", *PARENTS)
-        )
+    def subspecies(self) -> dict[str, str]:
+        """The names of those that are trained on, by number, such as 8."""
+        return {str(number): name for number, name in enumerate(self.record["subspecies"])}
+
+    @cached_property
+    def train(self) -> list[Photo]:
+        path = self.path / "demo/train.csv"
+        with reading(path, DRAW_ANEW):
+            return read_photos(path)
 
     @cached_property
     def test(self) -> list[dict[str, str]]:
-        return read_rows(self.path / "demo/ref_test.csv", ("filename", "subspecies_ref"))
+        path = self.path / "demo/ref_test.csv"
+        return read_rows(path, ("filename", "subspecies_ref"), DRAW_ANEW)
 
-    def named(self, row: dict[str, str], *columns: str) -> list[str]:
-        """The names of the subspecies in `columns` of a row of `train`."""
+    def shown(self, photo: Photo) -> Cross:
+        """The names of the parents of a hybrid of `train`; of another photograph, the one name."""
         names = self.subspecies
-        with reading(self.path / "demo/train.csv"):
-            return [names[int(float(row[column]))] for column in columns]
+        with reading(self.path / "demo/train.csv", DRAW_ANEW):
+            return frozenset(names[number] for number in photo.subspecies.split("_"))
 
     @cached_property
     def photographs(self) -> dict[str, list[str]]:
         """By subspecies its photographs, relative to the run's folder: those to train on first."""
         found: dict[str, list[str]] = {}
-        for row in self.train:
-            if row["hybrid_stat"] == "non-hybrid":
-                (name,) = self.named(row, "subspecies")
-                found.setdefault(name, []).append(f"demo/train/images/{row['filename']}")
+        for photo in self.train:
+            if not photo.hybrid:
+                (name,) = self.shown(photo)
+                found.setdefault(name, []).append(f"demo/train/images/{photo.filename}")
         for row in self.test:
             name = row["subspecies_ref"]
             if " x " not in name:
@@ -110,13 +121,13 @@ class Run:
     @cached_property
     def crosses_in_training(self) -> Counter[Cross]:
         """How many photographs of hybrids there are to train on, by cross."""
-        hybrids = (row for row in self.train if row["hybrid_stat"] == "hybrid")
-        return Counter(frozenset(self.named(row, *PARENTS)) for row in hybrids)
+        return Counter(self.shown(photo) for photo in self.train if photo.hybrid)
 
     def recorded(self, group: list[int]) -> Cross:
         """The names of the subspecies in a group of the record."""
-        with reading(self.path / "demo/demo.json"):
-            return frozenset(self.subspecies[number] for number in group)
+        names = self.subspecies
+        with reading(self.path / "demo/demo.json", DRAW_ANEW):
+            return frozenset(names[str(number)] for number in group)
 
     def are_alike(self, cross: Cross) -> bool:
         """Whether the parents are of one group of look-alikes, which is never painted."""
@@ -124,13 +135,13 @@ class Run:
 
     @cached_property
     def paintings(self) -> list[Painting]:
-        """The painted hybrids, in the order of their names."""
+        """The painted hybrids of the run's subspecies, in the order of their names."""
         signal = self.recorded(self.record["signal_pair"])
         found = []
         for path in sorted((self.path / "results/hybrid").rglob("AF_*.png")):
-            if match := PAINTED_NAME.fullmatch(path.name):
-                with reading(path):
-                    structure, reference = map(self.name_of, match.groups()[:2])
+            match = PAINTED_NAME.fullmatch(path.name)
+            if match and {match[1], match[2]} <= self.subspecies.keys():
+                structure, reference = self.subspecies[match[1]], self.subspecies[match[2]]
                 of_signal = {structure, reference} == signal
                 strip = path.parent / "gallery" / HYBRID_LISTS[not of_signal] / f"{match[3]}.jpg"
                 places = (file.relative_to(self.path).as_posix() for file in (path, strip))
@@ -149,8 +160,9 @@ class Run:
         """How the detector trained on `kind` called the test set by `members`."""
         path = self.path / backbone / kind / members / "calls.csv"
         columns = ("filename", "subspecies_ref", "ssp_indicator", "hybrid_stat", "score")
-        rows = read_rows(path, (*columns, "threshold", "called"))
-        with reading(path):
+        next_step = stage("score", kind, backbone, members)
+        rows = read_rows(path, (*columns, "threshold", "called"), next_step)
+        with reading(path, next_step):
             return [
                 Call(
                     filename=row["filename"],
@@ -164,24 +176,27 @@ class Run:
                 for row in rows
             ]
 
-    def details(self, backbone: str, kind: str) -> dict[str, dict[str, str]]:
-        """What each member said of the test set, by file name."""
+    def details(self, backbone: str, kind: str) -> dict[str, Said]:
+        """What the members said of the test set, by file name."""
         path = self.path / backbone / kind / "details.csv"
-        rows = read_rows(path, ("filename",))
-        with reading(path):  # which fails where a number is none, or no subspecies has it
-            for row in rows:
-                for name in ("sgd", "linear", "subspecies", "share_1"):
-                    float(row.get(name) or 0)
-                for place in (1, 2) if row.get("share_1") else ():
-                    self.name_of(row[f"parent_{place}"])
-        return {row["filename"]: row for row in rows}
+        next_step = stage("examine", kind, backbone)
+        rows, names = read_rows(path, ("filename",), next_step), self.subspecies
+        with reading(path, next_step):
+            return {row["filename"]: read_said(row, names) for row in rows}
 
 
-def read_rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """The rows of a CSV file with `columns` and more. ValueError for another content."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; {AGAIN}")
-    with reading(path):
+def read_said(row: dict[str, str], names: dict[str, str]) -> Said:
+    """What a row of details.csv says; `names` are those of the subspecies by number."""
+    probability = {member: float(row[member]) for member in MEMBERS if row.get(member)}
+    if not row.get("share_1"):
+        return Said(probability)
+    parents = (names[row["parent_1"]], names[row["parent_2"]])
+    return Said(probability, parents, float(row["share_1"]))
+
+
+def read_rows(path: Path, columns: tuple[str, ...], next_step: str) -> list[dict[str, str]]:
+    """The rows of a CSV file with `columns` and more; see `reading`."""
+    with reading(path, next_step):
         return [row for _, row in read_table(path, columns)]
 
 

@@ -220,7 +220,12 @@ def test_an_archive_that_stops_coming_or_drips_is_given_up(tmp_path, monkeypatch
     assert started[0].returncode == -signal.SIGKILL
 
 
-def test_fetch_archive_names_what_stopped_coming(tmp_path, monkeypatch):
+ARCHIVE = downloads.Archive("1D", "Models/classifiers", ("a",))
+
+
+@pytest.fixture
+def silent_gdown(tmp_path, monkeypatch) -> None:
+    """The folder `tmp_path` as repository, and a gdown that brings nothing."""
     (tmp_path / "gdown").mkdir()
     (tmp_path / "gdown/__init__.py").touch()
     version = f"gdown {downloads.GDOWN}"
@@ -231,6 +236,25 @@ def test_fetch_archive_names_what_stopped_coming(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(downloads, "ROOT", tmp_path)
     monkeypatch.setattr(downloads, "why_unreachable", lambda url: "")
-    archive = downloads.Archive("1D", "Models/classifiers", ("a",))
+
+
+def test_fetch_archive_names_what_stopped_coming(silent_gdown):
     with pytest.raises(downloads.DownloadError, match="w could not be fetched"):
-        downloads.fetch_archive("w", archive, patience=0.3)
+        downloads.fetch_archive("w", ARCHIVE, patience=0.3)
+
+
+def test_what_another_run_has_fetched_meanwhile_is_left_alone(
+    silent_gdown, tmp_path, monkeypatch, capsys
+):
+    """That run ends while this one waits for an answer of the server."""
+    place = tmp_path / "Models/classifiers"
+
+    def answer(url: str) -> str:
+        place.mkdir(parents=True)
+        (place / "a").touch()
+        return ""
+
+    monkeypatch.setattr(downloads, "why_unreachable", answer)
+    downloads.fetch_archive("w", ARCHIVE, patience=0.3)
+    assert capsys.readouterr().out == f"download_models: w is there: {place}\n"
+    assert [path.name for path in (tmp_path / "Models/.downloads").iterdir()] == ["w.lock"]

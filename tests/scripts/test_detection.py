@@ -230,6 +230,13 @@ def test_a_run_that_lacks_a_number_is_run_again(start, tmp_path, report):
     assert report.read_bytes() == whole
 
 
+def kept(seed: str = "1.5", value: str = "0.5", hybrids: str = "4") -> str:
+    """A good line, and a second one of these cells."""
+    good = "lite,cutout,0,generated,sgd,mimic_recall,,,"
+    line = f"lite,cutout,{seed},generated,sgd,a x b,{value},minor,{hybrids}"
+    return "\n".join([",".join(detection.COLUMNS), good, line, ""])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -238,6 +245,10 @@ def test_a_run_that_lacks_a_number_is_run_again(start, tmp_path, report):
             "seed,value\n1,2\n",
             "its columns are not backbone,preprocess,seed,kind,members,name,value",
         ),
+        (kept(), "line 3: seed '1.5'; expected a whole number; remove the file"),
+        (kept(seed="0", value="none"), "line 3: value 'none'; expected a number; remove"),
+        (kept(seed="0", hybrids="-4"), "line 3: hybrids '-4'; expected a whole number"),
+        (kept(seed="0", hybrids=""), "line 3: hybrids ''; expected a whole number"),
     ],
 )
 def test_a_damaged_file_of_finished_seeds_is_named(start, tmp_path, capsys, content, message):

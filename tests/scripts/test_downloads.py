@@ -448,6 +448,17 @@ def test_a_spoilt_archive_says_how_to_fetch_it_anew(models, tmp_path):
     assert (downloading / "c.zip").is_file()
 
 
+def test_a_whole_archive_that_has_no_place_is_not_to_be_fetched_anew(models, tmp_path):
+    put_on_drive(tmp_path, CLASSIFIERS, "c.zip", {"clf1024.pth": "c", "sgd_clf.pkl": "s"})
+    mine = tmp_path / "repository/Models/classifiers/clf1024.pth"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("my own")
+    done = models("classifiers")
+    assert done.returncode == 1
+    assert done.stderr == f"download_models: {mine} is there already; move it away first\n"
+    assert mine.read_text() == "my own"
+
+
 def test_a_place_that_cannot_be_written_is_named(models, tmp_path):
     (tmp_path / "repository/Models").touch()
     done = models("classifiers", "dinov2")
@@ -579,8 +590,12 @@ def test_folders_in_archives(tmp_path):
         assert (tmp_path / name[2:] / "Images").is_dir()
 
 
-def refused(archive: Path, unpacked: tuple[str, ...] = ()) -> str:
-    """The error for `archive`, of which nothing may be installed or lie anywhere else.
+def refused(
+    archive: Path,
+    kind: type[archives.ArchiveError] = archives.SpoiltArchive,
+    unpacked: tuple[str, ...] = (),
+) -> str:
+    """The error of `kind` for `archive`, of which nothing may be installed or lie elsewhere.
 
     `unpacked` is what the temporary folder holds at the time.
     """
@@ -596,6 +611,7 @@ def refused(archive: Path, unpacked: tuple[str, ...] = ()) -> str:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(archives.ArchiveError) as raised:
         patch.setattr(archives.tempfile, "TemporaryDirectory", Watched)
         archives.install(archive, place, ["w.pth"])
+    assert raised.type is kind
     assert found == list(unpacked)
     assert list(place.iterdir()) == []
     assert sorted(path.name for path in archive.parent.iterdir()) == sorted([*before, "deep"])
@@ -675,7 +691,7 @@ def test_an_archive_larger_than_the_disk(tmp_path, monkeypatch, write):
     write(tmp_path / "archive", ["w.pth", "x.pth"])
     usage = shutil.disk_usage(tmp_path)._replace(free=7)
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda folder: usage)
-    assert "0.0 GB unpacked, but" in refused(tmp_path / "archive")
+    assert "0.0 GB unpacked, but" in refused(tmp_path / "archive", archives.ArchiveError)
 
 
 def test_a_tar_file_is_unpacked_where_tarfile_knows_no_filter(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from browser import SCREENS, flaws
+from common.challenge_csv import COLUMNS
 from PIL import Image
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -76,10 +77,10 @@ def run_folder(tmp_path) -> Path:
     (tmp_path / "demo/demo.json").write_text(json.dumps(record | {"look_alikes": []}))
     write_rows(
         tmp_path / "demo/train.csv",
-        "filename,subspecies,hybrid_stat,parent_subspecies_1,parent_subspecies_2",
+        ",".join(COLUMNS),
         [
-            *((f"{i}.png", i, "non-hybrid", "", "") for i in range(4)),
-            ("4.png", "", "hybrid", 2, 3),
+            *(("", "", "non-hybrid", "train", "", "", i, "", "", f"{i}.png") for i in range(4)),
+            ("", "", "hybrid", "train", "", "", "", 2, 3, "4.png"),
         ],
     )
     for i in range(5):
@@ -198,6 +199,7 @@ def test_figures_of_another_form_are_named(run_folder, reports, content):
     done = make_page(run_folder, "photographs", "generated")
     assert done.returncode == 1
     assert "evaluation/figures.json: not as the quick start wrote it (" in done.stderr
+    assert "; remove .done/evaluation in the run's folder" in done.stderr
 
 
 @pytest.mark.parametrize(("scheme", "width"), SCREENS)
@@ -220,5 +222,6 @@ def test_scores_of_another_form_are_named(run_folder, content, message):
     done = make_page(run_folder, "photographs")
     assert done.returncode == 1
     assert f"scores.json: not as the quick start wrote it {message}" in done.stderr
-    assert "remove .done/ in the run's folder and run quickstart.sh again" in done.stderr
+    again = "remove .done/score-photographs-lite-sgd+linear in the run's folder"
+    assert f"{again} and run quickstart.sh again" in done.stderr
     assert not (run_folder / "index.html").exists()

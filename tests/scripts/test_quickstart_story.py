@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from browser import SCREENS, flaws
+from common.challenge_csv import COLUMNS
 from demo import quickstart_page
 from demo.misses import (
     extremes,
@@ -15,7 +16,7 @@ from demo.misses import (
     what_members_said,
     wrong,
 )
-from demo.run import Call, Run, cross_of, spread
+from demo.run import Call, Run, Said, cross_of, spread
 from PIL import Image
 
 SUBSPECIES = ["amalfreda", "erato", "hydara", "petiverana"]  # 0 and 1 look alike, 2 and 3, too
@@ -86,7 +87,9 @@ def run(tmp_path) -> Run:
         ids = [f"{SUBSPECIES.index(name)}.0" for name in (first, second) if name]
         parents = ids if second else ["", ""]
         rows.append(
-            {"filename": f"T{number}.jpg", "hybrid_stat": "hybrid" if second else "non-hybrid"}
+            dict.fromkeys(COLUMNS, "")
+            | {"filename": f"T{number}.jpg", "split": "train"}
+            | {"hybrid_stat": "hybrid" if second else "non-hybrid"}
             | {"subspecies": "" if second else ids[0]}
             | dict(zip(("parent_subspecies_1", "parent_subspecies_2"), parents, strict=True))
         )
@@ -180,34 +183,90 @@ def test_how_a_cross_was_known(run, cross, painted, known):
 
 
 @pytest.mark.parametrize(
-    ("shows", "details", "text"),
+    ("shows", "said", "text"),
     [
-        ("hydara x petiverana", {}, ""),
-        ("hydara x petiverana", {"share_1": ""}, ""),
+        ("hydara x petiverana", Said({"sgd": 0.5}), ""),
         (
             "hydara x petiverana",
-            {"parent_1": "3", "share_1": "0.60", "parent_2": "2"},
+            Said({}, ("petiverana", "hydara"), 0.6),
             "to the third member between petiverana (60%) and hydara, as it should be",
         ),
         (
             "hydara",
-            {"parent_1": "3", "share_1": "0.74", "parent_2": "x"},
-            "to the third member between petiverana (74%) and x",
+            Said({}, ("petiverana", "erato"), 0.74),
+            "to the third member between petiverana (74%) and erato",
         ),
         (
             "hydara x petiverana",
-            {"parent_1": "0", "share_1": "0.75", "parent_2": "2"},
+            Said({}, ("amalfreda", "hydara"), 0.75),
             "to the third member as near to amalfreda as a hybrid can be",
         ),
     ],
 )
-def test_what_a_specimen_looks_like(run, shows, details, text):
-    assert what_it_looks_like(run, call("a", shows, 0.1, False), details) == text
+def test_what_a_specimen_looks_like(shows, said, text):
+    assert what_it_looks_like(call("a", shows, 0.1, False), said) == text
 
 
 def test_what_members_said_is_of_those_that_score():
-    details = {"sgd": "0.254", "linear": "0.5", "subspecies": ""}
-    assert what_members_said(details, ["sgd", "subspecies", "linear"]) == "sgd 0.25, linear 0.50"
+    said = Said({"sgd": 0.254, "linear": 0.5})
+    assert what_members_said(said, ["sgd", "subspecies", "linear"]) == "sgd 0.25, linear 0.50"
+
+
+def test_details_are_read_in_one_place(run):
+    """A row of details.csv, whose third member may have said nothing."""
+    path = run.path / "lite/generated/details.csv"
+    rows = [
+        {"filename": "1.jpg", "sgd": "0.25", "linear": "0.5", "subspecies": "0.75"}
+        | {"parent_1": "3", "share_1": "0.6", "parent_2": "2"},
+        {"filename": "2.jpg", "sgd": "0.25", "linear": "0.5", "subspecies": ""}
+        | {"parent_1": "", "share_1": "", "parent_2": ""},
+    ]
+    write_rows(path, rows)
+    probability = {"sgd": 0.25, "linear": 0.5}
+    assert run.details("lite", "generated") == {
+        "1.jpg": Said(probability | {"subspecies": 0.75}, ("petiverana", "hydara"), 0.6),
+        "2.jpg": Said(probability),
+    }
+    rows[0]["parent_2"] = "-1"
+    write_rows(path, rows)
+    with pytest.raises(ValueError, match=r"details\.csv: .*'-1'.*\.done/examine-generated-lite in"):
+        run.details("lite", "generated")
+
+
+@pytest.mark.parametrize("cell", ["-1.9", "-1", "4.0"])
+def test_a_photograph_of_no_subspecies_is_refused(run, cell):
+    """None is the last one from the end of the list."""
+    path = run.path / "demo/train.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        first, *others = csv.DictReader(file)
+    write_rows(path, [first | {"subspecies": cell}, *others])
+    with pytest.raises(ValueError, match=r"train\.csv.*; remove demo/ and \.done/demo in"):
+        _ = run.photographs
+
+
+@pytest.mark.parametrize("changes", [{"signal_pair": [0, -1]}, {"signal_pair": [0, True]}])
+def test_a_record_of_no_subspecies_is_refused(run, changes):
+    path = run.path / "demo/demo.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ValueError, match=r"demo\.json: .*; remove demo/ and \.done/demo in"):
+        _ = run.paintings
+
+
+def test_a_damaged_record_is_not_blamed_on_another_file(run):
+    path = run.path / "demo/demo.json"
+    path.write_text("[")
+    for read in (lambda: run.details("lite", "generated"), lambda: run.photographs):
+        with pytest.raises(ValueError) as raised:
+            read()
+        assert str(raised.value).startswith(f"{path}: not as the quick start wrote it (")
+        assert str(raised.value).count("quick start wrote") == 1
+
+
+def test_a_foreign_painting_is_left_out(run):
+    before = run.paintings
+    for name in ("AF_99_0_gen00000.png", "AF_0_4_gen00000.png", "AF_00_1_gen00000.png"):
+        picture(run.path / "results/hybrid" / name)
+    assert Run(run.path).paintings == before
 
 
 def test_what_a_run_holds(run):
@@ -297,4 +356,5 @@ def test_a_run_of_an_older_version_says_how_to_go_on(run, monkeypatch, capsys):
     (run.path / "lite/photographs" / MEMBERS[0] / "calls.csv").unlink()
     with pytest.raises(AssertionError):
         make(run, monkeypatch, "photographs")
-    assert "calls.csv: no such file; remove .done/" in capsys.readouterr().err
+    again = "calls.csv: no such file; remove .done/score-photographs-lite-sgd+linear in the run's"
+    assert again in capsys.readouterr().err
