@@ -58,11 +58,8 @@ run=$work/scale$SCALE-seed$SEED-$DETECTOR-$PREPROCESS
 demo=$run/demo datasets=$run/Datasets generators=$run/generators painted=$run/results
 detectors=$run/$BACKBONE
 mkdir -p "$run/.done"
-exec 9> "$run/.lock"  # held until this script and what it started have ended, however they end
-if ! "$PYTHON" -c "import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)" 2> /dev/null; then
-    echo "quickstart: another one is at work in $run; wait until it ends, or name another WORK" >&2
-    exit 1
-fi
+exec 9> "$run/.lock"  # held until this script and the programs that it starts have ended
+"$PYTHON" "$ROOT/scripts/demo/lock.py" 9 "$run" || exit 1
 
 # stage NAME TITLE COMMAND...: run the command once; its output goes to NAME.log. Bash does not
 # stop at errors inside a function that is tested so: its commands are joined by &&.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from util.errors import naming
 from util.files import atomic
@@ -43,8 +44,11 @@ class LossLog:
         texts = {key: f"{value:.6g}" for key, value in row.items()}
         texts["images"] = str(row["images"])
         if self.rows and list(self.rows[0]) != list(texts):
-            self.rows = []  # of a spoilt header
-        with naming(self.csv), self.csv.open("a" if self.rows else "w", newline="") as file:
+            kept = self.csv.with_name("loss_log.before.csv")
+            tqdm.write(f"{self.csv}: has other columns; moved to {kept.name}")
+            self.csv.replace(kept)
+            self.rows = []
+        with naming(self.csv), self.csv.open("a", newline="") as file:
             writer = csv.DictWriter(file, texts, lineterminator="\n")
             if not self.rows:
                 writer.writeheader()

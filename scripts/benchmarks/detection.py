@@ -126,7 +126,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=COLUMNS)
     try:
-        rows = pd.read_csv(path, keep_default_na=False, dtype=str)
+        rows = pd.read_csv(path, keep_default_na=False, dtype=str, skip_blank_lines=False)
     except ValueError as error:  # as pandas' own are, and those of an encoding
         raise ValueError(f"{path}: not a CSV table ({error}); remove it") from error
     if list(rows.columns) != COLUMNS:

@@ -43,6 +43,18 @@ LONGEST_HEADER = 2**20  # bytes; a header says names and dates
 log = logging.getLogger("archives")
 
 
+# Errors of the disk that is written to; others that the readers raise are of spoilt archives.
+OF_DISK = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+}
+
+
 class ArchiveError(Exception):
     """An archive that cannot be used; the message names it and says why."""
 
@@ -149,7 +161,7 @@ def unpack(archive: Path, folder: Path) -> None:
             with open_tar(archive) as file:
                 unpack_members(tar_members(file), folder)
     except (*UNREADABLE, ValueError) as error:
-        of_disk = isinstance(error, OSError) and error.errno  # gzip's own errors have no number
+        of_disk = isinstance(error, OSError) and error.errno in OF_DISK
         kind = ArchiveError if of_disk else SpoiltArchive
         raise kind(f"{archive}: cannot be unpacked ({error})") from error
 

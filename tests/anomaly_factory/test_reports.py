@@ -194,3 +194,11 @@ def test_a_speed_is_said_beside_the_peak():
     assert benchmark.said(150, 580, None).endswith(
         "87 TFLOP/s; the device's peak is not known, --peak says it"
     )
+
+
+def test_a_loss_log_of_other_columns_is_moved_aside(tmp_path):
+    LossLog(tmp_path, 0).add({"images": 2, "epoch": 1, "lr": 0.0002, "G_GAN": 1.5})
+    before = (tmp_path / "loss_log.csv").read_text()
+    LossLog(tmp_path, 2).add({"images": 4, "epoch": 1, "lr": 0.0002, "G_L1": 0.5})
+    assert (tmp_path / "loss_log.before.csv").read_text() == before
+    assert (tmp_path / "loss_log.csv").read_text() == "images,epoch,lr,G_L1\n4,1,0.0002,0.5\n"

@@ -1,5 +1,6 @@
 """Disks that are full, folders that are read-only, files that vanish, two runs at once."""
 
+import errno
 import os
 import resource
 import subprocess
@@ -21,6 +22,7 @@ import training
 from common import archives
 from common import files as scripts
 from common.challenge_csv import COLUMNS, Photo
+from cutout import Found
 from feature_cache import FeatureCache
 from journal import FOLDER, Journal
 from PIL import Image
@@ -93,10 +95,12 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, name):
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
-def test_an_error_of_writing_names_the_file(tmp_path):
+def test_an_error_of_the_disk_alone_is_given_a_name(tmp_path):
     path = tmp_path / "list.txt"
     with pytest.raises(OSError, match=r"^told by a library$"), scripts.atomic(path):
         raise OSError("told by a library")
+    with pytest.raises(OSError, match=rf"^\[Errno 5\] told: '{path}'$"), scripts.atomic(path):
+        raise OSError(errno.EIO, "told")
     with pytest.raises(FileNotFoundError, match="'nowhere'"), scripts.atomic(path):
         Path("nowhere").read_bytes()
 
@@ -285,27 +289,30 @@ def test_a_photograph_that_vanishes_keeps_no_edge_map_from_being_drawn(
     ]
 
 
-@pytest.mark.parametrize("when", ["listed", "cut"])
+@pytest.mark.parametrize("when", ["listed", "read", "cut"])
 def test_a_photograph_that_vanishes_keeps_no_other_from_being_cut_out(
     photos, tmp_path, monkeypatch, caplog, when
 ):
-    """Before it is opened, and once it is cut out but not yet on the page of doubtful ones."""
-    name = {"listed": "find_photographs", "cut": "write_table"}[when]
-    real = getattr(cut_folder, name)
+    """Before it is opened, before it is copied since it stays whole, and once it is cut out but not
+    yet on the page of doubtful ones."""
+    name = {"listed": "find_photographs", "read": "find_specimen", "cut": "write_table"}[when]
+    real, calls = getattr(cut_folder, name), []
 
     def lose(*arguments):
-        result = real(*arguments)
-        (photos / "2.png").unlink()
+        calls.append(arguments)
+        result = real(*arguments) if when != "read" else Found(np.zeros((9, 9), bool), 0.0, "lost")
+        if when != "read" or len(calls) == 3:
+            (photos / "2.png").unlink()
         return result
 
     monkeypatch.setattr(cut_folder, name, lose)
     folders = cut_folder.Folders(photos, tmp_path / "out", None)
     status = cut_folder.run(folders, workers=1)
     page = (tmp_path / "out/doubtful.html").read_text()
-    assert page.count("<figure>") == {"listed": 3, "cut": 4}[when]
+    assert page.count("<figure>") == 3 + (when == "cut")
     assert page.count("<img ") == 3
-    assert status == {"listed": cut_folder.PARTLY, "cut": 0}[when]
-    assert str(photos / "2.png") in {"listed": caplog.text, "cut": page}[when]
+    assert status == (0 if when == "cut" else cut_folder.PARTLY)
+    assert str(photos / "2.png") in (page if when == "cut" else caplog.text)
     masks = sorted(path.name for path in (tmp_path / "out/masks").iterdir())
     assert masks == [f"{number}.png" for number in range(4) if when == "cut" or number != 2]
 

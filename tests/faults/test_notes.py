@@ -3,12 +3,16 @@
 import argparse
 import csv
 import json
+import os
 import re
+import struct
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
 import cut_folder
 import extract_edges
+import pytest
 import torch
 import train
 from benchmarks import detection
@@ -331,6 +335,7 @@ SCORED = {
 @example(line=HUGE)
 @example(line=b'{"name": "a.jpg", "time": "5", "error": "e"}')
 @example(line=b'{"name": "a.jpg", "time": 9000000000000000000, "error": "e"}')
+@example(line=b'{"name": "a.jpg", "time": 1, "score": "x", "members": {}, "parents": null}')
 @given(line=notes(**SCORED) | notes(name=SCORED["name"], time=SCORED["time"], error=JSON))
 def test_a_journal_of_scores(tmp_path, line):
     images = Images(tmp_path, ["a.jpg", "b.jpg"])
@@ -342,8 +347,7 @@ def test_a_journal_of_scores(tmp_path, line):
         with Journal(tmp_path / "out", {}) as journal:
             journal.known(images)
             journal.add(images, {index: "broken" for index in range(2)})
-            for _, outcome in journal.outcomes(images):
-                assert isinstance(outcome, str) or f"{outcome.score:.4f}"
+            assert [outcome for _, outcome in journal.outcomes(images)] == ["broken"] * 2
 
     refused(score, ValueError, path)
 
@@ -375,3 +379,20 @@ def test_a_record_in_a_mask(tmp_path, row):
     assert found is None or (found.file == "a.png" and asdict(found) == row)
     if row == {"file": "a.png", "confidence": 0.5, "box": "", "reason": ""}:
         assert found is not None
+
+
+@pytest.mark.parametrize("hostile", ["a pipe", "a bomb"])
+def test_a_hostile_mask_stands_for_nothing(tmp_path, hostile):
+    folders = cut_folder.Folders(tmp_path / "photos", tmp_path, None)
+    image, mask = folders.image("a.png"), folders.mask("a.png")
+    for path in (image, mask):
+        path.parent.mkdir()
+    image.touch()
+    if hostile == "a pipe":
+        os.mkfifo(mask)
+    else:
+        header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
+        mask.write_bytes(
+            b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + struct.pack(">I", zlib.crc32(header))
+        )
+    assert cut_folder.standing_row("a.png", folders, "1f") is None

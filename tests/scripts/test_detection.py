@@ -246,6 +246,7 @@ def kept(seed: str = "1.5", value: str = "0.5", hybrids: str = "4") -> str:
             "its columns are not backbone,preprocess,seed,kind,members,name,value",
         ),
         (kept(), "line 3: seed '1.5'; expected a whole number; remove the file"),
+        (kept().replace("\n", "\n\n", 1), "line 2: seed ''; expected a whole number"),
         (kept(seed="0", value="none"), "line 3: value 'none'; expected a number; remove"),
         (kept(seed="0", hybrids="-4"), "line 3: hybrids '-4'; expected a whole number"),
         (kept(seed="0", hybrids=""), "line 3: hybrids ''; expected a whole number"),

@@ -637,6 +637,16 @@ def test_names_that_have_no_business_in_an_archive(tmp_path, write, name, reason
     assert reason in refused(tmp_path / "archive")
 
 
+@pytest.mark.parametrize("write", [write_tar, write_zip])
+@pytest.mark.parametrize("name", ["a", "x" * 300])
+def test_names_that_no_disk_can_hold_are_the_archives_fault(tmp_path, write, name):
+    """A folder's name given to a file, and one that is too long."""
+    write(tmp_path / "archive", ["w.pth", "a/w.pth", name])
+    with pytest.raises(archives.SpoiltArchive, match="cannot be unpacked"):
+        archives.install(tmp_path / "archive", tmp_path / "place", ["w.pth"])
+    assert list((tmp_path / "place").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("kind", "called"),
     [

@@ -1,19 +1,21 @@
 """quickstart.sh: the whole chain as a user runs it, on the smallest set that can be trained on."""
 
 import csv
-import fcntl
 import itertools
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 from browser import SCREENS, flaws
+from demo import lock as lock_of_a_run
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
@@ -57,15 +59,27 @@ def run_folder(work) -> Path:
 
 def test_a_second_one_in_the_same_folder_is_refused(tmp_path):
     run = tmp_path / "scale0.42-seed0-scharr-cutout"
-    run.mkdir()
-    with (run / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = start(tmp_path)
-    assert done.returncode == 1
-    assert done.stderr == (
-        f"quickstart: another one is at work in {run}; wait until it ends, or name another WORK\n"
-    )
-    assert sorted(path.name for path in run.iterdir()) == [".done", ".lock"]
+    with (tmp_path / "log.txt").open("w") as log:
+        first = subprocess.Popen(
+            [ROOT / "scripts/quickstart.sh"],
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | SETTINGS | {"WORK": str(tmp_path)},
+            start_new_session=True,
+        )
+    try:
+        while not (run / "demo.log").exists():
+            assert first.poll() is None, (tmp_path / "log.txt").read_text()
+            time.sleep(0.05)
+        second = start(tmp_path)
+        assert second.returncode == 1
+        assert second.stderr.startswith(f"quickstart: another one is at work in {run}, or what a")
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    with (run / ".lock").open("w") as lock:  # what was killed holds it no more
+        assert lock_of_a_run.main(str(lock.fileno()), str(run)) == 0
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

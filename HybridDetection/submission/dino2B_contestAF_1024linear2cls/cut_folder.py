@@ -46,6 +46,7 @@ from cutout import (
     is_cutout,
     on_flat_ground,
 )
+from durable import naming
 from files import IMAGE_SUFFIXES, MAX_PIXELS, ImageError, atomic, open_image
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -139,7 +140,8 @@ def cut(file: str, folders: Folders) -> tuple[Row, bool] | str:
             return f"{photograph}: not a file"
         own_mask = folders.own_mask(file)
         try:
-            digest = digest_of(photograph, own_mask)
+            with naming(photograph):
+                digest = digest_of(photograph, own_mask)
         except OSError as error:  # gone since, or not ours to read
             return str(error)
         row = standing_row(file, folders, digest)
@@ -160,7 +162,7 @@ def cut(file: str, folders: Folders) -> tuple[Row, bool] | str:
         whole = stays or found.confidence < CONFIDENT
         flat = None if whole else on_flat_ground(rgb, found.mask)
         write_image(photograph, folders.image(file), flat)
-    except (ImageError, MemoryError) as error:
+    except (ImageError, MemoryError, FileNotFoundError) as error:
         return str(error) or f"{photograph}: too large for the memory that is left"
     record = PngInfo()
     record.add_text(RECORD, json.dumps({"made from": digest, "row": asdict(row)}))
@@ -185,7 +187,7 @@ def standing_row(file: str, folders: Folders, digest: str) -> Row | None:
 
     None for those of another program and for damaged ones, too.
     """
-    if not folders.image(file).is_file():
+    if not (folders.image(file).is_file() and folders.mask(file).is_file()):
         return None
     try:
         with Image.open(folders.mask(file), formats=("PNG",)) as mask:
@@ -193,7 +195,7 @@ def standing_row(file: str, folders: Folders, digest: str) -> Row | None:
         row = Row(**record["row"])
         typed = all(type(getattr(row, field.name)) is field.type for field in fields(Row))
         return row if typed and (row.file, record["made from"]) == (file, digest) else None
-    except (OSError, ValueError, KeyError, TypeError, SyntaxError, RecursionError):
+    except Exception:  # Pillow's plugins raise many types on hostile bytes; it is made anew
         return None
 
 

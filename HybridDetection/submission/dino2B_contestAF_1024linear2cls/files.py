@@ -20,8 +20,8 @@ class ImageError(ValueError):
 def open_image(
     source: Path | BinaryIO, smallest_side: int | None = None, name: object = None
 ) -> Image.Image:
-    """RGB image in a file, a JPEG perhaps reduced to `smallest_side` pixels; else ImageError, which
-    names it."""
+    """RGB image in a file, of a JPEG perhaps at a half to an eighth, not below `smallest_side`
+    pixels. Raises ImageError, which names it, for anything else."""
     try:
         if isinstance(source, Path) and source.exists() and not source.is_file():  # a pipe waits
             raise ImageError("a folder, a pipe or a device")
