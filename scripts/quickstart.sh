@@ -58,7 +58,7 @@ run=$work/scale$SCALE-seed$SEED-$DETECTOR-$PREPROCESS
 demo=$run/demo datasets=$run/Datasets generators=$run/generators painted=$run/results
 detectors=$run/$BACKBONE
 mkdir -p "$run/.done"
-exec 9> "$run/.lock"  # held until this script and the programs that it starts have ended
+exec 9>> "$run/.lock"  # held until this script and the programs that it starts have ended
 "$PYTHON" "$ROOT/scripts/demo/lock.py" 9 "$run" || exit 1
 
 # stage NAME TITLE COMMAND...: run the command once; its output goes to NAME.log. Bash does not

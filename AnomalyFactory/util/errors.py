@@ -22,8 +22,8 @@ class InputError(ValueError):
 def reported(program: str) -> Iterator[None]:
     """Turn InputError, ImageError and OSError into a line on stderr and exit status 2; Ctrl-C
     where nothing is to be saved into status 130."""
-    if sys.stdout is not None:  # closed; the name of a file may be no UTF-8
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # one that is closed is None
+        stream.reconfigure(errors="backslashreplace")  # the name of a file may be no UTF-8
     try:
         with workers_ended():
             yield
