@@ -4,12 +4,13 @@ import os
 import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import decoders
 import pytest
 import torch
-from dataset import load_batches
+from dataset import ButterflyDataset, load_batches
 from decoders import Decoders
 from PIL import Image
 
@@ -145,3 +146,16 @@ def test_what_the_largest_batch_asks_for_fits_into_a_pipe():
     pairs = [(10**9 + row, row) for row in range(decoders.LARGEST_BATCH)]
     asked = decoders.AHEAD * len(decoders.FORK.reducer.ForkingPickler.dumps(pairs))
     assert sys.platform != "linux" or asked <= 65_536
+
+
+def test_what_a_library_warns_of_is_said_once_of_each_file(tmp_path, draw, caplog):
+    paths = [draw(tmp_path / f"{number}.png", (9, 9, 9)) for number in range(2)]
+
+    def transform(image):
+        for _ in range(3):
+            warnings.warn("odd tags", UserWarning, stacklevel=1)
+        return torch.zeros(1)
+
+    dataset = ButterflyDataset(paths, transform)
+    assert [dataset[number][1] for number in range(2)] == [b"", b""]
+    assert caplog.messages == [f"{path}: odd tags" for path in paths]

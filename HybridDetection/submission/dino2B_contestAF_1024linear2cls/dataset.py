@@ -54,8 +54,8 @@ class ButterflyDataset:
             return str(error)
         except MemoryError:
             return f"{path}: too large to resize in the memory that is left"
-        for warning in warned:
-            log.warning("%s: %s", path, warning.message)
+        for message in dict.fromkeys(str(warning.message) for warning in warned):
+            log.warning("%s: %s", path, message)
         return item
 
     def prepare(self, image: Image.Image) -> tuple[torch.Tensor, bytes]:
