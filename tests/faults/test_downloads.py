@@ -72,8 +72,11 @@ class Moody(http.server.BaseHTTPRequestHandler):
             self.answer(200, WEIGHTS)
 
     def drip(self, drop: bytes = b"x") -> None:
+        """For ten seconds: a test of somebody who waits for ever is to fail, not to hang."""
         with suppress(OSError):  # whom it drips on has had enough
-            while not self.over.wait(0.02):
+            for _ in range(500):
+                if self.over.wait(0.02):
+                    return
                 self.wfile.write(drop)
 
     def answer(self, status: int, body: bytes, **headers: str) -> None:

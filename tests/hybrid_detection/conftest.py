@@ -153,3 +153,20 @@ def world(tmp_path, monkeypatch) -> World:
         lambda paths, *_: (np.stack([world.features[path.name] for path in paths]), {}),
     )
     return world
+
+
+@pytest.fixture
+def kinds(world):
+    """The world with two subspecies of non-hybrids that can be told apart, and their hybrids."""
+    shift = np.zeros(128, np.float32)
+    shift[0] = 6
+    photographs = sorted(
+        row["filename"] for row in world.rows if row["filename"].startswith("non-hybrid")
+    )
+    nines = set(photographs[::3])
+    for row in world.rows:
+        if row["filename"] in nines:
+            row["subspecies"] = "9.0"
+            world.features[row["filename"]] += shift
+    world.write([*COLUMNS, "structure", "reference"])
+    return world

@@ -318,23 +318,6 @@ def test_every_score_is_that_of_its_file(train, world, fits, tmp_path):
                 assert float(row[name]) == pytest.approx(score, abs=2e-6), (row, name)
 
 
-@pytest.fixture
-def kinds(world):
-    """The world with two subspecies of non-hybrids that can be told apart, and their hybrids."""
-    shift = np.zeros(128, np.float32)
-    shift[0] = 6
-    photographs = sorted(
-        row["filename"] for row in world.rows if row["filename"].startswith("non-hybrid")
-    )
-    nines = set(photographs[::3])
-    for row in world.rows:
-        if row["filename"] in nines:
-            row["subspecies"] = "9.0"
-            world.features[row["filename"]] += shift
-    world.write([*data_utils.COLUMNS, "structure", "reference"])
-    return world
-
-
 def test_the_member_that_knows_the_subspecies_is_written(train, kinds, fits, tmp_path):
     assert train(kinds.root, save="first").status == 0
     assert train(kinds.root, save="second").status == 0
