@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -57,27 +58,36 @@ def run_folder(work) -> Path:
     return work / "scale0.42-seed0-scharr-cutout"
 
 
-def test_a_second_one_in_the_same_folder_is_refused(tmp_path):
-    run = tmp_path / "scale0.42-seed0-scharr-cutout"
-    with (tmp_path / "log.txt").open("w") as log:
-        first = subprocess.Popen(
+def begin(work: Path, log: Path) -> subprocess.Popen[bytes]:
+    """A quick start in a session of its own, which says what it says to `log`."""
+    with log.open("wb") as file:
+        return subprocess.Popen(
             [ROOT / "scripts/quickstart.sh"],
-            stdout=log,
-            stderr=log,
+            stdout=file,
+            stderr=file,
             stdin=subprocess.DEVNULL,
-            env=os.environ | SETTINGS | {"WORK": str(tmp_path)},
+            env=os.environ | SETTINGS | {"WORK": str(work)},
             start_new_session=True,
         )
+
+
+def test_a_second_one_in_the_same_folder_is_refused(tmp_path):
+    run = tmp_path / "scale0.42-seed0-scharr-cutout"
+    logs = [tmp_path / "first.txt", tmp_path / "second.txt"]
+    started = [begin(tmp_path, logs[0])]
     try:
         while not (run / "demo.log").exists():
-            assert first.poll() is None, (tmp_path / "log.txt").read_text()
+            assert started[0].poll() is None, logs[0].read_text()
             time.sleep(0.05)
-        second = start(tmp_path)
-        assert second.returncode == 1
-        assert second.stderr.startswith(f"quickstart: another one is at work in {run}, or what a")
+        started.append(begin(tmp_path, logs[1]))
+        assert started[1].wait(timeout=60) == 1
+        assert f"quickstart: another one is at work in {run}, or what a" in logs[1].read_text()
+        assert started[0].poll() is None
     finally:
-        os.killpg(first.pid, signal.SIGKILL)
-        first.wait()
+        for process in started:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     with (run / ".lock").open("w") as lock:  # what was killed holds it no more
         assert lock_of_a_run.main(str(lock.fileno()), str(run)) == 0
 
