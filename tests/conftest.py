@@ -35,9 +35,14 @@ def pytest_addoption(parser):
     parser.addoption("--examples", type=int, default=40, help="hostile texts for each reader")
     parser.addoption("--files", type=int, default=60, help="mutated images")
     parser.addoption("--kills", type=int, default=0, help="kills of each long program")
+    parser.addoption("--slow", action="store_true", help="also the tests marked slow")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow; run with --slow"))
     places = {name: place for place, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
 

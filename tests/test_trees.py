@@ -74,14 +74,14 @@ def test_pins_agree(repository):
 
 
 def test_the_file_modules_are_alike(repository):
-    """Each tree's small module for files on disk has the same functions, in under 60 lines."""
+    """Each tree's small module for files on disk has the same functions, in under 75 lines."""
     modules = [
         "HybridDetection/submission/dino2B_contestAF_1024linear2cls/files.py",
         "AnomalyFactory/util/files.py",
         "scripts/common/files.py",
     ]
     sources = [(repository / module).read_text() for module in modules]
-    assert all(source.count("\n") < 60 for source in sources)
+    assert all(source.count("\n") < 75 for source in sources)
     tails = [source[source.index("def inside") :] for source in sources]
     assert tails[0] == tails[1] == tails[2]
     assert sources[1] == sources[2]

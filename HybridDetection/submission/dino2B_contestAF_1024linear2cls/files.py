@@ -1,5 +1,6 @@
 """Files on disk: images from outside, names from a list, outputs that are whole or absent."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,15 +46,27 @@ def inside(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, moved onto it when the block succeeds, else removed."""
+def atomic(path: Path, durable: bool = False) -> Iterator[Path]:
+    """A temporary name beside `path`, moved onto it when the block succeeds, else removed;
+    `durable`: once there, it outlives a power cut."""
     temporary = path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
     try:
         yield temporary
+        if durable:
+            sync(temporary)
         temporary.replace(path)
+        if durable:
+            sync(path.parent)
     except OSError as error:  # that of a full disk names no file
         if error.errno and not error.filename:
             error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Have what the file `path` holds, or the names in a folder, outlive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
