@@ -25,28 +25,11 @@ SMALLEST_SIDES = {"photograph": 2 * IMAGE_SIZE, "cutout": 800}
 log = logging.getLogger(__name__)
 
 
-def make_transform(
-    backbone: str, preprocess: str = PREPROCESS
-) -> Callable[[Image.Image], torch.Tensor]:
-    """The preprocessing of `backbone`: a PIL image -> (3, 224, 224) float32 tensor.
+def make_picture(preprocess: str = PREPROCESS) -> Callable[[Image.Image], Image.Image]:
+    """What turns a PIL image into the RGB picture, 224 x 224, that a network looks at.
 
     For the `preprocess` "cutout" the specimen is cut out first; what is a cutout stays as it is.
     It takes every mode but floats ("F"), for which it raises ValueError.
-    """
-    spec = backbone_spec(backbone)
-    return transforms.Compose(
-        [
-            make_picture(preprocess),
-            transforms.ToTensor(),
-            transforms.Normalize(spec.mean, spec.std),
-        ]
-    )
-
-
-def make_picture(preprocess: str) -> Callable[[Image.Image], Image.Image]:
-    """The first part of the preprocessing: a PIL image -> the RGB picture, 224 x 224, that is seen.
-
-    Raises as `make_transform` does.
     """
     check_preprocess(preprocess)
     steps: list[Callable[[Image.Image], Image.Image]] = [to_rgb]
@@ -58,9 +41,9 @@ def make_picture(preprocess: str) -> Callable[[Image.Image], Image.Image]:
 
 
 def normalise(pictures: torch.Tensor, backbone: str) -> torch.Tensor:
-    """The rest of it for many: (n, 224, 224, 3) bytes -> (n, 3, 224, 224) on the same device.
+    """What a network takes of pictures: (n, 224, 224, 3) bytes -> (n, 3, 224, 224) float32.
 
-    On a CPU equal to the bit to what `make_transform` gives.
+    On the same device; equal to the bit to torchvision's ToTensor and Normalize on a CPU.
     """
     spec = backbone_spec(backbone)
     images = pictures.permute(0, 3, 1, 2).float().contiguous()
@@ -241,9 +224,11 @@ def in_bfloat16(network: nn.Module) -> nn.Module:
 
 
 @torch.inference_mode()
-def extract(backbone: nn.Module, images: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Features (n, feature_size), float32 on `device`, of n preprocessed images (n, 3, 224, 224).
+def extract(
+    network: nn.Module, pictures: torch.Tensor, backbone: str, device: torch.device
+) -> torch.Tensor:
+    """Features (n, feature_size), float32 on `device`, of n pictures (n, 224, 224, 3) of bytes.
 
-    Scoring and training both take them from here; `backbone` is on `device` already.
+    `network` is the `backbone`, on `device` already; scoring and training both take them here.
     """
-    return backbone(images.to(device)).float()
+    return network(normalise(pictures.to(device), backbone)).float()

@@ -16,14 +16,13 @@ import csv
 import hashlib
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from backbones import BACKBONES, PREPROCESSES
-from decoders import LARGEST_BATCH
 from files import atomic, sync
 from journal import FAILED, SCORED, UNKNOWN, Journal
 from listing import Images, find_images, listed_images
@@ -43,6 +42,7 @@ PARENTS = ["parent_1", "share_1", "parent_2", "share_2", "parents", "certainty"]
 DETAILS = ["filename", "score", *MEMBERS, "threshold", "decision", *PARENTS]
 
 HERE = Path(__file__).resolve().parent
+REPORT = HERE.parents[1] / "report/detection_report.py"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -84,7 +84,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--all_heat_maps", action="store_true", help="in the report, not of the first 200 only"
     )
-    parser.add_argument("--tsne", action="store_true", help="map features by t-SNE, not PCA")
     parser.add_argument("--batch_size", type=int, default=BATCH_SIZE)
     parser.add_argument(
         "--recursive", action="store_true", help="search the sub-folders of INPUT_DIR, too"
@@ -110,8 +109,6 @@ def parse_arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.batch_size < 1:
         parser.error(f"--batch_size must be at least 1, not {options.batch_size}")
-    if options.batch_size > LARGEST_BATCH:
-        parser.error(f"--batch_size must be at most {LARGEST_BATCH}, not {options.batch_size}")
     if options.images is not None and options.recursive:
         parser.error("--recursive searches folders, and --images names the files: choose one")
     if options.workers < 0:
@@ -146,7 +143,6 @@ def score_rest(
     journal: Journal,
     options: argparse.Namespace,
     processes: Processes,
-    gallery: Any = None,
 ) -> None:
     """Score this process's share of what is not in the journal yet; stderr names what fails."""
     known = journal.known(images)
@@ -157,7 +153,7 @@ def score_rest(
     workers = options.workers
     bar = tqdm(total=rest, unit="image", disable=None if processes.first else True)
     with bar, freed_memory_kept():
-        for outcomes in score_images(model, images, options.batch_size, workers, batches, gallery):
+        for outcomes in score_images(model, images, options.batch_size, workers, batches):
             journal.add(images, outcomes)
             for outcome in outcomes.values():
                 if isinstance(outcome, str):
@@ -228,29 +224,21 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def load_gallery(model: Model, options: argparse.Namespace, processes: Processes) -> Any:
-    """What takes the report's pictures, if it is asked for.
-
-    The report lies outside this folder, of which the platform gets a part.
-    """
-    if not options.report:
-        return None
-    if processes.count > 1:
-        raise ValueError(
-            "--report is for one process: score without it, then run scripts/report.py "
-            f"--predictions {options.output_dir / 'predictions.txt'} --images {options.input_dir}, "
-            "with the same --classifiers, --members and --fast"
-        )
-    sys.path.append(str(Path(__file__).resolve().parents[2] / "report"))
-    from detection_report import refuse_other_content
-    from gallery import Gallery
-
-    refuse_other_content(options.output_dir / "report")
-    return Gallery(model)
+def write_report(options: argparse.Namespace) -> None:
+    """Have the report's program, which lies outside this folder, show what was written."""
+    predictions, images = options.output_dir / "predictions.txt", options.input_dir
+    command = [sys.executable, REPORT, "--predictions", predictions, "--images", images]
+    for name in ("classifiers", "threshold", "device", "workers", "batch_size"):
+        value = getattr(options, name)
+        command += [] if value is None else [f"--{name}", value]
+    command += ["--members", *options.members] if options.members else []
+    command += [f"--{name}" for name in ("fast", "all_heat_maps") if getattr(options, name)]
+    if subprocess.run(list(map(str, command))).returncode:
+        raise ValueError(f"{predictions} is there, but not all of its report: see above")
 
 
 def write_output(
-    model: Model, images: Images, journal: Journal, options: argparse.Namespace, gallery: Any
+    model: Model, images: Images, journal: Journal, options: argparse.Namespace
 ) -> int:
     """Put predictions.txt, details.csv and the report in place; gives the number of images in them.
 
@@ -270,10 +258,6 @@ def write_output(
             write_details(journal.outcomes(images), temporary, threshold)
             sync(temporary)
     sync(options.output_dir)  # only then may the journal go
-    if options.report:
-        from detection_report import report_outcomes
-
-        report_outcomes(gallery, images, dict(journal.outcomes(images)), options)
     journal.remove()
     return scored
 
@@ -293,17 +277,18 @@ def ingest(options: argparse.Namespace, processes: Processes) -> int:
         for message in refused:
             print(f"ingestion: {message}", file=sys.stderr)
     model.load()
-    gallery = load_gallery(model, options, processes)
     with Journal(
         options.output_dir, settings(options, model), processes.rank, processes.count
     ) as journal:
         processes.wait()  # a process that failed to start shall not find the others gone
-        score_rest(model, images, journal, options, processes, gallery)
+        score_rest(model, images, journal, options, processes)
         processes.wait()
-        scored = processes.of_first(write_output, model, images, journal, options, gallery)
+        scored = processes.of_first(write_output, model, images, journal, options)
     left_out = len(images) + len(refused) - scored
     if processes.first:
         tell(model, scored, left_out, options.output_dir / "predictions.txt")
+        if options.report:
+            write_report(options)
     return int(left_out > 0 and processes.count == 1)  # torchrun would begin anew, and in vain
 
 
