@@ -198,7 +198,7 @@ def encoded(picture: np.ndarray, suffix: str, **options: object) -> bytes:
 
 
 def outlined(file: str, folders: Folders) -> str:
-    """A photograph, SHOWN pixels long, with its mask's outline, as base64; empty once it is gone."""
+    """A photograph, SHOWN pixels long, with its outline, as base64; empty once it is gone."""
     try:
         picture = open_image(folders.photographs / file)
         picture.thumbnail((SHOWN, SHOWN))

@@ -7,9 +7,9 @@ Reads the images below a folder, or Parquet files with a column `image` of bytes
 that cannot be scored have a row that says why; the exit status is then 1. What is finished is kept:
 the same command goes on where a run was stopped.
 
-Ray Data moves the shards: tasks decode, actors that load the model once score, tasks write. It
-runs on this machine, or on the cluster that the environment's RAY_ADDRESS names; the repository,
-the weights, the input and the output then lie on disks that all machines see under one path.
+Ray Data moves the shards: tasks decode; actors that load the model once score and write. It runs
+on this machine, or on the cluster that the environment's RAY_ADDRESS names; the repository, the
+weights, the input and the output then lie on disks that all machines see under one path.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ try:
     import pyarrow.dataset
     import ray.data
     from shards import Source, find_sources, finished, keep_settings, left_to_do
-    from stages import Scorer, decode, write
+    from stages import Scorer, decode, schema
 except ImportError as error:
     sys.exit(f"collection: {error.name} is not installed: scripts/setup.sh --with collection")
 
@@ -50,20 +50,17 @@ FAILED_SHARDS = 100  # a run goes on past so many that kill their workers or can
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     add = parser.add_argument
-    add("--input", type=Path, required=True, help="folder of images or of Parquet files, with its "
-        "sub-folders; or one Parquet file")  # fmt: skip
+    add("--input", type=Path, required=True, help="folder of images or Parquet files, or one such")
     add("--output", type=Path, required=True, help="folder of the Parquet files")
-    add("--classifiers", type=Path, help=f"folder of {', '.join(MEMBER_FILES.values())} (default: "
-        "Models/classifiers)")  # fmt: skip
-    add("--members", nargs="+", choices=MEMBERS, help="who takes part (default: all that lie there; "
-        "sgd and linear must)")  # fmt: skip
+    add("--classifiers", type=Path, help=f"folder of {', '.join(MEMBER_FILES.values())}")
+    add("--members", nargs="+", choices=MEMBERS, help="default: all; sgd and linear must be there")
     add("--backbone", choices=BACKBONES, help="refuse classifiers of another one")
     add("--preprocess", choices=PREPROCESSES, help="refuse classifiers of another one")
     add("--features", action="store_true", help="also write the features")
     add("--shard", type=int, default=SHARD, help=f"images in a file (default: {SHARD})")
     add("--batch_size", type=int, default=BATCH_SIZE, help="images that are scored at once")
-    add("--actors", type=int, help="processes that score (default: one a GPU; without GPUs one a "
-        "core of this machine, or one for two cores of a cluster)")  # fmt: skip
+    add("--actors", type=int, help="processes that score (default: one a GPU, else one a core, or "
+        "in a cluster one for two cores)")  # fmt: skip
     add("--device", help="of the actors: cuda, mps or cpu (default: the best)")
     options = parser.parse_args()
     for name in ("shard", "batch_size", "actors"):
@@ -121,7 +118,7 @@ def start_ray(options: argparse.Namespace, folder: str) -> tuple[int, int]:
     actors = options.actors or cores
     ray.init(
         address="local",
-        num_cpus=actors + cores + 1,  # an actor, a task that decodes, and one that writes
+        num_cpus=actors + cores,  # actors that score, and tasks that decode
         object_store_memory=store_size(options.shard, actors + cores),
         include_dashboard=False,
         _node_ip_address="127.0.0.1",
@@ -143,14 +140,11 @@ def store_size(shard: int, at_work: int) -> int:
     return max(SMALLEST_STORE, WAITING * at_work * shard * PICTURE_BYTES)
 
 
-def score(
-    sources: Sequence[Source],
-    options: argparse.Namespace,
-    arguments: dict[str, Any],
-    actors: int,
-    gpus_each: int,
-) -> Iterator[int]:
-    """How many images each shard of `sources` has, as it is written, in any order."""
+def score(sources: Sequence[Source], options: argparse.Namespace, arguments: dict) -> None:
+    """Score all shards of `sources`. ValueError where Ray gives up; what is written stays."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it calls harmless things errors
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     # How often a shard is tried again has no other way to be said; the version is pinned.
     warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
     context = ray.data.DataContext.get_current()
@@ -158,53 +152,37 @@ def score(
     context.max_errored_blocks = FAILED_SHARDS
     # A shard is a row; so each is a block, and what waits is counted in shards.
     context.target_max_block_size = options.shard * PICTURE_BYTES
-    written = (
-        ray.data.from_items(list(sources), override_num_blocks=len(sources))
-        .map_batches(
-            decode,
-            batch_size=1,
-            batch_format="numpy",
-            fn_kwargs={"preprocess": arguments["preprocess"]},
-            max_retries=TRIES,
-        )
-        .map_batches(
-            Scorer,
-            batch_size=1,
-            batch_format="pyarrow",
-            fn_constructor_args=(arguments, options.batch_size, options.features),
-            compute=ray.data.ActorPoolStrategy(size=actors),
-            num_cpus=1,
-            num_gpus=gpus_each,
-            max_restarts=-1,
-            max_task_retries=TRIES,
-        )
-        .map_batches(
-            write,
-            batch_size=1,
-            batch_format="pyarrow",
-            fn_kwargs={"output": options.output},
-            max_retries=TRIES,
-        )
-    )
-    for row in written.iter_rows():
-        yield row["images"]
-
-
-def score_with_ray(
-    sources: Sequence[Source], options: argparse.Namespace, arguments: dict[str, Any]
-) -> None:
-    """Score all shards of `sources`. Raises ValueError where Ray gives up; what is written stays."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it calls harmless things errors
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     images = sum(shard.stop - shard.start for source in sources for shard in source.shards)
     with (
         tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
         tqdm(total=images, unit="image", disable=None) as bar,
     ):
         try:
-            for count in score(sources, options, arguments, *start_ray(options, folder)):
-                bar.update(count)
+            actors, gpus_each = start_ray(options, folder)
+            written = (
+                ray.data.from_items(list(sources), override_num_blocks=len(sources))
+                .map_batches(
+                    decode,
+                    batch_size=1,
+                    batch_format="numpy",
+                    fn_kwargs={"preprocess": arguments["preprocess"]},
+                    max_retries=TRIES,
+                )
+                .map_batches(
+                    Scorer,
+                    batch_size=1,
+                    batch_format="pyarrow",
+                    fn_constructor_args=(arguments, options.output, options.batch_size),
+                    fn_constructor_kwargs={"with_features": options.features},
+                    compute=ray.data.ActorPoolStrategy(size=actors),
+                    num_cpus=1,
+                    num_gpus=gpus_each,
+                    max_restarts=-1,
+                    max_task_retries=TRIES,
+                )
+            )
+            for row in written.iter_rows():
+                bar.update(row["images"])
         except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
             raise ValueError(f"Ray gave up: {error}") from error
         finally:
@@ -224,40 +202,40 @@ def run(options: argparse.Namespace) -> int:
     if there := finished(options.output):
         print(f"collection: going on; {counted(len(there), 'file')} are there", file=sys.stderr)
     if rest:
-        score_with_ray(rest, options, arguments)
-    return tell(left_to_do(sources, options.output), options.output, settings)
+        score(rest, options, arguments)
+    missing = left_to_do(sources, options.output)
+    return int(tell(options.output, settings) > 0) | tell_missing(missing)
 
 
-def tell(missing: Sequence[Source], output: Path, settings: dict) -> int:
-    """Say what is done, and what of the sources is missing; the exit status."""
-    paths = [str(output / name) for name in sorted(finished(output))]
+def tell(output: Path, settings: dict) -> int:
+    """Say how many images are scored; gives the number of those that could not be."""
+    files = [str(output / name) for name in sorted(finished(output))]
     try:
-        table = pyarrow.dataset.dataset(paths, format="parquet") if paths else None
-        images = table.count_rows() if paths else 0
-        failed = table.count_rows(filter=pyarrow.dataset.field("error").is_valid()) if paths else 0
-    except pyarrow.ArrowException as error:
-        raise ValueError(f"{output}: a file is damaged; remove it, and it is made again ({error})")
+        table = pyarrow.dataset.dataset(files, schema(None))
+        images = table.count_rows()
+        failed = table.count_rows(filter=pyarrow.dataset.field("error").is_valid())
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{error}; remove a damaged file, and it is made again") from error
     cutouts = settings["preprocess"] == "cutout"
     cut_out = ", specimens cut out where they were found," if cutouts else ""
-    print(
-        f"collection: scored {counted(images - failed, 'image')}{cut_out} with "
-        f"{settings['backbone']} ({', '.join(settings['members'])}): {output}"
-    )
+    members = ", ".join(settings["members"])
+    done = f"scored {counted(images - failed, 'image')}{cut_out} with {settings['backbone']}"
+    print(f"collection: {done} ({members}): {output}")
     if failed:
-        told = (
-            f"collection: {counted(failed, 'image')} could not be scored; the column error says why"
-        )
-        print(told, file=sys.stderr)
-    if missing:
-        first = missing[0].path / (missing[0].names or ("",))[0]
-        shards = [shard for source in missing for shard in source.shards]
-        images = sum(shard.stop - shard.start for shard in shards)
-        print(
-            f"collection: {counted(len(shards), 'file')} of {counted(images, 'image')} could not "
-            f"be made, the first from {first}; the same command tries again",
-            file=sys.stderr,
-        )
-    return int(failed > 0 or bool(missing))
+        said = f"{counted(failed, 'image')} could not be scored; the column error says why"
+        print(f"collection: {said}", file=sys.stderr)
+    return failed
+
+
+def tell_missing(sources: Sequence[Source]) -> int:
+    """Say which shards could not be made; 1 where there are some."""
+    shards = [shard for source in sources for shard in source.shards]
+    if shards:
+        first = sources[0].path / "".join(sources[0].names[:1])
+        images = counted(sum(shard.stop - shard.start for shard in shards), "image")
+        said = f"{counted(len(shards), 'file')} of {images} could not be made, the first from"
+        print(f"collection: {said} {first}; the same command tries again", file=sys.stderr)
+    return int(bool(shards))
 
 
 def main() -> int:

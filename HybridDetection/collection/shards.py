@@ -8,6 +8,7 @@ tell what is left to do, and files for another input are noticed.
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))  # in Ray's workers, too
+import submission  # noqa: F401  puts the submission folder on the path
 import pyarrow
 from files import IMAGE_SUFFIXES, atomic
 from listing import walk

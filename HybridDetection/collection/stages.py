@@ -1,15 +1,16 @@
-"""What is done to each shard of a collection: decoded, scored, written. Ray Data runs the three.
+"""What is done to each shard of a collection: decoded by a task, scored and written by an actor.
 
-A shard travels from one to the next as a table of one row, which nothing splits or joins.
+A shard travels between the two as a table of one row, which nothing splits or joins.
 """
 
-import io
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))  # in Ray's workers, too
+import submission  # noqa: F401  puts the submission folder on the path
 import numpy as np
 import pyarrow
 import torch
@@ -130,20 +131,23 @@ def is_size(size: object) -> bool:
     return len(lengths) == 2 and all(isinstance(some, int) and some > 0 for some in lengths)
 
 
-# ---- score --------------------------------------------------------------------------------------
+# ---- score and write ----------------------------------------------------------------------------
 
 
 class Scorer:
     """Loads the model once, and scores shard after shard."""
 
-    def __init__(self, arguments: Mapping[str, Any], batch_size: int, with_features: bool) -> None:
+    def __init__(
+        self, arguments: Mapping[str, Any], output: Path, batch_size: int, with_features: bool
+    ) -> None:
         self.model = Model(**arguments)
         self.model.load()
+        self.output = output
         self.batch_size = batch_size
         self.feature_size = BACKBONES[self.model.backbone].feature_size if with_features else None
 
     def __call__(self, shard: pyarrow.Table) -> pyarrow.Table:
-        """A row of `decode` -> a row with the `content` of the `file`, and how many `images`.
+        """Writes the file of a row of `decode`; says how many images it has.
 
         A batch holds what is fine of `batch_size` images that lie together, as in ingestion.py:
         in their seventh digit scores depend on the images beside them.
@@ -163,12 +167,10 @@ class Scorer:
                 cells = error or next(said)
                 cells = {"error": cells} if isinstance(cells, str) else cells
                 rows.append({"identifier": name} | cells)
-        file = io.BytesIO()
         table = pyarrow.Table.from_pylist(rows, schema(self.feature_size))
-        parquet.write_table(table, file, compression="zstd")
-        return pyarrow.table(
-            {"file": [row["file"]], "images": [len(rows)], "content": [file.getvalue()]}
-        )
+        with atomic(self.output / row["file"], durable=True) as temporary:
+            parquet.write_table(table, temporary, compression="zstd")
+        return pyarrow.table({"images": [len(rows)]})
 
     def say(self, pictures: torch.Tensor) -> list[dict[str, object] | str]:
         """The cells of n pictures' rows, (n, 224, 224, 3) bytes, or what ails one."""
@@ -188,10 +190,3 @@ def cells_of(scored: Scored) -> dict[str, object]:
         values = (pair.first, pair.share, pair.second, 1 - pair.share, str(pair), pair.certainty)
         cells |= dict(zip(PARENTS, values, strict=True))
     return cells
-
-
-def write(shard: pyarrow.Table, output: Path) -> pyarrow.Table:
-    """Put the content of a row of `Scorer` in place; what is left of the row are the counts."""
-    with atomic(output / shard["file"][0].as_py(), durable=True) as temporary:
-        temporary.write_bytes(shard["content"][0].as_buffer())
-    return shard.drop_columns(["content"])

@@ -51,12 +51,12 @@ log = logging.getLogger("report")
 # ---- what the report shows ----------------------------------------------------------------------
 
 
-def find_photographs(images: Path, names: Sequence[str], predictions: Path) -> list[Path]:
+def find_photographs(images: Path, names: Sequence[str], predictions: Path) -> dict[str, Path]:
     """The files of `names` in `images`; ValueError where there are none or some are missing."""
     if not names:
         raise ValueError(f"{predictions}: holds no predictions")
-    paths = [inside(images, name) for name in names]
-    missing = [name for name, path in zip(names, paths, strict=True) if not path.is_file()]
+    paths = {name: inside(images, name) for name in names}
+    missing = [name for name, path in paths.items() if not path.is_file()]
     if missing:
         raise ValueError(
             f"{images}: {len(missing)} of the {len(names)} photographs in {predictions} are not "
@@ -87,7 +87,7 @@ def look_at(model: Model, paths: Sequence[Path], options: argparse.Namespace) ->
     mapped = len(paths) if options.all_heat_maps else MAPS
     parts = places[:mapped], places[mapped:]
     batches = [part[i : i + size] for part in parts for i in range(0, len(part), size)]
-    said = {}
+    said: dict[int, dict] = {}
     with tqdm(total=len(paths), unit="image", disable=None) as bar:
         for batch in load_pictures(
             paths, model.preprocess, size, options.workers, batches, model.smallest_side
@@ -110,39 +110,41 @@ def look_at(model: Model, paths: Sequence[Path], options: argparse.Namespace) ->
                     "feature": examined.features[row].astype(np.float16),
                     "evidence": maps[row],
                 }
-    return said
+    return dict(sorted(said.items()))
 
 
 def photographs_of(
-    model: Model | None, scores: dict[str, float], options: argparse.Namespace
+    model: Model | None,
+    scores: dict[str, float],
+    paths: dict[str, Path],
+    options: argparse.Namespace,
 ) -> list[Photograph]:
     """The rows of the report, by score. Raises ValueError where the model is not what scored."""
     names = sorted(scores, key=lambda name: (-scores[name], name))
-    paths = find_photographs(options.images, names, options.predictions)
     if model is None:
         said = {place: {"score": scores[name], "members": {}} for place, name in enumerate(names)}
     else:
-        said = look_at(model, paths, options)
-    pictures = make_thumbnails(
-        [paths[place] for place in said],
-        PREPROCESS if model is None else model.preprocess,
-        THUMBNAIL,
-        options.workers,
-    )
-    photographs = []
-    for (place, row), picture in zip(sorted(said.items()), pictures, strict=True):
-        name = names[place]
-        if not abs(row["score"] - scores[name]) <= TOLERANCE:
+        said = look_at(model, [paths[name] for name in names], options)
+    for place, row in said.items():
+        predicted = scores[names[place]]
+        if not abs(row["score"] - predicted) <= TOLERANCE:
             raise ValueError(
-                f"{options.predictions}: {name} has the score {scores[name]}, but these "
+                f"{options.predictions}: {names[place]} has the score {predicted}, but these "
                 f"classifiers give {row['score']:.4f}: name those that scored and how "
                 "(--classifiers, --members, --fast), or say --scores_only"
             )
+        row["score"] = predicted  # on which page and reference agree
+    preprocess = PREPROCESS if model is None else model.preprocess
+    seen = [names[place] for place in said]
+    pictures = make_thumbnails(
+        [paths[name] for name in seen], preprocess, THUMBNAIL, options.workers
+    )
+    photographs = []
+    for name, row, picture in zip(seen, said.values(), pictures, strict=True):
         if isinstance(picture, str):
             print(f"report: {picture}", file=sys.stderr)
-            continue
-        row |= {"score": scores[name], "thumbnail": picture}  # as predicted: so has the reference
-        photographs.append(Photograph(name=name, path=paths[place], **row))
+        else:
+            photographs.append(Photograph(name=name, path=paths[name], thumbnail=picture, **row))
     return photographs
 
 
@@ -247,6 +249,7 @@ def run(options: argparse.Namespace) -> int:
     refuse_other_content(folder)
     scores = read_predictions(options.predictions)
     reference = options.reference and reference_data(options.predictions, options.reference)
+    paths = find_photographs(options.images, list(scores), options.predictions)
     scores, threshold = read_details(options.predictions.with_name("details.csv"), scores)
     model = None
     if not options.scores_only:
@@ -257,7 +260,7 @@ def run(options: argparse.Namespace) -> int:
             fast=options.fast,
         )
         model.load()
-    photographs = photographs_of(model, scores, options)
+    photographs = photographs_of(model, scores, paths, options)
     if not photographs:
         raise ValueError(f"{options.images}: none of {len(scores)} photographs can be read")
     setting, index = describe(model, threshold if options.threshold is None else options.threshold)
