@@ -41,8 +41,6 @@ except ImportError as error:
 
 SHARD = 512  # images in a file; as pictures that wait to be scored, they take 77 MB
 PICTURE_BYTES = IMAGE_SIZE * IMAGE_SIZE * 3
-WAITING = 3  # shards that Ray's store has room for, for each task and actor at work
-SMALLEST_STORE = 100_000_000  # bytes; Ray needs some for itself
 TRIES = 3  # that a shard has after a worker that had it was killed
 FAILED_SHARDS = 100  # a run goes on past so many that kill their workers or cannot be read
 
@@ -107,37 +105,30 @@ def find_detector(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str
 def start_ray(options: argparse.Namespace, folder: str) -> tuple[int, int]:
     """Join the cluster that RAY_ADDRESS names, or start Ray here, its files in `folder`.
 
-    How many actors are to score, and the GPUs of each.
+    Gives how many actors are to score, and the GPUs of each.
     """
     common = {"logging_level": "ERROR", "log_to_driver": False}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**common)
-        there = ray.cluster_resources()
-        return choose_actors(options, int(there.get("GPU", 0)), int(there["CPU"]) // 2)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    actors = options.actors or cores
-    ray.init(
-        address="local",
-        num_cpus=actors + cores,  # actors that score, and tasks that decode
-        object_store_memory=store_size(options.shard, actors + cores),
-        include_dashboard=False,
-        _node_ip_address="127.0.0.1",
-        _temp_dir=folder,
-        **common,
-    )
+        cores = int(ray.cluster_resources()["CPU"]) // 2
+    else:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ray.init(
+            address="local",
+            num_cpus=(options.actors or cores) + cores,  # actors that score, tasks that decode
+            include_dashboard=False,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=folder,
+            **common,
+        )
     return choose_actors(options, int(ray.cluster_resources().get("GPU", 0)), cores)
 
 
-def choose_actors(options: argparse.Namespace, gpus: int, processors: int) -> tuple[int, int]:
-    """An actor a GPU, where there are some and they may be used; else one a processor."""
+def choose_actors(options: argparse.Namespace, gpus: int, cores: int) -> tuple[int, int]:
+    """An actor a GPU, where there are some and they may be used; else one a core."""
     if gpus and (options.device or "cuda").startswith("cuda"):
         return options.actors or gpus, 1
-    return options.actors or max(1, processors), 0
-
-
-def store_size(shard: int, at_work: int) -> int:
-    """The bytes of Ray's object store on this machine: what is decoded waits there."""
-    return max(SMALLEST_STORE, WAITING * at_work * shard * PICTURE_BYTES)
+    return options.actors or max(1, cores), 0
 
 
 def score(sources: Sequence[Source], options: argparse.Namespace, arguments: dict) -> None:

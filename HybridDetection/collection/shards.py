@@ -100,7 +100,8 @@ def table_sources(path: Path, folder: Path, rows: int) -> list[Source]:
             f"{', '.join(IDENTIFIER_COLUMNS)}"
         )
     if any(size < 0 for size in sizes) or sum(sizes) > path.stat().st_size:
-        raise ValueError(f"{path}: not a readable Parquet file ({sum(sizes):,} rows in it?)")
+        claim = f"its {path.stat().st_size:,} bytes claim to be {sum(sizes):,} rows"
+        raise ValueError(f"{path}: not a readable Parquet file ({claim})")
     described = (path.relative_to(folder).as_posix(), str(path.stat().st_size))
     first = [0, *accumulate(sizes)]
     return [
@@ -138,7 +139,7 @@ def keep_settings(output: Path, settings: Mapping[str, object]) -> None:
         return
     try:
         found = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: damaged ({error}); choose another --output") from error
     names = [name for name in settings | found if settings.get(name) != found.get(name)]
     if names:

@@ -78,39 +78,47 @@ def read_details(path: Path, scores: dict[str, float]) -> tuple[dict[str, float]
     return finer, float(threshold) if threshold else None
 
 
-def look_at(model: Model, paths: Sequence[Path], options: argparse.Namespace) -> dict[int, dict]:
-    """What the model says of photographs by position, as Photograph has it; `score`, too.
+def look_at(
+    model: Model, scores: dict[str, float], paths: Sequence[Path], options: argparse.Namespace
+) -> dict[str, dict]:
+    """What the model says of photographs by name, as Photograph has it; the first have a map.
 
-    The first have a map of their evidence. Those that cannot be read are named and left out.
+    Those that cannot be read are left out. Raises ValueError where the model is not what scored.
     """
-    places, size = list(range(len(paths))), options.batch_size
-    mapped = len(paths) if options.all_heat_maps else MAPS
+    names, size = list(scores), options.batch_size
+    mapped = len(names) if options.all_heat_maps else MAPS
+    places = list(range(len(names)))
     parts = places[:mapped], places[mapped:]
     batches = [part[i : i + size] for part in parts for i in range(0, len(part), size)]
-    said: dict[int, dict] = {}
-    with tqdm(total=len(paths), unit="image", disable=None) as bar:
-        for batch in load_pictures(
-            paths, model.preprocess, size, options.workers, batches, model.smallest_side
-        ):
-            for message in batch.failures.values():
-                tqdm.write(f"report: {message}", file=sys.stderr)
-            bar.update(len(batch.indices) + len(batch.failures))
-            if not batch.indices:
-                continue
-            maps = [None] * len(batch.indices)
-            if batch.indices[0] < mapped:
-                examined, maps = evidence.examine(model, batch.pictures)
-            else:
-                examined = model.examine(batch.pictures)
-            for row, place in enumerate(batch.indices):
-                said[place] = {
-                    "score": float(examined.scores[row]),
-                    "members": {name: float(some[row]) for name, some in examined.members.items()},
-                    "parents": examined.parents and examined.parents[row],
-                    "feature": examined.features[row].astype(np.float16),
-                    "evidence": maps[row],
-                }
-    return dict(sorted(said.items()))
+    loaded = load_pictures(
+        paths, model.preprocess, size, options.workers, batches, model.smallest_side
+    )
+    said: dict[str, dict] = {}
+    for batch in tqdm(loaded, total=len(batches), unit="batch", disable=None):
+        for message in batch.failures.values():
+            tqdm.write(f"report: {message}", file=sys.stderr)
+        if not batch.indices:
+            continue
+        maps = [None] * len(batch.indices)
+        if batch.indices[0] < mapped:
+            examined, maps = evidence.examine(model, batch.pictures)
+        else:
+            examined = model.examine(batch.pictures)
+        for row, place in enumerate(batch.indices):
+            name, score = names[place], float(examined.scores[row])
+            if not abs(score - scores[name]) <= TOLERANCE:
+                raise ValueError(
+                    f"{options.predictions}: {name} has the score {scores[name]}, but these "
+                    f"classifiers give {score:.4f}: name those that scored and how "
+                    "(--classifiers, --members, --fast), or say --scores_only"
+                )
+            said[name] = {
+                "members": {member: float(some[row]) for member, some in examined.members.items()},
+                "parents": examined.parents and examined.parents[row],
+                "feature": examined.features[row].astype(np.float16),
+                "evidence": maps[row],
+            }
+    return said
 
 
 def photographs_of(
@@ -119,32 +127,20 @@ def photographs_of(
     paths: dict[str, Path],
     options: argparse.Namespace,
 ) -> list[Photograph]:
-    """The rows of the report, by score. Raises ValueError where the model is not what scored."""
-    names = sorted(scores, key=lambda name: (-scores[name], name))
-    if model is None:
-        said = {place: {"score": scores[name], "members": {}} for place, name in enumerate(names)}
-    else:
-        said = look_at(model, [paths[name] for name in names], options)
-    for place, row in said.items():
-        predicted = scores[names[place]]
-        if not abs(row["score"] - predicted) <= TOLERANCE:
-            raise ValueError(
-                f"{options.predictions}: {names[place]} has the score {predicted}, but these "
-                f"classifiers give {row['score']:.4f}: name those that scored and how "
-                "(--classifiers, --members, --fast), or say --scores_only"
-            )
-        row["score"] = predicted  # on which page and reference agree
+    """The rows of the report, by the predicted scores: on these, page and reference agree."""
+    scores = dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
+    said = {name: {"members": {}} for name in scores}
+    if model is not None:
+        said = look_at(model, scores, [paths[name] for name in scores], options)
     preprocess = PREPROCESS if model is None else model.preprocess
-    seen = [names[place] for place in said]
-    pictures = make_thumbnails(
-        [paths[name] for name in seen], preprocess, THUMBNAIL, options.workers
-    )
+    wanted = [paths[name] for name in said]
+    pictures = make_thumbnails(wanted, preprocess, THUMBNAIL, options.workers)
     photographs = []
-    for name, row, picture in zip(seen, said.values(), pictures, strict=True):
+    for (name, row), picture in zip(said.items(), pictures, strict=True):
         if isinstance(picture, str):
             print(f"report: {picture}", file=sys.stderr)
         else:
-            photographs.append(Photograph(name=name, path=paths[name], thumbnail=picture, **row))
+            photographs.append(Photograph(name, paths[name], scores[name], picture, **row))
     return photographs
 
 

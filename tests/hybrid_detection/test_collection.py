@@ -296,9 +296,7 @@ def test_shards_that_could_not_be_made_are_counted(monkeypatch, score, photos, t
 )
 def test_an_actor_a_gpu_or_one_a_processor(actors, device, gpus, expected):
     options = SimpleNamespace(actors=actors, device=device)
-    assert score_collection.choose_actors(options, gpus, processors=4) == expected
-    assert score_collection.store_size(shard=512, at_work=4) == 3 * 4 * 512 * 224 * 224 * 3
-    assert score_collection.store_size(shard=1, at_work=1) == 100_000_000
+    assert score_collection.choose_actors(options, gpus, cores=4) == expected
 
 
 def test_an_actor_that_is_killed_loses_nothing(repository, photos, classifiers, tmp_path):
