@@ -98,18 +98,6 @@ def resample_position_embedding(embedding: torch.Tensor, grid: int) -> torch.Ten
     return torch.cat([embedding[:, :1], patches.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
 
 
-def check_hub(repository: str) -> None:
-    """An error where the hub does not answer and has left nothing of `repository` here before.
-
-    Its client tries for a minute, and raises errors of many types.
-    """
-    import huggingface_hub  # timm's own client; the platform has the weights, and never comes here
-
-    kept = huggingface_hub.try_to_load_from_cache(repository, "model.safetensors")
-    if not isinstance(kept, str):
-        huggingface_hub.utils.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=30)
-
-
 def build_dinov2_base() -> DinoV2:
     """DINOv2 ViT-B/14 at 224 x 224 with the pretrained weights: 1,536 features."""
     name = "vit_base_patch14_dinov2.lvd142m"
@@ -121,7 +109,6 @@ def build_dinov2_base() -> DinoV2:
         source = "timm's hub"
         log.info("no weights of dinov2_base here; asking timm's hub")
         try:
-            check_hub(f"timm/{name}")
             state = timm.create_model(name, num_classes=0, pretrained=True).state_dict()
         except Exception as error:  # the hub's clients raise many types when they cannot download
             raise FileNotFoundError(

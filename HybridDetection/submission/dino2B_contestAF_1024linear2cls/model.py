@@ -69,24 +69,20 @@ def locate_members(folder: Path | None, members: Sequence[str] | None = None) ->
     for place in folders:
         paths = {name: place / MEMBER_FILES[name] for name in wanted}
         found = {name: path for name, path in paths.items() if path.is_file()}
-        missing = [MEMBER_FILES[name] for name in required if name not in found]
+        missing = " and ".join(MEMBER_FILES[name] for name in required if name not in found)
         if found and missing:
-            there, names = next(iter(found.values())), " and ".join(missing)
+            there = next(iter(found.values()))
             raise FileNotFoundError(
-                f"{there} lies there without {names}, and the "
-                f"{'two' if len(missing) == 1 else 'three'} belong together: put {names} of the "
-                f"same training beside it, or move {there.name} away"
+                f"{there} lies there without {missing}, and they belong together: put {missing} of "
+                f"the same training beside it, or move {there.name} away"
             )
         if found:
             return found
     names = " and ".join(MEMBER_FILES[name] for name in required)
-    places = " and ".join(map(str, folders))
-    if required == ["subspecies"]:
-        raise FileNotFoundError(f"no {names}: looked in {places}. Training writes it: {TRAINING}")
     raise FileNotFoundError(
-        f"no {names}: looked in {places}. Put the published files there "
-        f"(scripts/download_models.sh classifiers fetches them), name a folder that has them "
-        f"(--classifiers DIR), or train both: {TRAINING}"
+        f"no {names}: looked in {' and '.join(map(str, folders))}. Put the published files there "
+        "(scripts/download_models.sh classifiers fetches clf1024.pth and sgd_clf.pkl), name a "
+        f"folder that has them (--classifiers DIR), or train them: {TRAINING}"
     )
 
 
