@@ -13,12 +13,11 @@ from backbones import (
     backbone_spec,
     build_backbone,
     extract,
-    make_transform,
 )
 from feature_cache import FeatureCache, hash_files
 from memory import freed_memory_kept
-from pictures import load_batches
-from processes import Processes
+from pictures import load_pictures
+from processes import of_first, torchrun_process
 from torch import nn
 from tqdm import tqdm
 
@@ -75,7 +74,6 @@ def extract_features(
     preprocess: str = PREPROCESS,
     rehash: bool = False,
     watch: Callable[[int, int], None] = lambda done, total: None,
-    processes: Processes = Processes(),  # noqa: B008  frozen
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Features (n, feature_size) float32 of n image files, and why some could not be read.
 
@@ -85,39 +83,38 @@ def extract_features(
     where it stopped. Files that the cache remembers are not even read, unless `rehash` says so.
     After each batch `watch` is told how many of those to extract are done.
 
-    Of several processes each extracts its share first; the cache brings all the same result.
+    Of several processes each extracts its share, and the first what is left.
     """
     network = frozen_backbone(backbone, device)
     cache = open_cache(backbone, network, cache_dir, preprocess)
-    transform = make_transform(backbone, preprocess)
     failed: dict[str | None, str] = {None: "the file cannot be read"}
 
     def store(paths: Sequence[Path]) -> list[str | None]:
         """Extract what is not in the cache; gives the hashes of the files."""
         hashes = hash_files(paths, cache_dir / FILES, rehash)
-        done = cache.known() | failed.keys()
+        known = cache.known() | failed.keys()
         missing: dict[str, Path] = {}  # the first file of each image
         for image, path in zip(hashes, paths, strict=True):
-            if image not in done:
+            if image not in known:
                 missing.setdefault(image, path)
-        images = list(missing)
+        images, files = list(missing), list(missing.values())
         bar = tqdm(total=len(images), desc="features", unit="image", disable=None)
-        count = 0  # a bar that is not shown does not count
+        done = 0  # a bar that is not shown does not count
         with bar, freed_memory_kept():
-            for batch in load_batches(list(missing.values()), transform, batch_size, workers):
+            for batch in load_pictures(files, preprocess, batch_size, workers):
                 if batch.indices:
-                    features = extract(network, batch.images, device).cpu().numpy()
+                    features = extract(network, batch.pictures, backbone, device).cpu().numpy()
                     cache.put([images[index] for index in batch.indices], features)
                 failed.update({images[index]: why for index, why in batch.failures.items()})
                 seen = len(batch.indices) + len(batch.failures)
-                count += seen
+                done += seen
                 bar.update(seen)
-                watch(count, len(images))
+                watch(done, len(images))
         return hashes
 
-    if processes.count > 1:
-        store(paths[processes.rank :: processes.count])
-        processes.wait()
-    hashes = store(paths)
+    process, processes = torchrun_process()
+    if processes > 1:
+        store(paths[process::processes])
+    hashes = of_first(store, paths)
     failures = {row: failed[image] for row, image in enumerate(hashes) if image in failed}
     return cache.read(hashes), failures

@@ -53,7 +53,7 @@ from model import LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE, choose_device, combine
 from model_utils import extract_features
 from painted import PhotographSplit, is_painted, split_photographs
 from plots import plot_loss
-from processes import Processes, join
+from processes import joined, torchrun_device
 from published_members import LinearClassifier, Origin, load_linear
 from shortcuts import RESULTS_FILE, report_backgrounds, table_photographs
 from sklearn.base import ClassifierMixin
@@ -136,7 +136,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def load(
-    options: argparse.Namespace, device: torch.device, processes: Processes, page: TrainingPage
+    options: argparse.Namespace, device: torch.device, page: TrainingPage
 ) -> tuple[Rows, PhotographSplit | None]:
     """The usable rows of the CSV, and the split that holds photographs out, None where there can
     be none. Images that are not usable are reported and left out.
@@ -156,7 +156,6 @@ def load(
         options.preprocess,
         options.rehash,
         lambda done, total: page.advance(done, total, "images"),
-        processes,
     )
     report_left_out(table["filename"][sorted(failures)], "cannot be read")
     labels, groups = table["label"].to_numpy(), table["filename"].to_numpy()
@@ -282,11 +281,11 @@ def save(
         (folder / INDEX_FILE).unlink(missing_ok=True)
 
 
-def train(options: argparse.Namespace, processes: Processes, page: TrainingPage) -> None:
-    device = choose_device(processes.device(options.DEVICE))
+def train(options: argparse.Namespace, process: int, page: TrainingPage) -> None:
+    device = choose_device(torchrun_device(options.DEVICE))
     start = state_to_continue(options)
-    rows, photographs = load(options, device, processes, page)
-    if not processes.first:
+    rows, photographs = load(options, device, page)
+    if process > 0:
         return
     published = split_rows(rows.labels)
     page.facts = {
@@ -346,18 +345,16 @@ def state_to_continue(options: argparse.Namespace) -> dict[str, torch.Tensor] | 
 
 def main() -> int:
     options = parse_arguments()
-    processes = join()
-    level = logging.INFO if processes.first else logging.WARNING  # the first tells enough
-    logging.basicConfig(level=level, format="%(name)s: %(message)s")
     try:
-        silent = not processes.first
-        with TrainingPage(options.CLF_SAVE_DIR, vars(options), MEANINGS, silent=silent) as page:
-            train(options, processes, page)
+        with joined() as (process, _):
+            level = logging.WARNING if process else logging.INFO  # the first tells enough
+            logging.basicConfig(level=level, format="%(name)s: %(message)s")
+            silent = process > 0
+            with TrainingPage(options.CLF_SAVE_DIR, vars(options), MEANINGS, silent=silent) as page:
+                train(options, process, page)
     except (OSError, ValueError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
-    finally:
-        processes.leave()
     return 0
 
 

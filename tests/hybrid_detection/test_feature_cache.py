@@ -42,7 +42,8 @@ cache = FeatureCache(Path(sys.argv[1]), 3)
 for start in range(0, 60, 3):
     numbers = np.arange(start, start + 3, dtype=np.float32)
     numbers = 59 - numbers if sys.argv[2] == "backwards" else numbers
-    cache.put([str(int(number)) for number in numbers], np.stack([numbers, -numbers, numbers / 8], 1))
+    names = [str(int(number)) for number in numbers]
+    cache.put(names, np.stack([numbers, -numbers, numbers / 8], axis=1))
     print(start, flush=True)
 """
 

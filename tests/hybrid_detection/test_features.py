@@ -9,7 +9,6 @@ import backbones
 import cutout
 import model_utils
 import numpy as np
-import processes
 import pytest
 import torch
 from PIL import Image
@@ -30,16 +29,16 @@ def extract(paths, cache_dir, *arguments, **options):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """The files of each call of `load_batches` that has any."""
+    """The files of each call of `load_pictures` that has any."""
     calls = []
-    load_batches = model_utils.load_batches
+    load_pictures = model_utils.load_pictures
 
     def counting(paths, *arguments):
         if paths:
             calls.append([path.name for path in paths])
-        return load_batches(paths, *arguments)
+        return load_pictures(paths, *arguments)
 
-    monkeypatch.setattr(model_utils, "load_batches", counting)
+    monkeypatch.setattr(model_utils, "load_pictures", counting)
     return calls
 
 
@@ -62,22 +61,26 @@ def test_an_interrupted_extraction_resumes(tmp_path, paths, asked):
 
 
 def test_each_process_extracts_its_share(tmp_path, draw, monkeypatch, asked):
-    """Then all of them find the others' shares, and the result is that of one process."""
+    """Then the first finds the others' shares, and the result is that of one process."""
     paths = [draw(tmp_path / f"images/{index}.png") for index in range(7)]
     paths[5].write_bytes(b"no picture")
     expected, failures = extract(paths, tmp_path / "alone")
     asked.clear()
+    for name, value in {"RANK": "0", "WORLD_SIZE": "3", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
 
-    def others():
-        """What the other processes have done when this one has waited for them."""
-        for rank in (0, 2):
-            extract(paths[rank::3], tmp_path / "shared")
+    def of_first(function, *arguments):
+        """Called when the share is done: then the second has done its own, too; not the third."""
+        assert asked == [["0.png", "3.png", "6.png"]]
+        with monkeypatch.context() as patch:
+            patch.setattr(model_utils, "of_first", lambda function, paths: function(paths[1::3]))
+            patch.setenv("RANK", "1")
+            extract(paths, tmp_path / "shared")
+        return function(*arguments)
 
-    monkeypatch.setattr(processes.dist, "barrier", others)
-    second = processes.Processes(rank=1, count=3)
-    features, failed = extract(paths, tmp_path / "shared", processes=second)
-    assert asked[:3] == [["1.png", "4.png"], ["0.png", "3.png", "6.png"], ["2.png", "5.png"]]
-    assert asked[3:] == [["5.png"]]  # which nobody could read
+    monkeypatch.setattr(model_utils, "of_first", of_first)
+    features, failed = extract(paths, tmp_path / "shared")
+    assert asked[1:] == [["1.png", "4.png"], ["2.png", "5.png"]]
     assert (list(failed), list(failures)) == ([5], [5])
     assert np.abs(features - expected)[[0, 1, 2, 3, 4, 6]].max() < 1e-4
     assert np.isnan(features[5]).all()
@@ -161,12 +164,13 @@ def test_each_row_is_the_feature_of_its_image(tmp_path, paths, workers):
         paths, "efficientnet_lite0", CPU, 3, workers, tmp_path / "cache"
     )
     network = backbones.build_backbone("efficientnet_lite0", CPU)
-    transform = backbones.make_transform("efficientnet_lite0")
+    make_picture = backbones.make_picture()
     assert list(failures) == [1]
     assert "1.png: not a readable image" in failures[1]
     assert np.isnan(features).all(axis=1).tolist() == [row == 1 for row in range(6)]
     for row in (0, 2, 3, 4, 5):
+        picture = torch.from_numpy(np.array(make_picture(Image.open(paths[row]))))
         with torch.inference_mode():
-            expected = network(transform(Image.open(paths[row]))[None])[0].numpy()
+            expected = network(backbones.normalise(picture[None], "efficientnet_lite0"))[0].numpy()
         assert np.abs(features[row] - expected).max() < 1e-4
     assert np.abs(features[2] - features[3]).max() > 0.1
