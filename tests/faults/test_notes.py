@@ -3,20 +3,13 @@
 import argparse
 import csv
 import json
-import os
 import re
-import struct
-import zlib
-from dataclasses import asdict
 from pathlib import Path
 
-import cut_folder
 import extract_edges
-import pytest
 import torch
 import train
 from benchmarks import detection
-from collection_shards import SETTINGS_FILE, keep_settings
 from common.challenge_csv import COLUMNS
 from data.lists import ListFiles
 from demo import evaluation, make_demo_dataset
@@ -34,6 +27,7 @@ from PIL.PngImagePlugin import PngInfo
 from quality.edges import edge_finder
 from quality.inputs import Dataset, stated_inputs
 from quality.report import how_painted
+from shards import SETTINGS_FILE, keep_settings
 from util import lock
 from util.errors import InputError
 from util.results import Results
@@ -359,40 +353,3 @@ def test_settings_of_a_collection(tmp_path, data):
     path = tmp_path / SETTINGS_FILE
     path.write_bytes(data)
     refused(lambda: keep_settings(tmp_path, {"shard": 512}), ValueError, tmp_path)
-
-
-ROW = {"file": JSON | st.just("a.png"), "confidence": st.floats() | JSON, "box": JSON | TEXT}
-
-
-@given(row=st.fixed_dictionaries(ROW | {"reason": JSON | TEXT}, optional={"more": JSON}) | JSON)
-@example(row={"file": "../a.png", "confidence": 0.5, "box": "", "reason": ""})
-@example(row={"file": "a.png", "confidence": 0.5, "box": "", "reason": ""})
-def test_a_record_in_a_mask(tmp_path, row):
-    """Of the right photograph and program, so that all else must be as we write it."""
-    folders = cut_folder.Folders(tmp_path / "photos", tmp_path, None)
-    for path in (folders.image("a.png"), folders.mask("a.png")):
-        path.parent.mkdir(exist_ok=True)
-        record = PngInfo()
-        record.add_text(cut_folder.RECORD, json.dumps({"made from": "1f", "row": row}))
-        Image.new("1", (2, 2)).save(path, pnginfo=record)
-    found = cut_folder.standing_row("a.png", folders, "1f")
-    assert found is None or (found.file == "a.png" and asdict(found) == row)
-    if row == {"file": "a.png", "confidence": 0.5, "box": "", "reason": ""}:
-        assert found is not None
-
-
-@pytest.mark.parametrize("hostile", ["a pipe", "a bomb"])
-def test_a_hostile_mask_stands_for_nothing(tmp_path, hostile):
-    folders = cut_folder.Folders(tmp_path / "photos", tmp_path, None)
-    image, mask = folders.image("a.png"), folders.mask("a.png")
-    for path in (image, mask):
-        path.parent.mkdir()
-    image.touch()
-    if hostile == "a pipe":
-        os.mkfifo(mask)
-    else:
-        header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
-        mask.write_bytes(
-            b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + struct.pack(">I", zlib.crc32(header))
-        )
-    assert cut_folder.standing_row("a.png", folders, "1f") is None
