@@ -9,9 +9,9 @@ writes each photograph of the CSV, under its own name, to
 Photographs are resized, not cropped, as in the published system. What is there already and newer
 than its original is kept.
 
-With --cutouts, the generators get cutouts instead: the specimen alone, on a flat ground. cutout.py
-cuts them out into CUTOUTS/images/ and lists in CUTOUTS/doubtful.html those to look through; a
-photograph in which it finds nothing stays whole. --masks takes masks of your own. Images
+With --cutouts, the generators get cutouts instead: the specimen alone, on a flat ground.
+cut_folder.py
+writes them to CUTOUTS/images/, and lists in CUTOUTS/doubtful.html those to look through; a photograph in which it finds nothing stays whole. --masks takes masks of your own. Images
 made from the other kind before are made anew. The classifiers' images stay photographs: training.py
 cuts them out itself.
 
@@ -37,15 +37,12 @@ from common.files import IMAGE_FORMATS, ImageError, atomic, open_image
 from PIL import Image
 from tqdm import tqdm
 
-CUTOUT = (
-    Path(__file__).resolve().parents[1]
-    / "HybridDetection/submission/dino2B_contestAF_1024linear2cls/cutout.py"
-)
+CUTOUT = Path(__file__).resolve().parents[1] / "HybridDetection/cut_folder.py"
 GENERATOR_SETS = ("Images4TrainAFhybrid", "Images4TrainAFnonhybrid")
 HYBRID_SIZE = (500, 333)  # width, height in pixels, as published
 NONHYBRID_SIZE = (256, 256)
 NOTE = "made_from.txt"  # in a generator's data set: what its images are made from, and since when
-PARTLY = 3  # exit status of cutout.py where it cut out all but the photographs that it names
+PARTLY = 3  # exit status of cut_folder.py where it cut out all but the photographs that it names
 PHOTOGRAPHS = "photographs"  # what they are made from where there is no note
 JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
 
@@ -163,7 +160,7 @@ def prepare(
 def cut_out(
     photos: list[Photo], folder: Path, cutouts: Path, masks: Path | None, workers: int
 ) -> int:
-    """Cut `photos` in `folder` out into `cutouts`/images/; the exit status of cutout.py."""
+    """Cut `photos` in `folder` out into `cutouts`/images/; the exit status of cut_folder.py."""
     with tempfile.TemporaryDirectory() as links:  # what else lies in the folder is left alone
         for photo in photos:
             (Path(links) / photo.filename).symlink_to((folder / photo.filename).resolve())
@@ -173,7 +170,7 @@ def cut_out(
         with subprocess.Popen([sys.executable, CUTOUT, *options]) as process:
             try:
                 return process.wait()
-            except KeyboardInterrupt:  # Ctrl-C, for cutout.py, too: it stops, leaving no parts
+            except KeyboardInterrupt:  # Ctrl-C, for cut_folder.py, too: it stops, leaving no parts
                 process.wait()
                 raise
 
@@ -202,7 +199,7 @@ def run(args: argparse.Namespace) -> int:
         status = cut_out(photos, args.photos, args.cutouts, args.masks, args.workers)
         if status not in (0, PARTLY):
             log.error(
-                "stopped: cutout.py could not cut out %s (exit status %d, its reason is above)",
+                "stopped: cut_folder.py could not cut out %s (exit status %d, its reason is above)",
                 *(args.photos, status),
             )
             return status
@@ -234,7 +231,7 @@ def run(args: argparse.Namespace) -> int:
     if broken:
         log.error("%d photographs cannot be read; fetch them again and run again", len(broken))
     elif status:
-        log.error("cutout.py cannot read what it names above; the cutouts of before were taken")
+        log.error("cut_folder.py cannot read what it names above; the cutouts of before were taken")
     return int(bool(broken or status))
 
 

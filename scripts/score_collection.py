@@ -2,16 +2,15 @@
 
     python scripts/score_collection.py --input DIR_OR_PARQUET --output DIR
 
-The work is done by collection.py in the submission folder, which says more; this is its name among
-the scripts.
+The work is done by HybridDetection/collection/collection.py, which says more; this is its name
+among the scripts.
 """
 
 import os
 import sys
 from pathlib import Path
 
-SUBMISSION = "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
-COLLECTION = Path(__file__).resolve().parents[1] / SUBMISSION / "collection.py"
+COLLECTION = Path(__file__).resolve().parents[1] / "HybridDetection/collection/collection.py"
 
 if __name__ == "__main__":
     os.execv(sys.executable, [sys.executable, str(COLLECTION), *sys.argv[1:]])

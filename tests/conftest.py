@@ -10,9 +10,10 @@ import threading
 import zlib
 from pathlib import Path
 
-import model
 import numpy as np
+import published_members
 import pytest
+import subspecies_member
 from PIL import Image, ImageDraw
 
 pytest_plugins = ["browser"]
@@ -62,10 +63,10 @@ def shared() -> Path:
 
 
 @pytest.fixture
-def stored() -> model.SubspeciesScorer:
+def stored() -> subspecies_member.SubspeciesScorer:
     """A member of three subspecies and one known cross, on 1,280 features."""
     draw = np.random.default_rng(0)
-    return model.SubspeciesScorer(
+    return subspecies_member.SubspeciesScorer(
         subspecies=np.array(["8", "9", "10"]),
         weights=draw.standard_normal((3, 1280)),
         intercepts=np.zeros(3),
@@ -77,7 +78,7 @@ def stored() -> model.SubspeciesScorer:
         cross_weights=draw.standard_normal((4, 1280)),
         cross_intercepts=np.zeros(4),
         threshold=np.array(0.625),
-        origin=model.Origin("efficientnet_lite0", "1f3c"),
+        origin=published_members.Origin("efficientnet_lite0", "1f3c"),
     )
 
 

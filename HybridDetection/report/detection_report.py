@@ -18,12 +18,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import trees  # noqa: F401  puts the next ones on the path
-from dataset import load_batches
+sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
+import submission  # noqa: F401  puts the submission folder on the path
+from backbones import BACKBONE, make_transform
 from files import inside
 from gallery import BATCH_SIZE, Gallery, Photograph
-from model import BACKBONE, Model, make_transform
+from model import Model
 from page import make_page
+from pictures import load_batches
 from report_data import Setting, javascript, report_data
 from scoring import MEMBERS, Scored, score_images
 from tqdm import tqdm

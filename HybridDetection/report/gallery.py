@@ -7,8 +7,9 @@ from pathlib import Path
 import evidence
 import numpy as np
 import torch
-from model import Examined, Model, Parents
+from model import Examined, Model
 from scoring import score_images
+from subspecies_member import Parents
 
 THUMBNAIL = 320  # pixels, about, of the longer side
 BATCH_SIZE = 32  # of photographs that are looked at again

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from feature_cache import Features
 from joblib import parallel_config
+from published_members import LinearClassifier
 from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
@@ -18,7 +19,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from streaming import BlockReader, streamed_backward
-from submission import LinearClassifier
 from torch.nn import functional as F
 from tqdm import tqdm
 

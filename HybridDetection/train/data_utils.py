@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from files import inside
 from sklearn.model_selection import train_test_split
-from submission import inside
 
 COLUMNS = [
     "CAMID",

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import submission  # noqa: F401  puts the submission folder on the path
 import numpy as np
 import pandas as pd
 from data_utils import read_cells, read_text
-from submission import MEMBER_FILES, atomic, combine
+from files import atomic
+from model import MEMBER_FILES, combine
 
 TARGET_TNR = 0.95
 METRICS = ["tpr_at_tnr95", "threshold", "pr_auc", "roc_auc", "f1", "accuracy"]

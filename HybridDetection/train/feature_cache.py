@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
-from submission import make_folder, naming
+from durable import make_folder, naming
 from tqdm import tqdm
 
 TOGETHER = 900  # rows or files at a time; old versions of SQLite take 999 names in a question

@@ -7,27 +7,27 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cutout
 import cv2
 import numpy as np
 import PIL
 import timm
 import torch
 import torchvision
-from feature_cache import FeatureCache, FeatureMatrix, hash_files
-from submission import (
+from backbones import (
     BACKBONES,
     IMAGE_SIZE,
     PREPROCESS,
     backbone_spec,
     build_backbone,
-    cutout,
     extract,
-    freed_memory_kept,
-    load_batches,
     make_picture,
     make_transform,
-    to_rgb,
 )
+from feature_cache import FeatureCache, FeatureMatrix, hash_files
+from files import to_rgb
+from memory import freed_memory_kept
+from pictures import load_batches
 from torch import nn
 from tqdm import tqdm
 

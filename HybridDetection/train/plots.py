@@ -9,8 +9,8 @@ matplotlib.use("Agg")  # the plots go to files; no screen is needed
 import matplotlib.pyplot as plt
 import numpy as np
 from evaluation import pr_auc, roc_auc, threshold_at_tnr
+from files import atomic
 from sklearn.metrics import precision_recall_curve, roc_curve
-from submission import atomic
 
 # By kind of image: scores by classifier, and 0/1 labels.
 Samples = dict[str, tuple[dict[str, np.ndarray], np.ndarray]]

@@ -18,18 +18,15 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from submission import REPOSITORY
+from backbones import BACKBONE, BACKBONES
 from data_utils import COLUMNS
 from evaluation import roc_auc
+from files import IMAGE_SUFFIXES
+from model import choose_device
 from model_utils import extract_features
-from submission import (
-    BACKBONE,
-    BACKBONES,
-    IMAGE_SUFFIXES,
-    REPOSITORY,
-    SubspeciesScorer,
-    choose_device,
-)
 from subspecies import fit_subspecies
+from subspecies_member import SubspeciesScorer
 from tqdm import tqdm
 from training import BATCH_SIZE, CACHE_DIR, WORKERS
 

@@ -29,31 +29,20 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
+from submission import REPOSITORY
+from backbones import BACKBONE, BACKBONES, IMAGE_SIZE
 from classifier import make_sgd
+from cut_folder import read_own_mask
+from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
 from data_utils import FOLDS, find_images, read_table
 from evaluation import SEED, interval, resample, roc_auc, wilson
+from files import IMAGE_SUFFIXES, ImageError, atomic, open_image
+from model import choose_device
 from model_utils import extract_features
 from painted import is_painted
 from PIL import Image
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import LeaveOneOut, StratifiedKFold
-from submission import (
-    BACKBONE,
-    BACKBONES,
-    CONFIDENT,
-    GROUND,
-    IMAGE_SIZE,
-    IMAGE_SUFFIXES,
-    REPOSITORY,
-    ImageError,
-    atomic,
-    box_of,
-    choose_device,
-    find_specimen,
-    on_flat_ground,
-    open_image,
-    read_own_mask,
-)
 from tqdm import tqdm
 
 VIEWS = ("whole", "background", "outline", "cutout")
@@ -337,7 +326,7 @@ def parse_arguments() -> argparse.Namespace:
     source.add_argument("--photographs", type=Path, help="folder with a subfolder a subspecies")
     source.add_argument("--csv", type=Path, help="a classifier's CSV")
     parser.add_argument("--images", type=Path, help="the CSV's images (default: ../Images)")
-    parser.add_argument("--masks", type=Path, help="your own masks, as cutout.py takes them")
+    parser.add_argument("--masks", type=Path, help="your own masks, as cut_folder.py takes them")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "results/shortcuts",
                         help="folder of the results (default: results/shortcuts)")  # fmt: skip
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE, help="feature network")

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 from feature_cache import Features
 from painted import is_painted
+from published_members import Origin
 from sklearn.covariance import ledoit_wolf
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from submission import QUANTILES, Origin, SubspeciesScorer
+from subspecies_member import QUANTILES, SubspeciesScorer
 from tables import plain
 
 C = 0.03  # inverse strength of the ridge penalty of the regressions, on standardised features

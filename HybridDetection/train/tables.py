@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import plots
 from evaluation import METRICS, evaluate, interval, resample, threshold_at_tnr
+from files import atomic
 from painted import is_painted
-from submission import atomic
 
 RESULTS_FILE = "classifier_evaluation_results.csv"
 RECALLS_FILE = "classifier_recalls.csv"

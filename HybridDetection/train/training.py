@@ -40,12 +40,18 @@ import numpy as np
 import pandas as pd
 import plots
 import torch
+from submission import REPOSITORY
+from backbones import BACKBONE, BACKBONES, PREPROCESSES
 from classifier import BLOCK_ROWS, CLASSIFIERS, fit_classifier, fit_linear
+from cutout import is_cutout
 from data_utils import find_images, read_table, split_rows
 from evaluation import threshold_at_tnr
 from feature_cache import Features, blocks, select
+from files import ImageError, atomic, open_image, sync
+from model import LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE, choose_device, combine
 from model_utils import extract_features, torchrun_device, torchrun_process
 from painted import PhotographSplit, hold_out_photographs, is_painted, read_sources
+from published_members import LinearClassifier, Origin, load_linear
 from shortcuts import (
     RESULTS_FILE,
     sentence,
@@ -54,27 +60,8 @@ from shortcuts import (
     write_results,
 )
 from sklearn.base import ClassifierMixin
-from submission import (
-    BACKBONE,
-    BACKBONES,
-    LINEAR_FILE,
-    PREPROCESSES,
-    REPOSITORY,
-    SGD_FILE,
-    SUBSPECIES_FILE,
-    ImageError,
-    LinearClassifier,
-    Origin,
-    SubspeciesScorer,
-    atomic,
-    choose_device,
-    combine,
-    is_cutout,
-    load_linear,
-    open_image,
-    sync,
-)
 from subspecies import fit_subspecies
+from subspecies_member import SubspeciesScorer
 from tables import HeldOut, group_names, remove_evaluation, write_evaluation
 from training_index import INDEX_FILE, make_index, save_index
 from training_page import LOSS_PLOT, TrainingPage

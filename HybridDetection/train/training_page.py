@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 from dominate import tags
-from submission import duration, make_folder, new_page, save_page, show_facts
+from durable import make_folder
+from pages import duration, new_page, save_page, show_facts
 from tables import PLOT_FILES, RECALLS_FILE, RESULTS_FILE, SCORES_FILE
 
 FILE = "training.html"

@@ -5,8 +5,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-import model
 import numpy as np
+import published_members
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -61,7 +61,7 @@ def classifiers(tmp_path) -> Path:
     folder = tmp_path / "classifiers"
     folder.mkdir()
     torch.manual_seed(0)
-    state = model.LinearClassifier(1280).state_dict()
+    state = published_members.LinearClassifier(1280).state_dict()
     state._metadata[""] |= {"backbone": "efficientnet_lite0", "training": "1f3c"}
     torch.save(state, folder / "clf1024.pth")
     features = np.random.default_rng(0).standard_normal((30, 1280))

@@ -320,7 +320,7 @@ def test_edge_maps_of_hostile_names(hostile_folder, tmp_path, monkeypatch, capfd
 
 def test_cutouts_of_hostile_names(hostile_folder, tmp_path, monkeypatch, caplog):
     output = tmp_path / "cutouts"
-    arguments = ["cutout.py", "--input", str(hostile_folder), "--output", str(output)]
+    arguments = ["cut_folder.py", "--input", str(hostile_folder), "--output", str(output)]
     monkeypatch.setattr(sys, "argv", arguments)
     assert cut_folder.main() == cut_folder.PARTLY
     good = {path.name for path in hostile_folder.iterdir() if path.name.isprintable()}

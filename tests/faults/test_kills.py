@@ -98,7 +98,7 @@ def prepare_images(world: Path, **_: object) -> Program:
 def cut_out(world: Path, **_: object) -> Program:
     draw_photos(world / "photos", PHOTOS)
     return Program(
-        f"{SUBMISSION}/cutout.py",
+        "HybridDetection/cut_folder.py",
         ["--input", f"{world}/photos", "--output", "{out}", "--workers", "2"],
         units=("masks/*",),  # written last, and tells what both were made from
         outputs=("images/*", "masks/*", "cutouts.csv", "doubtful.html"),

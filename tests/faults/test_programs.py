@@ -146,7 +146,7 @@ class Figures(HTMLParser):
 
 
 def test_cutouts(damaged, start):
-    command = [f"{SUBMISSION}/cutout.py", "--workers", "2"]
+    command = ["HybridDetection/cut_folder.py", "--workers", "2"]
     status, named = start("cutout", *command, "--input", damaged.folder, "--output", damaged.output)
     assert status == 3
     with (damaged.output / "cutouts.csv").open(newline="", encoding="utf-8") as file:

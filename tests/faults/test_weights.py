@@ -12,12 +12,14 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
-import model
 import numpy as np
+import published_members
 import pytest
+import subspecies_member
 import torch
 import train
 import training
+import weights
 from models.networks import Generator
 from models.pidinet import DIFFERENCES, PiDiNet, load_pidinet
 from sklearn.calibration import CalibratedClassifierCV
@@ -175,7 +177,7 @@ def test_a_hostile_pickle_is_refused(tmp_path, name):
     path = tmp_path / "sgd_clf.pkl"
     path.write_bytes({**CLAIMS, **ARGUMENTS}[name])
     with pytest.raises(ValueError, match=r"sgd_clf\.pkl: not an SGD classifier \(") as raised:
-        model.load_sgd(path)
+        published_members.load_sgd(path)
     assert type(raised.value) is ValueError
 
 
@@ -186,10 +188,10 @@ def test_a_classifier_of_a_million_folds_is_refused(tmp_path, good):
     path = tmp_path / "sgd_clf.pkl"
     path.write_bytes(pickle.dumps(classifier))
     with pytest.raises(ValueError, match="1,200 folds, expected 1000 at the most"):
-        model.load_sgd(path)
+        published_members.load_sgd(path)
     del classifier.calibrated_classifiers_[1000:]
     path.write_bytes(pickle.dumps(classifier))
-    assert model.load_sgd(path).weights.shape == (1000, 1536)
+    assert published_members.load_sgd(path).weights.shape == (1000, 1536)
 
 
 # ------------------------------------------------------------------------------- state dicts
@@ -197,7 +199,7 @@ def test_a_classifier_of_a_million_folds_is_refused(tmp_path, good):
 
 def linear_state() -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
-    return model.LinearClassifier(1536).state_dict()
+    return published_members.LinearClassifier(1536).state_dict()
 
 
 def generator_state() -> dict[str, torch.Tensor]:
@@ -219,7 +221,7 @@ def pidinet_state() -> dict[str, torch.Tensor]:
 
 
 READERS = {
-    "clf1024.pth": (linear_state, model.load_linear, ValueError),
+    "clf1024.pth": (linear_state, published_members.load_linear, ValueError),
     "latest_net_G.pth": (generator_state, load_generator, InputError),
     "table5_pidinet.pth": (pidinet_state, load_pidinet, InputError),
 }
@@ -297,7 +299,7 @@ def test_weights_in_each_other_are_refused(tmp_path, nest, place):
     for load, error in (
         (checkpoint.load_weights, InputError),
         (load_pidinet, InputError),
-        (model.read_state_dict, ValueError),
+        (weights.read_state_dict, ValueError),
     ):
         with pytest.raises(error, match=re.escape(str(path))) as raised:
             load(path)
@@ -353,7 +355,7 @@ def test_compressed_weights_are_refused(tmp_path, name):
 # ------------------------------------------------------------------------------- damage
 
 
-def index_of_three(origin: model.Origin) -> TrainingIndex:
+def index_of_three(origin: published_members.Origin) -> TrainingIndex:
     return TrainingIndex(
         names=np.array(["a.jpg", "b.jpg", "c.jpg"]),
         groups=np.array(["8", "9", "8 x 9"]),
@@ -373,10 +375,10 @@ def test_damaged_weights_load_or_are_refused(tmp_path, good, stored, mutate, req
         make, load, error = READERS[name]
         write(make(), path)
     elif name == "sgd_clf.pkl":
-        load = model.load_sgd
+        load = published_members.load_sgd
         path.write_bytes(good)
     elif name == "subspecies.npz":
-        load = model.load_subspecies
+        load = subspecies_member.load_subspecies
         training.save_subspecies(stored, path)
     else:
         load = partial(load_index, origin=stored.origin)
@@ -424,7 +426,9 @@ import re, sys
 from pathlib import Path
 import model
 from util import checkpoint
-LOADERS = model.load_sgd, model.read_state_dict, checkpoint.load_weights, model.load_subspecies
+from published_members import load_sgd
+from subspecies_member import load_subspecies
+LOADERS = load_sgd, weights.read_state_dict, checkpoint.load_weights, load_subspecies
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
 before = peak()

@@ -6,8 +6,8 @@ import warnings
 
 import classifier
 import joblib
-import model
 import numpy as np
+import published_members
 import pytest
 import torch
 import training
@@ -75,7 +75,7 @@ def test_the_folds_are_fitted_in_threads_on_all_cores(rows, monkeypatch):
 def test_the_linear_classifier_against_a_plain_loop(rows):
     features, labels = map(torch.tensor, rows)
     torch.manual_seed(42)
-    network = model.LinearClassifier(6)
+    network = published_members.LinearClassifier(6)
     draw = torch.Generator().manual_seed(42)
     adam = torch.optim.Adam(network.parameters(), lr=0.0001)
     expected = []

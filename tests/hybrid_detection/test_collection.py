@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import backbones
 import collection
 import model
 import numpy as np
@@ -17,9 +18,10 @@ import pytest
 import torch
 import training
 from collection_shards import find_sources
-from dataset import load_batches
-from model import LinearClassifier, Model
+from model import Model
+from pictures import load_batches
 from PIL import Image
+from published_members import LinearClassifier
 from sklearn.linear_model import SGDClassifier
 
 pyarrow = pytest.importorskip("pyarrow", reason="needs scripts/setup.sh --with collection")
@@ -242,9 +244,9 @@ def test_a_damaged_table_is_named(tmp_path):
 @pytest.mark.parametrize("backbone", ["dinov2_base", "efficientnet_lite0"])
 def test_pictures_give_the_transform_to_the_bit(draw, tmp_path, backbone):
     image = Image.open(draw(tmp_path / "a.png"))
-    picture = np.asarray(model.make_picture("photograph")(image))
-    tensor = model.normalise(torch.from_numpy(picture.copy())[None], backbone)[0]
-    assert torch.equal(tensor, model.make_transform(backbone)(image))
+    picture = np.asarray(backbones.make_picture("photograph")(image))
+    tensor = backbones.normalise(torch.from_numpy(picture.copy())[None], backbone)[0]
+    assert torch.equal(tensor, backbones.make_transform(backbone)(image))
 
 
 def test_the_output_inside_the_input_is_refused(score, photos):

@@ -14,6 +14,7 @@ import cutout
 import cv2
 import numpy as np
 import pytest
+from backbones import PREPROCESSES, make_transform
 from cutout import (
     FILLED,
     GROUND,
@@ -25,10 +26,9 @@ from cutout import (
     judge,
     on_flat_ground,
 )
-from dataset import load_batches
 from demo.photograph import photograph
 from demo.traits import SUBSPECIES, individual
-from model import PREPROCESSES, make_transform
+from pictures import load_batches
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -476,7 +476,7 @@ def cut(tmp_path, monkeypatch, caplog, capsys):
     """Run the program on tmp_path/photos, in this process for speed; its status and messages."""
 
     def run_cut(*options: object) -> tuple[int, str]:
-        command = ["cutout.py", "--input", tmp_path / "photos", "--output", tmp_path / "out"]
+        command = ["cut_folder.py", "--input", tmp_path / "photos", "--output", tmp_path / "out"]
         monkeypatch.setattr(sys, "argv", list(map(str, [*command, *options])))
         caplog.clear()
         caplog.set_level("INFO")
@@ -509,7 +509,7 @@ def times(out: Path) -> dict[str, int]:
 
 def test_the_program_as_a_user_runs_it(photos, tmp_path, submission, run):
     out = tmp_path / "out"
-    done = run(submission / "cutout.py", "--input", photos, "--output", out)
+    done = run(submission / "cut_folder.py", "--input", photos, "--output", out)
     assert done.returncode == 0, done.stderr
     assert "empty.jpg stays whole: nothing found" in done.stderr
     assert "3 photographs, 3 of them done now: 2 cut out, 1 stay whole, 0 cannot" in done.stderr

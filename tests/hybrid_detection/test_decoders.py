@@ -10,8 +10,8 @@ from pathlib import Path
 import decoders
 import pytest
 import torch
-from dataset import ButterflyDataset, load_batches
 from decoders import Decoders
+from pictures import ButterflyDataset, load_batches
 from PIL import Image
 
 

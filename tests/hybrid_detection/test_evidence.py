@@ -1,20 +1,23 @@
 """evidence.py: the maps add up, and their slopes are those of the real score."""
 
+import backbones
 import evidence
 import model
 import numpy as np
+import published_members
 import pytest
 import timm
 import torch
-from model import LinearClassifier, SGDScorer, SubspeciesScorer
+from published_members import LinearClassifier, SGDScorer
+from subspecies_member import SubspeciesScorer
 
 
-def tiny_dinov2() -> model.DinoV2:
+def tiny_dinov2() -> backbones.DinoV2:
     torch.manual_seed(0)
     vit = timm.models.VisionTransformer(
         img_size=56, patch_size=14, embed_dim=32, depth=2, num_heads=4, num_classes=0
     )
-    return model.DinoV2(vit).eval()
+    return backbones.DinoV2(vit).eval()
 
 
 def light_network() -> torch.nn.Module:
@@ -34,7 +37,7 @@ def members_for(size: int) -> dict:
             intercepts=draw.standard_normal(3),
             slopes=np.array([-1.0, -1.4, -0.8]),
             offsets=np.array([0.3, -0.2, 0.1]),
-            origin=model.Origin(),
+            origin=published_members.Origin(),
         ),
         "subspecies": SubspeciesScorer(
             subspecies=np.array(["8", "9", "10"]),
@@ -48,7 +51,7 @@ def members_for(size: int) -> dict:
             cross_weights=draw.standard_normal((4, size)),
             cross_intercepts=np.zeros(4),
             threshold=np.array(0.5),
-            origin=model.Origin(),
+            origin=published_members.Origin(),
         ),
     }
 
@@ -131,7 +134,7 @@ def test_a_map_sums_to_the_patch_part_of_the_linearised_log_odds(network, side, 
     ("build", "side"),
     [
         (tiny_dinov2, 56),
-        (lambda: model.build_backbone("efficientnet_lite0", torch.device("cpu")), 224),
+        (lambda: backbones.build_backbone("efficientnet_lite0", torch.device("cpu")), 224),
     ],
     ids=["dinov2", "efficientnet"],
 )

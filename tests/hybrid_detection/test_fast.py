@@ -2,6 +2,7 @@
 
 import argparse
 
+import backbones
 import files
 import model
 import numpy as np
@@ -16,18 +17,18 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def lite0() -> nn.Module:
-    return model.build_backbone("efficientnet_lite0", CPU)
+    return backbones.build_backbone("efficientnet_lite0", CPU)
 
 
 def test_convolutions_lie_channels_last_and_features_stay(lite0):
     first = lite0.conv_stem.weight
     assert first.is_contiguous(memory_format=torch.channels_last)
     noise = torch.rand(3, 3, 224, 224)
-    features = model.extract(lite0, noise, CPU)
-    usual = model.BACKBONES["efficientnet_lite0"].build().eval()
+    features = backbones.extract(lite0, noise, CPU)
+    usual = backbones.BACKBONES["efficientnet_lite0"].build().eval()
     usual = usual.to(memory_format=torch.contiguous_format)
     assert not usual.conv_stem.weight.is_contiguous(memory_format=torch.channels_last)
-    apart = (features - model.extract(usual, noise, CPU)).abs().max()
+    apart = (features - backbones.extract(usual, noise, CPU)).abs().max()
     assert 0 < apart < 1e-4
 
 
@@ -36,7 +37,7 @@ def test_fast_computes_in_bfloat16(lite0):
     exact.features = lite0
     noise = torch.rand(3, 3, 224, 224)
     before = exact.extract(noise)
-    network = model.BACKBONES["efficientnet_lite0"].build().eval()
+    network = backbones.BACKBONES["efficientnet_lite0"].build().eval()
     fast.features = model.in_bfloat16(network)
     assert network.conv_stem.weight.dtype == torch.bfloat16
     assert {module.weight.dtype for module in network.modules() if is_norm(module)} == {

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import backbones
 import cutout
 import cv2
 import model
@@ -14,7 +15,7 @@ import model_utils
 import numpy as np
 import pytest
 import torch
-from dataset import load_batches
+from pictures import load_batches
 from PIL import Image
 
 
@@ -305,8 +306,8 @@ def test_each_row_is_the_feature_of_its_image(tmp_path, paths, workers):
     features, failures = model_utils.extract_features(
         paths, "efficientnet_lite0", device, 3, workers, tmp_path / "cache"
     )
-    network = model.build_backbone("efficientnet_lite0", device)
-    transform = model.make_transform("efficientnet_lite0")
+    network = backbones.build_backbone("efficientnet_lite0", device)
+    transform = backbones.make_transform("efficientnet_lite0")
     assert list(failures) == [1]
     features = features[:]
     for row in (0, 2, 3, 4, 5):

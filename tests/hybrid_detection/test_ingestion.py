@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from types import SimpleNamespace
 
+import backbones
 import cutout
 import dataset
 import ingestion
@@ -19,10 +20,11 @@ import model
 import numpy as np
 import pytest
 import scoring
+import subspecies_member
 import torch
 import training
-from model import LinearClassifier
 from PIL import Image
+from published_members import LinearClassifier
 from sklearn.linear_model import SGDClassifier
 
 
@@ -240,20 +242,20 @@ def test_a_score_that_is_no_number_is_never_written(ingest, folder, draw, tmp_pa
 def test_a_score_that_is_no_number_moves_no_other(draw, tmp_path):
     paths = [draw(tmp_path / f"{index}.png") for index in range(3)]
     detector = SimpleNamespace(
-        transform=model.make_transform("dinov2_base"),
+        transform=backbones.make_transform("dinov2_base"),
         smallest_side=None,
         examine=lambda batch: model.Examined(
             np.array([0.25, np.inf, 0.75]),
             {"sgd": np.array([0.125, 0.5, 0.75])},
-            [model.Parents("8", "9", 0.6, chance) for chance in (0.7, 0.8, 0.9)],
+            [subspecies_member.Parents("8", "9", 0.6, chance) for chance in (0.7, 0.8, 0.9)],
             np.zeros((3, 1536), np.float32),
         ),
     )
     (outcomes,) = scoring.score_images(detector, paths, batch_size=3, workers=0)
     assert outcomes == {
-        0: scoring.Scored(0.25, {"sgd": 0.125}, model.Parents("8", "9", 0.6, 0.7)),
+        0: scoring.Scored(0.25, {"sgd": 0.125}, subspecies_member.Parents("8", "9", 0.6, 0.7)),
         1: f"{paths[1]}: its score is inf; check the weights",
-        2: scoring.Scored(0.75, {"sgd": 0.75}, model.Parents("8", "9", 0.6, 0.9)),
+        2: scoring.Scored(0.75, {"sgd": 0.75}, subspecies_member.Parents("8", "9", 0.6, 0.9)),
     }
 
 

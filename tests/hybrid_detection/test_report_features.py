@@ -18,9 +18,11 @@ from features import (
     spread_evenly,
 )
 from gallery import Gallery, Photograph, Picture
-from model import Examined, Origin, Parents
+from model import Examined
+from published_members import Origin
 from reference import cross_row, curves
 from report_data import columns, feature_map, heat_map, similar_photographs
+from subspecies_member import Parents
 from training_index import TrainingIndex
 
 

@@ -1,4 +1,4 @@
-"""model.load_sgd: pickles of old and new scikit-learn, and what only looks like one."""
+"""published_members.load_sgd: pickles of old and new scikit-learn, and what only looks like one."""
 
 import io
 import os
@@ -7,8 +7,8 @@ import pickletools
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import model
 import numpy as np
+import published_members
 import pytest
 from classifier import make_sgd
 from sklearn.linear_model import SGDClassifier
@@ -117,18 +117,18 @@ def write(tmp_path):
 
 
 def test_an_old_calibrated_pickle_by_hand(write):
-    scorer = model.load_sgd(write(two_folds()))
+    scorer = published_members.load_sgd(write(two_folds()))
     features = np.zeros((3, 1536), np.float32)
     features[0, 0] = features[1, 1] = 1
     # The folds decide 1.5 and -0.5, -1.5 and 2, 0.5 and -1; p = mean of 1 / (1 + e^(a d + b)):
     # (1/(1+e^-2) + 1/(1+e))/2, (1/(1+e^2.5) + 1/(1+e^-4))/2, (1/(1+e^-0.5) + 1/(1+e^2))/2.
     expected = [0.574869, 0.528936, 0.370831]
     assert scorer.hybrid_probability(features) == pytest.approx(expected, abs=1e-6)
-    assert scorer.origin == model.Origin("dinov2_base", None)
+    assert scorer.origin == published_members.Origin("dinov2_base", None)
 
 
 def test_an_old_bare_pickle_by_hand(write):
-    scorer = model.load_sgd(write(old_fold({0: 1, 1: -2}, 0.5)))
+    scorer = published_members.load_sgd(write(old_fold({0: 1, 1: -2}, 0.5)))
     features = np.zeros((2, 1536), np.float32)
     features[0, 0] = features[1, 1] = 1
     expected = [0.817574, 0.182426]  # 1 / (1 + e^-1.5) and 1 / (1 + e^1.5)
@@ -152,7 +152,7 @@ def test_the_published_pickle_has_the_names_of_the_one_made_here(write, shared):
 )
 def test_published_pickles_give_the_published_probabilities(shared, file_name, expected):
     golden = np.load(shared / "sgd/expected.npz")
-    scorer = model.load_sgd(shared / "sgd" / file_name, "dinov2_base")
+    scorer = published_members.load_sgd(shared / "sgd" / file_name, "dinov2_base")
     probabilities = scorer.hybrid_probability(golden["features"])
     assert np.abs(probabilities - golden[expected][:, 1]).max() < 1e-6
 
@@ -167,7 +167,7 @@ def test_todays_pickles_give_scikit_learns_probabilities(tmp_path, make):
     classifier = make().fit(features, labels)
     path = tmp_path / "sgd_clf.pkl"
     path.write_bytes(pickle.dumps(classifier))
-    scorer = model.load_sgd(path, "dinov2_base")
+    scorer = published_members.load_sgd(path, "dinov2_base")
     expected = classifier.predict_proba(features)[:, 1]
     assert np.abs(scorer.hybrid_probability(features) - expected).max() < 1e-6
 
@@ -195,12 +195,12 @@ def test_arrays_of_another_shape_or_value_are_refused(write, changes, message):
     platt |= {name: value for name, value in changes.items() if name in platt}
     fold = old_fold({}, 0, **{k: value for k, value in changes.items() if k not in platt})
     with pytest.raises(ValueError, match=rf"sgd_clf\.pkl: not an SGD classifier .*{message}"):
-        model.load_sgd(write(old_ensemble([(fold, platt)])))
+        published_members.load_sgd(write(old_ensemble([(fold, platt)])))
 
 
 def test_an_ensemble_of_nothing_is_refused(write):
     with pytest.raises(ValueError, match=r"sgd_clf\.pkl: not an SGD classifier"):
-        model.load_sgd(write(old_ensemble([])))
+        published_members.load_sgd(write(old_ensemble([])))
 
 
 class Payload:
@@ -215,7 +215,7 @@ def test_a_hostile_pickle_runs_nothing(tmp_path):
     path = tmp_path / "sgd_clf.pkl"
     path.write_bytes(pickle.dumps(Payload(tmp_path / "owned")))
     with pytest.raises(ValueError, match=r"sgd_clf\.pkl: not an SGD classifier.*mkdir"):
-        model.load_sgd(path, "dinov2_base")
+        published_members.load_sgd(path, "dinov2_base")
     assert not (tmp_path / "owned").exists()
 
 
@@ -244,7 +244,7 @@ forged.save(b"AAAAAAAA")
 forged.write(pickle.TUPLE + pickle.BUILD + pickle.STOP)
 Path("sgd_clf.pkl").write_bytes(buffer.getvalue())
 try:
-    model.load_sgd(Path("sgd_clf.pkl"), "dinov2_base")
+    published_members.load_sgd(Path("sgd_clf.pkl"), "dinov2_base")
 except ValueError as error:
     print(error)
 """
@@ -260,7 +260,7 @@ LOAD = """
 from pathlib import Path
 import model
 try:
-    model.load_sgd(Path("sgd_clf.pkl"))
+    published_members.load_sgd(Path("sgd_clf.pkl"))
 except ValueError as error:
     print(error)
 """
@@ -281,7 +281,7 @@ def test_what_is_no_classifier_is_refused(tmp_path, content):
     path = tmp_path / "sgd_clf.pkl"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"sgd_clf\.pkl: not an SGD classifier"):
-        model.load_sgd(path, "dinov2_base")
+        published_members.load_sgd(path, "dinov2_base")
 
 
 @pytest.mark.parametrize(
@@ -294,4 +294,4 @@ def test_another_classifier_is_refused(tmp_path, loss, classes, message):
     path = tmp_path / "sgd_clf.pkl"
     path.write_bytes(pickle.dumps(SGDClassifier(loss=loss).fit(features, labels)))
     with pytest.raises(ValueError, match=message):
-        model.load_sgd(path, "dinov2_base")
+        published_members.load_sgd(path, "dinov2_base")

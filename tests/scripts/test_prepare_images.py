@@ -341,12 +341,12 @@ def test_a_folder_of_masks_that_is_not_there_stops_before_any_image_is_made(draw
     done = run(PROGRAM, *drawn, "--cutouts", "--masks", tmp_path / "none")
     assert done.returncode == 1
     assert f"--masks {tmp_path / 'none'}: no such folder" in done.stderr
-    assert "stopped: cutout.py could not cut out" in done.stderr
+    assert "stopped: cut_folder.py could not cut out" in done.stderr
     assert not list((tmp_path / "sets").rglob("*.jpg"))
 
 
 def test_ctrl_c_waits_until_the_cutting_has_stopped(tmp_path, monkeypatch):
-    program = tmp_path / "cutout.py"
+    program = tmp_path / "cut_folder.py"
     program.write_text(
         "import os, pathlib, signal, time\n"
         "os.kill(os.getppid(), signal.SIGINT)\n"

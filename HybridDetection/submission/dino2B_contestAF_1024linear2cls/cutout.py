@@ -1,7 +1,6 @@
 """Cuts a specimen out of its photograph and centres it on a flat ground; nothing is learned.
 
     cutout, mask, confidence = cut_out(image)
-    python cutout.py --input PHOTOGRAPHS --output CUTOUTS         cut_folder.py says what it writes
 
 A classifier of whole photographs can learn who took them: the paper, the ruler, the label. A
 cutout shows wings and body alone, always on the same ground and equally large.
@@ -13,7 +12,6 @@ that are charts and rulers. It fails on a ground that is not even, on a dark one
 and where much of a wing lies over a chart; the confidence is there to tell.
 """
 
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -338,9 +336,3 @@ def on_flat_ground(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     specimen = opacity * rgb[top:bottom, left:right] + (1 - opacity) * np.float32(GROUND)
     square[y : y + height, x : x + width] = np.rint(specimen)
     return square
-
-
-if __name__ == "__main__":
-    from cut_folder import main  # the program stays here when this file goes to the platform
-
-    sys.exit(main())

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from model import to_rgb
+import numpy as np
 from PIL import Image
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
@@ -35,6 +35,22 @@ def open_image(
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
         reason = str(error) or repr(error)
         raise ImageError(f"{name or source}: not a readable image ({reason})") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """`image` in RGB: 16-bit greys scaled to 8 bits, transparency laid on white.
+
+    Raises ValueError for floats, whose white nobody knows.
+    """
+    if image.mode == "F":
+        raise ValueError("an image of floats; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):  # Pillow clips 16-bit values where it converts them itself
+        grey = np.asarray(image, np.int32).clip(0, 65535)
+        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -22,15 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from backbones import BACKBONES, PREPROCESSES
 from decoders import LARGEST_BATCH
-from durable import sync
-from files import atomic
+from files import atomic, sync
 from journal import FAILED, SCORED, UNKNOWN, Journal
 from listing import Images, find_images, listed_images
 from memory import freed_memory_kept
-from model import BACKBONES, MEMBER_FILES, PREPROCESSES, Model, Parents
+from model import MEMBER_FILES, Model
 from processes import Processes, join
 from scoring import MEMBERS, Scored, score_images
+from subspecies_member import Parents
 from tqdm import tqdm
 
 INPUT_DIR = "ImageSamples/"  # both relative to this file

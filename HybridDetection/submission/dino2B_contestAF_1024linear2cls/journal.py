@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from durable import make_folder, naming, sync
+from durable import make_folder, naming
+from files import sync
 from listing import Images
-from model import Parents
 from scoring import Scored
+from subspecies_member import Parents
 
 FOLDER = "predictions.journal"
 # What Python raises for lines that are none of ours.

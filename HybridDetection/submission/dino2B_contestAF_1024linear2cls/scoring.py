@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from dataset import load_batches
-from model import Examined, Model, Parents
+from model import Examined, Model
+from pictures import load_batches
+from subspecies_member import Parents
 
 # How torch says on a CPU, and on Apple's GPUs, that memory is short; CUDA has an error of its own.
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory")

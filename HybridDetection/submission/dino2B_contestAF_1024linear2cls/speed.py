@@ -24,22 +24,13 @@ import ingestion
 import numpy as np
 import timm
 import torch
+from backbones import BACKBONES, PREPROCESS, DinoV2, in_bfloat16, locate_backbone, make_transform
 from files import open_image
 from listing import Images, find_images
 from memory import freed_memory_kept
-from model import (
-    BACKBONES,
-    PREPROCESS,
-    DinoV2,
-    Examined,
-    Model,
-    Origin,
-    SGDScorer,
-    in_bfloat16,
-    locate_backbone,
-    make_transform,
-)
+from model import Examined, Model
 from PIL import Image
+from published_members import Origin, SGDScorer
 from scoring import Scored, score_images
 from timing import time_ways
 

@@ -1,6 +1,6 @@
-"""Cut the specimens out of a folder of photographs, subfolders included; cutout.py starts it.
+"""Cut the specimens out of a folder of photographs, subfolders included.
 
-    python cutout.py --input PHOTOGRAPHS --output CUTOUTS [--masks MASKS]
+    python HybridDetection/cut_folder.py --input PHOTOGRAPHS --output CUTOUTS [--masks MASKS]
 
 writes, for PHOTOGRAPHS/a/b.jpg,
     CUTOUTS/images/a/b.jpg     the specimen on a flat ground, in a square of which it fills 92 %
@@ -33,6 +33,8 @@ from functools import partial
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+sys.path.append(str(Path(__file__).resolve().parent / "train"))
+import submission  # noqa: F401  puts the submission folder on the path
 import cutout
 import cv2
 import numpy as np

@@ -15,16 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from model import (
-    PUBLISHED,
-    STEEPNESS,
-    DinoV2,
-    Examined,
-    LinearClassifier,
-    Model,
-    SGDScorer,
-    SubspeciesScorer,
-)
+from backbones import DinoV2
+from model import PUBLISHED, Examined, Model
+from published_members import LinearClassifier, SGDScorer
+from subspecies_member import STEEPNESS, SubspeciesScorer
 from torch import nn
 from torch.nn import functional as F
 

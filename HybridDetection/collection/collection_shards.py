@@ -14,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from durable import sync
-from files import IMAGE_SUFFIXES, atomic
+from files import IMAGE_SUFFIXES, atomic, sync
 from listing import walk
 
 SETTINGS_FILE = "_settings.json"  # readers of Parquet folders pass over names with this beginning

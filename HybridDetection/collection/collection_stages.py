@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pyarrow
 import torch
+from backbones import BACKBONES, IMAGE_SIZE, make_picture, normalise
 from collection_shards import IDENTIFIER_COLUMNS, IMAGE_COLUMN, Source
-from durable import sync
-from files import MAX_PIXELS, ImageError, atomic, open_image
+from files import MAX_PIXELS, ImageError, atomic, open_image, sync
 from ingestion import PARENTS
-from model import BACKBONES, IMAGE_SIZE, Model, make_picture, normalise
+from model import Model
 from PIL import Image
 from pyarrow import parquet
 from scoring import MEMBERS, Scored, by_halves, outcomes_of

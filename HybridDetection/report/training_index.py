@@ -11,8 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from submission import BACKBONES, Origin, load_batches, make_transform, read_arrays
+from backbones import BACKBONES, make_transform
+from pictures import load_batches
+from published_members import Origin
 from tqdm import tqdm
+from weights import read_arrays
 
 # The report reads it within seconds: nothing here imports pandas or scikit-learn.
 

