@@ -154,9 +154,10 @@ def make_report(rows: list[dict], options: argparse.Namespace) -> str:
         [
             "# How well hybrids are found",
             "",
-            f"`scripts/benchmarks/detection.py` made this file of the seeds {seeds}: for each,",
-            "`scripts/quickstart.sh` draws a demo set, trains, and scores the test set by features of",
-            f"{options.backbone}. The published members are the SGD and the linear classifier.",
+            f"`scripts/benchmarks/detection.py` made this file of the seeds {seeds}:",
+            "for each, `scripts/quickstart.sh` draws a demo set, trains, and scores the test set,",
+            f"with features of {options.backbone}. The published members are the SGD and the",
+            "linear classifier.",
             "",
             "## Mean and standard deviation over the seeds",
             "",

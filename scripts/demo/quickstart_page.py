@@ -47,7 +47,8 @@ def read_calls(folder: Path, kind: str, members: str, names: Sequence[str]) -> p
         calls["cross"] = calls["subspecies_ref"].map(cross_of)
         calls["margin"] = calls["score"] - calls["threshold"]
     with made_by(f"examine-{stage}", folder / kind / "details.csv") as path:
-        said = pd.read_csv(path).drop(columns="score")
+        said = pd.read_csv(path)
+        said = said.drop(columns=set(said) & set(calls) - {"filename"})  # of all members together
         for name in {"parent_1", "share_1", "parent_2"} - set(said):  # without the third member
             said[name] = None
         said["parents"] = [
@@ -231,7 +232,8 @@ def make_page(story: Story, preprocess: str) -> str:
 
 
 def print_scores(story: Story) -> None:
-    names = [*(detector.titles for detector in story.detectors), ("one hybrid", "moves it by")]
+    names = [(one.kind, one.titles[1]) for one in story.detectors]
+    names.append(("one hybrid", "moves it by"))
     width = 2 + max(len(name) for pair in names[:-1] for name in pair)
     for line in zip(*names, strict=True):
         print(f"{'':<22}" + "".join(f"{name:>{width}}" for name in line))

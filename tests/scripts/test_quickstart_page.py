@@ -102,8 +102,8 @@ def made(tmp_path_factory) -> Path:
     draw(folder / "results/nonhybrid/AF_1_1_gen00000.png")
     for number, (kind, members) in enumerate((a, b) for a in KINDS for b in MEMBERS):
         details = [
-            {"filename": name, "score": 0.5, "sgd": 0.25, "linear": 0.5, "subspecies": score}
-            | {"parent_1": 3, "share_1": 0.6, "parent_2": 2}
+            {"filename": name, "score": 9, "threshold": 9, "sgd": 0.25, "linear": 0.5}
+            | {"subspecies": score, "parent_1": 3, "share_1": 0.6, "parent_2": 2}
             for name, (_, _, score) in SHOWN.items()
         ]
         write(folder / "lite" / kind / "details.csv", details)
