@@ -143,10 +143,8 @@ def test_a_second_run_does_nothing_again(work, run_folder):
 
 def test_after_a_stage_that_fails_nothing_runs(work, run_folder):
     """An older details.csv must not be scored when the new one could not be made."""
-    names = (
-        "examine-generated-efficientnet_lite0",
-        "score-generated-efficientnet_lite0-sgd+linear",
-    )
+    place = "generated-efficientnet_lite0"
+    names = (f"examine-{place}", f"score-{place}-sgd+linear")
     stages = [run_folder / ".done" / name for name in names]
     for stage in stages:
         stage.unlink()
