@@ -20,7 +20,6 @@ import argparse
 import hashlib
 import json
 import logging
-import math
 import os
 import sys
 from concurrent.futures.process import BrokenProcessPool
@@ -160,31 +159,25 @@ def draw(specimen: Specimen, seed: int, output: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def train_row(specimen: Specimen, md5: str) -> tuple:
-    """The specimen's row of train.csv, with ids as the challenge has them: 5.0."""
-    ids = [float(SUBSPECIES_ID[name]) for name in specimen.parents]
-    hybrid = len(ids) == 2
-    subspecies, mother, father = (None, *ids) if hybrid else (ids[0], None, None)
-    return (specimen.camid, SOURCE, "hybrid" if hybrid else "non-hybrid", specimen.split, SOURCE,
-            md5, subspecies, mother, father, specimen.filename)  # fmt: skip
-
-
-def test_row(specimen: Specimen) -> tuple:
-    """The specimen's row of ref_test.csv."""
-    hybrid = int(len(specimen.parents) == 2)
-    return (specimen.camid, SOURCE, hybrid, specimen.index, specimen.name, specimen.filename,
-            specimen.indicator)  # fmt: skip
-
-
 def write_tables(drawn: list[Specimen], md5s: list[str], output: Path) -> None:
-    """train.csv and ref_test.csv."""
-    pairs = list(zip(drawn, md5s, strict=True))
-    train = [train_row(specimen, md5) for specimen, md5 in pairs if specimen.split == "train"]
-    test = [test_row(specimen) for specimen, _ in pairs if specimen.split == "test"]
-    tables = (("train.csv", train, COLUMNS), ("ref_test.csv", test, TEST_COLUMNS))
-    for name, rows, columns in tables:
+    """train.csv, with ids as the challenge has them (5.0), and ref_test.csv."""
+    rows: dict[str, list[tuple]] = {split: [] for split in SPLITS}
+    for one, md5 in zip(drawn, md5s, strict=True):
+        hybrid = len(one.parents) == 2
+        if one.split == "test":
+            row = one.camid, SOURCE, int(hybrid), one.index, one.name, one.filename, one.indicator
+        else:
+            ids = [float(SUBSPECIES_ID[name]) for name in one.parents]
+            shown = (None, *ids) if hybrid else (*ids, None, None)
+            status = "hybrid" if hybrid else "non-hybrid"
+            row = one.camid, SOURCE, status, one.split, SOURCE, md5, *shown, one.filename
+        rows[one.split].append(row)
+    for name, split, columns in (
+        ("train.csv", "train", COLUMNS),
+        ("ref_test.csv", "test", TEST_COLUMNS),
+    ):
         with atomic(output / name) as part:
-            pd.DataFrame(rows, columns=columns).to_csv(part, index=False)
+            pd.DataFrame(rows[split], columns=columns).to_csv(part, index=False)
 
 
 def overview_rows() -> list[list[str]]:
@@ -274,7 +267,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1,
                         help="processes (default: one for each core)")  # fmt: skip
     options = parser.parse_args()
-    if not (math.isfinite(options.scale) and 0 < options.scale <= 100):
+    if not 0 < options.scale <= 100:
         parser.error(f"--scale is {options.scale}; it must be above 0 and at most 100")
     if options.seed < 0:
         parser.error(f"--seed is {options.seed}; it must be 0 or more")

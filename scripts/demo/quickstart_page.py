@@ -163,24 +163,12 @@ class Story:
             return "nothing of this cross to learn from: look-alike parents are not painted"
         return "nothing of this cross to learn from" + ", and its parents look alike" * alike
 
-    def judged(self) -> dict[str, float | None]:
-        """Figures of the paintings, None where too few images leave them unknown."""
+    def judged(self) -> dict[str, float]:
+        """The figures of the paintings that are known, such as `hybrids.structure.f1.value`."""
         with made_by("evaluation", self.folder / "evaluation/figures.json") as path:
             sets = json.loads(path.read_text(encoding="utf-8"))["sets"]
-
-            def figure(*keys: str) -> float | None:
-                found = sets
-                for key in keys:
-                    found = (found or {}).get(key)
-                return found
-
-            return {
-                "edges": figure("hybrids", "structure", "f1", "value"),
-                "edges_of_another": figure("hybrids", "structure", "f1_of_another"),
-                "way": figure("hybrids", "appearance", "way", "value"),
-                "told_apart": figure("non-hybrids", "told_apart", "value"),
-                "close": figure("hybrids", "memorised", "close", "value"),
-            }
+            figures = pd.json_normalize(sets).to_dict("records")[0]
+            return {name: one for name, one in figures.items() if isinstance(one, int | float)}
 
     def one_hybrid_moves(self, score: str) -> float:
         return max(detector.scores["one_hybrid"][score] for detector in self.detectors)

@@ -160,44 +160,36 @@ def test_after_a_stage_that_fails_nothing_runs(work, run_folder):
     assert not any(stage.exists() for stage in stages)
 
 
-def test_whole_photographs_have_a_folder_of_their_own(work, run_folder):
+def test_whole_photographs_without_painting(work, run_folder):
+    """They have a folder of their own; the generators and cutouts are left out."""
     own = work / "scale0.42-seed0-scharr-photograph"
     shutil.copytree(run_folder / "demo", own / "demo")  # the same drawing, which takes a while
     (own / ".done").mkdir()
     (own / ".done/demo").touch()
-    changes = {"PREPROCESS": "photograph", "PAINTED": "0", "REPORTS": "0", "MEMBERS": "sgd+linear"}
-    done = start(work, **changes)
+    done = start(work, PREPROCESS="photograph", PAINTED="0", MEMBERS="sgd+linear")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "cutouts/images" not in (own / "index.html").read_text()
-
-
-def test_without_painting_the_generators_are_left_out(work, run_folder):
-    done = start(work, PAINTED="0", MEMBERS="sgd+linear")
-    assert done.returncode == 0, done.stderr
-    assert re.findall(r"quickstart: (.*): done before", done.stdout) == [
-        "drawing the demo set",
+    assert "quickstart: drawing the demo set: done before" in done.stdout
+    assert re.findall(r"quickstart: (.*): \d+ s", done.stdout) == [
         "resizing the photographs",
         "listing the photographs",
         "training the classifiers on photographs.csv",
         "examining the test set",
         "scoring it by sgd+linear",
+        "showing what was found",
     ]
-    assert "showing what was found: " in done.stdout  # by the last kind, which is another now
-    page = (run_folder / "index.html").read_text()
+    page = (own / "index.html").read_text()
     assert "without painted images" in page
     assert not re.search(r"\bwith painted images", page)
+    assert "cutouts/images" not in page
 
 
-@pytest.mark.parametrize(("option", "status"), [("--help", 0), ("-h", 0), ("SCALE=2", 2)])
-def test_settings_are_no_arguments(tmp_path, option, status):
-    done = start(tmp_path, option)
-    assert done.returncode == status
-    text = done.stderr if status else done.stdout
-    assert text.startswith("The whole loop on butterflies that the project draws itself")
-    assert "  NEPOCH    of the linear classifier (default: 200)\n" in text
-
-
-def test_another_preprocess_is_refused(tmp_path):
-    done = start(tmp_path, PREPROCESS="photographs")
-    assert done.returncode == 2
-    assert "PREPROCESS is photographs; it must be cutout or photograph" in done.stderr
+def test_settings_are_no_arguments(tmp_path):
+    done = start(tmp_path, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("The whole loop on butterflies that the project draws itself")
+    assert "  NEPOCH    of the linear classifier (default: 200)\n" in done.stdout
+    refused = start(tmp_path, "SCALE=2")
+    assert (refused.returncode, refused.stderr) == (2, done.stdout)
+    other = start(tmp_path, PREPROCESS="photographs")
+    assert other.returncode == 2
+    assert "PREPROCESS is photographs; it must be cutout or photograph" in other.stderr
