@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 import torch
-from backbones import BACKBONES, IMAGE_SIZE, make_picture, normalise
+from backbones import BACKBONES, IMAGE_SIZE, make_picture
 from collection_shards import IDENTIFIER_COLUMNS, IMAGE_COLUMN, Source
 from files import MAX_PIXELS, ImageError, atomic, open_image, sync
 from ingestion import PARENTS
@@ -221,8 +221,7 @@ class Scorer:
 
     def say(self, pictures: torch.Tensor) -> list[tuple[Scored, np.ndarray | None] | str]:
         """What is said of n pictures, (n, 224, 224, 3), with the features where they are kept."""
-        batch = normalise(pictures.to(self.model.device), self.model.backbone)
-        examined = self.model.examine(batch)
+        examined = self.model.examine(pictures)
         outcomes = outcomes_of(examined)
         kept = examined.features if self.feature_size else [None] * len(outcomes)
         return [

@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from backbones import BACKBONES, make_transform
-from pictures import load_batches
+import torch
+from backbones import BACKBONES
+from pictures import load_pictures
+from PIL import Image
 from published_members import Origin
 from tqdm import tqdm
 from weights import read_arrays
@@ -54,12 +56,11 @@ def make_index(
     An image that cannot be read any more has no place in it; None where none can be.
     """
     rows = rows_to_keep(painted)
-    transform = make_transform(origin.backbone, origin.preprocess)
     thumbnails: dict[int, bytes] = {}
     with tqdm(total=len(rows), desc="thumbnails", unit="image", disable=None) as bar:
         wanted = [paths[row] for row in rows]
-        for batch in load_batches(wanted, transform, BATCH_SIZE, workers, thumbnail=THUMBNAIL):
-            thumbnails |= zip(batch.indices, batch.thumbnails, strict=True)
+        for batch in load_pictures(wanted, origin.preprocess, BATCH_SIZE, workers):
+            thumbnails |= zip(batch.indices, map(jpeg, batch.pictures), strict=True)
             bar.update(len(batch.indices) + len(batch.failures))
     if not thumbnails:
         return None
@@ -73,6 +74,12 @@ def make_index(
         thumbnails=list(thumbnails.values()),
         origin=origin,
     )
+
+
+def jpeg(picture: torch.Tensor) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture.numpy()).save(buffer, "JPEG", quality=82)
+    return buffer.getvalue()
 
 
 def rows_to_keep(painted: np.ndarray) -> np.ndarray:

@@ -22,12 +22,12 @@ from backbones import (
     build_backbone,
     extract,
     make_picture,
-    make_transform,
+    normalise,
 )
 from feature_cache import FeatureCache, FeatureMatrix, hash_files
 from files import to_rgb
 from memory import freed_memory_kept
-from pictures import load_batches
+from pictures import load_pictures
 from torch import nn
 from tqdm import tqdm
 
@@ -49,7 +49,7 @@ def hash_weights(network: nn.Module) -> str:
 def cache_name(backbone: str, network: nn.Module, preprocess: str = PREPROCESS) -> str:
     """File name of the cache: its own for other weights, preprocessing, pooling or versions."""
     spec = backbone_spec(backbone)
-    steps, packages = [make_transform, make_picture, to_rgb], [PIL, timm, torch, torchvision]
+    steps, packages = [make_picture, normalise, to_rgb], [PIL, timm, torch, torchvision]
     if preprocess == "cutout":
         steps.append(cutout)
         packages.append(cv2)
@@ -126,7 +126,6 @@ def extract_features(
     """
     network = frozen_backbone(backbone, device)
     cache = open_cache(backbone, network, cache_dir, preprocess)
-    transform = make_transform(backbone, preprocess)
     failed: dict[str | None, str] = {None: "the file cannot be read"}
 
     def store(missing: dict[str, Path]) -> None:
@@ -135,11 +134,12 @@ def extract_features(
         bar = tqdm(total=len(images), desc="features", unit="image", disable=None)
         done = 0  # a bar that is not shown does not count
         with bar, freed_memory_kept():
-            for batch in load_batches(list(missing.values()), transform, batch_size, workers):
+            for batch in load_pictures(list(missing.values()), preprocess, batch_size, workers):
                 hashes = [images[index] for index in batch.indices]
                 new = cache.places(hashes) < 0  # another run may have been quicker
                 if new.any():
-                    cache.put(hashes, extract(network, batch.images, device).cpu().numpy())
+                    features = extract(network, batch.pictures, backbone, device)
+                    cache.put(hashes, features.cpu().numpy())
                 for index, message in batch.failures.items():
                     failed[images[index]] = message
                 done += len(batch.indices) + len(batch.failures)
