@@ -16,9 +16,8 @@ import hashlib
 import itertools
 import os
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 from util import distributed
-from util.background import Background
+from util.background import Background, ahead
 from util.device import prepare
 from util.errors import InputError, refuse_special, reported
 from util.files import IMAGE_FORMATS, IMAGE_SUFFIXES, ImageError, atomic, open_image
@@ -39,8 +38,6 @@ MAX_BATCH_PIXELS = 2**20  # a whole batch in PiDiNet, on a CPU: 2 to 3 GB
 MAX_PHOTO_PIXELS = 2**22  # a photo alone in PiDiNet, on a CPU: 8 GB
 BATCHES_WRITTEN = 2  # that wait to be written at once, while further ones are drawn
 NOTE = "extract_edges"  # the PNG text chunk that says how a map was made
-
-Detector = Callable[[np.ndarray], np.ndarray]  # photos (n, h, w, 3) uint8 -> edges (n, h, w) uint8
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,30 @@ def main() -> None:
             if process.first:
                 tqdm.write(str(error), file=sys.stderr)
     process.wait()  # nobody draws before everybody has looked
-    if opt.detector == "scharr":
-        detect = scharr_edges
-    else:
+    detect = scharr_edges
+    if opt.detector == "pidinet":
         refuse_large(jobs)
         prepare(exact=True)
         detect = pidinet_detector(opt.weights, process.device)
-    mine = list(batches(jobs, opt.batch_size))[process.share]
-    drawn = process.sum(draw(mine, detect, opt, note, process.quiet))
+
+    drawn, mine = 0, list(batches(jobs, opt.batch_size))[process.share]
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as readers,  # decoding and encoding beside the detector
+        Background(os.cpu_count(), BATCHES_WRITTEN * opt.batch_size) as writers,
+        tqdm(total=sum(map(len, mine)), desc="edges", unit="photo", disable=process.quiet) as bar,
+    ):
+        read_ahead = ahead(read, mine, readers, most=os.cpu_count())
+        for batch, photos in zip(mine, read_ahead, strict=True):
+            for photo in photos:
+                if isinstance(photo, ImageError):
+                    tqdm.write(str(photo), file=sys.stderr)
+            whole = [n for n, photo in enumerate(photos) if not isinstance(photo, ImageError)]
+            strengths = detect(np.stack([photos[n] for n in whole])) if whole else []
+            for n, strength in zip(whole, strengths, strict=True):
+                writers.submit(write_edges, batch[n].edges, strength, opt.polarity, note)
+            drawn += len(whole)
+            bar.update(len(batch))
+    drawn = process.sum(drawn)
     if process.first:
         tqdm.write(f"{drawn} edge maps drawn")
     if drawn < len(to_do):
@@ -96,29 +109,26 @@ def plan(opt: argparse.Namespace) -> list[tuple[Path, Path]]:
                 f"{opt.dataset}: no Images/.../good folder in it; scripts/prepare_images.py"
                 " makes them from the photographs"
             )
-        pairs = [
-            (photo, good.parent / "pidinet_edges" / photo.relative_to(good).with_suffix(".png"))
-            for good in goods
-            for photo in find_photos(good)
-        ]
+        trees = [(good, good.parent / "pidinet_edges") for good in goods]
     else:
         if not opt.input.is_dir():
             raise InputError(f"{opt.input}: no such folder; --input names a folder of photos")
         # Inside the input, the next run would take the edge maps for photos.
         if opt.output.resolve().is_relative_to(opt.input.resolve()):
             raise InputError(f"{opt.output} lies inside {opt.input}; name an --output outside it")
-        pairs = [
-            (photo, opt.output / photo.relative_to(opt.input).with_suffix(".png"))
-            for photo in find_photos(opt.input)
-        ]
-    if not pairs:
-        raise InputError(f"{opt.dataset or opt.input}: no photos in it")
+        trees = [(opt.input, opt.output)]
     owner: dict[Path, Path] = {}
-    for photo, edges in pairs:
-        if edges in owner:
-            raise InputError(f"{owner[edges]} and {photo} would both become {edges}; rename one")
-        owner[edges] = photo
-    return pairs
+    for tree, maps in trees:
+        for photo in find_photos(tree):
+            edges = maps / photo.relative_to(tree).with_suffix(".png")
+            if edges in owner:
+                raise InputError(
+                    f"{owner[edges]} and {photo} would both become {edges}; rename one"
+                )
+            owner[edges] = photo
+    if not owner:
+        raise InputError(f"{opt.dataset or opt.input}: no photos in it")
+    return [(photo, edges) for edges, photo in owner.items()]
 
 
 def find_photos(folder: Path) -> list[Path]:
@@ -187,49 +197,6 @@ def refuse_large(jobs: list[Job]) -> None:
         )
 
 
-def draw(
-    batches: list[list[Job]],
-    detect: Detector,
-    opt: argparse.Namespace,
-    note: str,
-    quiet: bool | None,
-) -> int:
-    """Write the maps of `batches`; names the photos that cannot be read; the number written."""
-    drawn = 0
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as readers,  # decoding and encoding beside the detector
-        Background(os.cpu_count(), BATCHES_WRITTEN * opt.batch_size) as writers,
-        tqdm(total=sum(map(len, batches)), desc="edges", unit="photo", disable=quiet) as bar,
-    ):
-        for batch in read_batches(batches, readers):
-            whole = []
-            for job, photo in batch:
-                if isinstance(photo, ImageError):
-                    tqdm.write(str(photo), file=sys.stderr)
-                else:
-                    whole.append((job, photo))
-            if whole:
-                strengths = detect(np.stack([photo for _, photo in whole]))
-                for (job, _), strength in zip(whole, strengths, strict=True):
-                    writers.submit(write_edges, job.edges, strength, opt.polarity, note)
-            drawn += len(whole)
-            bar.update(len(batch))
-    return drawn
-
-
-def read_batches(
-    batches: list[list[Job]], pool: ThreadPoolExecutor
-) -> Iterator[list[tuple[Job, np.ndarray | ImageError]]]:
-    """The batches, each job with its photo, read in `pool` two batches ahead."""
-    ahead: deque[list[tuple[Job, Future]]] = deque()
-    for batch in batches:
-        ahead.append([(job, pool.submit(read_photo, job)) for job in batch])
-        if len(ahead) > 2:
-            yield [(job, read.result()) for job, read in ahead.popleft()]
-    for batch in ahead:
-        yield [(job, read.result()) for job, read in batch]
-
-
 def batches(jobs: list[Job], most: int) -> Iterator[list[Job]]:
     """`jobs` in batches of one size each, `most` photos and MAX_BATCH_PIXELS at the most.
 
@@ -244,6 +211,10 @@ def batches(jobs: list[Job], most: int) -> Iterator[list[Job]]:
         count = max(1, min(most, MAX_BATCH_PIXELS // pixels))
         same = list(same)
         yield from (same[start : start + count] for start in range(0, len(same), count))
+
+
+def read(batch: list[Job]) -> list[np.ndarray | ImageError]:
+    return [read_photo(job) for job in batch]
 
 
 def read_photo(job: Job) -> np.ndarray | ImageError:

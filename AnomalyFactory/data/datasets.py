@@ -76,14 +76,7 @@ class PaintingPairs(Dataset):
     `keep_ground`, `full_photo` comes and its `ground`, bool.
     """
 
-    def __init__(
-        self,
-        pairs: list[Pair],
-        size: int,
-        align: bool = False,
-        inherit: bool = False,
-        keep_ground: bool = False,
-    ):
+    def __init__(self, pairs: list[Pair], size: int, align=False, inherit=False, keep_ground=False):
         self.pairs, self.size = pairs, size
         self.align, self.inherit, self.keep_ground = align, inherit, keep_ground
 

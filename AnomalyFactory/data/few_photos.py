@@ -19,7 +19,6 @@ RECOLOUR = 0.5  # chance that a sample's photo gets other colours
 ERASE = 0.9  # chance that parts of its edge map are erased
 # --gentle
 WARP = 0.04  # the most a point of a warp moves along each axis, as a part of the side
-L1 = 10.0  # weight of the mean absolute difference to the target
 
 HUES = 180  # OpenCV counts hues from 0 to 179
 HUE_BEND = (30, 15)  # the most by which hues shift differently, over one and two turns
@@ -79,13 +78,6 @@ class FewPhotos:
             return None
         moves = warp.write_to - warp.read_from
         return Warp(warp.read_from, warp.read_from + self.warp / SHIFT * moves)
-
-
-def distance_losses(
-    weight: float, fake: torch.Tensor, target: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    """With a `weight`, the mean absolute difference of images in [-1, 1], by the loss's name."""
-    return {"G_L1": weight * F.l1_loss(fake, target)} if weight else {}
 
 
 def random_hues(random: np.random.Generator) -> np.ndarray:
@@ -149,7 +141,7 @@ def comparable(image: np.ndarray) -> np.ndarray:
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+    return np.corrcoef(one.ravel(), other.ravel())[0, 1]
 
 
 def move(image: np.ndarray, sampling: np.ndarray) -> np.ndarray:
