@@ -21,9 +21,9 @@ import torch
 from data.datasets import (
     RESULT_SIZE,
     PaintingPairs,
-    TrainingOrder,
     batches_of,
     loader,
+    training_order,
     training_pairs,
 )
 from data.lists import Pair, find_list, read_pairs
@@ -37,8 +37,8 @@ from test import paint
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from train import step
-from util import checkpoint, distributed
-from util.background import Background, Fetched
+from util import distributed
+from util.background import Background
 from util.device import prepare
 from util.errors import InputError, reported
 from util.progress import Progress
@@ -72,8 +72,8 @@ def main() -> None:
     print(f"batch {opt.batchSize} in parts of {opt.micro_batch}, {vgg} VGG19")
     to_train, to_paint = work_of_an_image(opt, model.vgg is not None)
     with tempfile.TemporaryDirectory() as folder:
-        speed, details = time_training(model, pairs, opt, steps, Path(folder))
-        print(f"training: {said(speed, to_train, own.peak)}", *details, sep="\n    ")
+        speed, waiting = time_training(model, pairs, opt, steps, Path(folder))
+        print(f"training: {said(speed, to_train, own.peak)}, {waiting:.0%} waiting for samples")
         speed = time_painting(model, pairs, opt, steps, Path(folder))
         print(f"painting: {said(speed, to_paint, own.peak)}")
 
@@ -108,11 +108,11 @@ def said(speed: float, work: float, peak: float | None) -> str:
 
 def time_training(
     model: AnomalyFactory, pairs: list[Pair], opt: argparse.Namespace, steps: int, folder: Path
-) -> tuple[float, list[str]]:
-    """Images a second of training as train.py does it, and lines about what the time went into."""
+) -> tuple[float, float]:
+    """Images a second of training as train.py does it, and the share of waiting for samples."""
     opt.print_freq = sys.maxsize  # losses are read, but not told
     end = WARM_UP + steps
-    order = TrainingOrder(len(pairs), opt.batchSize, opt.seed, 0, end)
+    order = training_order(len(pairs), opt.batchSize, opt.seed, 0, end)
     batches = iter(loader(training_pairs(pairs, opt), order, opt.nThreads, model.device))
     with Background(1, steps) as reports:
         course = Progress(0, end, 0, opt.batchSize, end, 0.0)
@@ -131,15 +131,7 @@ def time_training(
         report.read_all()
         synchronize(model.device)
         seconds = time.perf_counter() - began
-    asked = time.perf_counter()
-    state = Fetched(model.state())
-    given = time.perf_counter()
-    checkpoint.save(state.get(), folder / "resume.pth")
-    saved = time.perf_counter()
-    return steps * opt.batchSize / seconds, [
-        f"{reading / seconds:.0%} of the time waiting for samples",
-        f"a save holds it up for {given - asked:.2f} s and is written {saved - given:.2f} s later",
-    ]
+    return steps * opt.batchSize / seconds, reading / seconds
 
 
 def time_painting(

@@ -14,6 +14,7 @@ draws its share of the batches, which are the same as those of one process.
 import argparse
 import hashlib
 import itertools
+import operator
 import os
 import sys
 from collections.abc import Iterator
@@ -47,6 +48,10 @@ class Job:
     photo: Path
     edges: Path
     size: tuple[int, int]
+
+    @property
+    def pixels(self) -> int:
+        return self.size[0] * self.size[1]
 
 
 def main() -> None:
@@ -188,7 +193,7 @@ def photo_size(path: Path) -> tuple[int, int]:
 
 def refuse_large(jobs: list[Job]) -> None:
     """Raise InputError for photos that would take PiDiNet more memory than most machines have."""
-    large = [job for job in jobs if job.size[0] * job.size[1] > MAX_PHOTO_PIXELS]
+    large = [job for job in jobs if job.pixels > MAX_PHOTO_PIXELS]
     if large:
         width, height = large[0].size
         raise InputError(
@@ -203,29 +208,26 @@ def batches(jobs: list[Job], most: int) -> Iterator[list[Job]]:
     The largest photos come first: every later batch fits into the memory that they took.
     """
 
-    def pixels_and_size(job: Job) -> tuple[int, tuple[int, int]]:
-        return job.size[0] * job.size[1], job.size
-
-    largest_first = sorted(jobs, key=pixels_and_size, reverse=True)
-    for (pixels, _), same in itertools.groupby(largest_first, key=pixels_and_size):
+    by_size = operator.attrgetter("pixels", "size")
+    for (pixels, _), same in itertools.groupby(sorted(jobs, key=by_size, reverse=True), by_size):
         count = max(1, min(most, MAX_BATCH_PIXELS // pixels))
         same = list(same)
         yield from (same[start : start + count] for start in range(0, len(same), count))
 
 
 def read(batch: list[Job]) -> list[np.ndarray | ImageError]:
-    return [read_photo(job) for job in batch]
-
-
-def read_photo(job: Job) -> np.ndarray | ImageError:
-    """The photo at its working size, uint8 (height, width, 3); an error is returned, not raised."""
-    try:
-        photo = open_image(job.photo)
-    except ImageError as error:
-        return error
-    if photo.size != job.size:
-        photo = photo.resize(job.size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return np.asarray(photo)
+    """The photos at their working size, uint8 (height, width, 3); errors are returned, not raised,
+    and tell of one photo each."""
+    photos = []
+    for job in batch:
+        try:
+            photo = open_image(job.photo)
+            if photo.size != job.size:
+                photo = photo.resize(job.size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+            photos.append(np.asarray(photo))
+        except ImageError as error:
+            photos.append(error)
+    return photos
 
 
 def write_edges(path: Path, strength: np.ndarray, polarity: str, note: str) -> None:

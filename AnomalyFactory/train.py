@@ -22,7 +22,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from data.datasets import Sample, TrainingOrder, loader, steps_per_epoch, training_pairs
+from data.datasets import Sample, loader, steps_per_epoch, training_order, training_pairs
 from data.lists import ListFiles, Pair, find_list, read_pairs
 from models.anomaly_factory import AnomalyFactory, micro_batches, network_path, write_networks
 from options.base_options import GENERATORS, rooted
@@ -86,11 +86,9 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
     stop = StopSignals()
     steps = steps_per_epoch(len(pairs), opt.batchSize)
     end = steps * (opt.niter + opt.niter_decay)
-    order = TrainingOrder(
-        len(pairs), opt.batchSize, opt.seed, done, end, process.rank, process.world
-    )
-    samples = training_pairs(pairs, opt)
-    batches = loader(samples, order, opt.nThreads, process.device)
+    place = process.rank, process.world
+    order = training_order(len(pairs), opt.batchSize, opt.seed, done, end, *place)
+    batches = loader(training_pairs(pairs, opt), order, opt.nThreads, process.device)
     progress = Progress(done, end, done, opt.batchSize, steps, 0.0)
     latest_due = False
     reports, saves = Background(1, WAITING), Background(1, 1)

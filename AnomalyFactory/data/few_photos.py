@@ -125,7 +125,10 @@ def aligned(reference: np.ndarray, structure: np.ndarray) -> np.ndarray:
     stretches = np.linalg.svd(found[:, :2], compute_uv=False)
     if stretches.min() < STRETCH[0] or stretches.max() > STRETCH[1]:
         return reference
-    if correlation(fixed, move(moving, found)) <= correlation(fixed, moving):
+    before, after = (
+        np.corrcoef(fixed.ravel(), image.ravel())[0, 1] for image in (moving, move(moving, found))
+    )
+    if after <= before:
         return reference
     # Pixel centres stay pixel centres when the map is taken to another size.
     scale = reference.shape[0] / SIDE
@@ -138,10 +141,6 @@ def comparable(image: np.ndarray) -> np.ndarray:
     small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return cv2.GaussianBlur(grey, (0, 0), BLUR)
-
-
-def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    return np.corrcoef(one.ravel(), other.ravel())[0, 1]
 
 
 def move(image: np.ndarray, sampling: np.ndarray) -> np.ndarray:

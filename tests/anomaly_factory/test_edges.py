@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import util.device
-from models.pidinet import DIFFERENCES, load_pidinet, pidinet_detector, vanilla_kernel
+from models.pidinet import load_pidinet, pidinet_detector, vanilla_kernel
 from models.scharr import scharr_edges
 from options.edge_options import edge_options
 from PIL import Image
@@ -58,13 +58,6 @@ def test_vanilla_kernel_computes_the_pixel_differences(kind):
         for number, (pixel, subtracted) in enumerate(PAIRS[kind])
     )
     torch.testing.assert_close(F.conv2d(x, kernel, padding=kernel.shape[-1] // 2), expected)
-
-
-def test_carv4_is_central_angular_radial_vanilla_four_times():
-    assert len(DIFFERENCES) == 16
-    assert DIFFERENCES["init_block"] == "cd"
-    assert DIFFERENCES["block1_2.conv1"] == "rd"
-    assert DIFFERENCES["block4_4.conv1"] == "cv"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +187,8 @@ def test_a_photo_is_resized_by_lanczos(tmp_path):
     job = extract_edges.Job(tmp_path / "a.png", tmp_path / "edges.png", (16, 12))
     # sinc(x) sinc(x/3), three lobes over twice the width; no other filter overshoots on both sides.
     red = [20, 20, 20, 20, 24, 4, 120, 236, 216, 220, 220, 220, 220, 220, 220, 220]
-    assert extract_edges.read_photo(job)[6, :, 0].tolist() == red
+    (found,) = extract_edges.read([job])
+    assert found[6, :, 0].tolist() == red
 
 
 def test_every_map_is_that_of_its_own_photo(tmp_path, draw):
@@ -315,23 +309,15 @@ def test_bad_folders_are_errors(tmp_path, run):
         assert "extract_edges.py: error: " in output and message in output
 
 
-@pytest.mark.parametrize(
-    "there, processes, gpu_ids", [(True, None, [0]), (True, "2", [0, 1]), (False, "2", [])]
-)
-def test_a_gpu_is_taken_where_there_is_one(monkeypatch, there, processes, gpu_ids):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    if processes:
-        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
-    assert edge_options(["--dataset", "x"]).gpu_ids == gpu_ids
-    assert edge_options(["--dataset", "x", "--gpu_ids", "-1"]).gpu_ids == []
-    assert edge_options(["--dataset", "x", "--gpu_ids", "0,1"]).gpu_ids == [0, 1]
-
-
-def test_the_defaults_are_what_the_generators_expect():
+def test_the_defaults_are_what_the_generators_expect(monkeypatch):
     opt = edge_options(["--dataset", "Datasets/x"])
     assert (opt.detector, opt.polarity, opt.size) == ("pidinet", "dark_on_white", None)
     assert opt.weights == ROOT / "Models/edges/table5_pidinet.pth"
     assert opt.dataset == ROOT / "Datasets/x" and opt.batch_size == 8
+    for there, processes, gpus in ((True, "1", [0]), (True, "2", [0, 1]), (False, "2", [])):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        assert edge_options(["--dataset", "x"]).gpu_ids == gpus
 
 
 def test_processes_share_the_photos(tmp_path, draw, start, trees, random_pidinet):

@@ -274,8 +274,7 @@ def cutouts(dataset, own_photos) -> list[tuple[np.ndarray, np.ndarray]]:
     return made
 
 
-@pytest.mark.parametrize("batch_size", ["1", "2"])
-@pytest.mark.parametrize("others", ["", "--align --inherit 0.7"])
+@pytest.mark.parametrize(("others", "batch_size"), [("", "1"), ("--align --inherit 0.7", "2")])
 def test_nothing_is_painted_on_the_ground_of_a_cutout(
     paint, results, generator, cutouts, others, batch_size
 ):

@@ -105,6 +105,8 @@ def test_the_way_of_the_published_readme(root, repository, tiny):
 )
 def test_every_other_value_is_refused_with_a_reason(capsys, parse, published):
     required = ["--name", "x", "--dataroot", "x"]
+    spelled = "--use_edgemask 0 --input_nc 6.0 --kRef 01 --aspect_ratio 1".split()
+    assert parse([*required, *spelled]) == parse(required)
     for name, (value, reason) in published.items():
         if value is None:
             assert parse([*required, f"--{name}"]) == parse(required)
@@ -114,12 +116,6 @@ def test_every_other_value_is_refused_with_a_reason(capsys, parse, published):
             parse([*required, f"--{name}", "7"])
         error = capsys.readouterr().err
         assert f"argument --{name}: '7': expected {value}, the only one there is: {reason}" in error
-
-
-def test_numbers_may_be_spelled_otherwise():
-    spelled = "--use_edgemask 0 --input_nc 6.0 --kRef 01 --aspect_ratio 1".split()
-    required = ["--name", "x", "--dataroot", "x"]
-    assert train_options.train_options([*required, *spelled]).batchSize == 1
 
 
 def test_several_gpus_start_as_many_processes(monkeypatch):
@@ -132,10 +128,5 @@ def test_several_gpus_start_as_many_processes(monkeypatch):
     torchrun = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
     command = [sys.executable, *torchrun, "train.py", "--gpu_ids", "1,3"]
     assert started == [(sys.executable, command)]
-
-
-def test_a_gpu_that_is_not_there_starts_nothing(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(distributed.os, "execv", lambda *_: pytest.fail("started"))
     with pytest.raises(InputError, match="GPU 4 is not there, this machine has 4"):
         distributed.start([0, 1, 2, 3, 4])

@@ -12,7 +12,7 @@ from data.augmentation import (
     random_augmentation,
     training_sample,
 )
-from data.datasets import PaintingPairs, TrainingOrder, TrainingPairs
+from data.datasets import PaintingPairs, TrainingPairs, training_order
 from data.lists import find_list, read_pairs
 from data.warp import Warp, random_warp, sampling_map, warped
 from PIL import Image
@@ -274,7 +274,7 @@ def test_pairs_to_paint_are_not_augmented(dataset):
 
 
 def test_an_epoch_visits_every_pair_and_fills_its_last_batch():
-    batches = list(TrainingOrder(count=5, batch_size=2, seed=0, start=0, end=6))
+    batches = list(training_order(count=5, batch_size=2, seed=0, start=0, end=6))
     assert [len(batch) for batch in batches] == [2] * 6
     for epoch in (0, 1):
         keys = [key for batch in batches[3 * epoch : 3 * epoch + 3] for key in batch]
@@ -282,19 +282,19 @@ def test_an_epoch_visits_every_pair_and_fills_its_last_batch():
         assert keys[5][0] == keys[0][0]  # the filling: the same pair, another augmentation
         assert [seed for _, seed in keys] == [(0, epoch, place) for place in range(6)]
     assert batches[:3] != batches[3:]
-    assert batches != list(TrainingOrder(count=5, batch_size=2, seed=1, start=0, end=6))
+    assert batches != list(training_order(count=5, batch_size=2, seed=1, start=0, end=6))
 
 
 def test_order_resumes_in_the_middle_of_an_epoch():
-    whole = list(TrainingOrder(count=5, batch_size=2, seed=7, start=0, end=9))
-    assert list(TrainingOrder(count=5, batch_size=2, seed=7, start=4, end=9)) == whole[4:]
+    whole = list(training_order(count=5, batch_size=2, seed=7, start=0, end=9))
+    assert list(training_order(count=5, batch_size=2, seed=7, start=4, end=9)) == whole[4:]
 
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_processes_share_out_each_batch(world):
-    whole = TrainingOrder(count=9, batch_size=4, seed=0, start=1, end=5)
+    whole = training_order(count=9, batch_size=4, seed=0, start=1, end=5)
     shares = [
-        list(TrainingOrder(count=9, batch_size=4, seed=0, start=1, end=5, rank=rank, world=world))
+        list(training_order(count=9, batch_size=4, seed=0, start=1, end=5, rank=rank, world=world))
         for rank in range(world)
     ]
     for number, batch in enumerate(whole):
