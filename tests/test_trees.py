@@ -85,21 +85,3 @@ def test_the_file_modules_are_alike(repository):
     tails = [source[source.index("def inside") :] for source in sources]
     assert tails[0] == tails[1] == tails[2]
     assert sources[1] == sources[2]
-
-
-def test_the_page_modules_are_alike(repository):
-    """Both trees' small modules for pages are the same but for where their files modules lie; the
-    scripts' begins with the same style."""
-    modules = {
-        "HybridDetection/submission/dino2B_contestAF_1024linear2cls/pages.py": "from files",
-        "AnomalyFactory/util/pages.py": "\nfrom util.files",
-    }
-    sources = {
-        (repository / module).read_text().replace(f"{origin} import atomic\n", "")
-        for module, origin in modules.items()
-    }
-    assert len(sources) == 1
-    (source,) = sources
-    assert "import atomic" not in source
-    _, style, _ = (repository / "scripts/common/pages.py").read_text().split('"""', 4)[2:5]
-    assert f'STYLE = """{style}' in source and style.count("\n") > 20

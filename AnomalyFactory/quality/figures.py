@@ -176,9 +176,9 @@ def find_told_apart(one: Comparison, random: np.random.Generator) -> Found | Non
 
 def find_diversity(one: Comparison, random: np.random.Generator) -> Found | None:
     """How varied the images of a pair of subspecies are, against photographs of either."""
-    pairs = one.table.groupby(["structure_subspecies", "reference_subspecies"], sort=False)
-    within = {pair: one.evaluation.photos.distance_within(*pair) for pair, _ in pairs}
-    numbers = pairs.ngroup().to_numpy()
+    pairs = [(structure[0], reference[0]) for structure, reference in one.sources]
+    within = {pair: one.evaluation.photos.distance_within(*pair) for pair in dict.fromkeys(pairs)}
+    numbers = np.array([list(within).index(pair) for pair in pairs])
     expected = np.array(list(within.values()))[numbers]
     known = np.isfinite(expected)
     distances = euclidean(one.features[known], one.features[known])

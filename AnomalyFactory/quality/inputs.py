@@ -42,6 +42,11 @@ class PaintedImage:
     reference: Key
 
     @property
+    def pair(self) -> tuple[str, str]:
+        """The subspecies of its structure and of its reference."""
+        return self.structure[0], self.reference[0]
+
+    @property
     def kind(self) -> str:
         return NON_HYBRIDS if self.structure[0] == self.reference[0] else HYBRIDS
 

@@ -150,7 +150,7 @@ def comparisons(evaluation: Evaluation) -> list[Comparison]:
     names = [key[0] for key in evaluation.photos.keys]
     photographed = set().union(*map(crosses, names))
     images, table = evaluation.painted.images, evaluation.painted.table
-    pairs = [frozenset((image.structure[0], image.reference[0])) for image in images]
+    pairs = [frozenset(image.pair) for image in images]
     found = []
     for title, against in (
         (NON_HYBRIDS, "photographs of the same subspecies"),
@@ -249,11 +249,11 @@ def measure_painted(
             kept.append(image)
             rows.append(
                 {
-                    "image": image.path.name,
-                    "structure_subspecies": image.structure[0],
-                    "structure": image.structure[1],
-                    "reference_subspecies": image.reference[0],
-                    "reference": image.reference[1],
+                    "image": shown(image.path.name),
+                    "structure_subspecies": shown(image.structure[0]),
+                    "structure": shown(image.structure[1]),
+                    "reference_subspecies": shown(image.reference[0]),
+                    "reference": shown(image.reference[1]),
                     "edges_f1": f1,
                     "edges_precision": precision,
                     "edges_recall": recall,
@@ -270,9 +270,14 @@ def measure_painted(
     features, table = np.concatenate(features), pd.DataFrame(rows)
     distances = euclidean(features, photos.features)
     nearest = distances.argmin(axis=1)
-    table["nearest_photograph"] = ["/".join(photos.keys[place]) for place in nearest]
+    table["nearest_photograph"] = [shown("/".join(photos.keys[place])) for place in nearest]
     table["nearest_distance"] = distances.min(axis=1)
     return Painted(kept, features, nearest, table)
+
+
+def shown(name: str) -> str:
+    """The name of a file as tables have it: without what is no UTF-8, and \\r, which ends a row."""
+    return name.replace("\r", "\\r").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def readable(

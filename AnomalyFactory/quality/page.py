@@ -23,6 +23,7 @@ from quality.plots import hundredths, percent, tenths, whole
 SHOWN = 4  # the best and the worst of each ranking
 PICTURE = 192  # pixels of a picture's side
 FOLDER = "pictures"
+HERE = Path(__file__).parent
 
 # Columns of the table of pairs, with their titles on the page and how it writes them.
 PAIR_COLUMNS = {
@@ -59,7 +60,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     write_text(folder / "images.csv", as_csv(table.drop(columns=HIDDEN).sort_values("image")))
     pictures = Pictures(evaluation, folder / FOLDER)
     templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([HERE, HERE.parent / "util"]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -94,25 +95,25 @@ def without_nan(value: object) -> object:
 
 
 def as_csv(table: pd.DataFrame) -> str:
-    """Numbers with six digits, what is unknown empty; no \\r, at which readers end a row."""
-    table = table.replace("\r", "\\r", regex=True)
+    """Numbers with six digits, what is unknown empty."""
     return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def pair_table(evaluation: Evaluation) -> pd.DataFrame:
     """A row for each pair of subspecies, 2 before 10."""
     painted, photos = evaluation.painted, evaluation.photos
-    groups = dict(list(painted.table.groupby(["structure_subspecies", "reference_subspecies"])))
+    groups: dict[tuple[str, str], list[int]] = {}
+    for place, image in enumerate(painted.images):
+        groups.setdefault(image.pair, []).append(place)
     rows = []
     for pair in sorted(groups, key=lambda pair: [(len(name), name) for name in pair]):
-        images = groups[pair]
-        features = painted.features[images.index]
+        images, features = painted.table.loc[groups[pair]], painted.features[groups[pair]]
         distances = formulas.euclidean(features, features)
         within = formulas.mean_of_pairs(distances, np.ones(len(images)))
         rows.append(
             {
-                "structure": pair[0],
-                "reference": pair[1],
+                "structure": images["structure_subspecies"].iloc[0],
+                "reference": images["reference_subspecies"].iloc[0],
                 "painted": len(images),
                 "edges_f1": images["edges_f1"].mean(),
                 "colour_distance": images["colour_distance"].mean(),

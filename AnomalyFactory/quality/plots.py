@@ -32,7 +32,7 @@ styled = matplotlib.rc_context(LOOK)
 # Stand-ins for the colours that the style sheet names.
 INKS = {
     name: f"#00ff{number:02x}"
-    for number, name in enumerate(("painted", "photo", "other", "ink", "faint", "line"), 1)
+    for number, name in enumerate(("painted", "photo", "other", "text", "soft", "line"), 1)
 }
 KIND_LOOKS = {NON_HYBRIDS: "painted", HYBRIDS: "other"}  # in all plots
 
@@ -156,7 +156,7 @@ def histograms(
     axes.set(xlim=(low, high), ylim=(0, highest), xlabel=title)
     for row, (name, value) in enumerate(marks.items(), 1):
         height = highest * (1 + 16 * row / (HEIGHT - BOTTOM - top))
-        axes.plot([value, value], [0, height], color=INKS["ink"], lw=1, ls="--", clip_on=False)
+        axes.plot([value, value], [0, height], color=INKS["text"], lw=1, ls="--", clip_on=False)
         side, shift = ("right", -1) if value > (low + high) / 2 else ("left", 1)
         axes.text(value + shift * 0.012 * (high - low), height, name, ha=side, va="top")
     axes.yaxis.set(major_locator=rounded(4), major_formatter=numbers(" %"))
@@ -223,8 +223,8 @@ def drawing(height: float, top: float, left: float = LEFT, right: float = RIGHT)
     axes = canvas.add_axes((left / WIDTH, BOTTOM / height, size[0] / WIDTH, size[1] / height))
     axes.set_facecolor("none")
     axes.spines[["left", "right", "top"]].set_visible(False)
-    axes.spines["bottom"].set_color(INKS["faint"])
-    axes.tick_params(color=INKS["faint"], labelsize=13)
+    axes.spines["bottom"].set_color(INKS["soft"])
+    axes.tick_params(color=INKS["soft"], labelsize=13)
     axes.xaxis.set(major_locator=rounded(5), major_formatter=numbers())
     return axes
 
