@@ -11,6 +11,7 @@ import argparse
 import os
 import pickle
 import platform
+import shutil
 import statistics
 import sys
 import tempfile
@@ -42,18 +43,22 @@ EPOCHS, ITERATIONS = 2, 50  # of the published 200 and 1,000
 CPU = torch.device("cpu")
 
 Ways = dict[str, Callable[[], object]]  # the first is the published one
-Claim = tuple[str, Ways, str]  # what is measured, in which ways, and how far these lie apart
+# What is measured, in which ways, and what is said of how far their results lie apart.
+Claim = tuple[str, Ways, Callable[..., str]]
 
 
-def find_photographs(folder: Path) -> list[Path]:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".png"))
-    if not paths:
-        raise ValueError(f"{folder}: no .jpg or .png in it")
-    return paths
+def copy_photographs(source: Path, target: Path, how_many: int) -> list[Path]:
+    """The first `how_many` photographs of a folder, copied into another."""
+    found = sorted(path for path in source.iterdir() if path.suffix.lower() in (".jpg", ".png"))
+    if not found:
+        raise ValueError(f"{source}: no .jpg or .png in it")
+    target.mkdir()
+    return [Path(shutil.copy(path, target)) for path in found[:how_many]]
 
 
 def scoring(options: argparse.Namespace, folder: Path) -> Claim:
-    paths = find_photographs(options.photographs)
+    photographs = folder / "photographs"
+    paths = copy_photographs(options.photographs, photographs, options.how_many)
 
     def published() -> np.ndarray:
         model = Model(device="cpu", classifiers=options.classifiers)
@@ -62,7 +67,7 @@ def scoring(options: argparse.Namespace, folder: Path) -> Claim:
 
     def ours(*arguments: str) -> np.ndarray:
         with tempfile.TemporaryDirectory(dir=folder) as output:
-            sys.argv = ["ingestion.py", str(options.photographs), output, "--device", "cpu"]
+            sys.argv = ["ingestion.py", str(photographs), output, "--device", "cpu"]
             sys.argv += ["--classifiers", str(options.classifiers), *arguments]
             with redirect_stdout(sys.stderr):
                 if ingestion.main():
@@ -70,22 +75,21 @@ def scoring(options: argparse.Namespace, folder: Path) -> Claim:
             lines = Path(output, "predictions.txt").read_text().splitlines()
         return np.array([float(line.rpartition(",")[2]) for line in lines])
 
-    first = published()
-    apart = [np.abs(ours(*arguments) - first).max() for arguments in ((), ("--fast",))]
-    return (
-        f"Scores of {len(paths)} photographs, from loading to writing",
-        {
-            "published: one at a time": published,
-            "ours": ours,
-            "ours, --fast": lambda: ours("--fast"),
-        },
-        f"Scores, of 4 decimals, differ by {apart[0]:.4f} at the most, by {apart[1]:.4f} with "
-        "--fast.",
-    )
+    def apart(first: np.ndarray, exact: np.ndarray, fast: np.ndarray) -> str:
+        largest = [np.abs(scores - first).max() for scores in (exact, fast)]
+        return (
+            f"Scores, of 4 decimals, differ by {largest[0]:.4f} at the most, by {largest[1]:.4f} "
+            "with --fast."
+        )
+
+    title = f"Scores of {len(paths)} photographs, from loading to writing"
+    ways = {"published: one at a time": published, "ours": ours}
+    return title, ways | {"ours, --fast": lambda: ours("--fast")}, apart
 
 
 def features(options: argparse.Namespace, folder: Path) -> Claim:
-    paths, name = find_photographs(options.photographs), options.backbone
+    paths = copy_photographs(options.photographs, folder / "photographs", options.how_many)
+    name = options.backbone
 
     def published() -> np.ndarray:
         network, transform = build_backbone(name, CPU), make_transform(name)
@@ -101,16 +105,17 @@ def features(options: argparse.Namespace, folder: Path) -> Claim:
         with tempfile.TemporaryDirectory(dir=folder) as cache:
             return ours(Path(cache))
 
-    apart = np.abs(published() - ours(folder / "kept")).max()
-    return (
-        f"Features of {len(paths)} photographs by {name}",
-        {
-            "published: one at a time": published,
-            "ours: in batches, stored": first_run,
-            "ours: the next run": lambda: ours(folder / "kept"),
-        },
-        f"The features differ by {apart:.1e} at the most.",
-    )
+    def apart(first: np.ndarray, *others: np.ndarray) -> str:
+        largest = max(np.abs(values - first).max() for values in others)
+        return f"The features differ by {largest:.1e} at the most."
+
+    ours(folder / "kept")
+    ways = {
+        "published: one at a time": published,
+        "ours: in batches, stored": first_run,
+        "ours: the next run": lambda: ours(folder / "kept"),
+    }
+    return f"Features of {len(paths)} photographs by {name}", ways, apart
 
 
 def made_up(rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -145,11 +150,11 @@ def linear(options: argparse.Namespace, folder: Path) -> Claim:
     def ours() -> list[float]:
         return classifier.fit_linear(values, labels, EPOCHS, CPU)[1]
 
-    return (
-        f"{EPOCHS} epochs of the linear classifier on {len(values):,} x {FEATURES:,}",
-        {"published: a plain loop": published, "ours": ours},
-        f"The losses are {'' if published() == ours() else 'not '}the same to the bit.",
-    )
+    def apart(first: list[float], second: list[float]) -> str:
+        return f"The losses are {'' if first == second else 'not '}the same to the bit."
+
+    title = f"{EPOCHS} epochs of the linear classifier on {len(values):,} x {FEATURES:,}"
+    return title, {"published: a plain loop": published, "ours": ours}, apart
 
 
 def sgd(options: argparse.Namespace, folder: Path) -> Claim:
@@ -169,24 +174,27 @@ def sgd(options: argparse.Namespace, folder: Path) -> Claim:
     def ours() -> classifier.ClassifierMixin:
         return classifier.fit_classifier("sgd", values, labels, "dinov2_base")
 
+    def apart(*fitted: classifier.ClassifierMixin) -> str:
+        first, second = map(pickle.dumps, fitted)
+        return (
+            f"The pickled classifiers are {'' if first == second else 'not '}the same to the byte."
+        )
+
     classifier.CLASSIFIERS["sgd"] = make
-    same = pickle.dumps(published()) == pickle.dumps(ours())
-    return (
-        f"SGD classifier on {len(values):,} x {FEATURES:,}, {ITERATIONS} iterations",
-        {"published: scikit-learn's own call": published, "ours": ours},
-        f"The pickled classifiers are {'' if same else 'not '}the same to the byte.",
-    )
+    title = f"SGD classifier on {len(values):,} x {FEATURES:,}, {ITERATIONS} iterations"
+    return title, {"published: scikit-learn's own call": published, "ours": ours}, apart
 
 
-def time_ways(ways: Ways, rounds: int) -> dict[str, list[float]]:
-    """The seconds of each way in each round."""
+def time_ways(ways: Ways, rounds: int) -> tuple[dict[str, list[float]], list[object]]:
+    """The seconds of each way in each round, and the last result of each."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in tqdm(range(rounds), "rounds", disable=None):
+        results = []
         for name, run in ways.items():
             begin = time.perf_counter()
-            run()
+            results.append(run())
             seconds[name].append(time.perf_counter() - begin)
-    return seconds
+    return seconds, results
 
 
 def table(title: str, seconds: dict[str, list[float]], note: str) -> str:
@@ -205,6 +213,7 @@ def main() -> int:
     add("--photographs", type=Path, required=True, help="a folder of them")
     add("--classifiers", type=Path, required=True, help="trained ones, that score them")
     add("--backbone", choices=BACKBONES, default="efficientnet_lite0", help="of the features")
+    add("--how_many", type=int, default=64, help="photographs of those in the folder")
     add("--rounds", type=int, default=3, help="times that each way is taken")
     add("--rows", type=int, default=ROWS, help="of features that classifiers are trained on")
     options = parser.parse_args()
@@ -213,8 +222,9 @@ def main() -> int:
     try:
         for claim in (scoring, features, linear, sgd):
             with tempfile.TemporaryDirectory() as folder:
-                title, ways, note = claim(options, Path(folder))
-                print(table(title, time_ways(ways, options.rounds), note), flush=True)
+                title, ways, apart = claim(options, Path(folder))
+                seconds, results = time_ways(ways, options.rounds)
+                print(table(title, seconds, apart(*results)), flush=True)
     except (OSError, ValueError) as error:
         print(f"time_detector: {error}", file=sys.stderr)
         return 1
