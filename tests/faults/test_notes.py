@@ -24,9 +24,7 @@ from journal import FOLDER, Journal
 from listing import Images
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from quality.edges import edge_finder
-from quality.inputs import Dataset, stated_inputs
-from quality.report import how_painted
+from quality.inputs import Dataset, edge_finder, how_painted, stated_inputs
 from util import lock
 from util.errors import InputError
 from util.results import Results

@@ -9,7 +9,6 @@ import data_utils
 import evaluation
 import listing
 import numpy as np
-import package_submission
 import painted
 import pandas as pd
 import prepare_images
@@ -19,7 +18,7 @@ from common.challenge_csv import TableError
 from data import lists
 from faults.hostile import hostile, refused
 from files import ImageError, open_image
-from hypothesis import example, given
+from hypothesis import given
 from journal import stamp
 from PIL import Image
 from util.errors import InputError
@@ -201,26 +200,6 @@ def test_details_that_score_an_image_twice_are_refused(tmp_path):
     path.write_text("filename,sgd\na.jpg,0.5\nb.jpg,0.5\na.jpg,0.75\n")
     with pytest.raises(ValueError, match=re.escape(f"{path}, line 4: a.jpg is scored twice")):
         evaluation.read_details(path, ["sgd"])
-
-
-PACKAGES = [["Pillow", "12.3.0"], ["numpy", "2.2.6"]]
-PROGRAM = [["import", "numpy"], ["x", "=", "1"]]
-
-
-@given(data=hostile(PACKAGES, "=="))
-def test_requirements_of_a_submission(tmp_path, data):
-    path = tmp_path / "requirements.txt"
-    path.write_bytes(data)
-    refused(lambda: package_submission.check_requirements(path), ValueError, path)
-
-
-@example(data=b"(" * 100_000)
-@example(data=b"-" * 100_000 + b"1")
-@given(data=hostile(PROGRAM, " "))
-def test_a_program_of_a_submission(tmp_path, data):
-    path = tmp_path / "model.py"
-    path.write_bytes(data)
-    refused(lambda: package_submission.check_imports(path, ["numpy"]), ValueError, path)
 
 
 @given(data=hostile(PHOTOS, ","))
