@@ -26,6 +26,7 @@ import torch
 from PIL import Image
 from sklearn.exceptions import ConvergenceWarning
 from torch.nn import functional as F
+from torchvision import transforms
 from tqdm import tqdm
 
 sys.path.append(str(Path(__file__).parent / "train"))
@@ -33,7 +34,7 @@ sys.path.append(str(Path(__file__).parent / "train"))
 import submission  # noqa: F401  puts the submission folder on the path
 import classifier
 import ingestion
-from backbones import BACKBONES, build_backbone, make_transform
+from backbones import BACKBONES, build_backbone
 from model import Model
 from model_utils import extract_features
 from published_members import LinearClassifier
@@ -92,7 +93,9 @@ def features(options: argparse.Namespace, folder: Path) -> Claim:
     name = options.backbone
 
     def published() -> np.ndarray:
-        network, transform = build_backbone(name, CPU), make_transform(name)
+        network, spec = build_backbone(name, CPU), BACKBONES[name]
+        steps = [transforms.Resize((224, 224)), transforms.ToTensor()]
+        transform = transforms.Compose([*steps, transforms.Normalize(spec.mean, spec.std)])
         with torch.inference_mode():
             images = (transform(Image.open(path))[None] for path in paths)
             return np.concatenate([network(image).numpy() for image in images])
