@@ -15,15 +15,8 @@ import extract_edges
 import pytest
 import torch
 import train
-from benchmarks import detection
 from collection_shards import SETTINGS_FILE, keep_settings
-from common.challenge_csv import COLUMNS
 from data.lists import ListFiles
-from demo import evaluation, make_demo_dataset
-from demo import results as demo_results
-from demo.misses import what_it_looks_like, what_members_said
-from demo.quickstart_page import print_scores
-from demo.run import UNSAID, Call, Run
 from faults.hostile import HUGE, JSON, NESTED, TEXT, hostile, notes, refused
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -31,9 +24,7 @@ from journal import FOLDER, Journal
 from listing import Images
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from quality.edges import edge_finder
-from quality.inputs import Dataset, stated_inputs
-from quality.report import how_painted
+from quality.inputs import Dataset, edge_finder, how_painted, stated_inputs
 from util import lock
 from util.errors import InputError
 from util.results import Results
@@ -114,170 +105,6 @@ def test_what_a_data_set_was_made_from(tmp_path, text):
     files = ListFiles(tmp_path, "list", tmp_path / "list/train_edges.txt")
     course = train.course_of(argparse.Namespace(seed=0), files, [])
     assert type(course[train.MADE_FROM]) is str
-
-
-@example(data=NESTED)
-@example(data=HUGE)
-@given(data=notes(scale=JSON, seed=JSON))
-def test_a_record_of_a_demo_set(tmp_path, data):
-    record = tmp_path / "demo.json"
-    record.write_bytes(data)
-    assert isinstance(
-        refused(lambda: make_demo_dataset.read_record(record), ValueError, record) or {}, dict
-    )
-
-
-RECORD = make_demo_dataset.description(0, 1.0)
-
-
-def run_with(folder: Path, file: str, data: bytes) -> Run:
-    """The quick start in `folder`, with a good record and good tables, and `data` in `file`."""
-    tables = {"train.csv": TRAIN, "ref_test.csv": CALLS}
-    contents = {f"demo/{name}": "\n".join(map(",".join, rows)) for name, rows in tables.items()}
-    for name, content in {**contents, "demo/demo.json": json.dumps(RECORD)}.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content)
-    (folder / file).parent.mkdir(parents=True, exist_ok=True)
-    (folder / file).write_bytes(data)
-    return Run(folder)
-
-
-def record_keys(name: str) -> st.SearchStrategy:
-    return JSON | st.just(RECORD[name])
-
-
-@example(data=NESTED)
-@example(data=HUGE)
-@example(data=json.dumps(RECORD | {"scale": 10**400}).encode())
-@example(data=json.dumps(RECORD | {"signal_pair": [0, 99]}).encode())
-@example(data=json.dumps(RECORD | {"signal_pair": [0, -1]}).encode())
-@given(data=notes(**{name: record_keys(name) for name in RECORD}))
-def test_a_record_that_a_quick_start_tells_of(tmp_path, data):
-    run = run_with(tmp_path, "demo/demo.json", data)
-
-    def tell() -> str:
-        run.are_alike(frozenset(list(run.subspecies.values())[:2]))
-        assert run.paintings == []
-        return f"{run.record['scale']:g} {run.record['seed']}"
-
-    refused(tell, ValueError, tmp_path / "demo/demo.json")
-
-
-TRAIN = [
-    list(COLUMNS),
-    "a,,non-hybrid,train,,,8.0,,,a.jpg".split(","),
-    "b,,hybrid,train,,,,8.0,9.0,b.jpg".split(","),
-]
-CALLS = [
-    "filename,subspecies_ref,ssp_indicator,hybrid_stat,score,threshold,called".split(","),
-    "a.jpg,erato,major,0,0.25,0.5,0".split(","),
-    "b.jpg,erato x hydara,minor,1,0.75,0.5,1".split(","),
-]
-DETAILS = [
-    "filename,score,sgd,linear,subspecies,parent_1,share_1,parent_2".split(","),
-    "a.jpg,0.5,0.5,0.25,0.5,8,0.75,9".split(","),
-    "b.jpg,0.5,0.5,,,,,".split(","),
-]
-
-
-@given(train=hostile(TRAIN, ","))
-def test_photographs_that_a_quick_start_trained_on(tmp_path, train):
-    run = run_with(tmp_path, "demo/train.csv", train)
-    path = tmp_path / "demo/train.csv"
-    refused(lambda: (run.photographs, run.crosses_in_training), ValueError, path)
-
-
-@given(test=hostile(CALLS, ","))
-def test_photographs_that_a_quick_start_tested_on(tmp_path, test):
-    run = run_with(tmp_path, "demo/ref_test.csv", test)
-    refused(lambda: run.photographs, ValueError, tmp_path / "demo/ref_test.csv")
-
-
-@given(calls=hostile(CALLS, ","))
-def test_calls_of_a_quick_start(tmp_path, calls):
-    file = "lite/generated/sgd/calls.csv"
-    run = run_with(tmp_path, file, calls)
-    refused(lambda: run.calls("lite", "generated", "sgd"), ValueError, tmp_path / file)
-
-
-@given(details=hostile(DETAILS, ","))
-def test_details_of_a_quick_start(tmp_path, details):
-    file = "lite/generated/details.csv"
-    run = run_with(tmp_path, file, details)
-    found = refused(lambda: run.details("lite", "generated"), ValueError, tmp_path / file)
-    for said in (found or {"": UNSAID}).values():
-        what_members_said(said, ["sgd", "linear", "subspecies"])
-        what_it_looks_like(Call("a.jpg", "erato", "major", False, 0.5, 0.5, False), said)
-
-
-NUMBERS = st.fixed_dictionaries({}, optional={"value": JSON, "f1_of_another": JSON})
-FIGURES = st.fixed_dictionaries(
-    {},
-    optional={
-        "structure": JSON | st.fixed_dictionaries({"f1": NUMBERS | JSON, "f1_of_another": JSON}),
-        "appearance": JSON | st.fixed_dictionaries({"way": NUMBERS | JSON}),
-        "told_apart": JSON | NUMBERS,
-        "memorised": JSON | st.fixed_dictionaries({"close": NUMBERS | JSON}),
-    },
-)
-SETS = st.fixed_dictionaries({}, optional={"hybrids": FIGURES, "non-hybrids": FIGURES})
-
-
-@example(data=NESTED)
-@example(data=HUGE)
-@example(data=b'{"sets": {"hybrids": 3}}')
-@given(data=notes(sets=SETS | JSON))
-def test_figures_of_paintings(tmp_path, data):
-    path = tmp_path / "evaluation/figures.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(data)
-    lines = refused(lambda: evaluation.read_evaluation(tmp_path), ValueError, path)
-    assert all(isinstance(line, str) for line in lines or ())
-
-
-SCORES = dict.fromkeys(demo_results.SCORES, st.just(0.5))
-CROSS = {"ssp_indicator": st.just("minor") | JSON, "hybrids": st.just(3) | JSON}
-CROSS |= {"recall": st.just(0.5) | JSON}
-
-
-@example(data=NESTED)
-@example(data=HUGE)
-@given(
-    data=notes(
-        **SCORES | {"mimic_recall": st.just(0.5) | JSON},
-        one_hybrid=st.fixed_dictionaries(SCORES) | JSON,
-        crosses=st.dictionaries(TEXT, st.fixed_dictionaries(CROSS) | JSON, max_size=2) | JSON,
-    )
-)
-def test_scores_of_a_quick_start(tmp_path, data):
-    path = tmp_path / "kind/members/scores.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    scores = refused(
-        lambda: demo_results.read_scores(tmp_path, "kind", "members"), ValueError, path
-    )
-    if scores is not None:
-        print_scores({("kind", "members"): scores})
-        assert all(type(cross["found"]) is int for cross in scores["crosses"].values())
-
-
-KEPT = [
-    detection.COLUMNS,
-    "lite,cutout,3,generated,sgd,mimic_recall,0.5,,".split(","),
-    "lite,cutout,3,generated,sgd,a x b,0.5,minor,4".split(","),
-]
-
-
-@example(data="\n,".join(map(",".join, KEPT)).encode())  # pandas takes a cell too many for an index
-@given(data=hostile(KEPT, ","))
-def test_kept_scores_of_many_seeds(tmp_path, data):
-    path = tmp_path / "detection.csv"
-    path.write_bytes(data)
-    rows = refused(lambda: detection.read_rows(path), ValueError, path)
-    if rows is not None:
-        assert rows.dtypes[["seed", "value", "hybrids"]].tolist() == ["Int64", "float64", "Int64"]
-        assert rows["seed"].notna().all()
-        assert rows.loc[rows["group"] != "", "hybrids"].notna().all()
 
 
 LOG = [["images", "epoch", "lr", "G_GAN"], ["2", "1", "0.0002", "1.5"], ["4", "1", "0.0002", "1"]]

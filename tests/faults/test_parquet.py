@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import date
+from functools import partial
 from pathlib import Path
 
-import collection_shards
 import listing
 import numpy as np
 import pytest
+import shards
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -93,11 +94,9 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import numpy, pyarrow.parquet
-from collection_shards import find_sources
-from collection_stages import decode
+from shards import find_sources
+from stages import decode
 from listing import listed_images
-from model import make_picture
-picture = make_picture("photograph")
 folder = Path(sys.argv[1])
 for path in sorted(folder.iterdir()):
     print("at", path.name, flush=True)
@@ -107,7 +106,7 @@ for path in sorted(folder.iterdir()):
             assert all(isinstance(name, str) and name.isprintable() for name in images.names)
         else:
             for source in find_sources(path, 4):
-                shards = list(decode(source, picture))
+                shards = list(decode({"item": [source]}, "photograph"))
                 assert [len(shard["errors"][0]) for shard in shards] == [
                     shard.stop - shard.start for shard in source.shards
                 ]
@@ -120,7 +119,6 @@ if status.exists():
     print("peak", status.read_text().split("VmHWM:")[1].split()[0])
 """
 PEAK = 1_500  # MB, of which Python with PyTorch and PyArrow takes 800
-SUBMISSION = "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
 
 
 def test_damaged_files_are_loaded_or_refused(tmp_path, mutate, repository, request):
@@ -136,7 +134,7 @@ def test_damaged_files_are_loaded_or_refused(tmp_path, mutate, repository, reque
         (folder / f"{kind}{number:06d}.parquet").write_bytes(content)
     (folder / "list-bomb.parquet").write_bytes(bomb())
     done = subprocess.run(
-        [sys.executable, "-c", FUZZ, folder, repository / SUBMISSION],
+        [sys.executable, "-c", FUZZ, folder, repository / "HybridDetection/collection"],
         capture_output=True,
         text=True,
     )
@@ -196,7 +194,7 @@ def test_rows_by_claim_are_refused_or_not_believed(tmp_path, claim):
     with pytest.raises(
         ValueError, match=rf"table.parquet: not .* bytes claim to be {claim:,} rows"
     ):
-        collection_shards.find_sources(path, 4)
+        shards.find_sources(path, 4)
     assert listing.read_parquet(path) == names
 
 
@@ -204,7 +202,7 @@ def test_a_column_whose_name_is_no_text_is_refused(tmp_path):
     table = pyarrow.table({"uuid": ["a"], "image": [b""], listing.COLUMN: ["a.png"], "noted": [1]})
     path = tmp_path / "both.parquet"
     path.write_bytes(written(table, store_schema=False).replace(b"noted", b"n\xfft\xffd"))
-    for read in (listing.read_parquet, collection_shards.row_group_sizes):
+    for read in (listing.read_parquet, partial(shards.table_sources, folder=tmp_path, rows=4)):
         with pytest.raises(
             ValueError, match=r"both.parquet: not a readable Parquet file \('utf-8'"
         ):
@@ -271,16 +269,14 @@ def test_names_that_leave_the_folder_and_nulls_are_named(tmp_path):
 
 @given(table=columns("uuid", "identifier", "image", "original_size", "resized_size"))
 def test_collections_of_any_type(tmp_path, table):
-    stages = pytest.importorskip("collection_stages")
+    stages = pytest.importorskip("stages")
     path = tmp_path / "table.parquet"
     path.write_bytes(written(table))
     try:
-        sources = collection_shards.find_sources(path, 2)
-        shards = [
-            shard for source in sources for shard in stages.decode(source, lambda image: image)
-        ]
+        sources = shards.find_sources(path, 2)
+        rows = list(stages.decode({"item": sources}, "photograph"))
     except ValueError as error:
         assert str(path) in str(error)
         return
-    assert sum(len(shard["identifiers"][0]) for shard in shards) == table.num_rows
-    assert all(error for shard in shards for error in shard["errors"][0].as_py())
+    assert sum(len(row["identifiers"][0]) for row in rows) == table.num_rows
+    assert all(error for row in rows for error in row["errors"][0].as_py())

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from data import lists
-from quality.inputs import stated_inputs
-from quality.report import how_painted
+from quality.inputs import how_painted, stated_inputs
 from util import results
 from util.errors import InputError
 from util.visualizer import LossLog
