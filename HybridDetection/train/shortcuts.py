@@ -55,7 +55,7 @@ SAMPLE = 200  # photographs of a training: a share is then known within 7 %, for
 RESULTS_FILE = "shortcuts.csv"
 ADVICE = "cut the specimens out, or balance who photographed them"
 
-log = logging.getLogger("check_shortcuts")
+log, training_log = logging.getLogger("check_shortcuts"), logging.getLogger("training")
 
 # Photographs are tables: `path`; `subspecies`, "" where it is not asked; `hybrid`, 0 or 1, where
 # that is asked.
@@ -270,10 +270,10 @@ def report_backgrounds(
             results = tell(seen, ["background"], backbone, device, cache)
         write_results(results, output)
     except (OSError, ValueError) as error:
-        log.warning("no check of what the background alone tells: %s", error)
+        training_log.warning("no check of what the background alone tells: %s", error)
         return
     for result in results:
-        log.info("%s", result)
+        training_log.info("%s", result)
 
 
 def write_results(results: list[Result], path: Path) -> pd.DataFrame:

@@ -41,16 +41,13 @@ IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     [("dinov2_base", *IMAGENET), ("efficientnet_lite0", [0.5] * 3, [0.5] * 3)],
 )
 def test_rgb_gets_the_published_preprocessing(backbone, mean, std, size):
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    image = Image.fromarray(pixels)
-    result = backbones.make_transform(backbone)(image)
-    assert (result - preprocess(image, mean, std)).abs().max() < 1e-5
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8))
+    picture = np.asarray(backbones.make_picture("photograph")(image))
+    result = backbones.normalise(torch.from_numpy(np.stack([picture] * 2)), backbone)
+    assert (result[1] - preprocess(image, mean, std)).abs().max() < 1e-5
     published = [transforms.Resize((224, 224)), transforms.ToTensor()]
     published.append(transforms.Normalize(mean, std))
-    assert torch.equal(result, transforms.Compose(published)(image))
-    picture = np.asarray(backbones.make_picture("photograph")(image))
-    many = backbones.normalise(torch.from_numpy(np.stack([picture] * 2)), backbone)
-    assert torch.equal(many, torch.stack([result] * 2))
+    assert torch.equal(result, torch.stack([transforms.Compose(published)(image)] * 2))
 
 
 def transparent_palette() -> Image.Image:
@@ -83,7 +80,7 @@ def test_every_mode_becomes_rgb(image, expected):
 
 def test_floats_are_refused():
     with pytest.raises(ValueError, match="an image of floats; save it with 8 or 16 bits"):
-        backbones.make_transform("dinov2_base")(Image.new("F", (4, 4), 0.5))
+        backbones.make_picture()(Image.new("F", (4, 4), 0.5))
 
 
 # ---- backbones ----------------------------------------------------------------------------------
@@ -254,39 +251,95 @@ def test_efficientnet_knows_imagenet():
     backbones.load_by_order(network, weights.read_state_dict(path))
     flower = Image.fromarray(load_sample_image("flower.jpg")).crop((120, 0, 547, 427))
     with torch.inference_mode():
-        logits = network.eval()(backbones.make_transform("efficientnet_lite0")(flower)[None])
+        picture = torch.from_numpy(np.array(backbones.make_picture()(flower))[None])
+        logits = network.eval()(backbones.normalise(picture, "efficientnet_lite0"))
     assert ImageNetInfo().index_to_description(int(logits.argmax())) == "daisy"
 
 
-def test_efficientnet_gives_1280_frozen_features():
-    network = backbones.build_backbone("efficientnet_lite0", torch.device("cpu"))
-    assert network(torch.zeros(2, 3, 224, 224)).shape == (2, 1280)
-    assert not any(parameter.requires_grad for parameter in network.parameters())
+def test_efficientnet_gives_1280_frozen_features(lite0):
+    assert lite0(torch.zeros(2, 3, 224, 224)).shape == (2, 1280)
+    assert not any(parameter.requires_grad for parameter in lite0.parameters())
 
 
-def test_unknown_backbone_is_named():
+def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match=r"resnet.*known: dinov2_base, efficientnet_lite0"):
         model.Model("resnet")
-
-
-def test_unknown_device_is_named():
     with pytest.raises(ValueError, match="unknown device 'gpu'"):
         model.choose_device("gpu")
 
 
-def test_the_best_device_is_taken(monkeypatch):
+def test_the_best_device_is_taken(monkeypatch, caplog):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with caplog.at_level(logging.WARNING):
+        assert model.choose_device("cuda:3") == torch.device("cpu")
+    assert "device cuda:3 is not available here; using cpu" in caplog.text
     for best in ("mps", "cuda"):
         backend = {"mps": torch.backends.mps, "cuda": torch.cuda}[best]
         monkeypatch.setattr(backend, "is_available", lambda: True)
         assert model.choose_device() == torch.device(best)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert model.choose_device("cuda:1") == torch.device("cuda:1")
+    assert model.choose_device("cuda:2") == torch.device("cuda")
 
 
-def test_unavailable_device_is_replaced_and_said(caplog):
-    with caplog.at_level(logging.WARNING):
-        device = model.choose_device("xpu")
-    assert device.type in {"cpu", "cuda", "mps"}
-    assert "device xpu is not available" in caplog.text
+# ---- --fast -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lite0() -> torch.nn.Module:
+    return backbones.build_backbone("efficientnet_lite0", torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def noise() -> torch.Tensor:
+    draw = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (3, 224, 224, 3), dtype=torch.uint8, generator=draw)
+
+
+def test_convolutions_lie_channels_last_and_features_stay(lite0, noise):
+    assert lite0.conv_stem.weight.is_contiguous(memory_format=torch.channels_last)
+    usual = backbones.build_backbone("efficientnet_lite0", torch.device("cpu"))
+    usual = usual.to(memory_format=torch.contiguous_format)
+    images = backbones.normalise(noise, "efficientnet_lite0")
+    features = backbones.extract(lite0, noise, "efficientnet_lite0", torch.device("cpu"))
+    assert (features - usual(images)).abs().max() < 1e-4
+
+
+def test_fast_computes_in_bfloat16_of_reduced_photographs(lite0, noise, tmp_path):
+    exact, fast = model.Model(device="cpu"), model.Model(device="cpu", fast=True)
+    exact.backbone = fast.backbone = "efficientnet_lite0"
+    exact.features = lite0
+    network = backbones.build_backbone("efficientnet_lite0", torch.device("cpu"))
+    fast.features = model.in_bfloat16(network)
+    assert network.conv_stem.weight.dtype == torch.bfloat16
+    norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    assert {layer.weight.dtype for layer in norms} == {torch.float32}
+    before, after = exact.extract(noise), fast.extract(noise)
+    assert after.dtype == torch.float32
+    assert 1e-4 < (after - before).norm() / before.norm() < 0.1
+    for preprocess, side in [("photograph", 448), ("cutout", 800)]:
+        fast.preprocess = exact.preprocess = preprocess
+        assert (fast.smallest_side, exact.smallest_side) == (side, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "size"),
+    [
+        ("a.jpg", None, (2000, 1000)),
+        ("a.jpg", 500, (1000, 500)),
+        ("a.jpg", 501, (2000, 1000)),
+        ("a.jpg", 10, (250, 125)),
+        ("a.png", 125, (2000, 1000)),
+    ],
+)
+def test_a_jpeg_is_reduced_no_further_than_is_said(tmp_path, name, side, size):
+    path = tmp_path / name
+    Image.linear_gradient("L").resize((2000, 1000)).convert("RGB").save(path)
+    small = files.open_image(path, side)
+    assert small.size == size
+    whole = files.open_image(path).resize(size, Image.Resampling.BOX)
+    assert np.abs(np.subtract(small, whole, dtype=int)).max() <= 3
 
 
 # ---- the linear classifier ----------------------------------------------------------------------
@@ -320,7 +373,7 @@ def test_the_linear_probability_is_that_of_class_1():
 
 def test_the_score_is_the_larger_probability():
     detector = model.Model(device="cpu")
-    detector.transform = backbones.make_transform("efficientnet_lite0")
+    detector.backbone, detector.picture = "efficientnet_lite0", backbones.make_picture()
     detector.features = torch.nn.Flatten()
 
     class Fixed:
@@ -334,7 +387,7 @@ def test_the_score_is_the_larger_probability():
     images = [Image.new("RGB", (8, 8)), Image.new("L", (9, 5))]
     assert detector.predict_batch(images).tolist() == [0.7, 0.9]
     assert detector.predict_batch([]).shape == (0,)
-    examined = detector.examine(torch.zeros(2, 3, 224, 224))
+    examined = detector.examine(torch.zeros(2, 224, 224, 3, dtype=torch.uint8))
     assert {name: values.tolist() for name, values in examined.members.items()} == {
         "linear": [0.2, 0.9],
         "sgd": [0.7, 0.1],
@@ -359,7 +412,8 @@ def test_the_organisers_protocol_with_dinov2(run, submission, draw, tmp_path):
     """A copied folder, official weights in Models/backbones/, another working directory."""
     folder = tmp_path / "HybridDetection/submission/copied"
     folder.mkdir(parents=True)
-    shutil.copy(submission / "model.py", folder)
+    for path in submission.glob("*.py"):
+        shutil.copy(path, folder)
     torch.manual_seed(0)
     linear = published_members.LinearClassifier().eval()
     torch.nn.init.normal_(linear.classifier[9].weight)  # so that images differ in their scores
