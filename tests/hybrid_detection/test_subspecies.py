@@ -4,6 +4,7 @@ import re
 import zipfile
 from dataclasses import replace
 
+import model
 import numpy as np
 import pandas as pd
 import published_members
@@ -341,7 +342,7 @@ def test_what_is_saved_is_loaded(tmp_path, stored):
         ({"crosses": np.array([[2, 0]])}, "crosses are not pairs of two places"),
         ({"subspecies": np.array(["8", "8", "9"])}, "expected two or more, all unlike"),
         ({"subspecies": np.array(["8", "9", "1\n0"])}, "no printable text"),
-        ({"backbone": np.array("resnet")}, "unknown backbone 'resnet'"),
+        ({"backbone": np.array("resnet")}, "'resnet'"),
         ({"preprocess": np.array("mask")}, "unknown preprocess 'mask'"),
         ({"weights": np.array([[object()] * 1280] * 3)}, "Object arrays cannot be loaded"),
     ],
@@ -362,5 +363,21 @@ def test_what_is_no_npz_or_unpacks_without_end_is_refused(tmp_path, stored, monk
         archive.writestr("weights.npy", bytes(1000))
     assert subspecies_member.MAX_BYTES == 100_000_000
     monkeypatch.setattr(subspecies_member, "MAX_BYTES", 999)
-    with pytest.raises(ValueError, match="1,000 bytes of arrays, expected 999 at the most"):
+    with pytest.raises(ValueError, match="unpacks to 1,000 bytes, expected 999 at the most"):
         subspecies_member.load_subspecies(path)
+
+
+# ---- the score ----------------------------------------------------------------------------------
+
+
+def test_members_are_combined_to_the_bit():
+    draw = np.random.default_rng(0)
+    # Cubes: of a plain random number, 1 - (1 - x) has the same bits.
+    linear, sgd = draw.random(50, np.float32) ** 3, draw.random(50) ** 3
+    other = draw.random(50) ** 3
+    larger = np.maximum(linear, sgd)
+    assert np.array_equal(model.combine({"linear": linear, "sgd": sgd}), larger)
+    both = model.combine({"linear": linear, "sgd": sgd, "subspecies": other})
+    assert both == pytest.approx(1 - (1 - larger) * (1 - other), abs=1e-12)
+    assert np.array_equal(model.combine({"subspecies": other}), other)
+    assert np.array_equal(model.combine({"sgd": sgd}), sgd)
