@@ -74,11 +74,10 @@ def challenge_scores(
             raise ValueError(f"no {name} hybrids among the reference rows")
     called = scores > row_thresholds(scores, labels, indicators)
     found = {key: float(called[rows[name] & (labels == 1)].mean()) for key, name in RECALLS.items()}
-    areas = {
-        key: float(pr_auc(scores[rows[name]], labels[rows[name]])) for key, name in AREAS.items()
-    }
-    numbers = {key: (found | areas)[key] for key in OFFICIAL}
-    return numbers | {"challenge_score": harmonic_mean(list(found.values()))}
+    found |= {"challenge_score": harmonic_mean(list(found.values()))}
+    for key, name in AREAS.items():
+        found[key] = float(pr_auc(scores[rows[name]], labels[rows[name]]))
+    return {key: found[key] for key in OFFICIAL}
 
 
 def harmonic_mean(recalls: Sequence[float]) -> float:
