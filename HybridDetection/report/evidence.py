@@ -1,6 +1,6 @@
 """Where in a photograph the evidence lies: what each patch adds to the log-odds of the score.
 
-    examined, maps = examine(model, batch)
+    examined, maps = examine(model, pictures)
 
 A feature vector is a mean over patch tokens (DINOv2: beside the class token). To first order, the
 log-odds of the score are g . feature with their gradient g, and the part of g that belongs to the
@@ -25,14 +25,14 @@ from torch.nn import functional as F
 TINY = np.finfo(np.float64).tiny
 
 
-def examine(model: Model, batch: torch.Tensor) -> tuple[Examined, np.ndarray]:
-    """`model.examine` of n preprocessed images, and their maps (n, h, w) float16 in log-odds.
+def examine(model: Model, pictures: torch.Tensor) -> tuple[Examined, np.ndarray]:
+    """`model.examine` of n pictures of bytes, and their maps (n, h, w) float16 in log-odds.
 
     One pass through the backbone. Above 0: speaks for a hybrid. h and w are 16 with DINOv2 and 7
     with the light backbone; the map covers what the network saw, the whole image.
     """
     with patch_tokens(model.features) as taken:
-        examined = model.examine(batch)
+        examined = model.examine(pictures)
     (tokens,) = taken
     slopes = gradient(model.members, examined.features)[:, -tokens.shape[-1] :]
     with torch.inference_mode():

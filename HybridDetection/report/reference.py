@@ -3,15 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from evaluation import (
-    CROSS,
-    cumulated,
-    pr_auc,
-    read_scored,
-    roc_auc,
-    score_rows,
-    wilson,
-)
+from evaluation import CROSS, read_scored, score_rows
+from metrics import cumulated, pr_auc, roc_auc, wilson
 
 CURVE_POINTS = 400  # of a curve, at the most
 

@@ -9,20 +9,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import cv2
 import numpy as np
 from cutout import CONFIDENT, find_specimen, is_cutout, mask_of_cutout
-from features import fit_square, most_similar, outside_share, places_pca, places_tsne
-from gallery import Photograph
+from features import fit_square, outside_share, places_pca, unit
 from PIL import Image
+from subspecies_member import Parents
 from training_index import TrainingIndex
 
-MAPS = 200  # photographs with a heat map, the first by score
 WARN_ABOVE = 0.2  # of the evidence outside the specimen
 MASK_SIDE = 96  # pixels of the picture in which the specimen is found: six a patch, at the least
 MASK_FITTED = 2000  # of its pixels tell the colour of the paper: masks are the same as by all
 DRAWN = 127  # the strongest patch of a heat map, in the numbers that the page draws
 DECIMALS = 6  # of a score
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A row of the report. Without a model there is no more than a score and a picture."""
+
+    name: str  # as in predictions.txt
+    path: Path
+    score: float
+    thumbnail: bytes  # JPEG
+    members: dict[str, float]  # the probability of each that took part
+    parents: Parents | None = None
+    feature: np.ndarray | None = None  # (feature_size,) float16
+    evidence: np.ndarray | None = None  # (h, w) float16: what each patch adds to the log-odds
 
 
 @dataclass(frozen=True)
@@ -34,8 +46,6 @@ class Setting:
     preprocess: str = ""
     threshold: float | None = None
     no_training: str = ""  # why there are no training images to show
-    all_maps: bool = False
-    tsne: bool = False
 
 
 def report_data(
@@ -46,8 +56,7 @@ def report_data(
     reference: dict | None,
 ) -> dict:
     """The object of data.js for photographs sorted by score; links start at `folder`."""
-    maps = heat_maps(photographs if setting.all_maps else photographs[:MAPS])
-    has_features = len(photographs) > 1 and photographs[0].picture.feature is not None
+    has_features = len(photographs) > 1 and photographs[0].feature is not None
     data = {
         "backbone": setting.backbone,
         "memberNames": list(setting.members),
@@ -57,10 +66,10 @@ def report_data(
         "drawn": DRAWN,
         "noTraining": setting.no_training,
         "photographs": columns(photographs, folder, setting.members),
-        "maps": maps,
+        "maps": [heat_map(photograph) for photograph in photographs],
         "training": index and training_columns(index),
         "similar": index and similar_photographs(photographs, index),
-        "featureMap": feature_map(photographs, index, setting.tsne) if has_features else None,
+        "featureMap": feature_map(photographs, index) if has_features else None,
         "reference": None,
     }
     if reference is not None:
@@ -80,34 +89,26 @@ def javascript(data: dict) -> str:
 
 def columns(photographs: Sequence[Photograph], folder: Path, members: Sequence[str]) -> dict:
     parents = [photograph.parents for photograph in photographs]
-    folder = folder.resolve()
-    places = {path: path.resolve() for path in {some.path.parent for some in photographs}}
     return {
         "name": [photograph.name for photograph in photographs],
-        "link": [
-            link_from(folder, places[some.path.parent] / some.path.name) for some in photographs
-        ],
+        "link": [link_from(folder, photograph.path) for photograph in photographs],
         "score": [round(photograph.score, DECIMALS) for photograph in photographs],
         "members": {
             member: [round(photograph.members[member], DECIMALS) for photograph in photographs]
             for member in members
         },
         "parents": [
-            some and [some.first, some.second, round(some.share, 2), round(some.certainty, 3)]
-            for some in parents
+            pair and [pair.first, pair.second, round(pair.share, 2), round(pair.certainty, 3)]
+            for pair in parents
         ],
-        "parentsText": ["" if some is None else str(some) for some in parents],
+        "parentsText": ["" if pair is None else str(pair) for pair in parents],
     }
 
 
 def link_from(folder: Path, path: Path) -> str:
-    """The address of the file `path` as seen from a page in `folder`; both are resolved."""
-    return quote(Path(os.path.relpath(path, folder)).as_posix())
-
-
-def heat_maps(photographs: Sequence[Photograph]) -> list[dict | None]:
-    cv2.setNumThreads(0)  # pictures this small are done before threads have met
-    return [heat_map(photograph) for photograph in photographs]
+    """The address of the file `path` as seen from a page in `folder`."""
+    place = path.parent.resolve() / path.name
+    return quote(Path(os.path.relpath(place, folder.resolve())).as_posix())
 
 
 def heat_map(photograph: Photograph) -> dict | None:
@@ -115,12 +116,12 @@ def heat_map(photograph: Photograph) -> dict | None:
     log-odds. `outside` is the share beside the specimen, null where none is found. None without
     evidence.
     """
-    if photograph.picture.evidence is None:
+    if photograph.evidence is None:
         return None
-    evidence = photograph.picture.evidence.astype(np.float64)
+    evidence = photograph.evidence.astype(np.float64)
     peak = max(float(np.abs(evidence).max()), 1e-12)
     numbers = (evidence * (DRAWN / peak)).round().astype(np.int8)
-    mask = specimen_mask(photograph.picture.thumbnail)
+    mask = specimen_mask(photograph.thumbnail)
     outside = None if mask is None else outside_share(evidence, mask)
     return {
         "rows": evidence.shape[0],
@@ -155,44 +156,36 @@ def similar_photographs(
     photographs: Sequence[Photograph], index: TrainingIndex
 ) -> list[list[int | None] | None]:
     """For each photograph with parents, of each parent the most similar training photograph."""
-    found: list[list[int | None] | None] = [
-        None if photograph.parents is None else [None, None] for photograph in photographs
-    ]
-    named = [
-        (row, side, name)
-        for row, photograph in enumerate(photographs)
-        if photograph.parents is not None
-        for side, name in enumerate((photograph.parents.first, photograph.parents.second))
-    ]
     photographed = ~index.hybrid & ~index.painted
-    for name in {name for _, _, name in named}:
-        among = np.flatnonzero(photographed & (index.groups == name))
-        places = [(row, side) for row, side, other in named if other == name]
-        if len(among):
-            features = np.stack([photographs[row].picture.feature for row, _ in places])
-            nearest = among[most_similar(features, index.features[among])]
-            for (row, side), place in zip(places, nearest.tolist(), strict=True):
-                found[row][side] = place
-    return found
+    places = {
+        name: np.flatnonzero(photographed & (index.groups == name))
+        for name in set(index.groups.tolist())
+    }
+    looks = {name: unit(index.features[rows]) for name, rows in places.items()}
+
+    def nearest(photograph: Photograph, parent: str) -> int | None:
+        if not len(places.get(parent, ())):
+            return None
+        alike = looks[parent] @ unit(photograph.feature[None])[0]
+        return int(places[parent][alike.argmax()])
+
+    return [
+        some.parents and [nearest(some, name) for name in (some.parents.first, some.parents.second)]
+        for some in photographs
+    ]
 
 
-def feature_map(
-    photographs: Sequence[Photograph], index: TrainingIndex | None, tsne: bool
-) -> dict[str, object]:
+def feature_map(photographs: Sequence[Photograph], index: TrainingIndex | None) -> dict[str, list]:
     """Where photographs and training images lie among their features, from 0 to 1.
 
     The principal axes are those of the training's photographs, where they are known.
     """
-    features = np.stack([photograph.picture.feature for photograph in photographs])
+    features = np.stack([photograph.feature for photograph in photographs])
     together = features if index is None else np.concatenate([index.features, features])
-    if tsne:
-        places, shares = places_tsne(together), []
-    else:
-        fitted_to = features if index is None else index.features[~index.painted]
-        places, shares = places_pca(together, fitted_to if len(fitted_to) > 2 else together)
-    square = np.where(np.isfinite(places), fit_square(places).round(4), -1).tolist()
+    fitted_to = features if index is None else index.features[~index.painted]
+    places, shares = places_pca(together, fitted_to if len(fitted_to) > 2 else together)
+    square = fit_square(places).round(4).tolist()
     return {
-        "how": "t-SNE" if tsne else "PCA",
         "shares": [round(float(share), 3) for share in shares],
         "training": square[: len(square) - len(photographs)],
         "photographs": square[len(square) - len(photographs) :],

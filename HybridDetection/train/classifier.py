@@ -1,14 +1,19 @@
-"""Fit the classifiers on features: the published two, and the starting kit's alternatives."""
+"""Fit the published classifiers and the starting kit's to features, and write the members."""
 
+import hashlib
+import io
 import math
+import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import torch
-from feature_cache import Features
+from dataset import Rows
 from joblib import parallel_config
-from published_members import LinearClassifier
+from published_members import LinearClassifier, Origin
 from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
@@ -18,13 +23,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from streaming import BlockReader, streamed_backward
+from subspecies_member import SubspeciesScorer
 from torch.nn import functional as F
 from tqdm import tqdm
 
 LEARNING_RATE = 1e-4
 ROWS_PER_EPOCH = 0.9  # a fresh random share of the rows makes each full-batch step
-BLOCK_ROWS = 16_384  # of a step that are in memory at once; a step of no more is taken as one
 SEED = 42
 
 
@@ -79,21 +83,18 @@ def fit_classifier(
 
 
 def fit_linear(
-    features: Features,
+    features: np.ndarray,
     labels: np.ndarray,
     epochs: int,
     device: torch.device,
     start: dict[str, torch.Tensor] | None = None,
     watch: Callable[[int, float], None] = lambda epoch, loss: None,
-    block_rows: int = BLOCK_ROWS,
 ) -> tuple[LinearClassifier, list[float]]:
     """The linear classifier trained on features (n, d) and 0/1 labels (n,), and its loss by epoch.
 
     Adam 1e-4, cross-entropy; each epoch is one full-batch step on a fresh random 90 % of the
-    rows. Where these are more than `block_rows`, the step reads them block by block, and is the
-    same but for rounding: see streaming.py. Training goes on from the state dict `start` where one
-    is given. After each epoch, from 1, `watch` is told its loss. ValueError where the loss is no
-    number any more.
+    rows. Training goes on from the state dict `start` where one is given. After each epoch, from 1,
+    `watch` is told its loss. ValueError where the loss is no number any more.
     """
     generator = torch.Generator().manual_seed(SEED)
     with torch.random.fork_rng(devices=[]):
@@ -104,29 +105,59 @@ def fit_linear(
     classifier.to(device).train()
     optimizer = torch.optim.Adam(classifier.parameters(), lr=LEARNING_RATE)
     size = round(ROWS_PER_EPOCH * len(labels))
-    streamed = size > block_rows
-    if not streamed:
-        inputs = torch.tensor(np.asarray(features), device=device)
-        targets = torch.tensor(labels, dtype=torch.long, device=device)
+    inputs = torch.as_tensor(features, device=device)
+    targets = torch.tensor(labels, dtype=torch.long, device=device)
     losses = []
     for _ in tqdm(range(epochs), desc="linear classifier", unit="epoch", disable=None):
-        rows = torch.randperm(len(labels), generator=generator)[:size]
+        rows = torch.randperm(len(labels), generator=generator)[:size].to(device)
+        loss = F.cross_entropy(classifier(inputs[rows]), targets[rows])
         optimizer.zero_grad()
-        if streamed:
-            chosen = np.sort(rows.numpy())  # disks read forwards
-            read = BlockReader(features, labels, chosen, block_rows, device)
-            loss = streamed_backward(classifier.classifier, read)
-        else:
-            rows = rows.to(device)
-            mean = F.cross_entropy(classifier(inputs[rows]), targets[rows])
-            mean.backward()
-            loss = mean.item()
-        losses.append(loss)
+        loss.backward()
         optimizer.step()
-        if not math.isfinite(loss):
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
             raise ValueError(
-                f"linear classifier: the loss is {loss} in epoch {len(losses)}, expected a finite"
-                " number; look for features or, with CTN, weights that are far too large"
+                f"linear classifier: the loss is {losses[-1]} in epoch {len(losses)}, expected a "
+                "finite number; look for features or, with CTN, weights that are far too large"
             )
-        watch(len(losses), loss)
+        watch(len(losses), losses[-1])
     return classifier.eval(), losses
+
+
+def training_id(
+    rows: Rows,
+    start: Mapping[str, torch.Tensor] | None,
+    backbone: str,
+    preprocess: str,
+    epochs: int,
+) -> str:
+    """16 hexadecimal digits; the same for equal features, rows, start and settings."""
+    digest = hashlib.sha256(f"{backbone} {preprocess} {epochs} {rows.features.shape}".encode())
+    digest.update(np.ascontiguousarray(rows.features))
+    taught = ["hybrid_stat", "subspecies", "parent_subspecies_1", "parent_subspecies_2"]
+    digest.update(rows.table[taught].to_csv(index=False).encode())
+    for tensor in (start or {}).values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def save_sgd(classifier: ClassifierMixin, origin: Origin, path: Path) -> None:
+    """Write a pickle that remembers its origin."""
+    classifier.training_, classifier.preprocess_ = origin.training, origin.preprocess
+    path.write_bytes(pickle.dumps(classifier))
+
+
+def save_linear(state: dict[str, torch.Tensor], origin: Origin, path: Path) -> None:
+    """Write a plain state dict that remembers its origin in PyTorch's own metadata."""
+    state._metadata[""] |= asdict(origin)
+    buffer = io.BytesIO()  # torch.save writes a file's name into it; a buffer has none
+    torch.save(state, buffer)
+    path.write_bytes(buffer.getvalue())
+
+
+def save_subspecies(scorer: SubspeciesScorer, path: Path) -> None:
+    """Write the member's arrays; the same arrays give the same bytes."""
+    arrays = {name: value for name, value in vars(scorer).items() if name != "origin"}
+    origin = {name: np.array(text or "") for name, text in asdict(scorer.origin).items()}
+    with path.open("wb") as file:
+        np.savez(file, **arrays, **origin)

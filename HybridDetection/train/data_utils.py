@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from files import inside
-from sklearn.model_selection import train_test_split
 
 COLUMNS = [
     "CAMID",
@@ -31,44 +30,58 @@ FOLDS = 5  # of the SGD classifier's calibration; each needs an image of both cl
 LONGEST_NAME = 255  # bytes; no file system has longer ones
 
 
-def read_text(path: Path, kind: str) -> str:
+def read_text(path: Path, kind: str, origin: str = "") -> str:
     """The text in `path`; ValueError, naming the line, where it is not in UTF-8.
 
-    The error calls it `not {kind}`.
+    The error calls it `not {kind}`; FileNotFoundError says the `origin` of such files.
     """
     try:
         return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: no such file{origin and '; '}{origin}") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ValueError(f"{path}, line {line}: not {kind} in UTF-8 ({error.reason})") from error
 
 
-def read_cells(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def read_cells(path: Path, columns: Sequence[str], origin: str = "") -> pd.DataFrame:
     """The cells of the CSV `path` as strings; a row's index is the line on which it ends.
 
     ValueError naming the line for what is no CSV, where one of `columns` is missing or stands
-    twice, and for a row of more or fewer cells than the first line.
+    twice, and for a row of more or fewer cells than the first line. `origin` is read_text's.
     """
-    rows = csv.reader(io.StringIO(read_text(path, "a CSV table"), newline=""), strict=True)
+    text = io.StringIO(read_text(path, "a CSV table", origin), newline="")
+    reader = csv.reader(text, strict=True)  # which knows its line; pandas does not
+    lines, rows = [], []
     try:
-        header = next(rows, [])
-        missing = [name for name in columns if name not in header]
-        twice = [name for name in columns if header.count(name) > 1]
-        if missing or twice:
-            found = f"no column {', '.join(missing)}" if missing else f"{twice[0]} stands twice"
-            raise ValueError(f"{path}, line 1: {found}; expected {','.join(columns)}")
-        lines, cells = [], []
-        for row in filter(None, rows):
-            lines.append(rows.line_num)
-            cells.append(row)
+        header = next(reader, [])
+        for row in filter(None, reader):
+            lines.append(reader.line_num)
+            rows.append(row)
     except csv.Error as error:
-        raise ValueError(f"{path}, line {rows.line_num}: not a CSV table: {error}") from error
-    for line, row in zip(lines, cells, strict=True):
+        raise ValueError(f"{path}, line {reader.line_num}: not a CSV table: {error}") from error
+    missing = [name for name in columns if name not in header]
+    twice = [name for name in columns if header.count(name) > 1]
+    if missing or twice:
+        found = f"no column {', '.join(missing)}" if missing else f"{twice[0]} stands twice"
+        raise ValueError(f"{path}, line 1: {found}; expected {','.join(columns)}")
+    for line, row in zip(lines, rows, strict=True):
         if len(row) != len(header):
             raise ValueError(
                 f"{path}, line {line}: {len(row)} cells, but {len(header)} columns in line 1"
             )
-    return pd.DataFrame(cells, lines, header, dtype=str)
+    return pd.DataFrame(rows, lines, header, dtype=str)
+
+
+def check_cells(path: Path, cells: pd.Series, good: np.ndarray, problem: str) -> None:
+    """ValueError naming the line of the first of a column's `cells` (n,) that is not `good` (n,).
+
+    In `problem`, {} stands for what the cell holds.
+    """
+    if not good.all():
+        row = int(np.argmin(good))
+        line, cell = cells.index[row], cells.iloc[row]
+        raise ValueError(f"{path}, line {line}: {problem.format(repr(cell))}")
 
 
 def read_table(csv_path: Path) -> pd.DataFrame:
@@ -81,19 +94,13 @@ def read_table(csv_path: Path) -> pd.DataFrame:
     table = read_cells(csv_path, COLUMNS)
     if table.empty:
         raise ValueError(f"{csv_path}: no rows below the header")
+    labels, splits, names = (table[name] for name in ("hybrid_stat", "split", "filename"))
+    known = " or ".join(LABELS)
+    check_cells(csv_path, labels, labels.isin(LABELS), f"hybrid_stat is {{}}, expected {known}")
+    other = "images of another split must not be trained on: leave them out of the CSV"
+    check_cells(csv_path, splits, splits == "train", f"split is {{}}, expected train; {other}")
     first_line: dict[Path, int] = {}
-    columns = (table["hybrid_stat"], table["split"], table["filename"])
-    for line, status, split, name in zip(table.index, *columns, strict=True):
-        if status not in LABELS:
-            raise ValueError(
-                f"{csv_path}, line {line}: hybrid_stat is {status!r}, expected "
-                f"{' or '.join(LABELS)}"
-            )
-        if split != "train":
-            raise ValueError(
-                f"{csv_path}, line {line}: split is {split!r}, expected train; images of another "
-                "split must not be trained on: leave them out of the CSV"
-            )
+    for line, name in names.items():
         try:
             path = inside(Path(), name)
         except ValueError as error:
@@ -108,8 +115,7 @@ def read_table(csv_path: Path) -> pd.DataFrame:
                 f"{csv_path}, line {line}: {name} stands on line {first_line[path]} already"
             )
         first_line[path] = line
-    labels = table["hybrid_stat"].map(LABELS).astype(int)
-    return table.assign(label=labels).reset_index(drop=True)
+    return table.assign(label=labels.map(LABELS).astype(int)).reset_index(drop=True)
 
 
 def find_images(table: pd.DataFrame, image_dir: Path) -> list[Path | None]:
@@ -125,6 +131,25 @@ def find_images(table: pd.DataFrame, image_dir: Path) -> list[Path | None]:
         find(status, name)
         for status, name in zip(table["hybrid_stat"], table["filename"], strict=True)
     ]
+
+
+def group_names(table: pd.DataFrame) -> pd.Series:
+    """The subspecies of each row, such as `8`, or its cross, such as `8 x 9` both ways round."""
+
+    def name(subspecies: str, parent_1: str, parent_2: str) -> str:
+        parents = {plain(parent_1), plain(parent_2)}
+        if "" in parents:
+            return plain(subspecies) or "not said"
+        return " x ".join(sorted(parents, key=lambda parent: (len(parent), parent)))
+
+    columns = ("subspecies", "parent_subspecies_1", "parent_subspecies_2")
+    names = [name(*cells) for cells in zip(*(table[column] for column in columns), strict=True)]
+    return pd.Series(names, table.index, dtype=str)
+
+
+def plain(subspecies: str) -> str:
+    """`8` of `8.0`, as the challenge's CSV writes it."""
+    return subspecies.strip().removesuffix(".0")
 
 
 @dataclass(frozen=True)
@@ -153,6 +178,8 @@ def split_rows(labels: np.ndarray) -> Split:
 
 
 def published_split(rows: np.ndarray) -> list[np.ndarray]:
+    from sklearn.model_selection import train_test_split  # seconds, which evaluation.py can spare
+
     return train_test_split(rows, test_size=SHARE_HELD_OUT, random_state=SPLIT_SEED)
 
 

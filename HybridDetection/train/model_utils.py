@@ -1,38 +1,30 @@
 """Features of image files: extracted once by a frozen backbone, then kept on disk."""
 
 import hashlib
-import inspect
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cutout
-import cv2
 import numpy as np
-import PIL
-import timm
 import torch
-import torchvision
 from backbones import (
     BACKBONES,
-    IMAGE_SIZE,
     PREPROCESS,
     backbone_spec,
     build_backbone,
     extract,
-    make_picture,
-    make_transform,
 )
-from feature_cache import FeatureCache, FeatureMatrix, hash_files
-from files import to_rgb
+from feature_cache import FeatureCache, hash_files
 from memory import freed_memory_kept
-from pictures import load_batches
+from pictures import load_pictures
+from processes import of_first, torchrun_process
 from torch import nn
 from tqdm import tqdm
 
 FILES = "files.sqlite"  # in the cache's folder: which image a file holds
-LEFT_TOGETHER = 8  # batches of what other processes have left undone, before it is looked at again
+# Of the features by what they are of. Raise one when the way from a picture to them changes, in
+# files.py, cutout.py, pictures.py or backbones.py: all of them are then extracted anew.
+VERSIONS = {"photograph": 1, "cutout": 1}
 
 log = logging.getLogger("features")
 
@@ -46,34 +38,17 @@ def hash_weights(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def cache_name(backbone: str, network: nn.Module, preprocess: str = PREPROCESS) -> str:
-    """File name of the cache: its own for other weights, preprocessing, pooling or versions."""
-    spec = backbone_spec(backbone)
-    steps, packages = [make_transform, make_picture, to_rgb], [PIL, timm, torch, torchvision]
-    if preprocess == "cutout":
-        steps.append(cutout)
-        packages.append(cv2)
-    definition = (
-        hash_weights(network),
-        inspect.getsource(type(network)),  # how the tokens are pooled to features
-        (IMAGE_SIZE, spec.mean, spec.std),
-        [inspect.getsource(step) for step in steps],
-        [package.__version__ for package in packages],
-    )
-    key = hashlib.sha256(repr(definition).encode()).hexdigest()
-    return f"{backbone}-{key[:16]}.sqlite"
-
-
-def open_cache(backbone: str, network: nn.Module, folder: Path, preprocess: str) -> FeatureCache:
-    """The cache of this backbone in `folder`; a line says where none fits that are there."""
-    path = folder / cache_name(backbone, network, preprocess)
-    others = sorted(other.name for other in folder.glob(f"{backbone}-*.sqlite"))
-    if others and path.name not in others:
-        log.info(
-            "%s: no features of these weights, package versions and preprocessing (%s) yet; they "
-            "are extracted, and those in %s stay as they are",
-            *(path, preprocess, ", ".join(others)),
-        )
+def open_cache(
+    backbone: str, network: nn.Module, folder: Path, preprocess: str = PREPROCESS
+) -> FeatureCache:
+    """The cache in `folder` of this backbone, its weights and what it looks at; a line says where
+    there is none yet, but others.
+    """
+    definition = f"{preprocess} {VERSIONS[preprocess]} {hash_weights(network)}"
+    key = hashlib.sha256(definition.encode()).hexdigest()[:16]
+    path = folder / f"{backbone}-{key}.sqlite"
+    if not path.exists() and any(folder.glob(f"{backbone}-*.sqlite")):
+        log.info("%s: no features of these weights and of a %s yet", path, preprocess)
     return FeatureCache(path, backbone_spec(backbone).feature_size)
 
 
@@ -89,19 +64,6 @@ def frozen_backbone(name: str, device: torch.device) -> nn.Module:
         raise FileNotFoundError(f"{error} Without a download: {options}.") from error
 
 
-def torchrun_process() -> tuple[int, int]:
-    """The number of this process among those that torchrun started, and how many they are."""
-    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-
-
-def torchrun_device(wanted: str | None) -> str | None:
-    """The device `wanted`, None for the best; of several GPUs, that of this process of torchrun."""
-    own = os.environ.get("LOCAL_RANK")
-    if own and (wanted == "cuda" or (wanted is None and torch.cuda.is_available())):
-        return f"cuda:{own}"
-    return wanted
-
-
 def extract_features(
     paths: Sequence[Path],
     backbone: str,
@@ -112,7 +74,7 @@ def extract_features(
     preprocess: str = PREPROCESS,
     rehash: bool = False,
     watch: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[FeatureMatrix, dict[int, str]]:
+) -> tuple[np.ndarray, dict[int, str]]:
     """Features (n, feature_size) float32 of n image files, and why some could not be read.
 
     With the `preprocess` "cutout" they are those of the specimens alone. A file that cannot be
@@ -121,45 +83,38 @@ def extract_features(
     where it stopped. Files that the cache remembers are not even read, unless `rehash` says so.
     After each batch `watch` is told how many of those to extract are done.
 
-    Of several processes that torchrun started, each extracts its share, then what others have left
-    undone, from the end; the cache brings all of them the same result.
+    Of several processes each extracts its share, and the first what is left.
     """
     network = frozen_backbone(backbone, device)
     cache = open_cache(backbone, network, cache_dir, preprocess)
-    transform = make_transform(backbone, preprocess)
     failed: dict[str | None, str] = {None: "the file cannot be read"}
 
-    def store(missing: dict[str, Path]) -> None:
-        """Store the features of image files by their hash."""
-        images = list(missing)
+    def store(paths: Sequence[Path]) -> list[str | None]:
+        """Extract what is not in the cache; gives the hashes of the files."""
+        hashes = hash_files(paths, cache_dir / FILES, rehash)
+        known = cache.known() | failed.keys()
+        missing: dict[str, Path] = {}  # the first file of each image
+        for image, path in zip(hashes, paths, strict=True):
+            if image not in known:
+                missing.setdefault(image, path)
+        images, files = list(missing), list(missing.values())
         bar = tqdm(total=len(images), desc="features", unit="image", disable=None)
         done = 0  # a bar that is not shown does not count
         with bar, freed_memory_kept():
-            for batch in load_batches(list(missing.values()), transform, batch_size, workers):
-                hashes = [images[index] for index in batch.indices]
-                new = cache.places(hashes) < 0  # another run may have been quicker
-                if new.any():
-                    cache.put(hashes, extract(network, batch.images, device).cpu().numpy())
-                for index, message in batch.failures.items():
-                    failed[images[index]] = message
-                done += len(batch.indices) + len(batch.failures)
-                bar.update(len(batch.indices) + len(batch.failures))
+            for batch in load_pictures(files, preprocess, batch_size, workers):
+                if batch.indices:
+                    features = extract(network, batch.pictures, backbone, device).cpu().numpy()
+                    cache.put([images[index] for index in batch.indices], features)
+                failed.update({images[index]: why for index, why in batch.failures.items()})
+                seen = len(batch.indices) + len(batch.failures)
+                done += seen
+                bar.update(seen)
                 watch(done, len(images))
-
-    def missing(hashes: list[str | None], paths: Sequence[Path]) -> dict[str, Path]:
-        """The first file of each image that is neither in the cache nor known to be unreadable."""
-        first: dict[str, Path] = {}
-        for position in np.flatnonzero(cache.places(hashes) < 0).tolist():
-            if hashes[position] not in failed:
-                first.setdefault(hashes[position], paths[position])
-        return first
+        return hashes
 
     process, processes = torchrun_process()
     if processes > 1:
-        share = paths[process::processes]
-        store(missing(hash_files(share, cache_dir / FILES, rehash), share))
-    hashes = hash_files(paths, cache_dir / FILES, rehash)
-    while rest := list(missing(hashes, paths).items()):
-        store(dict(rest if processes == 1 else rest[-LEFT_TOGETHER * batch_size :]))
-    failures = {i: failed[image] for i, image in enumerate(hashes) if image in failed}
-    return cache.matrix(hashes), failures
+        store(paths[process::processes])
+    hashes = of_first(store, paths)
+    failures = {row: failed[image] for row, image in enumerate(hashes) if image in failed}
+    return cache.read(hashes), failures

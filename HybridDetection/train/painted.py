@@ -1,5 +1,6 @@
 """Painted images: which photographs each was made from, and a split that holds photographs out."""
 
+import logging
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,6 +14,8 @@ SOURCES = ["structure", "reference"]  # columns of the CSV: file names of photog
 GENERATED = re.compile(r"AF_(?P<i>[A-Za-z0-9-]+)_(?P<j>[A-Za-z0-9-]+)_gen(?P<index>\d{5,})\.png")
 LISTS = ("test_nonhybrid", "test_signalhybrid", "test_nonsignalhybrid")
 LIST_FOLDERS = ("List", "Lists")  # the published archives use both
+
+log = logging.getLogger("training")
 
 Sources = tuple[str, str]  # of an image: its structure and its reference, without suffixes
 
@@ -156,3 +159,31 @@ def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> Photograph
         raise ValueError(f"{photograph.sum()} photographs are too few to hold 20 % out")
     check_classes(labels[split.train], "the images to train on, without those held out")
     return split
+
+
+def split_photographs(
+    table: pd.DataFrame, lists: Path, title: str
+) -> tuple[np.ndarray, PhotographSplit | None]:
+    """The photograph (n,) that gave each row its structure, and the split that holds photographs
+    out; None where there can be none. Logged are both, the evaluation by its `title`.
+    """
+    groups = table["filename"].to_numpy()
+    try:
+        sources = read_sources(table, lists)
+        groups = sources[:, 0]
+        split = hold_out_photographs(table, sources)
+    except (OSError, ValueError) as error:
+        log.warning("no evaluation %s: %s", title, error)
+        return groups, None
+    if len(split.unknown):
+        log.warning(
+            "%d painted images are of photographs that the CSV does not list, and are left out "
+            "of the evaluation %s (first: %s)",
+            *(len(split.unknown), title, table["filename"].iloc[split.unknown[0]]),
+        )
+    log.info(
+        "%s: %d images trained on, %d held out, %d left out as they show both kinds",
+        *(title, len(split.train), len(split.held_out)),
+        len(table) - len(split.train) - len(split.held_out) - len(split.unknown),
+    )
+    return groups, split

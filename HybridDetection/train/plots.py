@@ -1,5 +1,6 @@
 """Plots of held-out scores by kind of image, and of the linear classifier's loss."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -8,8 +9,8 @@ matplotlib.use("Agg")  # the plots go to files; no screen is needed
 
 import matplotlib.pyplot as plt
 import numpy as np
-from evaluation import pr_auc, roc_auc, threshold_at_tnr
 from files import atomic
+from metrics import pr_auc, roc_auc, threshold_at_tnr
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 # By kind of image: scores by classifier, and 0/1 labels.
@@ -22,13 +23,15 @@ def save(figure: plt.Figure, path: Path) -> None:
     plt.close(figure)
 
 
+def subplots(rows: int, columns: int, width: float, height: float) -> tuple[plt.Figure, np.ndarray]:
+    """A figure with axes (rows, columns) of `width` and `height` inches each."""
+    size = (width * columns, height * rows)
+    return plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+
+
 def plot_histograms(samples: Samples, path: Path) -> None:
     """Scores of both classes and the TNR-95 threshold: a row a kind, a column a classifier."""
-    columns = max(len(scores) for scores, _ in samples.values())
-    size = (4 * columns, 3 * len(samples))
-    figure, axes = plt.subplots(
-        len(samples), columns, figsize=size, squeeze=False, layout="constrained"
-    )
+    figure, axes = subplots(len(samples), max(len(scores) for scores, _ in samples.values()), 4, 3)
     bins = np.linspace(0, 1, 31)
     style = {"alpha": 0.6, "density": True, "histtype": "stepfilled"}
     for row, (kind, (scores, labels)) in zip(axes, samples.items(), strict=True):
@@ -42,41 +45,45 @@ def plot_histograms(samples: Samples, path: Path) -> None:
     save(figure, path)
 
 
-def plot_roc(samples: Samples, path: Path) -> None:
-    figure, axes = axes_for(samples)
+def plot_curves(
+    samples: Samples,
+    title: str,
+    curve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    area: Callable[[np.ndarray, np.ndarray], float],
+) -> tuple[plt.Figure, np.ndarray]:
+    """A figure with an axis (n,) for each kind of image, and on it each classifier's curve."""
+    figure, ((*axes,),) = subplots(1, len(samples), 4.5, 4)
     for axis, (kind, (scores, labels)) in zip(axes, samples.items(), strict=True):
         for name, values in scores.items():
-            false_rate, true_rate, _ = roc_curve(labels, values)
-            axis.plot(false_rate, true_rate, label=f"{name} ({roc_auc(values, labels):.3f})")
+            axis.plot(*curve(labels, values), label=f"{name} ({area(values, labels):.3f})")
+        axis.set(title=f"{kind}: {title} (area)")
+    return figure, axes
+
+
+def plot_roc(samples: Samples, path: Path) -> None:
+    figure, axes = plot_curves(samples, "ROC", lambda *rows: roc_curve(*rows)[:2], roc_auc)
+    for axis in axes:
         axis.axvline(0.05, color="grey", linestyle=":", label="TNR 95 %")
-        title = f"{kind}: ROC (area)"
-        axis.set(xlabel="false positive rate", ylabel="true positive rate", title=title)
+        axis.set(xlabel="false positive rate", ylabel="true positive rate")
         axis.legend()
     save(figure, path)
 
 
 def plot_precision_recall(samples: Samples, path: Path) -> None:
-    figure, axes = axes_for(samples)
-    for axis, (kind, (scores, labels)) in zip(axes, samples.items(), strict=True):
-        for name, values in scores.items():
-            precision, recall, _ = precision_recall_curve(labels, values)
-            axis.plot(recall, precision, label=f"{name} ({pr_auc(values, labels):.3f})")
-        title = f"{kind}: precision-recall (area)"
-        axis.set(xlabel="recall", ylabel="precision", title=title)
+    def curve(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        precision, recall, _ = precision_recall_curve(labels, scores)
+        return recall, precision
+
+    figure, axes = plot_curves(samples, "precision-recall", curve, pr_auc)
+    for axis in axes:
+        axis.set(xlabel="recall", ylabel="precision")
         axis.legend()
     save(figure, path)
 
 
-def axes_for(samples: Samples) -> tuple[plt.Figure, np.ndarray]:
-    """A figure with an axis for each kind of image, side by side."""
-    size = (4.5 * len(samples), 4)
-    figure, axes = plt.subplots(1, len(samples), figsize=size, squeeze=False, layout="constrained")
-    return figure, axes[0]
-
-
 def plot_loss(losses: list[float], path: Path) -> None:
     """The linear classifier's training loss by epoch."""
-    figure, axis = plt.subplots(figsize=(4.5, 3), layout="constrained")
+    figure, ((axis,),) = subplots(1, 1, 4.5, 3)
     axis.plot(np.arange(1, len(losses) + 1), losses)
     axis.set(xlabel="epoch", ylabel="cross-entropy", title="Linear classifier", yscale="log")
     save(figure, path)

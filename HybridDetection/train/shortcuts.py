@@ -34,15 +34,16 @@ from backbones import BACKBONE, BACKBONES, IMAGE_SIZE
 from classifier import make_sgd
 from cut_folder import read_own_mask
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
-from data_utils import FOLDS, find_images, read_table
-from evaluation import SEED, interval, resample, roc_auc, wilson
+from data_utils import FOLDS, plain
+from dataset import read_dataset
 from files import IMAGE_SUFFIXES, ImageError, atomic, open_image
+from metrics import SEED, interval, resample, roc_auc, wilson
 from model import choose_device
 from model_utils import extract_features
 from painted import is_painted
 from PIL import Image
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import LeaveOneOut, StratifiedKFold
+from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict
 from tqdm import tqdm
 
 VIEWS = ("whole", "background", "outline", "cutout")
@@ -56,30 +57,8 @@ ADVICE = "cut the specimens out, or balance who photographed them"
 
 log = logging.getLogger("check_shortcuts")
 
-
-@dataclass(frozen=True)
-class Photographs:
-    """n photographs below a folder, and what is to be told of them."""
-
-    root: Path
-    paths: list[Path]
-    names: np.ndarray  # (n,) of the subspecies; empty where it is not asked
-    hybrid: np.ndarray | None = None  # (n,) 0 or 1
-
-    def own_mask(self, path: Path, folder: Path | None) -> Path | None:
-        """Your mask of a photograph, in `folder` as the photograph lies in the root."""
-        mask = folder and (folder / path.relative_to(self.root)).with_suffix(".png")
-        return mask if mask is not None and mask.is_file() else None
-
-    def take(self, rows: np.ndarray) -> "Photographs":
-        """Those of row numbers `rows` (m,)."""
-        hybrid = None if self.hybrid is None else self.hybrid[rows]
-        return Photographs(self.root, [self.paths[row] for row in rows], self.names[rows], hybrid)
-
-    def alone(self) -> np.ndarray:
-        """The subspecies of one photograph only, (k,)."""
-        kinds, numbers = np.unique(self.names[self.names != ""], return_counts=True)
-        return kinds[numbers == 1]
+# Photographs are tables: `path`; `subspecies`, "" where it is not asked; `hybrid`, 0 or 1, where
+# that is asked.
 
 
 @dataclass(frozen=True)
@@ -95,8 +74,23 @@ class Result:
     high: float
     chance: float
 
+    def __str__(self) -> str:
+        """What it means, of the view `background`."""
+        figures = (self.value, self.chance, self.low, self.high)
+        if self.measure == "accuracy":
+            value, chance, low, high = (f"{100 * share:.0f} %" for share in figures)
+            how_well = f"in {value} of cases"
+        else:
+            value, chance, low, high = (f"{area:.2f}" for area in figures)
+            how_well = f"with a ROC AUC of {value}"
+        return (
+            f"the background alone tells the {self.told} {how_well} (chance {chance}, 95 % "
+            f"interval {low} to {high}, {self.photographs} photographs)"
+            + (f": {ADVICE}" if self.low > self.chance else ", which may be chance")
+        )
 
-def folder_photographs(folder: Path) -> Photographs:
+
+def folder_photographs(folder: Path) -> pd.DataFrame:
     """The images in the subfolders of `folder`; ValueError where fewer than two hold any."""
     if not folder.is_dir():
         raise ValueError(f"--photographs {folder}: no such folder")
@@ -106,34 +100,23 @@ def folder_photographs(folder: Path) -> Photographs:
         if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
         if not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
-    names = np.array([path.relative_to(folder).parts[0] for path in paths], object)
+    names = [path.relative_to(folder).parts[0] for path in paths]
     if len(set(names)) < 2:
         raise ValueError(
             f"--photographs {folder}: images in {len(set(names))} subfolders, expected one "
             "subfolder for each of two or more subspecies"
         )
-    return Photographs(folder, paths, names)
+    return pd.DataFrame({"path": paths, "subspecies": names})
 
 
-def csv_photographs(csv_path: Path, image_dir: Path) -> Photographs:
-    """The photographs that a classifier's CSV lists and `image_dir` holds."""
-    return table_photographs(read_table(csv_path), image_dir)
-
-
-def table_photographs(table: pd.DataFrame, image_dir: Path) -> Photographs:
-    """The photographs that a classifier's table lists and `image_dir` holds, painted ones left out.
+def table_photographs(table: pd.DataFrame, paths: Sequence[Path]) -> pd.DataFrame:
+    """The photographs among the rows of a classifier's table; painted images are left out.
 
     Of hybrids the subspecies is not asked.
     """
-    table = table[~is_painted(table)]
-    found = find_images(table, image_dir)
-    there = np.array([path is not None for path in found])
-    if not there.all():
-        log.warning("%d photographs are not in %s", np.count_nonzero(~there), image_dir)
-    hybrid = table["label"].to_numpy()[there]
-    names = table["subspecies"].str.removesuffix(".0").to_numpy(object)[there]
-    paths = [path for path in found if path is not None]
-    return Photographs(image_dir, paths, np.where(hybrid == 1, "", names), hybrid)
+    subspecies = table["subspecies"].map(plain).where(table["label"] == 0, "")
+    rows = {"path": list(paths), "subspecies": subspecies, "hybrid": table["label"]}
+    return pd.DataFrame(rows)[~is_painted(table)].reset_index(drop=True)
 
 
 def make_view(view: str, rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -174,6 +157,33 @@ def write_views(path: Path, own_mask: Path | None, targets: dict[str, Path]) -> 
     return None
 
 
+def see(
+    photographs: pd.DataFrame,
+    views: Sequence[str],
+    folder: Path,
+    workers: int,  # photographs at a time
+    own_masks: Sequence[Path | None] = (),  # None: it is found
+) -> tuple[pd.DataFrame, list[str]]:
+    """Write `views` into a folder of `folder` each.
+
+    Gives the photographs that have them, with a column of their files for each view, and why the
+    others have none.
+    """
+    seen = photographs.copy()
+    for view in views:
+        (folder / view).mkdir(parents=True, exist_ok=True)
+        seen[view] = [
+            folder / view / f"{row:05d}_{path.stem}.png" for row, path in enumerate(seen["path"])
+        ]
+    own_masks = own_masks or [None] * len(seen)
+    cv2.setNumThreads(0)  # the photographs share the cores already
+    with ThreadPoolExecutor(workers) as pool:
+        written = pool.map(write_views, seen["path"], own_masks, seen[[*views]].to_dict("records"))
+        problems = list(tqdm(written, total=len(seen), desc="views", disable=None))
+    done = [problem is None for problem in problems]
+    return seen[done].reset_index(drop=True), [problem for problem in problems if problem]
+
+
 def call_each(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The label that the published classifier gives each of n rows when it did not learn from it,
     and the classifier's decision values, (n,) or (n, classes).
@@ -181,109 +191,58 @@ def call_each(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
     Leave-one-out, or stratified folds where there are many. The published SGD classifier without
     its calibration, which needs five images of each class and changes no order.
     """
-    n = len(labels)
     many = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    splitter = LeaveOneOut() if n <= ONE_BY_ONE else many
-    called, decisions = np.empty_like(labels), [None] * n
+    splitter = LeaveOneOut() if len(labels) <= ONE_BY_ONE else many
+    classes, codes = np.unique(labels, return_inverse=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # fewer of a subspecies than folds
-        folds = list(splitter.split(features, labels))
-    for train, test in tqdm(folds, desc="cross-validation", disable=None, leave=False):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # as published, see classifier.py
-            fit = make_sgd().estimator.fit(features[train], labels[train])
-        called[test] = fit.predict(features[test])
-        for row, values in zip(test, fit.decision_function(features[test]), strict=True):
-            decisions[row] = values
-    return called, np.array(decisions)
+        warnings.simplefilter("ignore", ConvergenceWarning)  # as published, see classifier.py
+        decisions = cross_val_predict(
+            make_sgd().estimator, features, codes, cv=splitter, method="decision_function"
+        )
+    called = decisions.argmax(axis=1) if decisions.ndim > 1 else (decisions > 0).astype(int)
+    return classes[called], decisions
 
 
 def tell_subspecies(view: str, features: np.ndarray, names: np.ndarray) -> Result:
     """How often the subspecies of n photographs is told; chance names the commonest always."""
-    right = int((call_each(features, names)[0] == names).sum())
-    n = len(names)
+    right, n = int((call_each(features, names)[0] == names).sum()), len(names)
     chance = np.unique(names, return_counts=True)[1].max() / n
     return Result(view, "subspecies", n, "accuracy", right / n, *wilson(right, n), chance)
 
 
 def tell_hybrids(view: str, features: np.ndarray, hybrid: np.ndarray) -> Result:
     """ROC AUC of hybrids against the rest, with a bootstrap interval."""
-    scores = call_each(features, hybrid)[1]
-    counts = resample(np.arange(len(hybrid)), hybrid)
-    auc = float(roc_auc(scores, hybrid))
-    bounds = interval(roc_auc(scores, hybrid, counts))
-    return Result(view, "hybrids", len(hybrid), "ROC AUC", auc, *bounds, 0.5)
+    scores, n = call_each(features, hybrid)[1], len(hybrid)
+    bounds = interval(roc_auc(scores, hybrid, resample(np.arange(n), hybrid)))
+    return Result(view, "hybrids", n, "ROC AUC", float(roc_auc(scores, hybrid)), *bounds, 0.5)
 
 
-def sentence(result: Result) -> str:
-    """What a result of the view `background` means."""
-    figures = (result.value, result.low, result.high, result.chance)
-    if result.measure == "accuracy":
-        value, low, high, chance = (f"{100 * share:.0f} %" for share in figures)
-        how_well = f"in {value} of cases"
-    else:
-        value, low, high, chance = (f"{area:.2f}" for area in figures)
-        how_well = f"with a ROC AUC of {value}"
-    numbers = f"chance {chance}, 95 % interval {low} to {high}, {result.photographs} photographs"
-    if result.low > result.chance:
-        return f"the background alone tells the {result.told} {how_well} ({numbers}): {ADVICE}"
-    return (
-        f"the background alone tells the {result.told} {how_well} ({numbers}), which may be chance"
-    )
-
-
-def see(
-    photographs: Photographs,
-    views: Sequence[str],
-    folder: Path,
-    masks: Path | None = None,  # your own
-    workers: int = 1,  # photographs at a time
-) -> tuple[Photographs, dict[str, list[Path]], list[str]]:
-    """Write `views` into a folder of `folder` each.
-
-    Gives the photographs that have them, their files by view, and why the others have none.
-    """
-    for view in views:
-        (folder / view).mkdir(parents=True, exist_ok=True)
-    targets = [
-        {view: folder / view / f"{row:05d}_{path.stem}.png" for view in views}
-        for row, path in enumerate(photographs.paths)
-    ]
-
-    def work(path: Path, where: dict[str, Path]) -> str | None:
-        return write_views(path, photographs.own_mask(path, masks), where)
-
-    cv2.setNumThreads(0)  # the photographs share the cores already
-    with ThreadPoolExecutor(workers) as pool:
-        written = pool.map(work, photographs.paths, targets)
-        problems = list(tqdm(written, total=len(targets), desc="views", disable=None))
-    rows = [row for row, problem in enumerate(problems) if problem is None]
-    files = {view: [targets[row][view] for row in rows] for view in views}
-    return photographs.take(np.array(rows, int)), files, list(filter(None, problems))
+def only_ones(photographs: pd.DataFrame) -> pd.Series:
+    """The subspecies of one photograph only."""
+    counts = photographs["subspecies"].value_counts().drop("", errors="ignore")
+    return counts.index[counts == 1]
 
 
 def tell(
-    photographs: Photographs,
-    files: dict[str, list[Path]],  # by view
-    backbone: str,
-    device: torch.device,
-    cache: Path,
+    seen: pd.DataFrame, views: Sequence[str], backbone: str, device: torch.device, cache: Path
 ) -> list[Result]:
     """How well each view tells the subspecies, those of one photograph left out, and the hybrids,
     as far as they are asked. ValueError where there are too few to tell either.
     """
-    names, hybrid = photographs.names, photographs.hybrid
-    named = (names != "") & ~np.isin(names, photographs.alone())
+    names = seen["subspecies"].to_numpy(object)
+    named = (names != "") & ~np.isin(names, only_ones(seen))
+    hybrid = seen["hybrid"].to_numpy() if "hybrid" in seen else np.zeros(0, int)
     ask_subspecies = len(set(names[named])) >= 2
-    ask_hybrids = hybrid is not None and min(hybrid.sum(), (1 - hybrid).sum()) >= 2
+    ask_hybrids = min(hybrid.sum(), (1 - hybrid).sum()) >= 2
     if not ask_subspecies and not ask_hybrids:
         raise ValueError(
-            f"{photographs.root}: nothing to tell apart; expected two subspecies of two or more "
-            "photographs, or two hybrids and two others, in which a specimen is found"
+            "nothing to tell apart; expected two subspecies of two or more photographs, or two "
+            "hybrids and two others, in which a specimen is found"
         )
     results = []
-    for view, paths in files.items():
-        features, _ = extract_features(paths, backbone, device, BATCH_SIZE, 0, cache)
+    for view in tqdm(views, desc="cross-validation", disable=None, leave=False):
+        features, _ = extract_features(seen[view].tolist(), backbone, device, BATCH_SIZE, 0, cache)
         if ask_subspecies:
             results.append(tell_subspecies(view, features[named], names[named]))
         if ask_hybrids:
@@ -291,19 +250,30 @@ def tell(
     return results
 
 
-def tell_backgrounds(
-    photographs: Photographs, backbone: str, device: torch.device, cache: Path, workers: int
-) -> list[Result]:
-    """How well the background alone tells, of SAMPLE photographs at the most, the same each time.
-
-    ValueError where there are too few to tell anything.
+def report_backgrounds(
+    photographs: pd.DataFrame,
+    output: Path,
+    backbone: str,
+    device: torch.device,
+    cache: Path,
+    workers: int,
+) -> None:
+    """Log and write how well the background alone tells, of SAMPLE photographs at the most, the
+    same each time; a word where nothing can be said, as a training is whole without it.
     """
-    if len(photographs.paths) > SAMPLE:
-        drawn = np.random.default_rng(SEED).choice(len(photographs.paths), SAMPLE, replace=False)
-        photographs = photographs.take(np.sort(drawn))
-    with TemporaryDirectory() as folder:
-        seen, files, _ = see(photographs, ["background"], Path(folder), workers=workers)
-        return tell(seen, files, backbone, device, cache)
+    if len(photographs) > SAMPLE:
+        drawn = np.random.default_rng(SEED).choice(len(photographs), SAMPLE, replace=False)
+        photographs = photographs.iloc[np.sort(drawn)].reset_index(drop=True)
+    try:
+        with TemporaryDirectory() as folder:
+            seen, _ = see(photographs, ["background"], Path(folder), workers)
+            results = tell(seen, ["background"], backbone, device, cache)
+        write_results(results, output)
+    except (OSError, ValueError) as error:
+        log.warning("no check of what the background alone tells: %s", error)
+        return
+    for result in results:
+        log.info("%s", result)
 
 
 def write_results(results: list[Result], path: Path) -> pd.DataFrame:
@@ -325,48 +295,59 @@ def parse_arguments() -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--photographs", type=Path, help="folder with a subfolder a subspecies")
     source.add_argument("--csv", type=Path, help="a classifier's CSV")
-    parser.add_argument("--images", type=Path, help="the CSV's images (default: ../Images)")
-    parser.add_argument("--masks", type=Path, help="your own masks, as cut_folder.py takes them")
-    parser.add_argument("--output", type=Path, default=REPOSITORY / "results/shortcuts",
-                        help="folder of the results (default: results/shortcuts)")  # fmt: skip
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE, help="feature network")
-    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
-    parser.add_argument("--cache", type=Path, default=REPOSITORY / "Datasets/.feature_cache",
-                        help="where features are kept")  # fmt: skip
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1,
-                        help="photographs at a time (default: one a core)")  # fmt: skip
+    for name, kind, default, meaning in [
+        ("--images", Path, None, "the CSV's images (default: ../Images)"),
+        ("--masks", Path, None, "your own masks, as cut_folder.py takes them"),
+        ("--output", Path, REPOSITORY / "results/shortcuts", "folder of the results"),
+        ("--device", str, None, "cuda, mps or cpu (default: the best there is)"),
+        ("--cache", Path, REPOSITORY / "Datasets/.feature_cache", "where features are kept"),
+        ("--workers", int, os.cpu_count() or 1, "photographs at a time (default: one a core)"),
+    ]:
+        parser.add_argument(name, type=kind, default=default, help=meaning)
     options = parser.parse_args()
     if options.workers < 1:
         parser.error(f"--workers is {options.workers}; it must be 1 or more")
     return options
 
 
+def own_mask(path: Path, root: Path, folder: Path) -> Path | None:
+    """Your mask of a photograph, in `folder` as the photograph lies in `root`."""
+    mask = (folder / path.relative_to(root)).with_suffix(".png")
+    return mask if mask.is_file() else None
+
+
+def check(options: argparse.Namespace) -> list[Result]:
+    if options.csv:
+        root = options.images or options.csv.absolute().parents[1] / "Images"
+        photographs = table_photographs(*read_dataset(options.csv, root))
+    else:
+        root = options.photographs
+        photographs = folder_photographs(root)
+    if options.output.resolve().is_relative_to(root.resolve()):
+        raise ValueError(
+            f"--output {options.output} lies among the photographs in {root}; name another folder"
+        )
+    masks = options.masks
+    if masks is not None and not masks.is_dir():
+        raise ValueError(f"--masks {masks}: no such folder")
+    own_masks = [own_mask(path, root, masks) for path in photographs["path"]] if masks else []
+    seen, problems = see(photographs, VIEWS, options.output, options.workers, own_masks)
+    for message in problems:
+        log.warning("left out: %s", message)
+    if len(alone := only_ones(seen)):
+        log.warning(
+            "left out, as the only photograph of their subspecies: %s", ", ".join(sorted(alone))
+        )
+    device = choose_device(options.device)
+    return tell(seen, VIEWS, options.backbone, device, options.cache)
+
+
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     options = parse_arguments()
     try:
-        if options.csv:
-            images = options.images or options.csv.absolute().parents[1] / "Images"
-            photographs = csv_photographs(options.csv, images)
-        else:
-            photographs = folder_photographs(options.photographs)
-        if options.output.resolve().is_relative_to(photographs.root.resolve()):
-            raise ValueError(
-                f"--output {options.output} lies among the photographs in {photographs.root}; "
-                "name another folder"
-            )
-        if options.masks is not None and not options.masks.is_dir():
-            raise ValueError(f"--masks {options.masks}: no such folder")
-        seen, files, problems = see(
-            photographs, VIEWS, options.output, options.masks, options.workers
-        )
-        for message in problems:
-            log.warning("left out: %s", message)
-        if len(seen.alone()):
-            only = ", ".join(seen.alone())
-            log.warning("left out, as the only photograph of their subspecies: %s", only)
-        device = choose_device(options.device)
-        results = tell(seen, files, options.backbone, device, options.cache)
+        results = check(options)
         table = write_results(results, options.output / RESULTS_FILE)
     except (OSError, ValueError) as error:
         print(f"check_shortcuts: {error}", file=sys.stderr)
@@ -375,7 +356,7 @@ def main() -> int:
     print(f"check_shortcuts: wrote {options.output}")
     for result in results:
         if result.view == "background":
-            print(sentence(result))
+            print(result)
     return 0
 
 

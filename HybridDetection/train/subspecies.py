@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from feature_cache import Features
+from data_utils import plain
 from painted import is_painted
 from published_members import Origin
 from sklearn.covariance import ledoit_wolf
@@ -14,7 +14,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from subspecies_member import QUANTILES, SubspeciesScorer
-from tables import plain
 
 C = 0.03  # inverse strength of the ridge penalty of the regressions, on standardised features
 FOLDS = 5
@@ -32,7 +31,7 @@ class Photographs(NamedTuple):
     crosses: np.ndarray  # (C, 2) places of the parents in `names`, ascending
 
 
-def fit_subspecies(table: pd.DataFrame, features: Features, backbone: str) -> SubspeciesScorer:
+def fit_subspecies(table: pd.DataFrame, features: np.ndarray, backbone: str) -> SubspeciesScorer:
     """The member fitted to the photographs among n rows of the CSV and their features (n, d).
 
     Painted images are left out, and photographs whose subspecies the CSV does not say. Hybrids
@@ -67,7 +66,7 @@ def fit_subspecies(table: pd.DataFrame, features: Features, backbone: str) -> Su
     )
 
 
-def select(table: pd.DataFrame, features: Features) -> Photographs:
+def select(table: pd.DataFrame, features: np.ndarray) -> Photographs:
     """The photographs of the table that say which subspecies, or which two, they show."""
     photograph = ~is_painted(table)
     hybrid = table["label"].to_numpy() == 1

@@ -1,4 +1,4 @@
-"""The tables and plots of an evaluation: by kind of image, and by subspecies and cross."""
+"""What is written of an evaluation: tables by kind of image and by subspecies, and plots."""
 
 import logging
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import plots
-from evaluation import METRICS, evaluate, interval, resample, threshold_at_tnr
+from data_utils import group_names
+from dataset import Rows
 from files import atomic
-from painted import is_painted
+from metrics import METRICS, evaluate, interval, resample, threshold_at_tnr
 
 RESULTS_FILE = "classifier_evaluation_results.csv"
 RECALLS_FILE = "classifier_recalls.csv"
@@ -28,20 +29,25 @@ class HeldOut:
     """Held-out images of one kind: photographs, painted or all."""
 
     kind: str
-    table: pd.DataFrame  # n rows of the classifier's CSV, with `label`
-    groups: np.ndarray  # (n,) names; images of one group are resampled together
+    rows: Rows
     scores: dict[str, np.ndarray]  # by classifier, (n,) each
 
-    @property
-    def labels(self) -> np.ndarray:
-        return self.table["label"].to_numpy()
+    def part(self, kind: str, chosen: np.ndarray) -> "HeldOut":
+        scores = {name: values[chosen] for name, values in self.scores.items()}
+        return HeldOut(kind, self.rows.take(chosen), scores)
 
-    def part(self, kind: str, rows: np.ndarray) -> "HeldOut":
-        scores = {name: values[rows] for name, values in self.scores.items()}
-        return HeldOut(kind, self.table[rows], self.groups[rows], scores)
 
-    def can_be_scored(self) -> bool:
-        return len(np.unique(self.labels)) == 2
+def held_out_threshold(held_out: HeldOut | None) -> float:
+    """The ensemble's score that 95 % of the held-out photographs of non-hybrids do not pass.
+
+    NaN where there are no such photographs, or where no member knew the subspecies.
+    """
+    if held_out is None or "subspecies" not in held_out.scores:
+        return np.nan
+    scored = held_out.part("", ~held_out.rows.painted & (held_out.rows.labels == 0))
+    if not len(scored.rows):
+        return np.nan
+    return float(threshold_at_tnr(scored.scores["ensemble"], scored.rows.labels))
 
 
 def write_evaluation(folder: Path, title: str, held_out: HeldOut) -> None:
@@ -50,27 +56,30 @@ def write_evaluation(folder: Path, title: str, held_out: HeldOut) -> None:
     A kind without hybrids or without non-hybrids is not scored, which is logged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    painted = is_painted(held_out.table)
-    columns = held_out.table[["filename", "hybrid_stat"]].assign(
+    table, painted = held_out.rows.table, held_out.rows.painted
+    columns = table[["filename", "hybrid_stat"]].assign(
         images=np.where(painted, "painted", "photographs"),
-        group=group_names(held_out.table),
+        group=group_names(table),
         **held_out.scores,
     )
     write_csv(columns, folder / SCORES_FILE)
 
     kinds = [held_out.part("photographs", ~painted), held_out.part("painted", painted)]
-    kinds = [kind for kind in kinds if len(kind.table)]
+    kinds = [kind for kind in kinds if len(kind.rows)]
     kinds += [held_out] if len(kinds) > 1 else []
+    scored = []
     for kind in kinds:
-        if not kind.can_be_scored():
+        hybrids, count = kind.rows.labels.sum(), len(kind.rows)
+        if 0 < hybrids < count:
+            scored.append(kind)
+        else:
             log.warning(
                 "%s, %s: not scored, %d hybrids among %d images; both classes are needed",
-                *(title, kind.kind, kind.labels.sum(), len(kind.labels)),
+                *(title, kind.kind, hybrids, count),
             )
-    scored = [kind for kind in kinds if kind.can_be_scored()]
     if not scored:
         return
-    resamples = [resample(kind.groups, kind.labels) for kind in scored]
+    resamples = [resample(kind.rows.groups, kind.rows.labels) for kind in scored]
     results = pd.concat(map(result_table, scored, resamples))
     recalls = pd.concat(map(recall_table, scored, resamples))
     write_csv(results, folder / RESULTS_FILE)
@@ -82,7 +91,7 @@ def write_evaluation(folder: Path, title: str, held_out: HeldOut) -> None:
         *(title, folder / RECALLS_FILE, readable(first, ["recall"])),
     )
     for name, plot in PLOT_FILES.items():
-        plot({kind.kind: (kind.scores, kind.labels) for kind in scored}, folder / name)
+        plot({kind.kind: (kind.scores, kind.rows.labels) for kind in scored}, folder / name)
 
 
 def remove_evaluation(folder: Path) -> None:
@@ -101,16 +110,11 @@ def result_table(kind: HeldOut, counts: np.ndarray) -> pd.DataFrame:
 
     `counts` (r, n) are a bootstrap's resamples of the images.
     """
-    rows = []
+    labels, rows = kind.rows.labels, []
     for classifier, scores in kind.scores.items():
-        values = evaluate(scores, kind.labels)
-        resampled = evaluate(scores, kind.labels, counts)
-        row = {
-            "images": kind.kind,
-            "classifier": classifier,
-            "rows": len(scores),
-            "hybrids": int(kind.labels.sum()),
-        }
+        values, resampled = evaluate(scores, labels), evaluate(scores, labels, counts)
+        row = {"images": kind.kind, "classifier": classifier}
+        row |= {"rows": len(labels), "hybrids": int(labels.sum())}
         for metric in METRICS:
             row |= with_interval(metric, values[metric], resampled[metric])
         rows.append(row)
@@ -122,26 +126,22 @@ def recall_table(kind: HeldOut, counts: np.ndarray) -> pd.DataFrame:
 
     A hybrid scores above the threshold that the kind's non-hybrids set, a non-hybrid does not.
     """
-    keys = list(zip(kind.table["hybrid_stat"], group_names(kind.table), strict=True))
+    table, labels = kind.rows.table, kind.rows.labels
+    keys = list(zip(table["hybrid_stat"], group_names(table), strict=True))
     groups = sorted(set(keys))
     members = np.array([[key == group for group in groups] for key in keys])
     sizes = counts @ members
     rows = []
     for classifier, scores in kind.scores.items():
-        right = (scores > threshold_at_tnr(scores, kind.labels)) == kind.labels
-        thresholds = threshold_at_tnr(scores, kind.labels, counts)
-        found = (counts * ((scores > thresholds[:, None]) == kind.labels)) @ members
+        right = (scores > threshold_at_tnr(scores, labels)) == labels
+        thresholds = threshold_at_tnr(scores, labels, counts)
+        found = (counts * ((scores > thresholds[:, None]) == labels)) @ members
         for number, (status, group) in enumerate(groups):
-            drawn = sizes[:, number] > 0
-            row = {
-                "images": kind.kind,
-                "hybrid_stat": status,
-                "group": group,
-                "rows": int(members[:, number].sum()),
-                "classifier": classifier,
-            }
+            mine, drawn = members[:, number], sizes[:, number] > 0
+            row = {"images": kind.kind, "hybrid_stat": status, "group": group}
+            row |= {"rows": int(mine.sum()), "classifier": classifier}
             resampled = found[drawn, number] / sizes[drawn, number]
-            rows.append(row | with_interval("recall", right[members[:, number]].mean(), resampled))
+            rows.append(row | with_interval("recall", right[mine].mean(), resampled))
     return pd.DataFrame(rows)
 
 
@@ -150,35 +150,13 @@ def with_interval(name: str, value: float, resampled: np.ndarray) -> dict[str, f
     return {name: float(value), f"{name}_low": low, f"{name}_high": high}
 
 
-def group_names(table: pd.DataFrame) -> pd.Series:
-    """The subspecies of each row, such as `8`, or its cross, such as `8 x 9` both ways round."""
-
-    def name(subspecies: str, parent_1: str, parent_2: str) -> str:
-        parents = {plain(parent_1), plain(parent_2)}
-        if "" in parents:
-            return plain(subspecies) or "not said"
-        return " x ".join(sorted(parents, key=lambda parent: (len(parent), parent)))
-
-    columns = ("subspecies", "parent_subspecies_1", "parent_subspecies_2")
-    names = [name(*cells) for cells in zip(*(table[column] for column in columns), strict=True)]
-    return pd.Series(names, table.index, dtype=str)
-
-
-def plain(subspecies: str) -> str:
-    """`8` of `8.0`, as the challenge's CSV writes it."""
-    return subspecies.strip().removesuffix(".0")
-
-
 def readable(table: pd.DataFrame, columns: list[str]) -> str:
     """`table` as text for the log, with its interval behind each of `columns`."""
-    cells = {
-        name: [
-            f"{value:.3f} [{low:.3f}, {high:.3f}]"
-            for value, low, high in zip(
-                table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True
-            )
+    table = table.copy()
+    for name in columns:
+        bounds = [name, f"{name}_low", f"{name}_high"]
+        cells = [
+            f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in table[bounds].values
         ]
-        for name in columns
-    }
-    bounds = [f"{name}_{bound}" for name in columns for bound in ("low", "high")]
-    return table.drop(columns=bounds).assign(**cells).to_string(index=False)
+        table = table.drop(columns=bounds).assign(**{name: cells})
+    return table.to_string(index=False)

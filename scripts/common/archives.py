@@ -1,32 +1,18 @@
 """Put the contents of a downloaded archive in their place.
 
-    PYTHONPATH=scripts python -m common.archives ARCHIVE FOLDER NAME [NAME ...]
-
-finds the folder of the zip or tar ARCHIVE that holds all the NAMEs, however deep it lies, and
-moves what is in it to FOLDER. An ARCHIVE that is itself the one NAME (a weights file) is copied
-there as it is. Nothing that FOLDER holds already is overwritten.
-
 An archive is a stranger's: it may hold files and folders whose names stay below it, and nothing
 else. Anything more (links, devices) is refused before a byte is unpacked.
 """
 
-import argparse
-import logging
 import shutil
 import stat
-import sys
 import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
 
 from common.files import inside
-
-log = logging.getLogger("archives")
-
-
-class ArchiveError(Exception):
-    """An archive that cannot be used; the message names it and says why."""
+from common.program import InputError
 
 
 def is_plain(member: zipfile.ZipInfo) -> bool:
@@ -47,7 +33,7 @@ def check(members: list[tuple[str, int, bool]], folder: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip or tar file below `folder`, never outside it. Raises ArchiveError."""
+    """Unpack a zip or tar file below `folder`, never outside it. Raises InputError."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
@@ -62,7 +48,7 @@ def unpack(archive: Path, folder: Path) -> None:
         else:
             raise ValueError("neither a zip nor a tar file")
     except Exception as error:  # the readers raise many types on damaged archives
-        raise ArchiveError(f"{archive}: cannot be unpacked ({error})") from error
+        raise InputError(f"{archive}: cannot be unpacked ({error})") from error
 
 
 def find_holder(folder: Path, names: list[str]) -> Path | None:
@@ -73,9 +59,11 @@ def find_holder(folder: Path, names: list[str]) -> Path | None:
 
 
 def install(archive: Path, folder: Path, names: list[str]) -> None:
-    """Do what the head of this file says. Raises ArchiveError, leaving `folder` as it was."""
-    if not archive.is_file():
-        raise ArchiveError(f"{archive}: no such file")
+    """Move to `folder` what lies beside all `names` in the zip or tar file `archive`, however deep.
+
+    An archive that is itself the one name (a weights file) is copied there as it is. Nothing that
+    `folder` holds already is overwritten. Raises InputError, leaving `folder` as it was.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that what is unpacked moves there in one step a file or folder.
     with tempfile.TemporaryDirectory(prefix=".unpack-", dir=folder) as unpacked:
@@ -87,7 +75,7 @@ def install(archive: Path, folder: Path, names: list[str]) -> None:
             found = find_holder(holder, names)
             if found is None:
                 contents = sorted(p.relative_to(holder).as_posix() for p in holder.rglob("*"))
-                raise ArchiveError(
+                raise InputError(
                     f"{archive}: no folder in it holds {', '.join(names)}; it holds "
                     f"{', '.join(contents[:10]) or 'nothing'}"
                 )
@@ -99,28 +87,6 @@ def install(archive: Path, folder: Path, names: list[str]) -> None:
         ]
         for path in wanted:
             if (folder / path.name).exists():
-                raise ArchiveError(f"{folder / path.name} is there already; move it away first")
+                raise InputError(f"{folder / path.name} is there already; move it away first")
         for path in wanted:
             path.rename(folder / path.name)
-            log.info("%s", folder / path.name)
-
-
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="archives: %(message)s")
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("archive", type=Path, help="the downloaded file")
-    parser.add_argument("folder", type=Path, help="where its contents belong")
-    parser.add_argument("names", nargs="+", help="files or folders that must be in it")
-    args = parser.parse_args()
-    try:
-        install(args.archive, args.folder, args.names)
-    except (ArchiveError, OSError) as error:
-        log.error("%s", error)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

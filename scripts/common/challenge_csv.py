@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.files import IMAGE_SUFFIXES, inside
+from common.program import ROOT, InputError
 
 COLUMNS = (
     *("CAMID", "file_url", "hybrid_stat", "split", "zenodo_link", "md5"),
     *("subspecies", "parent_subspecies_1", "parent_subspecies_2", "filename"),
 )
 LONGEST_NAME = 255  # bytes; no file system has longer ones
-DATASETS = Path(__file__).resolve().parents[2] / "Datasets"
 # No "_" and no ".": the name below and the folder i_j must read back one way only.
 SUBSPECIES = re.compile(r"[A-Za-z0-9-]+")
 # A generated image: structure of subspecies i, appearance of j, line `index` of a list.
@@ -24,7 +24,7 @@ GENERATED = re.compile(
 )
 
 
-class TableError(ValueError):
+class TableError(InputError):
     """A CSV that cannot be used; the message names file, line, what was found and expected."""
 
 
@@ -75,8 +75,6 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str
         raise TableError(f"{path}, line {line}: not in UTF-8 ({error.reason})") from error
     except csv.Error as error:
         raise TableError(f"{path}, line {reader.reader.line_num}: not CSV ({error})") from error
-    except OSError as error:
-        raise TableError(f"{path}: not a readable CSV file ({error})") from error
     if not rows:
         raise TableError(f"{path}: no rows below its first line")
 
@@ -162,7 +160,7 @@ def challenge_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--datasets",
         type=Path,
-        default=DATASETS,
+        default=ROOT / "Datasets",
         help="the folder that holds the three datasets (default: Datasets in the repository)",
     )
     return parser

@@ -19,11 +19,10 @@ from tqdm import tqdm
 
 from common.challenge_csv import TableError, read_table
 from common.files import ImageError, open_image
+from common.program import start
 
 MISSING = "is missing"
 INCOMPLETE = 3
-
-log = logging.getLogger("check_photos")
 
 
 def problem(path: Path, md5: str | None) -> str | None:
@@ -54,39 +53,31 @@ def run(args: argparse.Namespace) -> int:
         bar = tqdm(checked, "checking", len(checksums), disable=not sys.stderr.isatty())
         problems = {path: found for path, found in zip(checksums, bar, strict=True) if found}
     if not problems:
-        log.info("all %d photographs are whole in %s", len(checksums), args.folder)
+        logging.info("all %d photographs are whole in %s", len(checksums), args.folder)
         return 0
     broken = [path for path, found in problems.items() if found != MISSING]
     if args.set_aside:
         for path in broken:
             path.replace(path.with_name(f"{path.name}.broken"))
-    log.info(
+    logging.info(
         "%d of %d photographs are missing, %d are broken",
         *(len(problems) - len(broken), len(checksums), len(broken)),
     )
     for path in list(problems)[:5]:
-        log.info("%s %s", path.name, problems[path])
+        logging.info("%s %s", path.name, problems[path])
     return INCOMPLETE
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="check_photos: %(message)s")
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("csv", type=Path, help="the challenge's CSV, or one of that form")
     parser.add_argument("folder", type=Path, help="the folder of photographs")
-    parser.add_argument(
-        "--set_aside",
-        action="store_true",
-        help="rename the broken ones to NAME.broken: cautious-robot fetches what is not there",
-    )
-    try:
-        return run(parser.parse_args())
-    except (TableError, OSError) as error:
-        log.error("%s", error)
-        return 1
+    aside = "rename the broken ones to NAME.broken: cautious-robot fetches what is not there"
+    parser.add_argument("--set_aside", action="store_true", help=aside)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(run, parse_arguments)

@@ -21,16 +21,12 @@ try:
 except ImportError as error:
     sys.exit(f"download_models: {sys.executable} has no {error.name}; run scripts/setup.sh first")
 
-from common.archives import ArchiveError, install
+from common.archives import install
+from common.program import ROOT, InputError
 
-ROOT = Path(__file__).resolve().parents[2]
 GDOWN = "6.5.1"
 RETRIES = 2  # pooch waits 1 s before the first, 2 s before the second
 SILENCE = 60  # seconds without a byte from Google Drive until it is given up; pooch takes 30
-
-
-class DownloadError(Exception):
-    """Something that did not come; the message names it, its address and the next step."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +66,12 @@ MODELS: dict[str, Published | Archive] = {
     "classifiers": Archive(
         "1Un188eNc8Nit644ZAzcOYwUoA3Dfh1TE", "Models/classifiers", ("clf1024.pth", "sgd_clf.pkl")
     ),
-    "AF4hybrid": Archive(
-        "1-D06R7eiCF6mlCsELzopHlmsCMWhlmsQ",
-        "Models/AFgenerators/AF4hybrid",
-        ("latest_net_G.pth",),
-    ),
-    "AF4nonhybrid": Archive(
-        "12duO1fsfuhVmBzuf0ll9n2lgiKtBsoiL",
-        "Models/AFgenerators/AF4nonhybrid",
-        ("latest_net_G.pth",),
-    ),
+} | {
+    name: Archive(identity, f"Models/AFgenerators/{name}", ("latest_net_G.pth",))
+    for name, identity in {
+        "AF4hybrid": "1-D06R7eiCF6mlCsELzopHlmsCMWhlmsQ",
+        "AF4nonhybrid": "12duO1fsfuhVmBzuf0ll9n2lgiKtBsoiL",
+    }.items()
 }
 DATASETS: dict[str, Published | Archive] = {
     name: Archive(identity, f"Datasets/{name}", ("Images",))
@@ -100,7 +92,7 @@ def load_gdown() -> ModuleType:
     """gdown, which is installed where it is missing."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if subprocess.run([*pip, f"gdown=={GDOWN}"]).returncode:
-        raise DownloadError(
+        raise InputError(
             f"gdown could not be installed for {sys.executable}; run scripts/setup.sh first"
         )
     importlib.invalidate_caches()
@@ -108,7 +100,7 @@ def load_gdown() -> ModuleType:
 
 
 def fetch_file(name: str, published: Published) -> None:
-    """Put a published file in its place. Raises DownloadError, leaving nothing behind."""
+    """Put a published file in its place. Raises InputError, leaving nothing behind."""
     file = ROOT / published.file
     if file.exists():
         say(f"{name} is there: {file}")
@@ -121,7 +113,7 @@ def fetch_file(name: str, published: Published) -> None:
         pooch.HTTPDownloader(progressbar=sys.stderr.isatty())(url, temporary, keeper)
         found = pooch.file_hash(temporary)
         if not found.startswith(published.sha256):
-            raise DownloadError(
+            raise InputError(
                 f"{name} from {url} has SHA-256 {found}, expected {published.sha256}; "
                 "it was removed"
             )
@@ -136,65 +128,59 @@ def fetch_file(name: str, published: Published) -> None:
     try:
         keeper.fetch(file.name, downloader=download)
     except OSError as error:  # as requests' own errors are
-        raise DownloadError(
+        raise InputError(
             f"{name} could not be fetched from {url} ({error}); put it at {file} yourself, or run "
             "the same command again"
         ) from error
 
 
-def is_there(name: str, archive: Archive) -> bool:
-    """Whether the contents of an archive are in their place, which is said then."""
-    folder = ROOT / archive.folder
-    found = all((folder / content).exists() for content in archive.names)
-    if found:
-        say(f"{name} is there: {folder}")
-    return found
-
-
 def fetch_archive(name: str, archive: Archive) -> None:
     """Fetch an archive from Google Drive and unpack it into its place.
 
-    Raises DownloadError; the same command goes on where the transfer broke off.
+    Raises InputError; the same command goes on where the transfer broke off.
     """
-    if is_there(name, archive):
+    folder, downloads = ROOT / archive.folder, ROOT / "Models/.downloads" / name
+    if all((folder / content).exists() for content in archive.names):
+        say(f"{name} is there: {folder}")
         return
-    folder = ROOT / archive.folder
-    by_hand = (
-        f"open https://drive.google.com/file/d/{archive.identity}/view in a browser, then: "
-        f"PYTHONPATH={ROOT}/scripts {sys.executable} -m common.archives DOWNLOADED_FILE "
-        f"{folder} {' '.join(archive.names)}"
-    )
-    downloads = ROOT / "Models/.downloads" / name
     downloads.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(downloads.with_suffix(".lock"), timeout=0):
-            if is_there(name, archive):  # another run may have ended since
-                return
-            say(f"{name} from Google Drive")
-            gdown = load_gdown()
+            # One that came whole, by hand perhaps, need not come again.
+            whole = [path for path in downloads.iterdir() if path.suffix != ".part"]
+            file = whole[0] if whole else from_drive(name, archive, downloads)
             try:
-                file = gdown.download(
-                    id=archive.identity,
-                    output=f"{downloads}/",
-                    quiet=not sys.stderr.isatty(),
-                    resume=True,
-                    timeout=SILENCE,
-                    retries=RETRIES,
-                )
-            except (OSError, gdown.DownloadError) as error:
-                raise DownloadError(
-                    f"{name} could not be fetched from Google Drive ({error}), which limits the "
-                    f"downloads of a day: run the same command again later, or {by_hand}"
-                ) from error
-            try:
-                install(Path(file), folder, list(archive.names))
-            except ArchiveError as error:
-                raise DownloadError(f"{error}; to fetch it anew, remove {downloads}") from error
+                install(file, folder, list(archive.names))
+            except InputError as error:
+                raise InputError(f"{error}; to fetch it anew, remove {downloads}") from error
             shutil.rmtree(downloads)
     except Timeout as error:
-        raise DownloadError(
+        raise InputError(
             f"{name} is being fetched by another run; wait for it, then run the same command again"
         ) from error
+
+
+def from_drive(name: str, archive: Archive, downloads: Path) -> Path:
+    """The archive in the folder `downloads`, fetched by gdown."""
+    say(f"{name} from Google Drive")
+    gdown = load_gdown()
+    try:
+        file = gdown.download(
+            id=archive.identity,
+            output=f"{downloads}/",
+            quiet=not sys.stderr.isatty(),
+            resume=True,
+            timeout=SILENCE,
+            retries=RETRIES,
+        )
+    except (OSError, gdown.DownloadError) as error:
+        raise InputError(
+            f"{name} could not be fetched from Google Drive ({error}), which limits the downloads "
+            "of a day: run the same command again later; or download "
+            f"https://drive.google.com/file/d/{archive.identity}/view in a browser, put the file "
+            f"into {downloads}, and then run it again"
+        ) from error
+    return Path(file)
 
 
 def main() -> int:
@@ -204,14 +190,14 @@ def main() -> int:
         try:
             source = KNOWN.get(name)
             if source is None:
-                raise DownloadError(
+                raise InputError(
                     f"unknown name {name}; scripts/download_models.sh --help lists them"
                 )
             if isinstance(source, Published):
                 fetch_file(name, source)
             else:
                 fetch_archive(name, source)
-        except (DownloadError, OSError) as error:
+        except (InputError, OSError) as error:
             print(f"download_models: {error}", file=sys.stderr, flush=True)
             failed.append(name)
     if failed and len(names) > 1:

@@ -1,4 +1,4 @@
-"""Collections: the stages without Ray, and one run of the program on a Ray of its own."""
+"""Collections: shards and stages without Ray, and one run of the program on a Ray of its own."""
 
 import io
 import os
@@ -10,23 +10,23 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import backbones
-import collection
-import model
 import numpy as np
 import pytest
 import torch
 import training
-from collection_shards import find_sources
-from model import Model
-from pictures import load_batches
+from model import Examined, Model
+from pictures import load_pictures
 from PIL import Image
 from published_members import LinearClassifier
 from sklearn.linear_model import SGDClassifier
 
-pyarrow = pytest.importorskip("pyarrow", reason="needs scripts/setup.sh --with collection")
-stages = pytest.importorskip("collection_stages")
-parquet = pytest.importorskip("pyarrow.parquet")
+reason = "needs scripts/setup.sh --with collection"
+pyarrow = pytest.importorskip("pyarrow", reason=reason)
+parquet = pytest.importorskip("pyarrow.parquet", reason=reason)
+pytest.importorskip("ray", reason=reason)
+score_collection = pytest.importorskip("score_collection")
+shards = pytest.importorskip("shards")
+stages = pytest.importorskip("stages")
 
 
 @pytest.fixture
@@ -65,40 +65,33 @@ def photos(tmp_path, draw) -> Path:
 def score(monkeypatch, capsys, classifiers):
     """Run the program with its stages one after another in place of Ray."""
 
-    def one_by_one(sources, options, detector):
-        scorer = stages.Scorer(detector.arguments, options.batch_size, options.features)
-        written = {}
-        rows = stages.decode_sources({"item": sources}, detector.origin.preprocess)
-        for row in rows:
-            done = stages.write_shard(scorer(row), options.output).to_pylist()[0]
-            written[done["file"]] = collection.Counts(done["images"], done["failed"])
-        return written
+    def one_by_one(sources, options, arguments):
+        scorer = stages.Scorer(arguments, options.output, options.batch_size, options.features)
+        for row in stages.decode({"item": sources}, arguments["preprocess"]):
+            scorer(row)
 
-    monkeypatch.setattr(collection, "score_rest", one_by_one)
+    monkeypatch.setattr(score_collection, "score", one_by_one)
 
     def run_program(*arguments: object) -> tuple[int, str]:
-        command = ["collection.py", "--device", "cpu", "--classifiers", classifiers, *arguments]
+        command = ["score.py", "--device", "cpu", "--classifiers", classifiers, *arguments]
         monkeypatch.setattr(sys, "argv", list(map(str, command)))
         capsys.readouterr()
-        status = collection.main()
+        status = score_collection.main()
         output = capsys.readouterr()
         return status, output.out + output.err
 
     return run_program
 
 
-def expected_of(photos: Path, classifiers: Path, batch_size: int) -> dict[str, model.Examined]:
+def expected_of(photos: Path, classifiers: Path, size: int) -> dict[str, tuple[Examined, int]]:
     """What ingestion.py's parts say of each image by name, with its place in the batch."""
     detector = Model(None, "cpu", classifiers)
     detector.load()
-    paths = sorted(path for path in photos.rglob("*.*g") if path.is_file())
-    names = sorted(path.relative_to(photos).as_posix() for path in paths)
+    names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.*g"))
     said = {}
-    batches = load_batches([photos / name for name in names], detector.transform, batch_size, 0)
-    for batch in batches:
-        examined = detector.examine(batch.images) if batch.indices else None
-        for row, index in enumerate(batch.indices):
-            said[names[index]] = (examined, row)
+    for batch in load_pictures([photos / name for name in names], "photograph", size, 0):
+        examined = detector.examine(batch.pictures) if batch.indices else None
+        said |= {names[index]: (examined, row) for row, index in enumerate(batch.indices)}
     return said
 
 
@@ -132,12 +125,10 @@ def test_a_folder_resume_and_other_settings(score, photos, classifiers, tmp_path
     assert "collection: scored 22 images with efficientnet_lite0 (sgd, linear, subspecies)" in said
     assert "1 image could not be scored" in said
     files = sorted(output.glob("*.parquet"))
-    assert [parquet.read_metadata(path).num_rows for path in files] in (
-        [8, 8, 7],
-        [8, 7, 8],
-        [7, 8, 8],
-    )
-    check(parquet.read_table(output).to_pylist(), expected_of(photos, classifiers, 4))
+    assert sorted(parquet.read_metadata(path).num_rows for path in files) == [7, 8, 8]
+    assert sorted(path.stem[-9:] for path in files) == ["000000000", "000000008", "000000016"]
+    expected = expected_of(photos, classifiers, 4)
+    check(parquet.read_table(output).to_pylist(), expected)
 
     kept = [files[0].read_bytes(), files[0].stat().st_mtime_ns]
     files[1].unlink()
@@ -145,13 +136,17 @@ def test_a_folder_resume_and_other_settings(score, photos, classifiers, tmp_path
     assert status == 1  # the image of a finished shard is still counted
     assert "going on; 2 files are there" in said and "scored 22 images" in said
     assert [files[0].read_bytes(), files[0].stat().st_mtime_ns] == kept
-    check(parquet.read_table(output).to_pylist(), expected_of(photos, classifiers, 4))
+    check(parquet.read_table(output).to_pylist(), expected)
 
-    status, said = score(*command, "--features")
-    assert (status, "features was False and is now True" in said) == (1, True)
+    for more, message in [
+        (("--features",), "features was False and is now True"),
+        (("--input", photos / "a"), "not of the images that --input holds now"),
+    ]:
+        status, said = score(*command, *more)
+        assert (status, message in said) == (1, True), said
     files[1].write_bytes(b"PAR1")
     status, said = score(*command)
-    assert (status, f"{files[1]}: damaged" in said) == (1, True)
+    assert (status, files[1].name in said and "it is made again" in said) == (1, True)
 
 
 def test_features_are_those_of_the_backbone(score, photos, classifiers, tmp_path):
@@ -161,35 +156,29 @@ def test_features_are_those_of_the_backbone(score, photos, classifiers, tmp_path
     row = table.to_pylist()[0]
     detector = Model(None, "cpu", classifiers, ["sgd"])
     detector.load()
-    image = detector.transform(Image.open(photos / row["identifier"]))
-    expected = detector.extract(image[None])[0].numpy()
+    (batch,) = load_pictures([photos / row["identifier"]], "photograph", 1, 0)
+    expected = detector.extract(batch.pictures)[0].numpy()
     np.testing.assert_allclose(row["features"], expected, atol=1e-4)
     assert (row["linear"], row["subspecies"], row["parents"]) == (None, None, None)
 
 
-def write_tables(folder: Path, photos: Path) -> list[str]:
-    """As distributed-downloader does: a folder a server, pixels in blue, green, red, one group."""
+def test_tables_as_the_downloader_writes_them(score, photos, classifiers, tmp_path):
+    """A folder a server, pixels in blue, green, red, one row group; and tables without images."""
     names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.png"))
     for server, part in enumerate((names[:15], names[15:])):
-        path = folder / f"server_name={server}/partition_id=0/successes.parquet"
+        path = tmp_path / f"tables/server_name={server}/successes.parquet"
         path.parent.mkdir(parents=True)
         pixels = [np.asarray(Image.open(photos / name))[..., ::-1] for name in part]
-        sizes = [list(array.shape[:2]) for array in pixels]
         columns = {
             "uuid": part,
             "identifier": [f"https://example.org/{name}" for name in part],
             "original_size": [[4000, 3000]] * len(part),
-            "resized_size": sizes,
+            "resized_size": [list(array.shape[:2]) for array in pixels],
             "image": [array.tobytes() for array in pixels],
         }
         parquet.write_table(pyarrow.table(columns), path)
         errors = pyarrow.table({"uuid": ["lost"], "error_code": [404]})
         parquet.write_table(errors, path.with_name("errors.parquet"))
-    return names
-
-
-def test_tables_as_the_downloader_writes_them(score, photos, classifiers, tmp_path):
-    names = write_tables(tmp_path / "tables", photos)
     output = tmp_path / "scores"
     status, said = score("--input", tmp_path / "tables", "--output", output, "--shard", 4)
     assert (status, "scored 22 images" in said) == (0, True)
@@ -200,53 +189,84 @@ def test_tables_as_the_downloader_writes_them(score, photos, classifiers, tmp_pa
         assert rows[name]["score"] == pytest.approx(float(examined.scores[place]), abs=2e-6)
 
 
-def test_encoded_images_and_bad_cells(score, photos, tmp_path):
+def test_encoded_images_and_bad_cells(score, tmp_path):
     good = io.BytesIO()
     Image.new("RGB", (30, 20), "orange").save(good, "JPEG")
     cells = [good.getvalue(), None, b"", b"no image", good.getvalue()[:300]]
     table = pyarrow.table({"identifier": list("abcde"), "image": cells})
-    parquet.write_table(table, tmp_path / "in.parquet")
+    parquet.write_table(table, tmp_path / "in.parquet", row_group_size=2)
     status, said = score("--input", tmp_path / "in.parquet", "--output", tmp_path / "scores")
     assert (status, "4 images could not be scored" in said) == (1, True)
     rows = parquet.read_table(tmp_path / "scores").to_pylist()
     assert [row["score"] is None for row in rows] == [False, True, True, True, True]
+    assert [row["identifier"] for row in rows] == list("abcde")
     assert rows[1]["error"] == "b: the cell is empty"
 
 
 def test_pixels_over_the_bound_are_no_image(monkeypatch):
     monkeypatch.setattr(stages, "MAX_PIXELS", 5)
     with pytest.raises(stages.ImageError, match="x: not a readable image"):
-        stages.open_bytes(pyarrow.py_buffer(bytes(18)), [[2, 3]], "x")
-    image = stages.open_bytes(pyarrow.py_buffer(bytes([1, 2, 3] * 4)), [None, [2, 2]], "x")
+        stages.open_cell(pyarrow.py_buffer(bytes(18)), [[2, 3]], "x")
+    image = stages.open_cell(pyarrow.py_buffer(bytes([1, 2, 3] * 4)), [None, [2, 2]], "x")
     assert (image.size, image.getpixel((0, 0))) == ((2, 2), (3, 2, 1))
 
 
 @pytest.mark.parametrize(
-    ("columns", "message"),
+    ("files", "message"),
     [
-        ({"uuid": ["a"], "image": ["text"]}, "column image is of string, expected binary"),
-        ({"name": ["a"], "image": [b""]}, "has the columns name, image, expected one of uuid"),
-        ({"uuid": ["a"]}, r"a\.parquet: has no rows with a column image"),
+        ({}, "holds no images"),
+        ({"b.png": b"", "a.parquet": b""}, "holds images, such as b.png, and Parquet files, such"),
+        ({"a.parquet": b"PAR1 and no more"}, r"a\.parquet: not a readable Parquet file"),
+        ({"a.parquet": {"uuid": ["a"], "image": ["text"]}}, "column image is string, expected"),
+        ({"a.parquet": {"name": ["a"], "image": [b""]}}, "name, image, expected one of uuid"),
+        ({"a.parquet": {"uuid": ["a"]}}, "no Parquet rows with image"),
     ],
 )
-def test_other_tables_are_refused(tmp_path, columns, message):
-    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+def test_what_is_no_collection_is_refused(tmp_path, files, message):
+    for name, content in files.items():
+        if isinstance(content, dict):
+            parquet.write_table(pyarrow.table(content), tmp_path / name)
+        else:
+            (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        find_sources(tmp_path, 4)
+        shards.find_sources(tmp_path, 4)
+    with pytest.raises(ValueError, match="no such folder or Parquet file"):
+        shards.find_sources(tmp_path / "none", 4)
 
 
-def test_a_damaged_table_is_named(tmp_path):
-    (tmp_path / "a.parquet").write_bytes(b"PAR1 and nothing else")
-    with pytest.raises(ValueError, match=r"a.parquet: not a readable Parquet file"):
-        find_sources(tmp_path, 4)
+def test_row_groups_are_cut_into_shards(tmp_path):
+    """One task reads a row group, however large; a shard's name counts rows of the whole file."""
+    table = pyarrow.table({"uuid": [str(i) for i in range(12)], "image": [b""] * 12})
+    parquet.write_table(table, tmp_path / "my table, 2.parquet", row_group_size=6)
+    sources = shards.find_sources(tmp_path / "my table, 2.parquet", 4)
+    assert [source.group for source in sources] == [0, 1]
+    ranges = [[(shard.start, shard.stop) for shard in source.shards] for source in sources]
+    assert ranges == [[(0, 4), (4, 6)]] * 2
+    names = [shard.file for source in sources for shard in source.shards]
+    assert [name[-17:] for name in names] == [f"{first:09d}.parquet" for first in (0, 4, 6, 10)]
+    assert len({name[:-17] for name in names}) == 1 and names[0].startswith("my-table-2-")
+    (tmp_path / "out").mkdir()
+    for name in (names[0], names[3], f".{names[1]}"):  # that is being written
+        (tmp_path / "out" / name).touch()
+    rest = shards.left_to_do(sources, tmp_path / "out")
+    assert [shard.file for source in rest for shard in source.shards] == names[1:3]
 
 
-@pytest.mark.parametrize("backbone", ["dinov2_base", "efficientnet_lite0"])
-def test_pictures_give_the_transform_to_the_bit(draw, tmp_path, backbone):
-    image = Image.open(draw(tmp_path / "a.png"))
-    picture = np.asarray(backbones.make_picture("photograph")(image))
-    tensor = backbones.normalise(torch.from_numpy(picture.copy())[None], backbone)[0]
-    assert torch.equal(tensor, backbones.make_transform(backbone)(image))
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, r"but no _settings\.json that says"),
+        ("{", r"_settings.json: damaged .*choose another --output"),
+        ("7", r"_settings.json: damaged .*choose another --output"),
+        ('{"members": ["sgd"], "shard": 4}', r"settings: shard was 4 and is now 5\. Repeat those"),
+    ],
+)
+def test_other_settings_are_refused(tmp_path, text, message):
+    (tmp_path / "a.parquet").touch()
+    if text:
+        (tmp_path / "_settings.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        shards.keep_settings(tmp_path, {"members": ["sgd"], "shard": 5})
 
 
 def test_the_output_inside_the_input_is_refused(score, photos):
@@ -254,9 +274,33 @@ def test_the_output_inside_the_input_is_refused(score, photos):
         score("--input", photos, "--output", photos / "scores")
 
 
+def test_shards_that_could_not_be_made_are_counted(monkeypatch, score, photos, tmp_path):
+    monkeypatch.setattr(score_collection, "score", lambda *_: None)
+    status, said = score("--input", photos, "--output", tmp_path / "scores", "--shard", 10)
+    assert status == 1
+    assert (
+        f"3 files of 23 images could not be made, the first from {photos / 'a/00.png'}; the same "
+        "command tries again" in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("actors", "device", "gpus", "expected"),
+    [
+        (None, None, 8, (8, 1)),
+        (3, "cuda", 8, (3, 1)),
+        (None, "cpu", 8, (4, 0)),
+        (None, None, 0, (4, 0)),
+        (2, None, 0, (2, 0)),
+    ],
+)
+def test_an_actor_a_gpu_or_one_a_processor(actors, device, gpus, expected):
+    options = SimpleNamespace(actors=actors, device=device)
+    assert score_collection.choose_actors(options, gpus, cores=4) == expected
+
+
 def test_an_actor_that_is_killed_loses_nothing(repository, photos, classifiers, tmp_path):
     """The program as a user runs it; one of its two actors is killed once a shard is there."""
-    pytest.importorskip("ray", reason="needs scripts/setup.sh --with collection")
     output = tmp_path / "scores"
     command = [
         *(sys.executable, repository / "scripts/score_collection.py"),
@@ -264,13 +308,8 @@ def test_an_actor_that_is_killed_loses_nothing(repository, photos, classifiers, 
         *("--shard", "1", "--actors", "2", "--device", "cpu"),
     ]
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-    with subprocess.Popen(
-        list(map(str, command)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment,
-    ) as program:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(list(map(str, command)), env=environment, **pipes) as program:
         killed = False
         while program.poll() is None and not killed:
             time.sleep(0.05)
@@ -286,65 +325,9 @@ def test_an_actor_that_is_killed_loses_nothing(repository, photos, classifiers, 
 
 def scoring_actors(ancestor: int) -> list[int]:
     """The processes below `ancestor` that score."""
-    parents, names = {}, {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int(
-                (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
-            )
-            names[int(folder.name)] = (folder / "cmdline").read_text()
-        except OSError:  # it has ended meanwhile
-            continue
-
-    def is_below(process: int) -> bool:
-        while process in parents:
-            process = parents[process]
-            if process == ancestor:
-                return True
-        return False
-
-    return [process for process, name in names.items() if "Scorer" in name and is_below(process)]
-
-
-@pytest.mark.parametrize(
-    ("actors", "device", "gpus", "expected"),
-    [
-        (None, None, 8, (8, 1)),
-        (None, "cuda", 8, (8, 1)),
-        (3, None, 8, (3, 1)),
-        (None, "cpu", 8, (4, 0)),
-        (None, None, 0, (4, 0)),
-        (2, None, 0, (2, 0)),
-    ],
-)
-def test_an_actor_a_gpu_or_one_a_processor(actors, device, gpus, expected):
-    options = SimpleNamespace(actors=actors, device=device)
-    workers = collection.choose_workers(options, gpus, processors=4)
-    assert (workers.actors, workers.gpus_each) == expected
-
-
-def test_the_store_holds_three_shards_for_each_at_work():
-    assert collection.store_size(shard=512, at_work=4) == 3 * 4 * 512 * 224 * 224 * 3
-    assert collection.store_size(shard=1, at_work=1) == 100_000_000
-
-
-def test_shards_that_could_not_be_made_are_counted(monkeypatch, score, photos, tmp_path):
-    monkeypatch.setattr(collection, "score_rest", lambda *_: {})
-    status, said = score("--input", photos, "--output", tmp_path / "scores", "--shard", 10)
-    assert status == 1
-    assert (
-        f"3 files of 23 images could not be made, the first from {photos / 'a/00.png'}; the same "
-        "command tries again" in said
-    )
-
-
-def test_a_missing_package_names_the_remedy(monkeypatch, score, photos, tmp_path):
-    def need_ray(*_):
-        raise ModuleNotFoundError("No module named 'ray.data'", name="ray.data")
-
-    monkeypatch.setattr(collection, "score_rest", need_ray)
-    status, said = score("--input", photos, "--output", tmp_path / "scores")
-    assert (status, said) == (
-        1,
-        "collection: ray is not installed: scripts/setup.sh --with collection\n",
-    )
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True)
+    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
+    below = {ancestor}
+    for _ in range(4):  # generations
+        below |= {int(pid) for pid, parent, *_ in rows if int(parent) in below}
+    return [int(pid) for pid, _, *args in rows if int(pid) in below and "Scorer" in "".join(args)]

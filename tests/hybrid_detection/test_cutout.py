@@ -1,20 +1,11 @@
-"""Cutouts: the method on drawn photographs and on made-up scenes, and the program on folders."""
+"""The method of cutting out, on drawn photographs and on made-up scenes."""
 
-import csv
 import io
-import json
-import logging
-import os
-import re
-import sys
-from pathlib import Path
 
-import cut_folder
 import cutout
 import cv2
 import numpy as np
 import pytest
-from backbones import PREPROCESSES, make_transform
 from cutout import (
     FILLED,
     GROUND,
@@ -28,9 +19,8 @@ from cutout import (
 )
 from demo.photograph import photograph
 from demo.traits import SUBSPECIES, individual
-from pictures import load_batches
+from pictures import load_pictures
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 PAPER, WING = (85, 0, 0), (10, 0, 0)  # Lab
 
@@ -117,21 +107,6 @@ def test_the_papers_surface_is_quadratic_and_passes_below_the_specimen():
     paper = np.stack([lightness, 0 * x - 2, 3 - x], axis=2)
     surface = cutout.fit_paper(np.where(wings[..., None], scene.lab, paper))
     assert np.abs(surface - paper).max() < 0.1
-
-
-def test_the_papers_surface_is_fitted_to_about_as_many_pixels_as_asked(monkeypatch):
-    fitted = []
-    solve = np.linalg.lstsq
-
-    def note(places, colours, rcond):
-        fitted.append(len(places))
-        return solve(places, colours, rcond)
-
-    monkeypatch.setattr(cutout.np.linalg, "lstsq", note)
-    lab = np.full((400, 600, 3), (80, 0, 0), np.float32)
-    cutout.fit_paper(lab)
-    cutout.fit_paper(lab, 2000)
-    assert set(fitted) == {134 * 200, 37 * 55}
 
 
 @pytest.mark.parametrize(
@@ -344,13 +319,6 @@ def test_in_a_picture_of_nothing_nothing_is_found(rgb):
     assert not found.mask.any()
 
 
-def test_cutting_out_is_deterministic_and_takes_every_mode():
-    image = Image.fromarray(Scene().rgb)
-    first, second = cut_out(image), cut_out(image.convert("RGBA"))
-    assert np.array_equal(first[0], second[0])
-    assert np.array_equal(first[1], second[1])
-
-
 def saved(image: Image.Image, suffix: str, **options) -> Image.Image:
     """`image` as it comes back from a file."""
     file = io.BytesIO()
@@ -380,34 +348,6 @@ def test_a_cutout_stays_as_it_is(suffix, options, side):
     assert confidence == 1.0
     assert iou(mask, wings) > 0.95
     assert cutout.specimen_alone(once).tobytes() == once.tobytes()
-
-
-@pytest.fixture
-def logged(tmp_path):
-    """The file of what dataset.py logs, in whichever process."""
-    handler = logging.FileHandler(tmp_path / "log.txt")
-    logging.getLogger("dataset").addHandler(handler)
-    yield tmp_path / "log.txt"
-    logging.getLogger("dataset").removeHandler(handler)
-    handler.close()
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_photograph_that_stays_whole_is_named_where_it_is_scored(tmp_path, logged, workers):
-    paths = [tmp_path / "paper.png", tmp_path / "wings.png"]
-    for path, rgb in zip(paths, (np.full((64, 96, 3), 200, np.uint8), Scene().rgb), strict=True):
-        Image.fromarray(rgb).save(path)
-    for preprocess in PREPROCESSES:
-        list(load_batches(paths, make_transform("efficientnet_lite0", preprocess), 2, workers))
-    said = f"{paths[0]}: no specimen was found with confidence; looked at as a whole\n"
-    assert logged.read_text() == said
-
-
-def test_every_cutout_is_known_as_one():
-    """The edge that must be ground is free whatever the size of the specimen."""
-    for width in range(18, 300):
-        specimen = np.full((width // 2, width, 3), 30, np.uint8)
-        assert is_cutout(on_flat_ground(specimen, np.ones(specimen.shape[:2], bool)))
 
 
 def a_cutout(box=(4, 96, 30, 70), **changed) -> np.ndarray:
@@ -443,13 +383,6 @@ def test_a_cutout_is_a_square_of_ground_that_a_specimen_fills(rgb, known):
     assert is_cutout(rgb) is known
 
 
-def test_photographs_are_no_cutouts(shared):
-    for path in sorted((shared / "heliconius/images").rglob("*.jpg"))[::8]:
-        rgb = np.asarray(Image.open(path).convert("RGB"))
-        side = min(rgb.shape[:2])
-        assert not is_cutout(rgb[:side, :side])
-
-
 def test_pale_specks_in_a_cutout_are_specimen_and_gaps_are_not():
     rgb = a_cutout(speck=(np.s_[50:54, 50:54], GROUND), gap=(np.s_[60:70, 50:60], GROUND))
     mask = cut_out(Image.fromarray(rgb))[1]
@@ -468,274 +401,18 @@ def test_cutout_py_needs_no_other_file_of_ours(submission, tmp_path, run):
     assert done.stdout.split() == ["1.0", "False"], done.stderr
 
 
-# ---- the program --------------------------------------------------------------------------------
+def test_a_photograph_that_stays_whole_is_named_where_it_is_looked_at(tmp_path, caplog):
+    paths = [tmp_path / "paper.png", tmp_path / "wings.png"]
+    for path, rgb in zip(paths, (np.full((64, 96, 3), 200, np.uint8), Scene().rgb), strict=True):
+        Image.fromarray(rgb).save(path)
+    for preprocess in ("photograph", "cutout"):
+        list(load_pictures(paths, preprocess, 2, 0))
+    said = f"{paths[0]}: no specimen was found with confidence; looked at as a whole"
+    assert caplog.messages == [said]
 
 
-@pytest.fixture
-def cut(tmp_path, monkeypatch, caplog, capsys):
-    """Run the program on tmp_path/photos, in this process for speed; its status and messages."""
-
-    def run_cut(*options: object) -> tuple[int, str]:
-        command = ["cut_folder.py", "--input", tmp_path / "photos", "--output", tmp_path / "out"]
-        monkeypatch.setattr(sys, "argv", list(map(str, [*command, *options])))
-        caplog.clear()
-        caplog.set_level("INFO")
-        status = cut_folder.main()
-        return status, caplog.text + capsys.readouterr().err
-
-    return run_cut
-
-
-@pytest.fixture
-def photos(tmp_path) -> Path:
-    """Two photographs of a specimen, one in a subfolder, and one of nothing."""
-    folder = tmp_path / "photos"
-    (folder / "a").mkdir(parents=True)
-    Image.fromarray(Scene().rgb).save(folder / "a/one.jpg", quality=95)
-    Image.fromarray(Scene().rgb[::-1]).save(folder / "two.png")
-    Image.new("RGB", (90, 60), "white").save(folder / "empty.jpg")
-    return folder
-
-
-def rows_of(out: Path) -> dict[str, dict[str, str]]:
-    with (out / "cutouts.csv").open(newline="") as file:
-        return {row["file"]: row for row in csv.DictReader(file)}
-
-
-def times(out: Path) -> dict[str, int]:
-    files = [path for kind in ("images", "masks") for path in (out / kind).rglob("*")]
-    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in files if path.is_file()}
-
-
-def test_the_program_as_a_user_runs_it(photos, tmp_path, submission, run):
-    out = tmp_path / "out"
-    done = run(submission / "cut_folder.py", "--input", photos, "--output", out)
-    assert done.returncode == 0, done.stderr
-    assert "empty.jpg stays whole: nothing found" in done.stderr
-    assert "3 photographs, 3 of them done now: 2 cut out, 1 stay whole, 0 cannot" in done.stderr
-    assert (out / "cutouts.csv").read_text().splitlines()[0] == "file,confidence,box,reason"
-    box = "106 100 496 281"
-    assert {name: tuple(row.values())[1:] for name, row in rows_of(out).items()} == {
-        "a/one.jpg": ("1.0", rows_of(out)["a/one.jpg"]["box"], ""),
-        "empty.jpg": ("0.0", "", "nothing found"),
-        "two.png": ("1.0", rows_of(out)["two.png"]["box"], ""),
-    }
-    found = np.array(rows_of(out)["a/one.jpg"]["box"].split(), int)
-    assert np.abs(found - np.array(box.split(), int)).max() <= 2
-    for name, size in [("a/one", (600, 400)), ("two", (600, 400)), ("empty", (90, 60))]:
-        with Image.open(out / "masks" / f"{name}.png") as mask:
-            assert (mask.mode, mask.size) == ("1", size)
-    with Image.open(out / "images/a/one.jpg") as image:
-        assert image.format == "JPEG"
-        assert image.size == (round((found[2] - found[0]) / 0.92),) * 2
-    assert (out / "images/empty.jpg").read_bytes() == (photos / "empty.jpg").read_bytes()
-    page = (out / "doubtful.html").read_text()
-    assert "empty.jpg: stays whole, confidence 0.00, nothing found" in page
-    assert page.count("<figure>") == 1
-
-
-def test_what_stands_is_kept_and_what_does_not_is_done_again(photos, tmp_path, cut):
-    out = tmp_path / "out"
-    cut()
-    before, rows = times(out), rows_of(out)
-    assert "0 of them done now" in cut()[1]
-    assert (times(out), rows_of(out)) == (before, rows)
-
-    def again(name: str) -> None:
-        status, messages = cut("--workers", 1)
-        assert (status, "1 of them done now" in messages) == (0, True), messages
-        after = times(out)
-        changed = {path for path in after if after[path] != before[path]}
-        assert changed == {f"images/{name}", f"masks/{Path(name).with_suffix('.png')}"}
-        before.update(after)
-
-    (out / "images/two.png").unlink()
-    again("two.png")
-    mask = out / "masks/a/one.png"
-    mask.write_bytes(mask.read_bytes()[:40])
-    again("a/one.jpg")
-    for record in ("[]", "{", '{"made from": 1}', json.dumps({"made from": "", "row": {"x": 1}})):
-        forged = PngInfo()
-        forged.add_text("cutout", record)
-        Image.new("1", (600, 400)).save(out / "masks/two.png", pnginfo=forged)
-        again("two.png")
-    assert rows_of(out) == rows
-    Image.fromarray(Scene().rgb[:, ::-1]).save(photos / "two.png")  # another photograph
-    again("two.png")
-
-
-def test_a_stopped_run_goes_on(photos, tmp_path, cut, monkeypatch):
-    whole = cut_folder.find_specimen
-    calls = []
-
-    def stop_at_the_second(rgb):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return whole(rgb)
-
-    monkeypatch.setattr(cut_folder, "find_specimen", stop_at_the_second)
-    status, messages = cut("--workers", 1)
-    assert (status, "run the same command to go on" in messages) == (130, True)
-    monkeypatch.setattr(cut_folder, "find_specimen", whole)
-    done = re.search(r"3 photographs, (\d) of them done now", cut()[1])
-    assert done[1] in ("1", "2")  # at least the first stands
-
-
-def test_files_that_are_no_photographs_are_named_and_stop_nothing(photos, tmp_path, cut):
-    (photos / "text.jpg").write_text("no image")
-    os.mkfifo(photos / "pipe.png")
-    (photos / "new\nline.jpg").write_bytes((photos / "two.png").read_bytes())
-    (photos / ".hidden.jpg").write_text("no image")
-    (photos / "notes.txt").write_text("no image")
-    photo, link = photos / "text.jpg", photos / "link.jpg"
-    link.symlink_to(tmp_path / "elsewhere.jpg")
-    status, messages = cut()
-    assert status == 3
-    assert f"{photo}: not a readable image" in messages
-    assert "pipe.png: not a file" in messages
-    assert f"{tmp_path / 'elsewhere.jpg'}: not a file" in messages  # a link's target is named
-    assert str(link) not in messages
-    assert "'new\\nline.jpg': a control character in its name; rename it" in messages
-    assert "hidden" not in messages
-    assert "7 photographs, 3 of them done now: 2 cut out, 1 stay whole, 4 cannot" in messages
-    assert sorted(rows_of(tmp_path / "out")) == ["a/one.jpg", "empty.jpg", "two.png"]
-
-
-def test_your_own_masks_are_taken(photos, tmp_path, cut):
-    masks, out = tmp_path / "mine", tmp_path / "out"
-    (masks / "a").mkdir(parents=True)
-    mine = np.zeros((400, 600), np.uint8)
-    mine[100:150, 200:300] = 1  # a class number, as segmenters write them
-    Image.fromarray(mine).save(masks / "a/one.png")
-    status, messages = cut("--masks", masks)
-    assert (status, "2 cut out" in messages) == (0, True)
-    row = rows_of(out)["a/one.jpg"]
-    assert (row["confidence"], row["box"]) == ("1.0", "200 100 300 150")
-    assert np.array_equal(np.asarray(Image.open(out / "masks/a/one.png")), mine > 0)
-    with Image.open(out / "images/a/one.jpg") as image:
-        assert image.size == (109, 109)
-    assert "1 of them done now" in cut()[1]  # without the mask, it is cut out as the others
-    assert rows_of(out)["a/one.jpg"]["box"] != "200 100 300 150"
-
-
-@pytest.mark.parametrize(
-    ("mask", "reason"),
-    [
-        (Image.new("L", (60, 40), 255), "your mask is 60x40, the photograph 600x400"),
-        (Image.new("L", (600, 400)), "your mask is empty"),
-        (None, "your mask cannot be read: "),
-    ],
-)
-def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut, mask, reason):
-    masks, out = tmp_path / "mine", tmp_path / "out"
-    masks.mkdir()
-    if mask is None:
-        (masks / "two.png").write_text("no image")
-    else:
-        mask.save(masks / "two.png")
-    assert cut("--masks", masks)[0] == 0
-    assert rows_of(out)["two.png"]["reason"].startswith(reason)
-    assert (out / "images/two.png").read_bytes() == (photos / "two.png").read_bytes()
-
-
-def test_a_cutout_that_no_program_would_read_leaves_the_photograph_whole(photos, tmp_path, cut):
-    (tmp_path / "mine").mkdir()
-    Image.new("RGB", (9_201, 20), "white").save(photos / "long.png")
-    Image.new("1", (9_201, 20), 1).save(tmp_path / "mine/long.png")
-    assert cut("--masks", tmp_path / "mine")[0] == 0
-    assert rows_of(tmp_path / "out")["long.png"]["reason"] == (
-        "a cutout of it has over 100,000,000 pixels"
-    )
-    image = tmp_path / "out/images/long.png"
-    assert image.read_bytes() == (photos / "long.png").read_bytes()
-
-
-@pytest.mark.parametrize("own", [False, True])
-def test_the_largest_cutout_is_as_large_as_programs_read(photos, tmp_path, cut, monkeypatch, own):
-    mask = find_specimen(Scene().rgb[::-1]).mask
-    if own:
-        mask = np.zeros((400, 600), bool)
-        mask[100:250, 200:300] = True
-        (tmp_path / "mine").mkdir()
-        Image.fromarray(mask).save(tmp_path / "mine/two.png")
-    left, top, right, bottom = box_of(mask)
-    pixels = (max(right - left, bottom - top) / 0.92) ** 2
-    for limit, whole in [(pixels, False), (0.999 * pixels, True)]:
-        monkeypatch.setattr(cut_folder, "MAX_PIXELS", limit)
-        out = tmp_path / f"out{whole}"
-        options = ["--output", out, *(("--masks", tmp_path / "mine") if own else ())]
-        assert cut(*options)[0] == 0
-        image = (out / "images/two.png").read_bytes()
-        assert (image == (photos / "two.png").read_bytes()) == whole
-
-
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_the_program_leaves_cutouts_as_they_are(photos, tmp_path, cut, suffix):
-    once = cut_out(Image.fromarray(Scene().rgb))[0]
-    path, out = photos / f"once.{suffix}", tmp_path / "out"
-    once.save(path, quality=95)
-    assert cut()[0] == 0
-    assert (out / f"images/once.{suffix}").read_bytes() == path.read_bytes()
-    row = rows_of(out)[path.name]
-    assert (row["confidence"], row["reason"]) == ("1.0", "")
-    expected = cut_out(Image.open(path))[1]
-    assert row["box"] == " ".join(map(str, box_of(expected)))
-    assert np.array_equal(np.asarray(Image.open(out / "masks/once.png")), expected)
-    (tmp_path / "mine").mkdir()
-    mine = np.zeros(expected.shape, bool)
-    mine[100:200, 100:200] = True
-    Image.fromarray(mine).save(tmp_path / "mine/once.png")
-    assert cut("--masks", tmp_path / "mine")[0] == 0  # a mask of your own counts
-    assert Image.open(out / f"images/once.{suffix}").size == (109, 109)
-
-
-def test_the_page_shows_the_doubtful_least_sure_first(photos, tmp_path, cut, monkeypatch):
-    mask = find_specimen(Scene().rgb).mask
-    names = {"<b>&.png": 0.79, "sure.png": 0.8, "third.png": 0.4}
-    for path in [photos / "two.png", photos / "a/one.jpg", photos / "empty.jpg"]:
-        path.unlink()
-    for number, name in enumerate(names):
-        scene = Scene()
-        scene.lab[0, 0] = (50, number, 0)  # so that the program can tell them apart
-        Image.fromarray(scene.rgb).save(photos / name)
-    confidences = iter(names.values())
-    monkeypatch.setattr(
-        cut_folder, "find_specimen", lambda rgb: Found(mask, next(confidences), "faint")
-    )
-    assert cut("--workers", 1)[0] == 0
-    page = (tmp_path / "out/doubtful.html").read_text()
-    third, first = "third.png: stays whole", "&lt;b&gt;&amp;.png: cut out, confidence 0.79, faint"
-    assert 0 < page.index(third) < page.index(first)
-    assert "sure.png" not in page
-    assert "<b>" not in page
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--input", "{photos}/none"), "no such folder"),
-        (("--input", "{photos}/b"), "holds no images"),
-        (("--output", "{photos}"), "lie in each other"),
-        (("--output", "{photos}/a/cut"), "lie in each other"),
-        (("--input", "{out}/images/x"), "lie in each other"),
-        (("--masks", "{photos}/none"), "--masks {photos}/none: no such folder"),
-    ],
-)
-def test_folders_that_cannot_be_used_are_refused(photos, tmp_path, cut, options, message):
-    (photos / "b").mkdir()
-    (tmp_path / "out/images/x").mkdir(parents=True)
-    before = sorted(tmp_path.rglob("*"))
-    places = {"photos": photos, "out": tmp_path / "out"}
-    status, messages = cut(*(option.format(**places) for option in options))
-    assert status == 1
-    assert message.format(**places) in messages
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_two_photographs_cannot_share_a_mask(photos, tmp_path, cut):
-    Image.new("RGB", (9, 9)).save(photos / "two.jpg")
-    status, messages = cut()
-    assert status == 1
-    assert "two.jpg and two.png" in messages and "rename one" in messages
-    assert not (tmp_path / "out").exists()
+def test_every_cutout_is_known_as_one():
+    """The edge that must be ground is free whatever the size of the specimen."""
+    for width in range(18, 300):
+        specimen = np.full((width // 2, width, 3), 30, np.uint8)
+        assert is_cutout(on_flat_ground(specimen, np.ones(specimen.shape[:2], bool)))

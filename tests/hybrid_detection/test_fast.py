@@ -1,13 +1,10 @@
-"""The faster paths: memory layout, bfloat16 and reduced decoding, and how they are measured."""
-
-import argparse
+"""The faster paths: memory layout, bfloat16 and reduced decoding."""
 
 import backbones
 import files
 import model
 import numpy as np
 import pytest
-import speed
 import torch
 from PIL import Image
 from torch import nn
@@ -78,56 +75,3 @@ def test_a_jpeg_is_reduced_no_further_than_is_said(tmp_path, name, side, size):
     assert small.size == size
     whole = files.open_image(path).resize(size, Image.Resampling.BOX)
     assert np.abs(np.subtract(small, whole, dtype=int)).max() <= 3
-
-
-# ---- the benchmark ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def options() -> argparse.Namespace:
-    return argparse.Namespace(
-        photographs=speed.SAMPLES,
-        how_many=3,
-        rounds=1,
-        backbone="efficientnet_lite0",
-        classifiers=None,
-        device="cpu",
-        batch_size=2,
-        workers=0,
-        counts=[3, 9],
-    )
-
-
-def test_all_ways_score_the_same_photographs(options, monkeypatch):
-    monkeypatch.setattr(speed, "time_ways", lambda ways, *_, **__: [run() for run in ways.values()])
-    measured = speed.photographs(options)
-    assert measured["title"] == "Scores of 3 photographs (2 unlike) by efficientnet_lite0"
-    ours, fast, quarters, *_ = measured["notes"]
-    largest = float(ours.split(" at the most")[0].rpartition(" ")[2])
-    assert ours.startswith("Scores of ours differ by ")
-    assert largest < 1e-4
-    assert fast.startswith("Scores of ours, --fast differ by ")
-    assert quarters == "Published scores by quarters: 0.119, 0.31, 0.5, 0.69, 0.881."
-
-
-def test_drift_is_told():
-    assert speed.drift("x", np.array([0.1, 0.2, 0.3]), np.array([0.1, 0.4, 0.3])) == (
-        "Scores of x differ by 2.0e-01 at the most, 6.7e-02 in the mean; "
-        "Spearman's correlation 0.5000."
-    )
-
-
-def test_equal_values_share_their_rank():
-    assert speed.ranked(np.array([5.0, 1.0, 5.0, 9.0])).tolist() == [2.5, 1, 2.5, 4]
-
-
-def test_the_largest_memory_is_told(options, monkeypatch):
-    monkeypatch.setattr(speed, "peaks", lambda count, _: [100.0 + count, 7.0])
-    measured = speed.memory(options)
-    assert list(measured["ways"]) == ["3 pictures", "9 pictures"]
-    assert measured["notes"][1] == "9 pictures: 109 MB, 1.058 of the first; a worker 7 MB."
-
-
-def test_a_process_of_its_own_measures_memory():
-    program, worker = speed.peaks(9, workers=1)
-    assert 50 < worker <= program < 5000

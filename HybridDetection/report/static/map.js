@@ -10,12 +10,10 @@ function mapPoints() {
   const {training, photographs} = REPORT.featureMap, points = [];
   training.forEach(([x, y], i) => {
     const kind = REPORT.training.painted[i] ? 'painted' : 'training';
-    if (x >= 0 && layers[kind]) points.push([kind, i, x, y]);
+    if (layers[kind]) points.push([kind, i, x, y]);
   });
-  for (let i = count - 1; layers.photographs && i >= 0; i--) {
-    const [x, y] = photographs[i];
-    if (x >= 0) points.push(['photographs', i, x, y]);
-  }
+  for (let i = count - 1; layers.photographs && i >= 0; i--)
+    points.push(['photographs', i, ...photographs[i]]);
   return points;
 }
 
@@ -34,7 +32,7 @@ function subspeciesColour(place) {
 
 function mapScale() {
   const canvas = $('map_canvas'), width = canvas.clientWidth, height = canvas.clientHeight, rim = 16;
-  const places = [...REPORT.featureMap.training, ...REPORT.featureMap.photographs].filter(([x]) => x >= 0);
+  const places = [...REPORT.featureMap.training, ...REPORT.featureMap.photographs];
   const range = axis => places.reduce(([low, high], place) =>
     [Math.min(low, place[axis]), Math.max(high, place[axis])], [1, 0]);
   const [left, right] = range(0), [low, high] = range(1);
@@ -140,8 +138,8 @@ function drawLegend() {
     swatch.style.background = subspeciesColour(place);
     $('legend').append(make('span', {}, swatch, name));
   });
-  const {how, shares} = REPORT.featureMap;
-  if (how === 'PCA') $('map_frame').append(make('p', {class: 'note'}, `Principal axes 1 and 2, ${percent(shares[0])} and ${percent(shares[1])} of the variance.`));
+  const [first, second] = REPORT.featureMap.shares.map(percent);
+  $('map_frame').append(make('p', {class: 'note'}, `Principal axes 1 and 2, ${first} and ${second} of the variance.`));
 }
 
 // To the next of the scored photographs, or of the training's images, among those shown.

@@ -25,28 +25,11 @@ SMALLEST_SIDES = {"photograph": 2 * IMAGE_SIZE, "cutout": 800}
 log = logging.getLogger(__name__)
 
 
-def make_transform(
-    backbone: str, preprocess: str = PREPROCESS
-) -> Callable[[Image.Image], torch.Tensor]:
-    """The preprocessing of `backbone`: a PIL image -> (3, 224, 224) float32 tensor.
+def make_picture(preprocess: str = PREPROCESS) -> Callable[[Image.Image], Image.Image]:
+    """What turns a PIL image into the RGB picture, 224 x 224, that a network looks at.
 
     For the `preprocess` "cutout" the specimen is cut out first; what is a cutout stays as it is.
     It takes every mode but floats ("F"), for which it raises ValueError.
-    """
-    spec = backbone_spec(backbone)
-    return transforms.Compose(
-        [
-            make_picture(preprocess),
-            transforms.ToTensor(),
-            transforms.Normalize(spec.mean, spec.std),
-        ]
-    )
-
-
-def make_picture(preprocess: str) -> Callable[[Image.Image], Image.Image]:
-    """The first part of the preprocessing: a PIL image -> the RGB picture, 224 x 224, that is seen.
-
-    Raises as `make_transform` does.
     """
     check_preprocess(preprocess)
     steps: list[Callable[[Image.Image], Image.Image]] = [to_rgb]
@@ -58,9 +41,9 @@ def make_picture(preprocess: str) -> Callable[[Image.Image], Image.Image]:
 
 
 def normalise(pictures: torch.Tensor, backbone: str) -> torch.Tensor:
-    """The rest of it for many: (n, 224, 224, 3) bytes -> (n, 3, 224, 224) on the same device.
+    """What a network takes of pictures: (n, 224, 224, 3) bytes -> (n, 3, 224, 224) float32.
 
-    On a CPU equal to the bit to what `make_transform` gives.
+    On the same device; equal to the bit to torchvision's ToTensor and Normalize on a CPU.
     """
     spec = backbone_spec(backbone)
     images = pictures.permute(0, 3, 1, 2).float().contiguous()
@@ -115,18 +98,6 @@ def resample_position_embedding(embedding: torch.Tensor, grid: int) -> torch.Ten
     return torch.cat([embedding[:, :1], patches.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
 
 
-def check_hub(repository: str) -> None:
-    """An error where the hub does not answer and has left nothing of `repository` here before.
-
-    Its client tries for a minute, and raises errors of many types.
-    """
-    import huggingface_hub  # timm's own client; the platform has the weights, and never comes here
-
-    kept = huggingface_hub.try_to_load_from_cache(repository, "model.safetensors")
-    if not isinstance(kept, str):
-        huggingface_hub.utils.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=30)
-
-
 def build_dinov2_base() -> DinoV2:
     """DINOv2 ViT-B/14 at 224 x 224 with the pretrained weights: 1,536 features."""
     name = "vit_base_patch14_dinov2.lvd142m"
@@ -138,7 +109,6 @@ def build_dinov2_base() -> DinoV2:
         source = "timm's hub"
         log.info("no weights of dinov2_base here; asking timm's hub")
         try:
-            check_hub(f"timm/{name}")
             state = timm.create_model(name, num_classes=0, pretrained=True).state_dict()
         except Exception as error:  # the hub's clients raise many types when they cannot download
             raise FileNotFoundError(
@@ -241,9 +211,11 @@ def in_bfloat16(network: nn.Module) -> nn.Module:
 
 
 @torch.inference_mode()
-def extract(backbone: nn.Module, images: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Features (n, feature_size), float32 on `device`, of n preprocessed images (n, 3, 224, 224).
+def extract(
+    network: nn.Module, pictures: torch.Tensor, backbone: str, device: torch.device
+) -> torch.Tensor:
+    """Features (n, feature_size), float32 on `device`, of n pictures (n, 224, 224, 3) of bytes.
 
-    Scoring and training both take them from here; `backbone` is on `device` already.
+    `network` is the `backbone`, on `device` already; scoring and training both take them here.
     """
-    return backbone(images.to(device)).float()
+    return network(normalise(pictures.to(device), backbone)).float()

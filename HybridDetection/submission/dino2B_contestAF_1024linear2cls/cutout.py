@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+VERSION = 1  # raised when cutouts become others: those of before are then made anew
 FILLED = 0.92  # of the cutout's side, by the longer side of the specimen
 GROUND = (220, 220, 220)  # RGB of the flat ground
 NOISE = 10  # levels by which JPEG moves the ground of a cutout

@@ -1,272 +1,162 @@
 """What has been scored so far, on disk beside the output, so that a killed run goes on.
 
-OUTPUT_DIR/predictions.journal/ holds a file for each process of a run. The first line says what the
-scores depend on. Every other is an image: its score, or why it has none; the latest word counts.
-Lines are written whole batches at a time and synced, and a torn one is no line. When the output
-is in place the folder is removed. For Linux and macOS, whose fcntl it uses.
+OUTPUT_DIR/predictions.journal/ holds a database for each process of a run: a row an image, with its
+score or why it has none, written in a transaction a batch. That of the first process says what the
+scores depend on, too. When the output is in place the folder is removed.
 """
 
-import fcntl
+import heapq
 import json
-import os
+import shutil
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import astuple
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import asdict
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from durable import make_folder, naming
-from files import sync
+from filelock import FileLock, Timeout
 from listing import Images
 from scoring import Scored
 from subspecies_member import Parents
 
 FOLDER = "predictions.journal"
-# What Python raises for lines that are none of ours.
-DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 UNKNOWN, FAILED, SCORED = range(3)  # what is known of an image
-PLACE = np.dtype(
-    [("known", np.uint8), ("file", np.uint16), ("offset", np.uint64), ("time", np.uint64)]
-)
+TABLES = """
+CREATE TABLE IF NOT EXISTS settings (json TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS said (
+    name TEXT PRIMARY KEY, time INTEGER NOT NULL, stamp TEXT, outcome TEXT NOT NULL
+) WITHOUT ROWID;
+"""
 
 
 class Journal:
-    """The files of all processes; this one appends to its own, and holds it alone.
+    """This process adds to its own database; the first one reads those of all."""
 
-    `settings`, as JSON knows them, are what the scores depend on. Raises ValueError where another
-    run is at work on this output, or one with other settings has not ended.
-    """
-
-    def __init__(
-        self, output_dir: Path, settings: Mapping[str, Any], rank: int = 0, count: int = 1
-    ) -> None:
+    def __init__(self, output_dir: Path, rank: int = 0) -> None:
         self.folder = output_dir / FOLDER
-        self.made = [place for place in (self.folder, output_dir) if not place.exists()]
-        self.settings = json.loads(json.dumps(settings))
-        self.latest = 0  # time of what any process has written, as far as this one knows
-        self.own = self.folder / f"{rank}_of_{count}.jsonl"
-        self.siblings = f"*_of_{count}.jsonl"
-        make_folder(self.folder)
-        self.file = take(self.own)
-        try:
-            self.refuse_other_runs()
-            self.refuse_other_settings()
-            self.cut_torn_line()
-            sync(self.folder)
-        except BaseException:
-            self.close()
-            raise
+        self.own = self.folder / f"{rank}.sqlite"
+        self.lock = FileLock(self.folder / "lock", timeout=1)
 
     def __enter__(self) -> "Journal":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self.lock.release()
 
-    def close(self) -> None:
-        with naming(self.own):  # what could not be written is tried again
-            self.file.close()
+    def begin(self, settings: Mapping[str, Any], images: Images) -> np.ndarray:
+        """Take the output for this run; what is known (n,) of the images: UNKNOWN, FAILED, SCORED.
 
-    def paths(self) -> list[Path]:
-        return sorted(self.folder.glob("*_of_*.jsonl"))
-
-    def refuse_other_runs(self) -> None:
-        """Of another number of processes; one of the same number holds our file."""
-        for path in self.paths():
-            if not path.match(self.siblings):
-                with suppress(FileNotFoundError), path.open("rb") as file:
-                    lock(path, file, fcntl.LOCK_SH)  # several processes may look at once
-
-    def cut_torn_line(self) -> None:
-        """Remove what a killed process had not written to the end; begin an empty file."""
-        end = sum(len(line) for line in whole_lines(self.file))
-        self.file.truncate(end)
-        if end == 0:
-            self.write([{"settings": self.settings}])
-
-    def refuse_other_settings(self) -> None:
-        for path in self.paths():
-            _, head = next(self.lines(path), (0, {"settings": self.settings}))
-            if head.get("settings") != self.settings:
-                raise ValueError(self.difference(head.get("settings")))
-
-    def difference(self, theirs: object) -> str:
-        theirs = theirs if isinstance(theirs, dict) else {}
-        names = [name for name in self.settings if theirs.get(name) != self.settings[name]]
-        first = names[0] if names else "settings"
-        return (
-            f"{self.folder} is of a run that has not ended, with the {first} {theirs.get(first)}; "
-            f"now it is {self.settings.get(first)}. Start it as it was and it goes on, or remove "
-            "that folder to begin anew"
-        )
+        `settings`, as JSON knows them, are what the scores depend on. Raises ValueError where
+        another run is at work on this output, or one with other settings has not ended.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.lock.acquire()
+        except Timeout as error:
+            raise ValueError(
+                f"{self.folder}: another run is at work on this output; wait until it ends, stop "
+                "it, or choose another OUTPUT_DIR"
+            ) from error
+        if any(self.folder.glob("*.jsonl")):
+            raise ValueError(f"{self.folder} is of an older version: remove it to begin anew")
+        with self.opened(self.own) as database:
+            text = json.dumps(settings)
+            ours = json.loads(text)
+            found = database.execute("SELECT json FROM settings").fetchone()
+            theirs = ours if found is None else json.loads(found[0])
+            for name in ours:
+                if theirs.get(name) != ours[name]:
+                    raise ValueError(
+                        f"{self.folder} is of a run that has not ended, with the {name} "
+                        f"{theirs.get(name)}; now it is {ours[name]}. Start it as it was and it "
+                        "goes on, or remove that folder to begin anew"
+                    )
+            if found is None:
+                database.execute("INSERT INTO settings VALUES (?)", [text])
+        known = np.full(len(images), UNKNOWN, np.uint8)
+        for index, stamped, _ in self.said(images):
+            if stamped is None:
+                known[index] = FAILED
+            elif stamped == stamp(images[index]):  # else the file has changed since
+                known[index] = SCORED
+        return known
 
     @contextmanager
-    def opened(self, path: Path) -> Iterator[BinaryIO]:
-        """A file to read; our own as it is, since closing a second handle would free its lock."""
-        if path == self.own:
-            yield self.file
-        else:
-            with path.open("rb") as file:
-                yield file
-
-    def lines(self, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Offset and content of each whole line of a file; ValueError for a damaged one."""
-        offset = 0
-        with self.opened(path) as file:
-            for number, text in enumerate(whole_lines(file), start=1):
-                try:
-                    line = json.loads(text)
-                    if not isinstance(line, dict):
-                        raise TypeError("no object")
-                    if number > 1:
-                        check_line(line)
-                except DAMAGE as error:
-                    raise ValueError(
-                        f"{path}, line {number}: damaged ({error!r}); remove {self.folder} to "
-                        "begin anew"
-                    ) from error
-                yield offset, line
-                offset += len(text)
+    def opened(self, path: Path) -> Iterator[sqlite3.Connection]:
+        """A database, for a transaction; ValueError where it is damaged or the disk is full."""
+        try:
+            with closing(sqlite3.connect(path)) as database, database:
+                database.executescript(TABLES)
+                yield database
+        except sqlite3.Error as error:
+            raise ValueError(
+                f"{path}: {error}; start the same command again, or remove {self.folder} to begin "
+                "anew"
+            ) from error
 
     def add(self, images: Images, outcomes: Mapping[int, Scored | str]) -> None:
         """Write down what is said of some images, by position; on disk when this returns."""
-        self.latest = max(time.time_ns(), self.latest + 1)  # clocks are set, and differ
-        now = {"time": self.latest}
-        self.write([now | line_of(images, index, outcome) for index, outcome in outcomes.items()])
+        rows = []
+        for index, outcome in outcomes.items():
+            scored = isinstance(outcome, Scored)
+            said = json.dumps(asdict(outcome) if scored else outcome)
+            stamped = stamp(images[index]) if scored else None
+            rows.append((images.names[index], time.time_ns(), stamped, said))
+        with self.opened(self.own) as database:
+            database.executemany("INSERT OR REPLACE INTO said VALUES (?, ?, ?, ?)", rows)
 
-    def write(self, lines: list[dict[str, Any]]) -> None:
-        self.file.seek(0, os.SEEK_END)
-        with naming(self.own):
-            self.file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
-            self.file.flush()
-            os.fsync(self.file.fileno())
+    def said(self, images: Images) -> Iterator[tuple[int, str | None, str]]:
+        """Position, stamp and outcome of each image that is in a database, in order.
 
-    def places(self, images: Images) -> np.ndarray:
-        """(n,) of PLACE: what is known of each image, and which line of which file says so.
-
-        The latest does. Which process an image is for changes with the list and the batch size.
+        The latest counts: which process an image is for changes with their number.
         """
-        places = np.zeros(len(images), PLACE)
-        for number, path in enumerate(self.paths()):
-            for offset, line in self.lines(path):
-                self.latest = max(self.latest, line.get("time", 0))
-                index = images.position(line["name"]) if "name" in line else None
-                if index is not None and line["time"] >= places[index]["time"]:
-                    known = FAILED if "error" in line else SCORED
-                    places[index] = known, number, offset, line["time"]
-        return places
-
-    def known(self, images: Images) -> np.ndarray:
-        """(n,) UNKNOWN, FAILED or SCORED; a file that has changed since is UNKNOWN."""
-        places = self.places(images)
-        for index, line in self.said(places):
-            if places[index]["known"] == SCORED and line.get("file") != stamp(images[index]):
-                places[index]["known"] = UNKNOWN
-        return places["known"]
+        query = "SELECT name, time, stamp, outcome FROM said ORDER BY name"
+        with ExitStack() as stack:
+            paths = sorted(self.folder.glob("*.sqlite"))
+            found = [stack.enter_context(self.opened(path)).execute(query) for path in paths]
+            rows = heapq.merge(*found, key=itemgetter(0, 1))
+            for name, same in groupby(rows, itemgetter(0)):
+                *_, (_, _, stamped, said) = same
+                index = images.position(name)
+                if index is not None:
+                    yield index, stamped, said
 
     def outcomes(self, images: Images) -> Iterator[tuple[str, Scored | str]]:
         """Name and outcome of each image, in order; ValueError where one has none."""
-        places = self.places(images)
-        missing = np.flatnonzero(places["known"] == UNKNOWN)
-        if len(missing):
+        following = 0
+        for index, _, said in self.said(images):
+            if index > following:
+                break
+            yield images.names[index], outcome_of(json.loads(said))
+            following += 1
+        if following < len(images):
             raise ValueError(
-                f"{self.folder} says nothing of {len(missing)} images, such as "
-                f"{images[missing[0]]}: start the same command again"
+                f"{self.folder} says nothing of {images[following]}: start the same command again"
             )
-        for index, line in self.said(places):
-            yield images.names[index], outcome_of(line)
-
-    def said(self, places: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Position and line of each image of which something is known, in order."""
-        with ExitStack() as stack:
-            files = [stack.enter_context(self.opened(path)) for path in self.paths()]
-            for index in np.flatnonzero(places["known"]).tolist():
-                _, number, offset, _ = places[index].tolist()
-                files[number].seek(offset)
-                yield index, json.loads(files[number].readline())
 
     def remove(self) -> None:
-        """The run has ended: remove all files, and what folders it made and left empty."""
-        for path in self.paths():
-            path.unlink()
-        for folder in [self.folder, *self.made]:
-            with suppress(OSError):  # the output is in it
-                folder.rmdir()
+        """The run has ended: remove all files, and an output folder that is empty."""
+        shutil.rmtree(self.folder)
+        with suppress(OSError):  # the output is in it
+            self.folder.parent.rmdir()
 
 
-def line_of(images: Images, index: int, outcome: Scored | str) -> dict[str, Any]:
-    name = images.names[index]
-    if isinstance(outcome, str):
-        return {"name": name, "error": outcome}
-    line = {"name": name, "file": stamp(images[index]), "score": outcome.score}
-    parents = outcome.parents and astuple(outcome.parents)
-    return line | {"members": outcome.members, "parents": parents}
+def outcome_of(said: Any) -> Scored | str:
+    if isinstance(said, str):
+        return said
+    parents = said["parents"] and Parents(**said["parents"])
+    return Scored(said["score"], said["members"], parents)
 
 
-def check_line(line: dict[str, Any]) -> None:
-    """One of DAMAGE unless the line is of an image."""
-    if not isinstance(line["name"], str):
-        raise TypeError("no name")
-    if type(line["time"]) is not int or not 0 <= line["time"] < 2**63:
-        raise ValueError(f"time {line['time']}")
-    outcome_of(line)
-
-
-def outcome_of(line: dict[str, Any]) -> Scored | str:
-    """What `line_of` wrote; one of DAMAGE where a part is missing or of another kind."""
-    if "error" in line:
-        return str(line["error"])
-    parents = line["parents"]
-    if parents is not None:
-        first, second, share, certainty = parents
-        parents = Parents(str(first), str(second), float(share), float(certainty))
-    members = {name: float(probability) for name, probability in line["members"].items()}
-    return Scored(float(line["score"]), members, parents)
-
-
-def stamp(path: Path) -> list[int] | None:
-    """Size and time of the last change; None where the file is gone."""
+def stamp(path: Path) -> str:
+    """Size and time of the last change; empty where the file is gone."""
     try:
         status = path.stat()
     except OSError:
-        return None
-    return [status.st_size, status.st_ctime_ns]
-
-
-def whole_lines(file: BinaryIO) -> Iterator[bytes]:
-    file.seek(0)
-    for line in file:
-        if line.endswith(b"\n"):
-            yield line
-
-
-def take(path: Path) -> BinaryIO:
-    """The file, made where there is none, locked until it is closed or the process has ended."""
-    while True:
-        file = path.open("a+b")
-        try:
-            lock(path, file, fcntl.LOCK_EX)
-            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                return file
-        except FileNotFoundError:  # the run that had it ended and removed it meanwhile
-            make_folder(path.parent)
-        except BaseException:
-            file.close()
-            raise
-        file.close()
-
-
-def lock(path: Path, file: BinaryIO, kind: int) -> None:
-    """Lock the file, for itself (LOCK_EX) or with others that look (LOCK_SH).
-
-    ValueError where another process has it for itself. Children do not hold their parent's lock.
-    """
-    try:
-        fcntl.lockf(file, kind | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
-        raise ValueError(
-            f"{path.parent}: another run is at work on this output; wait until it ends, stop it, "
-            "or choose another OUTPUT_DIR"
-        ) from error
+        return ""
+    return f"{status.st_size} {status.st_ctime_ns}"

@@ -7,12 +7,11 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
 
 from files import IMAGE_SUFFIXES, inside
 
 COLUMN = "filename"  # of a list
-MANY_ROWS, FEW_ROWS = 65_536, 64  # of a Parquet file, in memory at a time
+ROWS_AT_ONCE = 64  # of a Parquet file, where a text of megabytes may stand in all rows
 # The report sets an apostrophe before a name that spreadsheets would compute (static/list.js).
 GUARDED = re.compile(r"'[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
@@ -44,16 +43,13 @@ def find_images(folder: Path, recursive: bool = False) -> tuple[Images, list[str
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
-    names = list(walk(folder) if recursive else plain_names(folder))
+    there = (path.name for path in folder.iterdir())
+    names = list(walk(folder) if recursive else (n for n in there if is_one_of(n, IMAGE_SUFFIXES)))
     if not names:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         deeper = "" if recursive else "; --recursive searches its sub-folders, too"
         raise ValueError(f"{folder}: holds no images ({kinds}){deeper}")
     return checked(folder, names)
-
-
-def plain_names(folder: Path) -> Iterator[str]:
-    return (path.name for path in folder.iterdir() if is_one_of(path.name, IMAGE_SUFFIXES))
 
 
 def walk(folder: Path, suffixes: Set[str] = IMAGE_SUFFIXES) -> Iterator[str]:
@@ -89,7 +85,7 @@ def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
         raise ValueError(f"{path}: names no images")
     inner, refused = [], []
     for name in names:
-        if isinstance(name, str) and not leaves(folder, name):
+        if isinstance(name, str) and is_inside(folder, name):
             inner.append(name)
         else:
             refused.append(f"{path}: {name!r} is not the name of a file in {folder}")
@@ -100,6 +96,13 @@ def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
 def without_guard(name: object, folder: Path) -> object:
     guarded = isinstance(name, str) and GUARDED.match(name) and not (folder / name).is_file()
     return name[1:] if guarded else name
+
+
+def is_inside(folder: Path, name: str) -> bool:
+    try:
+        return bool(inside(folder, name))
+    except ValueError:
+        return False
 
 
 def read_csv(path: Path) -> list[object]:
@@ -115,60 +118,27 @@ def read_csv(path: Path) -> list[object]:
 def read_parquet(path: Path) -> list[object]:
     """The different cells of the column, in their order."""
     try:
-        from pyarrow import ArrowException, parquet, types
+        from pyarrow import ArrowException, parquet
     except ImportError as error:
         raise ValueError(
             f"{path}: Parquet is read by the package pyarrow, which is not there: pip install "
             "pyarrow, or write the list as .csv"
         ) from error
+    cells: dict[object, None] = {}
     try:
-        schema = parquet.read_schema(path)
-        check_column(path, schema.names)
-        kind = schema.field(COLUMN).type
-        texts = kind.value_type if types.is_dictionary(kind) else kind
-        if not (types.is_string(texts) or types.is_large_string(texts)):
-            raise ValueError(f"{path}: its column {COLUMN} is of {texts}, expected string")
-        return different_cells(path)
+        with parquet.ParquetFile(path) as file:
+            check_column(path, file.schema_arrow.names)
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=[COLUMN]):
+                batch.validate(full=True)
+                cells |= dict.fromkeys(batch[COLUMN].unique().to_pylist())
     except (ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a readable Parquet file ({error})") from error
-
-
-def different_cells(path: Path) -> list[object]:
-    """Of a Parquet file's column. A text that stands in a million rows takes the memory of one."""
-    from pyarrow import parquet
-
-    columns = columns_of(parquet.read_metadata(path))
-    encodings = {code for column in columns for code in column.encodings}
-    # PyArrow cannot keep a text once where each is stored by its difference from the last.
-    deltas = any(code.startswith("DELTA") for code in encodings)
-    rows, once = (FEW_ROWS, []) if deltas else (MANY_ROWS, [COLUMN])
-    cells: dict[object, None] = {}
-    with parquet.ParquetFile(path, read_dictionary=once) as file:
-        for batch in file.iter_batches(rows, columns=[COLUMN]):
-            batch.validate(full=True)
-            cells |= dict.fromkeys(batch[COLUMN].unique().to_pylist())
     return list(cells)
-
-
-def columns_of(metadata: Any) -> Iterator[Any]:
-    """What a Parquet file says of the column, one for each row group."""
-    for place in range(metadata.num_row_groups):
-        group = metadata.row_group(place)
-        columns = map(group.column, range(group.num_columns))
-        yield from (column for column in columns if column.path_in_schema == COLUMN)
 
 
 def check_column(path: Path, columns: Sequence[str]) -> None:
     if columns.count(COLUMN) != 1:
         raise ValueError(f"{path}: has the columns {', '.join(columns)}, expected {COLUMN}")
-
-
-def leaves(folder: Path, name: str) -> bool:
-    try:
-        inside(folder, name)
-    except ValueError:
-        return True
-    return False
 
 
 def checked(folder: Path, names: Iterable[str]) -> tuple[Images, list[str]]:

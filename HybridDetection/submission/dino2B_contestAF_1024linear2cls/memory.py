@@ -5,11 +5,6 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# From glibc's malloc.h: the parameters, and the values that it begins with.
-TRIM_THRESHOLD, MMAP_MAX = -1, -4
-DEFAULTS = {TRIM_THRESHOLD: 128 * 1024, MMAP_MAX: 65536}
-KEEPING = {TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0}
-
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
@@ -18,12 +13,10 @@ def freed_memory_kept() -> Iterator[None]:
     A layer's output for a batch is tens of megabytes. Returned and asked for again, its pages are
     zeroed each time: more than half of efficientnet_lite0's time on a batch of 32 on a CPU.
     """
-    if platform.libc_ver()[0] != "glibc":
-        yield
-        return
-    libc = ctypes.CDLL(None)
-    for parameter, value in KEEPING.items():
-        libc.mallopt(parameter, value)
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, as malloc.h numbers it
+        libc.mallopt(-4, 0)  # M_MMAP_MAX
     try:
         yield
     finally:
@@ -34,6 +27,6 @@ def return_freed_memory() -> None:
     """From now on, as glibc does by itself: for a process that is forked within such a block."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        for parameter, value in DEFAULTS.items():
-            libc.mallopt(parameter, value)
+        libc.mallopt(-1, 128 * 1024)
+        libc.mallopt(-4, 65536)
         libc.malloc_trim(0)

@@ -25,7 +25,7 @@ from backbones import (
     extract,
     in_bfloat16,
     locate_backbone,
-    make_transform,
+    make_picture,
 )
 from PIL import Image
 from published_members import load_linear, load_sgd
@@ -69,24 +69,20 @@ def locate_members(folder: Path | None, members: Sequence[str] | None = None) ->
     for place in folders:
         paths = {name: place / MEMBER_FILES[name] for name in wanted}
         found = {name: path for name, path in paths.items() if path.is_file()}
-        missing = [MEMBER_FILES[name] for name in required if name not in found]
+        missing = " and ".join(MEMBER_FILES[name] for name in required if name not in found)
         if found and missing:
-            there, names = next(iter(found.values())), " and ".join(missing)
+            there = next(iter(found.values()))
             raise FileNotFoundError(
-                f"{there} lies there without {names}, and the "
-                f"{'two' if len(missing) == 1 else 'three'} belong together: put {names} of the "
-                f"same training beside it, or move {there.name} away"
+                f"{there} lies there without {missing}, and they belong together: put {missing} of "
+                f"the same training beside it, or move {there.name} away"
             )
         if found:
             return found
     names = " and ".join(MEMBER_FILES[name] for name in required)
-    places = " and ".join(map(str, folders))
-    if required == ["subspecies"]:
-        raise FileNotFoundError(f"no {names}: looked in {places}. Training writes it: {TRAINING}")
     raise FileNotFoundError(
-        f"no {names}: looked in {places}. Put the published files there "
-        f"(scripts/download_models.sh classifiers fetches them), name a folder that has them "
-        f"(--classifiers DIR), or train both: {TRAINING}"
+        f"no {names}: looked in {' and '.join(map(str, folders))}. Put the published files there "
+        "(scripts/download_models.sh classifiers fetches clf1024.pth and sgd_clf.pkl), name a "
+        f"folder that has them (--classifiers DIR), or train them: {TRAINING}"
     )
 
 
@@ -203,7 +199,7 @@ class Model:
         self.backbone, self.preprocess = origin.backbone, origin.preprocess
         if "linear" in self.members:
             self.members["linear"].to(self.device)
-        self.transform = make_transform(self.backbone, self.preprocess)
+        self.picture = make_picture(self.preprocess)
         self.features = build_backbone(self.backbone, self.device)
         if self.fast:
             self.features = in_bfloat16(self.features)
@@ -233,21 +229,21 @@ class Model:
         """Scores of n PIL images, shape (n,), each in [0, 1]."""
         if len(images) == 0:
             return np.zeros(0)
-        return self.score(torch.stack([self.transform(image) for image in images]))
+        return self.score(torch.from_numpy(np.stack([self.picture(image) for image in images])))
 
-    def score(self, batch: torch.Tensor) -> np.ndarray:
-        """Scores of n preprocessed images, (n, 3, 224, 224) -> (n,)."""
-        return self.examine(batch).scores
+    def score(self, pictures: torch.Tensor) -> np.ndarray:
+        """Scores of n pictures of bytes, (n, 224, 224, 3) -> (n,)."""
+        return self.examine(pictures).scores
 
-    def extract(self, batch: torch.Tensor) -> torch.Tensor:
-        """The features (n, feature_size) of n preprocessed images, (n, 3, 224, 224)."""
+    def extract(self, pictures: torch.Tensor) -> torch.Tensor:
+        """The features (n, feature_size) of n pictures of bytes, (n, 224, 224, 3)."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
-            return extract(self.features, batch, self.device)
+            return extract(self.features, pictures, self.backbone, self.device)
 
     @torch.inference_mode()
-    def examine(self, batch: torch.Tensor) -> Examined:
-        """What the members say of n preprocessed images, (n, 3, 224, 224)."""
-        features = self.extract(batch)
+    def examine(self, pictures: torch.Tensor) -> Examined:
+        """What the members say of n pictures of bytes, (n, 224, 224, 3)."""
+        features = self.extract(pictures)
         arrays = features.cpu().numpy()
         probabilities = {
             name: member.hybrid_probability(features if name == "linear" else arrays)

@@ -1,124 +1,159 @@
-"""Image files as preprocessed tensors, decoded in worker processes; bad files are reported."""
+"""Photographs as the pictures that networks look at, made by worker processes."""
 
-import io
 import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
-from decoders import Decoders, Item
+from backbones import IMAGE_SIZE, make_picture
 from files import ImageError, open_image
-from PIL import Image
-from torchvision.transforms import Compose
+from memory import return_freed_memory
 
-THUMBNAIL_QUALITY = 82  # of JPEG
+AHEAD = 2  # batches in the making while the caller is busy with one
+FORK = multiprocessing.get_context("fork")  # spawned ones would each import torch anew
+
+Made = np.ndarray | str  # a picture (224, 224, 3) uint8, or why a file gives none
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Batch:
-    indices: list[int]  # positions of the images in the list of paths
-    images: torch.Tensor  # (len(indices), 3, height, width)
-    thumbnails: list[bytes]  # a JPEG of each; each empty unless asked for
+    indices: list[int]  # positions of the pictures in the list of paths
+    pictures: torch.Tensor  # (len(indices), 224, 224, 3) uint8
     failures: dict[int, str]  # position -> why that file is no image
 
 
-class ButterflyDataset:
-    """Preprocessed photographs by position; a file that cannot be read gives its error.
-
-    What libraries warn of, and that no specimen was cut out, is logged with the file's name.
-    """
-
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        transform: Compose,
-        thumbnail: int = 0,
-        smallest_side: int | None = None,  # as open_image has it
-    ) -> None:
-        self.paths = paths
-        self.transform = transform
-        self.thumbnail = thumbnail
-        self.smallest_side = smallest_side
-
-    def __getitem__(self, index: int) -> Item:
-        path = self.paths[index]
-        try:
-            with warnings.catch_warnings(record=True) as warned:
-                warnings.simplefilter("always", UserWarning)
-                item = self.prepare(open_image(path, self.smallest_side))
-        except ImageError as error:
-            return str(error)
-        except MemoryError:
-            return f"{path}: too large to resize in the memory that is left"
-        for message in dict.fromkeys(str(warning.message) for warning in warned):
-            log.warning("%s: %s", path, message)
-        return item
-
-    def prepare(self, image: Image.Image) -> tuple[torch.Tensor, bytes]:
-        if not self.thumbnail:
-            return self.transform(image), b""
-        # All before Resize makes the picture that the network looks at.
-        picture, to_tensor, normalise = self.transform.transforms
-        *before, resize = picture.transforms
-        seen = Compose(before)(image)
-        numbers = Compose([resize, to_tensor, normalise])(seen)
-        return numbers, jpeg_thumbnail(seen, self.thumbnail)
-
-
-def jpeg_thumbnail(image: Image.Image, side: int) -> bytes:
-    """A JPEG of `image`, whose longer side is `side` pixels or up to half as many more or fewer.
-
-    Means of whole blocks of pixels: a third of the time of a resize, and as good to look at.
-    """
-    factor = max(1, round(max(image.size) / side))
-    buffer = io.BytesIO()
-    image.reduce(factor).save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
-    return buffer.getvalue()
-
-
-def collate(positions: list[int], items: list[Item]) -> Batch:
-    pairs = list(zip(positions, items, strict=True))
-    good = [(position, *item) for position, item in pairs if not isinstance(item, str)]
-    return Batch(
-        indices=[position for position, _, _ in good],
-        images=torch.stack([image for _, image, _ in good]) if good else torch.empty(0),
-        thumbnails=[thumbnail for _, _, thumbnail in good],
-        failures={position: item for position, item in pairs if isinstance(item, str)},
-    )
-
-
-def consecutive(count: int, batch_size: int) -> Iterator[list[int]]:
-    """The positions 0 to `count`, `batch_size` at a time."""
-    for start in range(0, count, batch_size):
-        yield list(range(start, min(start + batch_size, count)))
-
-
-def load_batches(
+def load_pictures(
     paths: Sequence[Path],
-    transform: Compose,
+    preprocess: str,
     batch_size: int,
     workers: int,
     batches: Iterable[list[int]] | None = None,
-    thumbnail: int = 0,
-    smallest_side: int | None = None,
+    smallest_side: int | None = None,  # as open_image has it
 ) -> Iterator[Batch]:
-    """Images in order, `batch_size` at a time, decoded by `workers` processes (0: here).
+    """Pictures in order, `batch_size` at a time, made by `workers` processes (0: in this one).
 
-    All of `paths`, or those in `batches` of positions, each of `batch_size` at the most. A file
-    that kills the process which decodes it is among the failures. With a `thumbnail`, about the
-    longer side in pixels, also pictures of what the network looks at. `smallest_side` is
-    open_image's.
+    All of `paths`, or those in `batches` of positions. A file that kills the process which decodes
+    it is among the failures.
     """
+    make_picture(preprocess)  # refuses what is unknown, and imports for all workers at once
     if batches is None:
-        batches = consecutive(len(paths), batch_size)
-    images = ButterflyDataset(paths, transform, thumbnail, smallest_side)
+        starts = range(0, len(paths), batch_size)
+        batches = (list(range(i, min(i + batch_size, len(paths)))) for i in starts)
+    task = partial(open_picture, preprocess=preprocess, smallest_side=smallest_side)
     if workers == 0:
-        prepared = ((batch, [images[position] for position in batch]) for batch in batches)
+        made = ((batch, [task(paths[i]) for i in batch]) for batch in batches)
     else:
-        prepared = Decoders(images, min(workers, len(paths)), batch_size)(batches)
-    for positions, items in prepared:
-        yield collate(positions, items)
+        made = shared_out(task, paths, batches, workers)
+    for positions, outcomes in made:
+        pairs = list(zip(positions, outcomes, strict=True))
+        good = [outcome for outcome in outcomes if not isinstance(outcome, str)]
+        empty = np.empty((0, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+        yield Batch(
+            indices=[position for position, outcome in pairs if not isinstance(outcome, str)],
+            pictures=torch.from_numpy(np.stack(good) if good else empty),
+            failures={i: outcome for i, outcome in pairs if isinstance(outcome, str)},
+        )
+
+
+def open_picture(path: Path, preprocess: str, smallest_side: int | None) -> Made:
+    """What libraries warn of, and that no specimen was cut out, is logged with the file's name."""
+    try:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always", UserWarning)
+            picture = make_picture(preprocess)(open_image(path, smallest_side))
+    except ImageError as error:
+        return str(error)
+    except MemoryError:
+        return f"{path}: too large to resize in the memory that is left"
+    for message in dict.fromkeys(str(warning.message) for warning in warned):
+        log.warning("%s: %s", path, message)
+    return np.asarray(picture)
+
+
+# ---- processes ----------------------------------------------------------------------------------
+
+
+def shared_out(
+    task: Callable[[Path], Made],
+    paths: Sequence[Path],
+    batches: Iterable[list[int]],
+    workers: int,
+) -> Iterator[tuple[list[int], list[Made]]]:
+    """Each batch with what `task` makes of it, in order, from a pool that works ahead.
+
+    Where a process of the pool is killed, each open file has a process to itself, and one that
+    ends this, too, is named. A fresh pool goes on with the rest.
+    """
+    coming = iter(batches)
+    asked: deque[list[int]] = deque()
+    futures: dict[int, Future[Made]] = {}
+    pool = make_pool(workers)
+    try:
+        while True:
+            while len(asked) <= AHEAD and (batch := next(coming, None)) is not None:
+                asked.append(batch)
+            if not asked:
+                return
+            try:
+                for position in (i for batch in asked for i in batch if i not in futures):
+                    futures[position] = pool.submit(task, paths[position])
+                outcomes = [futures[position].result() for position in asked[0]]
+            except BrokenProcessPool:
+                pool.shutdown()
+                for position in (i for batch in asked for i in batch):
+                    if position not in futures or is_broken(futures[position]):
+                        futures[position] = alone(task, paths[position])
+                pool = make_pool(workers)
+                continue
+            batch = asked.popleft()
+            for position in batch:
+                del futures[position]
+            yield batch, outcomes
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def make_pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, FORK, begin_worker)
+
+
+def begin_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the program, and that its pool
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    return_freed_memory()  # one huge photograph shall not stay a worker's size
+    torch.set_num_threads(1)
+    if "cv2" in sys.modules:  # where cutouts brought OpenCV: the workers share the cores already
+        sys.modules["cv2"].setNumThreads(0)  # 1 waits for ever for threads that no fork has
+
+
+def end_with_parent() -> None:
+    """A killed program leaves no workers that wait for it for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def is_broken(future: Future) -> bool:
+    return isinstance(future.exception(), BrokenProcessPool)
+
+
+def alone(task: Callable[[Path], Made], path: Path) -> Future[Made]:
+    with make_pool(1) as pool:
+        future = pool.submit(task, path)
+    if is_broken(future):
+        future = Future()
+        future.set_result(f"{path}: a process that decoded nothing else was killed")
+    return future

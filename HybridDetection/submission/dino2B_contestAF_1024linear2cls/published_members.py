@@ -3,7 +3,7 @@
 import io
 import pickle
 import pickletools
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,6 @@ import torch
 from backbones import BACKBONE, BACKBONES, PREPROCESS, backbone_spec, check_preprocess
 from torch import nn
 from weights import load_checked, numbers, read_state_dict
-
-MAX_FOLDS = 1000  # of a calibrated classifier; training makes 5
 
 
 @dataclass(frozen=True)
@@ -80,17 +78,13 @@ def load_linear(
 ) -> LinearClassifier:
     """The linear classifier in `path`, a plain state dict that may remember its origin.
 
-    Raises ValueError for anything else, and where it was not trained on `backbone` or not on what
-    `preprocess` says.
+    ValueError for anything else, and where it was not trained on `backbone` and `preprocess`.
     """
     state = read_state_dict(path)
     try:
         memory = getattr(state, "_metadata", {}).get("", {})
-        origin = Origin(
-            memory.get("backbone", BACKBONE),
-            memory.get("training"),
-            memory.get("preprocess", PREPROCESS),
-        )
+        names = {field.name for field in fields(Origin)}
+        origin = Origin(**{name: memory[name] for name in names & memory.keys()})
     except (AttributeError, ValueError) as error:
         raise ValueError(f"{path}: damaged memory of its training ({error})") from error
     check_origin(path, origin, backbone, preprocess)
@@ -190,11 +184,7 @@ def check_claims(pickled: bytes) -> None:
 
 
 def load_sgd(path: Path, backbone: str | None = None, preprocess: str | None = None) -> SGDScorer:
-    """The SGD classifier pickled in `path`, calibrated or bare.
-
-    Raises ValueError for anything else, and where it was not trained on `backbone` or not on what
-    `preprocess` says.
-    """
+    """The SGD classifier pickled in `path`, calibrated or bare; else as `load_linear`."""
     try:
         pickled = path.read_bytes()
         check_claims(pickled)
@@ -210,11 +200,8 @@ def load_sgd(path: Path, backbone: str | None = None, preprocess: str | None = N
 def sgd_scorer(pickled: Any) -> SGDScorer:
     """The arrays of an unpickled SGD classifier; ValueError for what the published one is not."""
     memory = vars(pickled)
-    origin = Origin(
-        memory.get("backbone_", BACKBONE),
-        memory.get("training_"),
-        memory.get("preprocess_", PREPROCESS),
-    )
+    names = {field.name for field in fields(Origin)}
+    origin = Origin(**{name: memory[f"{name}_"] for name in names if f"{name}_" in memory})
     feature_size = BACKBONES[origin.backbone].feature_size
     if type(pickled).__name__ == "SGDClassifier":
         folds, slopes, offsets = [pickled], [-1.0], [0.0]
@@ -223,8 +210,6 @@ def sgd_scorer(pickled: Any) -> SGDScorer:
         calibrators = [member.calibrators[0] for member in pickled.calibrated_classifiers_]
         slopes = [numbers("a_", calibrator.a_, ()) for calibrator in calibrators]
         offsets = [numbers("b_", calibrator.b_, ()) for calibrator in calibrators]
-    if len(folds) > MAX_FOLDS:
-        raise ValueError(f"{len(folds):,} folds, expected {MAX_FOLDS} at the most")
     for fold in folds:
         classes = numbers("classes_", fold.classes_, (2,)).tolist()
         if classes != [0, 1]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from backbones import BACKBONES, PREPROCESS
 from published_members import Origin, check_origin
-from weights import numbers, read_arrays, texts
+from weights import numbers, read_arrays
 
 BETWEEN = (0.25, 0.75)  # the share of a parent in a hybrid
 QUANTILES = (0.5, 0.95)  # of what non-hybrids show, out of fold; the probabilities there ...
@@ -131,11 +131,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 def load_subspecies(
     path: Path, backbone: str | None = None, preprocess: str | None = None
 ) -> SubspeciesScorer:
-    """The subspecies' member in `path`, plain arrays.
-
-    Raises ValueError for anything else, and where it was not trained on `backbone` or not on what
-    `preprocess` says.
-    """
+    """The subspecies' member in `path`, plain arrays; ValueError for anything else."""
     try:
         scorer = subspecies_scorer(read_arrays(path, MAX_BYTES))
     except Exception as error:  # hostile bytes make zip's and npy's readers raise almost anything
@@ -149,30 +145,18 @@ def load_subspecies(
 def subspecies_scorer(arrays: Mapping[str, np.ndarray]) -> SubspeciesScorer:
     """The scorer of a file's arrays; ValueError where one is missing, of another shape or wild."""
     arrays = {"preprocess": np.array(PREPROCESS), **arrays}  # older files lack it
-    expected = {field.name for field in fields(SubspeciesScorer)} - {"origin"}
-    expected |= {field.name for field in fields(Origin)}
-    if set(arrays) != expected:
-        raise ValueError(f"holds {sorted(arrays)}, expected {sorted(expected)}")
-    memory = {field.name: texts(field.name, arrays[field.name], ()) for field in fields(Origin)}
-    origin = Origin(**{name: text.item() or None for name, text in memory.items()})
-    size = BACKBONES[origin.backbone].feature_size
-    count = arrays["subspecies"].size
-    names = texts("subspecies", arrays["subspecies"], (count,))
-    if count < 2 or len(set(names.tolist())) < count:
-        raise ValueError(f"knows the subspecies {names.tolist()}, expected two or more, all unlike")
-    crosses = arrays["crosses"]
-    pairs = set(combinations(range(count), 2))
-    if (
-        crosses.dtype.kind != "i"
-        or crosses.ndim != 2
-        or not pairs.issuperset(map(tuple, crosses.tolist()))
-    ):
-        raise ValueError("crosses are not pairs of two places among the subspecies, ascending")
-    axes = arrays["axes"]
-    rank = axes.shape[1] if axes.ndim == 2 else 0
+    origin = Origin(**{field.name: arrays[field.name].item() or None for field in fields(Origin)})
+    size, names = BACKBONES[origin.backbone].feature_size, arrays["subspecies"].tolist()
+    if not all(isinstance(name, str) and name.isprintable() for name in names):
+        raise ValueError("knows a subspecies whose name is no printable text")
+    if len(set(names)) < max(2, len(names)):
+        raise ValueError(f"knows the subspecies {names}, expected two or more, all unlike")
+    count, rank, crosses = len(names), arrays["axes"].shape[-1], arrays["crosses"]
     if not 1 <= rank < count:
-        raise ValueError(f"axes has the shape {axes.shape}, expected ({size}, 1 to {count - 1})")
-    classes = count + len(crosses)
+        raise ValueError(f"has {rank} axes, expected 1 to {count - 1}")
+    pairs = set(combinations(range(count), 2))
+    if crosses.dtype.kind != "i" or not pairs.issuperset(map(tuple, crosses)):
+        raise ValueError("crosses are not pairs of two places among the subspecies, ascending")
     shapes = {
         "weights": (count, size),
         "intercepts": (count,),
@@ -180,22 +164,19 @@ def subspecies_scorer(arrays: Mapping[str, np.ndarray]) -> SubspeciesScorer:
         "means": (count, rank),
         "quantiles": (2, 2),
         "spread": (),
-        "cross_weights": (classes, size),
-        "cross_intercepts": (classes,),
+        "cross_weights": (count + len(crosses), size),
+        "cross_intercepts": (count + len(crosses),),
     }
-    odd = [name for name in shapes if arrays[name].dtype.kind != "f"]
-    if odd:
-        raise ValueError(f"{odd[0]} is {arrays[odd[0]].dtype}, expected floats")
     values = {name: numbers(name, arrays[name], shape) for name, shape in shapes.items()}
     if not (values["quantiles"][:, 0] < values["quantiles"][:, 1]).all() or values["spread"] <= 0:
         raise ValueError("quantiles do not ascend, or the spread is not above 0")
     threshold = arrays["threshold"]
-    if (
-        threshold.dtype != np.float64
-        or threshold.shape
-        or not (np.isnan(threshold) or 0 <= threshold <= 1)
-    ):
+    if threshold.shape or not (np.isnan(threshold) or 0 <= threshold <= 1):
         raise ValueError("threshold is no number of 0 to 1")
     return SubspeciesScorer(
-        subspecies=names, crosses=crosses, threshold=threshold, origin=origin, **values
+        subspecies=arrays["subspecies"],
+        crosses=crosses,
+        threshold=threshold,
+        origin=origin,
+        **values,
     )

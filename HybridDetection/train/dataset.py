@@ -1,0 +1,102 @@
+"""The dataset that is trained on: a CSV's images, with their features, labels and groups."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from cutout import is_cutout
+from data_utils import find_images, read_table
+from files import ImageError, open_image
+
+LOOKED_AT = 20  # painted images, and photographs, that tell whether they are cutouts
+
+log = logging.getLogger("training")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """n images of the dataset, in the order of the CSV."""
+
+    table: pd.DataFrame  # of the CSV, as read_table gives it
+    paths: list[Path]
+    features: np.ndarray  # (n, d) float32
+    labels: np.ndarray  # (n,) 1 for hybrids, 0 for the rest
+    painted: np.ndarray  # (n,) bool
+    groups: np.ndarray  # (n,) names; images of one group are resampled together
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def take(self, rows: np.ndarray) -> "Rows":
+        """Those of `rows`, numbers or a mask."""
+        paths = np.array(self.paths, object)[rows].tolist()
+        arrays = (self.features, self.labels, self.painted, self.groups)
+        return Rows(self.table.iloc[rows], paths, *(values[rows] for values in arrays))
+
+
+def find_csv(root: Path, folder: str, name: str) -> Path:
+    """The CSV `root / folder / name`, or that in the other spelling of List/ and Lists/."""
+    folders = [folder, *{"List": ["Lists"], "Lists": ["List"]}.get(folder, [])]
+    candidates = [root / folder / name for folder in folders]
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None:
+        raise FileNotFoundError(
+            f"no CSV of images: looked for {' and '.join(map(str, candidates))}; "
+            "scripts/make_classifier_csv.py writes it"
+        )
+    return found
+
+
+def read_dataset(csv_path: Path, image_dir: Path) -> tuple[pd.DataFrame, list[Path]]:
+    """The rows of the CSV whose images are in `image_dir`, and these; the others are reported."""
+    table = read_table(csv_path)
+    paths = find_images(table, image_dir)
+    found = np.array([path is not None for path in paths])
+    report_left_out(table["filename"][~found], "are missing")
+    if not found.any():
+        raise ValueError(f"{csv_path}: none of its images is in {image_dir}")
+    return table[found].reset_index(drop=True), [path for path in paths if path is not None]
+
+
+def report_left_out(names: pd.Series, problem: str) -> None:
+    if len(names):
+        first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        log.warning("%d images %s and are left out: %s", len(names), problem, first)
+
+
+def check_grounds(painted: np.ndarray, paths: Sequence[Path]) -> None:
+    """ValueError where the painted (n,) among n images are cutouts and the photographs are not.
+
+    Classifiers would learn the ground. A few of each kind tell.
+    """
+    kinds = {
+        kind: [path for path, of_kind in zip(paths, painted, strict=True) if of_kind == kind]
+        for kind in (True, False)
+    }
+    cut, whole = (any(map(shows_cutout, kinds[kind][:LOOKED_AT])) for kind in (True, False))
+    if cut and not whole and kinds[False]:
+        raise ValueError(
+            f"painted images such as {kinds[True][0]} are cutouts, and photographs such as "
+            f"{kinds[False][0]} are not, so that the ground would tell them apart: train with "
+            "--preprocess cutout"
+        )
+
+
+def shows_cutout(path: Path) -> bool:
+    try:
+        return is_cutout(np.asarray(open_image(path)))
+    except ImageError:  # told where the features are extracted
+        return False
+
+
+def check_finite(values: np.ndarray, names: pd.Series, what: str, next_step: str) -> None:
+    """ValueError naming the first of n images whose `values` (n, ...) are not all finite."""
+    finite = np.isfinite(values).reshape(len(names), -1).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"{names[~finite].iloc[0]} and {(~finite).sum() - 1} more images: {what} is NaN or "
+            f"infinite, expected finite numbers; {next_step}"
+        )

@@ -1,0 +1,243 @@
+"""cut_folder.py: what it writes, what it keeps, what it refuses."""
+
+import csv
+import os
+import sys
+from pathlib import Path
+
+import cut_folder
+import numpy as np
+import pytest
+from browser import SCREENS, flaws
+from cutout import Found, box_of, cut_out
+from PIL import Image
+
+
+@pytest.fixture
+def cut(tmp_path, monkeypatch, caplog, capsys):
+    """Run the program on tmp_path/photos, in this process for speed; its status and messages."""
+
+    def run_cut(*options: object) -> tuple[int, str]:
+        command = ["cut_folder.py", "--input", tmp_path / "photos", "--output", tmp_path / "out"]
+        monkeypatch.setattr(sys, "argv", list(map(str, [*command, *options])))
+        caplog.clear()
+        caplog.set_level("INFO")
+        status = cut_folder.main()
+        return status, caplog.text + capsys.readouterr().err
+
+    return run_cut
+
+
+@pytest.fixture
+def photos(tmp_path, specimen) -> Path:
+    """Two photographs of a specimen, one in a subfolder, and one of nothing."""
+    folder = tmp_path / "photos"
+    specimen(folder / "a/one.jpg")
+    specimen(folder / "two.png", (20, 60, 60))
+    Image.new("RGB", (90, 60), "white").save(folder / "empty.jpg")
+    return folder
+
+
+def rows_of(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "cutouts.csv").open(newline="") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+def times(out: Path) -> dict[str, int]:
+    files = [path for kind in ("images", "masks") for path in (out / kind).rglob("*")]
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in files if path.is_file()}
+
+
+def test_cutouts_masks_and_table_are_written(photos, tmp_path, cut):
+    out = tmp_path / "out"
+    status, messages = cut()
+    assert status == 0
+    assert "empty.jpg stays whole: nothing found" in messages
+    assert "3 photographs, 3 of them done now: 2 cut out, 1 stay whole, 0 cannot" in messages
+    assert (out / "cutouts.csv").read_text().splitlines()[0] == "file,confidence,box,reason"
+    rows = rows_of(out)
+    assert list(rows) == ["a/one.jpg", "empty.jpg", "two.png"]
+    assert tuple(rows["empty.jpg"].values())[1:] == ("0.0", "", "nothing found")
+    found = np.array(rows["two.png"]["box"].split(), int)
+    assert np.abs(found - (30, 20, 131, 85)).max() <= 2  # as the fixture draws it
+    for name, size in [("a/one", (160, 120)), ("two", (160, 120)), ("empty", (90, 60))]:
+        with Image.open(out / "masks" / f"{name}.png") as mask:
+            assert (mask.mode, mask.size) == ("1", size)
+    with Image.open(out / "images/two.png") as image:
+        assert image.size == (round((found[2] - found[0]) / 0.92),) * 2
+    with Image.open(out / "images/a/one.jpg") as image:
+        assert image.format == "JPEG" and image.layer[1][1:3] == (1, 1)  # colours are not halved
+    assert (out / "images/empty.jpg").read_bytes() == (photos / "empty.jpg").read_bytes()
+
+
+def test_what_stands_is_kept_and_what_does_not_is_done_again(photos, tmp_path, cut, monkeypatch):
+    out = tmp_path / "out"
+    cut()
+    before, rows = times(out), rows_of(out)
+    assert "0 of them done now" in cut()[1]
+    assert (times(out), rows_of(out)) == (before, rows)
+
+    def again(name: str) -> None:
+        status, messages = cut("--workers", 1)
+        assert (status, "1 of them done now" in messages) == (0, True), messages
+        after = times(out)
+        changed = {path for path in after if after[path] != before[path]}
+        assert changed == {f"images/{name}", f"masks/{Path(name).with_suffix('.png')}"}
+        before.update(after)
+
+    (out / "images/two.png").unlink()
+    again("two.png")
+    mask = out / "masks/a/one.png"
+    mask.write_bytes(mask.read_bytes()[:40])
+    again("a/one.jpg")
+    Image.new("1", (160, 120)).save(out / "masks/two.png")  # a mask of another program
+    again("two.png")
+    assert rows_of(out) == rows
+    Image.open(photos / "two.png").transpose(0).save(photos / "two.png")  # another photograph
+    again("two.png")
+    monkeypatch.setattr(cut_folder.cutout, "VERSION", 0)  # another method
+    assert "3 of them done now" in cut()[1]
+
+
+def test_a_stopped_run_goes_on(photos, cut, monkeypatch):
+    whole, calls = cut_folder.find_specimen, []
+
+    def stop_at_the_second(rgb):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(rgb)
+
+    monkeypatch.setattr(cut_folder, "find_specimen", stop_at_the_second)
+    status, messages = cut("--workers", 1)
+    assert (status, "run the same command to go on" in messages) == (130, True)
+    monkeypatch.setattr(cut_folder, "find_specimen", whole)
+    assert any(f", {done} of them done now" in cut()[1] for done in (1, 2))
+
+
+def test_files_that_are_no_photographs_are_named_and_stop_nothing(photos, tmp_path, cut):
+    (photos / "text.jpg").write_text("no image")
+    os.mkfifo(photos / "pipe.png")
+    (photos / "new\nline.jpg").write_bytes((photos / "two.png").read_bytes())
+    (photos / ".hidden.jpg").write_text("no image")
+    (photos / "notes.txt").write_text("no image")
+    (photos / "link.jpg").symlink_to(tmp_path / "elsewhere.jpg")
+    status, messages = cut()
+    assert status == 3
+    for said in ("text.jpg: not a readable image", "pipe.png: not a readable", "link.jpg"):
+        assert said in messages
+    assert "'new\\nline.jpg': a control character in its name; rename it" in messages
+    assert "hidden" not in messages
+    assert "7 photographs, 3 of them done now: 2 cut out, 1 stay whole, 4 cannot" in messages
+    assert sorted(rows_of(tmp_path / "out")) == ["a/one.jpg", "empty.jpg", "two.png"]
+
+
+def test_your_own_masks_are_taken(photos, tmp_path, cut):
+    masks, out = tmp_path / "mine", tmp_path / "out"
+    (masks / "a").mkdir(parents=True)
+    mine = np.zeros((120, 160), np.uint8)
+    mine[50:75, 50:100] = 1  # a class number, as segmenters write them
+    Image.fromarray(mine).save(masks / "a/one.png")
+    status, messages = cut("--masks", masks)
+    assert (status, "2 cut out" in messages) == (0, True)
+    row = rows_of(out)["a/one.jpg"]
+    assert (row["confidence"], row["box"]) == ("1.0", "50 50 100 75")
+    assert np.array_equal(np.asarray(Image.open(out / "masks/a/one.png")), mine > 0)
+    with Image.open(out / "images/a/one.jpg") as image:
+        assert image.size == (54, 54)
+    assert "1 of them done now" in cut()[1]  # without the mask, it is cut out as the others
+    assert rows_of(out)["a/one.jpg"]["box"] != "50 50 100 75"
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        (Image.new("L", (60, 40), 255), "your mask is 60x40, the photograph 160x120"),
+        (Image.new("L", (160, 120)), "your mask is empty"),
+        (None, "your mask cannot be read: "),
+        (Image.new("1", (160, 120), 1), "a cutout of it has over 30,000 pixels"),
+    ],
+)
+def test_a_mask_that_is_none_leaves_the_photograph_whole(
+    photos, tmp_path, cut, monkeypatch, mask, reason
+):
+    """So does one of which the cutout would have more pixels than any program reads."""
+    monkeypatch.setattr(cut_folder, "MAX_PIXELS", 30_000)  # the whole: (160 / 0.92)^2 = 30,246
+    masks, out = tmp_path / "mine", tmp_path / "out"
+    masks.mkdir()
+    if mask is None:
+        (masks / "two.png").write_text("no image")
+    else:
+        mask.save(masks / "two.png")
+    assert cut("--masks", masks)[0] == 0
+    assert rows_of(out)["two.png"]["reason"].startswith(reason)
+    assert (out / "images/two.png").read_bytes() == (photos / "two.png").read_bytes()
+    assert rows_of(out)["a/one.jpg"]["reason"] == ""
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_cutouts_stay_as_they_are_but_for_a_mask_of_your_own(photos, tmp_path, cut, suffix):
+    path, out = photos / f"once.{suffix}", tmp_path / "out"
+    cut_out(Image.open(photos / "two.png"))[0].save(path, quality=95)
+    assert cut()[0] == 0
+    assert (out / f"images/once.{suffix}").read_bytes() == path.read_bytes()
+    row = rows_of(out)[path.name]
+    assert (row["confidence"], row["reason"]) == ("1.0", "")
+    expected = cut_out(Image.open(path))[1]
+    assert row["box"] == " ".join(map(str, box_of(expected)))
+    assert np.array_equal(np.asarray(Image.open(out / "masks/once.png")), expected)
+    (tmp_path / "mine").mkdir()
+    mine = np.zeros(expected.shape, bool)
+    mine[40:90, 40:90] = True
+    Image.fromarray(mine).save(tmp_path / "mine/once.png")
+    assert cut("--masks", tmp_path / "mine")[0] == 0
+    assert Image.open(out / f"images/once.{suffix}").size == (54, 54)
+
+
+def test_the_page_shows_the_doubtful_least_sure_first(
+    photos, tmp_path, cut, monkeypatch, open_page
+):
+    names = {"<b>&.png": 0.79, "sure.png": 0.8, "third.png": 0.4}
+    image = Image.open(photos / "two.png")
+    for path in [photos / "two.png", photos / "a/one.jpg", photos / "empty.jpg"]:
+        path.unlink()
+    for name in names:
+        image.save(photos / name)
+    confidences = iter(names.values())
+    mask = cut_folder.find_specimen(np.asarray(image)).mask
+    monkeypatch.setattr(
+        cut_folder, "find_specimen", lambda rgb: Found(mask, next(confidences), "faint")
+    )
+    assert cut("--workers", 1)[0] == 0
+    for scheme, width in SCREENS:
+        page = open_page(tmp_path / "out/doubtful.html", scheme, width)
+        assert flaws(page) == []
+    assert page.locator("figcaption").all_inner_texts() == [
+        "third.png: stays whole, confidence 0.40, faint",
+        "<b>&.png: cut out, confidence 0.79, faint",
+    ]
+    assert page.evaluate("[...document.images].map(i => i.naturalWidth)") == [160, 160]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--input", "{photos}/none"), "no such folder"),
+        (("--input", "{photos}/b"), "holds no images"),
+        (("--output", "{photos}/a/cut"), "lie in each other"),
+        (("--input", "{out}/images/x"), "lie in each other"),
+        (("--masks", "{photos}/none"), "--masks {photos}/none: no such folder"),
+        ((), "two.jpg and two.png would have the same mask; rename one"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(photos, tmp_path, cut, options, message):
+    (photos / "b").mkdir()
+    (tmp_path / "out/images/x").mkdir(parents=True)
+    if not options:
+        Image.new("RGB", (9, 9)).save(photos / "two.jpg")
+    before = sorted(tmp_path.rglob("*"))
+    places = {"photos": photos, "out": tmp_path / "out"}
+    status, messages = cut(*(option.format(**places) for option in options))
+    assert status == 1
+    assert message.format(**places) in messages
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,0 +1,331 @@
+"""The report's page in a browser: three journeys of a reader, and what its scripts compute."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import SCREENS, flaws
+from detection_report import write_report
+from reference import reference_data
+from report_data import Setting
+from subspecies_member import Parents
+from worlds import (
+    LABELS,
+    MEMBERS,
+    NAMES,
+    ODD,
+    SCORES,
+    evidence_at,
+    report_index,
+    report_photographs,
+    report_reference,
+)
+
+SETTING = Setting("efficientnet_lite0", MEMBERS, "photograph", 0.5)
+
+
+@pytest.fixture
+def photographs(tmp_path, specimen) -> list:
+    return report_photographs(tmp_path / "images", specimen(tmp_path / "specimen.png"))
+
+
+@pytest.fixture
+def report(tmp_path, photographs) -> Path:
+    """The page of the photographs, with a training and a reference."""
+    reference = reference_data(*report_reference(tmp_path))
+    write_report(tmp_path / "report", photographs, SETTING, report_index(photographs), reference)
+    return tmp_path / "report/index.html"
+
+
+def read_data(folder: Path) -> dict:
+    text = (folder / "data.js").read_text(encoding="utf-8")
+    return json.loads(text.removeprefix("const REPORT = ").removesuffix(";\n"))
+
+
+def names_shown(page) -> list[str]:
+    texts = page.locator(".row .name").all()
+    return [text.evaluate("element => element.firstChild.textContent") for text in texts]
+
+
+def saved_rows(page) -> tuple[str, list[dict[str, str]]]:
+    """The selection as the page saves it."""
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").click()
+    text = saved.value.path().read_bytes().decode()
+    return text, list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+@pytest.mark.parametrize(("scheme", "width"), SCREENS)
+def test_a_reader_stumbles_over_nothing(open_page, report, scheme, width):
+    page = open_page(report, scheme, width)
+    assert flaws(page, report.parent) == []
+    page.get_by_label("Heat maps").check()
+    picture = page.locator(".row img").first.bounding_box()
+    assert picture["height"] > 10
+    assert page.locator(".row canvas").first.bounding_box() == pytest.approx(picture, abs=1)
+    page.locator(".row button").first.click()
+    assert flaws(page, report.parent.parent) == []
+
+
+def test_a_reader_draws_the_line_and_saves_what_is_chosen(open_page, report):
+    page = open_page(report)
+    assert page.title() == "Which of these are hybrids?"
+    assert names_shown(page)[:3] == ODD  # as they are
+    page.get_by_role("searchbox", name="Name").fill("PLAIN_1")
+    assert names_shown(page) == ["plain_1.jpg"]
+    page.get_by_role("button", name="Show all").click()
+    page.locator("#decision").select_option("non-hybrid")
+    assert page.locator("#selected").text_content() == "6 of 12 photographs"
+    page.locator("#decision").select_option("all")
+    page.locator("#truth").select_option("called wrongly")
+    assert names_shown(page) == [NAMES[4], NAMES[8]]
+    page.locator("#truth").select_option("all")
+    page.locator("#parents").select_option("8 x 9")
+    assert names_shown(page) == [NAMES[i] for i in (1, 5, 7, 11)]
+    page.locator("#sort").select_option("score, lowest first")
+    page.locator("#lowest").fill("0.5")
+    assert names_shown(page) == [NAMES[5], NAMES[1]]
+    page.locator("#parents").select_option("all")
+    counts = page.locator("#counts")
+    assert "6 called hybrid, 6 non-hybrid" in counts.text_content()
+    assert "Recall 83\u00a0% (5 of 6), precision 83\u00a0%" in counts.text_content()
+    page.locator("#threshold").fill("0.9")
+    assert "1 called hybrid, 11 non-hybrid" in counts.text_content()
+    assert "Recall 17\u00a0% (1 of 6), precision 100\u00a0%" in counts.text_content()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert page.locator("#bar").bounding_box()["y"] == pytest.approx(0, abs=1)  # stays in view
+    page.locator("#lowest").fill("0.9")
+    _, rows = saved_rows(page)
+    assert [(row["filename"], row["score"], row["decision"], row["threshold"]) for row in rows] == [
+        (NAMES[0], "0.95", "hybrid", "0.9")
+    ]
+
+
+def test_a_reader_looks_at_photographs_by_keyboard(open_page, report):
+    page = open_page(report)
+    panel = page.get_by_role("dialog")
+    number = "document.activeElement.closest('.row')?.dataset.number"
+    page.locator(".row button").first.focus()
+    page.keyboard.press("PageDown")
+    assert page.evaluate(number) == "8"
+    for key in ("Home", "ArrowDown", "ArrowUp", "Enter"):
+        page.keyboard.press(key)
+    assert panel.get_by_role("heading", name=NAMES[0]).is_visible()
+    assert "Look twice" in panel.text_content()
+    assert "8 and 10" in panel.text_content()
+    sources = [image.get_attribute("src") for image in panel.locator(".pair img").all()]
+    assert sources == ["training/0.jpg", "training/1.jpg"]
+    assert not panel.locator("canvas").is_visible()
+    panel.get_by_label("Heat map").check()  # the rows are made anew
+    picture = panel.locator(".large img").bounding_box()
+    assert panel.locator("canvas").bounding_box() == pytest.approx(picture, abs=1)
+    assert page.locator(".row canvas").count() == page.locator(".row").count()
+    page.locator("#panel_title").click()
+    page.keyboard.press("ArrowRight")
+    assert panel.get_by_role("heading", name="document.title").is_visible()
+    assert "Look twice" not in panel.text_content()
+    page.keyboard.press("Escape")  # the focus goes where that photograph is
+    page.wait_for_function(f"{number} === '1'")  # a dialog tells that it was closed a moment later
+    assert page.get_by_role("listitem").nth(2).get_attribute("aria-posinset") == "3"
+    assert page.get_by_role("button", name=re.compile("^rank 3 .*Rötliche")).count() == 1
+
+
+def test_a_reader_walks_over_the_map(open_page, report):
+    page = open_page(report)
+    canvas, tip = page.get_by_role("application", name="Map of the features"), "#map_tip b"
+    canvas.focus()
+    told = []
+    for key in ("Right", "Right", "Down", "Down", "Down", "Up"):
+        page.keyboard.press(f"Arrow{key}")
+        told.append(page.locator(tip).text_content())
+    assert told == [*NAMES[:2], "train_0.jpg", "train_1.jpg", "train_2.jpg", "train_1.jpg"]
+    page.get_by_role("button", name="training photographs").click()  # off, the painted one stays
+    page.get_by_role("button", name="scored photographs").click()
+    left, top = page.evaluate("mapScale()(...REPORT.featureMap.training[4])")
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + left, box["y"] + top)
+    assert "painted, 9" in page.locator("#map_tip").text_content()
+    assert page.evaluate("mapScale()(0.5, 1)[1] < mapScale()(0.5, 0)[1]")  # upwards
+    page.get_by_role("button", name="training photographs").click()
+    page.get_by_role("button", name="scored photographs").click()
+    points = page.evaluate("mapPoints().map(([kind, i]) => kind + i)")
+    scored = [f"photographs{i}" for i in range(11, -1, -1)]
+    trained = [f"{'painted' if i == 4 else 'training'}{i}" for i in range(6)]
+    assert points == [*trained, *scored]  # the highest score is drawn last
+    hues = page.evaluate("subspecies.map((_, i) => +subspeciesColour(i).match(/\\d+/)[0])")
+    assert len(hues) == 3 and all(50 <= hue <= 355 for hue in hues)  # called hybrids are orange
+    radii = page.evaluate("[1, 800, 1250, 5000, 10000].map(pointRadius)")
+    assert radii == pytest.approx([3.5, 3.5, 2.8, 1.4, 1.4])  # many points are small
+    shares = page.evaluate("REPORT.featureMap.shares.map(percent)")
+    said = f"axes 1 and 2, {shares[0]} and {shares[1]} of the variance"
+    assert said in page.locator("#map_frame").text_content()
+
+
+@pytest.mark.parametrize(("outside", "warned"), [(0.18, False), (0.22, True)])
+def test_a_fifth_of_the_evidence_outside_is_warned_of(
+    open_page, tmp_path, photographs, outside, warned
+):
+    values = outside * evidence_at(6, 6) + (1 - outside) * evidence_at(2, 2)
+    rows = [replace(photographs[0], evidence=values.astype(np.float16))]
+    write_report(tmp_path / "report", rows, SETTING)
+    page = open_page(tmp_path / "report/index.html")
+    assert ("look twice" in page.locator(".row").text_content()) is warned
+    page.locator(".row button").click()
+    assert ("Look twice" in page.get_by_role("dialog").text_content()) is warned
+
+
+FORMULAS = ["=1.jpg", "+1.jpg", "-1.jpg", "@a.jpg", "\t=.jpg", "\r=.jpg", "\uff1d1.jpg"]
+
+
+def test_a_saved_selection_starts_no_formula(open_page, tmp_path, photographs):
+    setting = Setting("efficientnet_lite0", ("sgd", "subspecies"), "photograph", 0.5)
+    members = {"sgd": -0.3, "subspecies": 0.25}
+    names = [*FORMULAS, "'=1.jpg", 'a;"=1.jpg']
+    rows = [
+        replace(row, name=name, members=members, parents=Parents("=8", "9", 0.6, 0.9))
+        for row, name in zip(photographs, names, strict=False)
+    ]
+    write_report(tmp_path / "report", rows, setting)
+    text, saved = saved_rows(open_page(tmp_path / "report/index.html"))
+    guarded = [f"'{name}" for name in FORMULAS]
+    assert [row["filename"] for row in saved] == [*guarded, *names[len(FORMULAS) :]]
+    assert {row["sgd"] for row in saved} == {"-0.3"}  # a number stays one
+    assert {(row["parent_1"], row["parent_2"]) for row in saved} == {("'=8", "9")}
+    assert '"a;""=1.jpg",' in text  # where ; parts the cells, none of them begins with =
+
+
+def test_on_paper_are_the_first_photographs_and_no_controls(
+    open_page, report, tmp_path, photographs
+):
+    page = open_page(report, scheme="dark", width=390)
+    page.wait_for_function(f"onPaper.length === {len(NAMES)} && onPaper.every(i => i.complete)")
+    assert page.locator(".row").count() < len(NAMES)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(".row").count() == len(NAMES)
+    for control in ("nav", "#threshold", "#filters", ".on_screen"):
+        assert not page.locator(control).first.is_visible()
+    colours = (
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    )
+    assert page.evaluate(colours) == ["rgb(255, 255, 255)", "rgb(34, 33, 29)"]
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    assert page.locator(".row").count() < len(NAMES)
+    page.locator(".row button").first.click()
+    page.emulate_media(media="print")  # the open photograph alone
+    assert page.get_by_role("dialog").locator(".large img").is_visible()
+    assert not page.locator("#list").is_visible()
+    rows = [replace(photographs[0], name=f"{i}.jpg") for i in range(201)]
+    write_report(tmp_path / "many", rows, Setting())
+    page = open_page(tmp_path / "many/index.html")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(".row").count() == 200
+    assert page.locator("#printed").text_content() == "The first 200 are printed."
+
+
+# ---- what the scripts compute -------------------------------------------------------------------
+
+
+def test_photographs_are_sorted_and_called_by_their_own_numbers(open_page, tmp_path, photographs):
+    sgd, certainty = (0.1, 0.4, 0.3, 0.2), (0.6, 0.9, 0.7, 0.3)
+    rows = [
+        replace(
+            photographs[0 if i == 2 else 1],
+            name=f"{i}.jpg",
+            score=(0.9, 0.7, 0.5, 0.12345649)[i],
+            members=dict.fromkeys(SETTING.members, 0.5) | {"sgd": sgd[i]},
+            parents=Parents("8", "9", (0.75, 0.7, 0.6, 0.5)[i], certainty[i]),
+        )
+        for i in range(4)
+    ]
+    write_report(tmp_path / "report", rows, SETTING)
+    page = open_page(tmp_path / "report/index.html")
+    orders = page.evaluate(
+        "Object.fromEntries(Object.keys(SORTS).map(n => [n, [0, 1, 2, 3].sort(SORTS[n])]))"
+    )
+    assert orders["sgd, highest first"] == [1, 2, 3, 0]
+    assert orders["certainty of the parents"] == [1, 2, 0, 3]
+    assert orders["evidence outside the specimen"] == [2, 0, 1, 3]
+    assert page.evaluate("[0, 1, 2, 3].map(called)") == [True, True, False, False]
+    assert page.evaluate("[0, 0.054, 0.1, 0.5].map(percent)") == [
+        f"{text}\u00a0%" for text in ("0", "5.4", "10", "50")
+    ]
+    widths = page.locator(".row").first.locator(".measure i")
+    assert [bar.evaluate("e => e.style.width") for bar in widths.all()] == ["10%", "50%", "50%"]
+    page.locator("#highest").fill("0.5")
+    _, kept = saved_rows(page)
+    assert [(row["filename"], row["score"], row["share_1"], row["share_2"]) for row in kept] == [
+        ("2.jpg", "0.5", "0.6", "0.4"),
+        ("3.jpg", "0.123456", "0.5", "0.5"),
+    ]
+    page.locator(".row button").first.click()
+    told = page.get_by_role("dialog").text_content()
+    assert "Rank 3 of 4" in told
+    assert "8 (share 60\u00a0%)9 (share 40\u00a0%)" in told
+
+
+def test_a_heat_map_is_orange_for_a_hybrid_and_lies_as_the_evidence_does(
+    open_page, tmp_path, photographs
+):
+    evidence = np.zeros((2, 3), np.float16)
+    evidence[0, 1], evidence[1, 2] = 0.75, -1.5
+    write_report(tmp_path / "report", [replace(photographs[0], evidence=evidence)], SETTING)
+    page = open_page(tmp_path / "report/index.html")
+    pixels = page.evaluate(
+        "[...heatCanvas(REPORT.maps[0]).getContext('2d').getImageData(0, 0, 3, 2).data]"
+    )
+    pixels = np.reshape(pixels, (2, 3, 4))
+    assert pixels[0, 1] == pytest.approx([240, 100, 0, 96], abs=3)
+    assert pixels[1, 2] == pytest.approx([30, 110, 220, 190], abs=3)
+    assert pixels[..., 3].sum() == pixels[0, 1, 3] + pixels[1, 2, 3]
+    page.locator(".row button").click()
+    told = page.get_by_role("dialog").text_content()
+    assert "All patches: 0.76 for, 1.50 against" in told
+
+
+def test_the_charts_show_the_numbers_of_the_reference(open_page, report):
+    page = open_page(report)
+    shown = read_data(report.parent)["reference"]
+
+    def place(circle: str) -> list[float]:
+        return page.evaluate(f"['cx', 'cy'].map(name => +{circle}.getAttribute(name))")
+
+    # Of six hybrids five are found, of six others one is called.
+    assert place("roc_mark") == pytest.approx([40 + 250 / 6, 260 - 250 * 5 / 6])
+    assert place("precision_recall_mark") == pytest.approx([40 + 250 * 5 / 6, 260 - 250 * 5 / 6])
+    assert page.locator("#roc .curve").get_attribute("d").startswith("M40.0 260.0L40.0 218.3L")
+    bins = page.evaluate(
+        "[...document.querySelectorAll('#histogram rect')].map(e => +e.dataset.bin)"
+    )
+    assert sorted(bins) == sorted(int(60 * round(score, 4)) for score in SCORES)
+    assert "83\u00a0% of the non-hybrids stay below" in page.locator("#counts").text_content()
+    official = page.locator("#official tbody tr").first.locator("td").all_text_contents()
+    assert official[1:] == [f"{value:.3f}" for value in shown["official"][0][1:]]
+    *_, low, high = shown["crosses"][0]
+    bar = page.locator("#crosses rect")
+    width = float(bar.get_attribute("width"))
+    assert (float(bar.get_attribute("x")), width) == pytest.approx(
+        (2 + 156 * low, 156 * (high - low))
+    )
+    page.locator("#threshold").fill("0.9")
+    assert page.locator("#cut").get_attribute("transform") == "translate(900 0)"
+    assert place("precision_recall_mark") == pytest.approx([40 + 250 / 6, 10])
+    missed = page.locator("#missed button").all_text_contents()
+    assert [text[:6] for text in missed] == ["0.3100", "0.5500", "0.7100", "0.7900", "0.8700"]
+
+
+def test_precision_is_of_those_that_the_reference_knows(open_page, tmp_path, photographs):
+    """Of six that are called it knows five: four hybrids and another."""
+    reference = reference_data(*report_reference(tmp_path))
+    del reference["labels"][NAMES[0]]
+    write_report(tmp_path / "report", photographs, SETTING, reference=reference)
+    page = open_page(tmp_path / "report/index.html")
+    assert "(4 of 5), precision 80\u00a0%" in page.locator("#counts").text_content()
+    _, kept = saved_rows(page)
+    assert [row["hybrid_stat"] for row in kept] == ["", *map(str, LABELS[1:])]
