@@ -62,6 +62,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     templates = Environment(
         loader=FileSystemLoader([HERE, HERE.parent / "util"]),
         autoescape=True,
+        extensions=["jinja2.ext.do"],
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -54,8 +54,8 @@ def let_others_report(turns: int) -> None:
 
 def message_of(error: BaseException) -> str:
     text = str(error)
-    if text.startswith("Caught "):  # from a DataLoader's worker: with a traceback before it
-        return text.splitlines()[-1]
+    if text.startswith("Caught "):  # from a DataLoader's worker: after a traceback and its type
+        return text.splitlines()[-1].partition(": ")[2]
     return text
 
 

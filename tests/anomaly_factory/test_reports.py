@@ -116,7 +116,7 @@ def test_an_error_of_a_worker_is_its_last_line(capsys):
     with pytest.raises(SystemExit) as stop:
         report(OSError("Caught OSError in DataLoader worker 0.\nTraceback:\nOSError: x.png: gone"))
     assert stop.value.code == 2
-    assert capsys.readouterr().err == "train.py: error: OSError: x.png: gone\n"
+    assert capsys.readouterr().err == "train.py: error: x.png: gone\n"
 
 
 @pytest.mark.parametrize(
