@@ -34,7 +34,7 @@ def reported(program: str) -> Iterator[None]:
             raise SystemExit(130) from error
         users = isinstance(error, InputError | ImageError | OSError)
         if users or isinstance(error, RuntimeError):
-            let_others_report(turns=0 if users else 1)
+            let_others_report(turns=0 if users else 3)
         if not users:
             raise
         print(f"{program}: error: {message_of(error)}", file=sys.stderr)

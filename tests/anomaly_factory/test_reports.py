@@ -124,8 +124,8 @@ def test_an_error_of_a_worker_is_its_last_line(capsys):
     [
         (0, InputError("wrong"), 0),
         (1, InputError("wrong"), errors.TURN),
-        (0, RuntimeError("Connection closed by peer"), errors.TURN),
-        (1, RuntimeError("Connection closed by peer"), 2 * errors.TURN),
+        (0, RuntimeError("Connection closed by peer"), 3 * errors.TURN),
+        (1, RuntimeError("Connection closed by peer"), 4 * errors.TURN),
     ],
 )
 def test_processes_take_turns_to_report(monkeypatch, rank, error, seconds):
