@@ -169,6 +169,9 @@ def test_the_page_reads_well(report, open_page, scheme, width):
     assert len(dots) == 60 + 60
     assert f"{STRANGE}, subspecies 1" in dots
     assert page.locator("#structure ~ .examples").first.locator(".example").count() == 4
+    best = page.locator("#structure ~ .examples figcaption").first.inner_text()
+    assert "F1 1.00" in best
+    assert page.locator("#appearance ~ .examples strong").first.inner_text().startswith("AF_1_2")
     picture = page.locator(".panels img").first
     assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [192, 192]
     assert page.locator("svg").count() == 9
