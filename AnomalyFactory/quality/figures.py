@@ -77,7 +77,7 @@ class Figure:
     too_few: str = ""  # what is said where it has as many and is None
     # In its section; without a heading it is told in another one. page.html may explain it, too.
     heading: str = ""
-    plot: Callable[[Evaluation], list[Drawing]] | None = None
+    plot: Callable[[Evaluation], list[Drawing]] = lambda evaluation: []
     ranking: Ranking | None = None
 
 
@@ -427,4 +427,3 @@ FIGURES = [  # in the order in which they draw at random
         ),
     ),
 ]
-ON_PAGE = sorted(FIGURES, key=lambda figure: figure.key != "told_apart")  # the plain question first

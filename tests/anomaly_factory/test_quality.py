@@ -356,7 +356,9 @@ def test_a_histogram_has_a_bar_of_its_share_and_a_named_mark():
     series = [plots.Series("some", "painted", np.array([0.0, 0, 0, 24]))]
     [(drawn, caption)] = plots.histograms(series, "length", ".", {"here": 12.0, "no": NAN})
     outline = re.findall(r'd="(M[^"]+)" style="fill: none; stroke: var\(--painted\)', drawn)[0]
-    heights = sorted({float(y) for y in re.findall(r"[ML] [\d.]+ ([\d.]+)", outline)})
+    points = re.findall(r"[ML] ([\d.]+) ([\d.]+)", outline)
+    assert len({x for x, _ in points}) == 24 + 1
+    heights = sorted({float(y) for _, y in points})
     # Of 250 pixels, 75 % reach from 44 above the bottom to 12, and 16 for the mark, below the top.
     assert heights == pytest.approx([28, 206 - 178 / 3, 206], abs=1e-3)
     assert re.findall("<text[^>]*>(.*?)</text>", drawn) == [
