@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,6 +13,15 @@ import torch.distributed as dist
 from util.errors import InputError
 
 PATIENCE = timedelta(hours=2)  # that processes wait for one whose share takes longer
+
+
+@contextmanager
+def others_there() -> Iterator[None]:
+    """Raise ConnectionError where the block fails because another process has ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ConnectionError("another process has ended, which says why") from error
 
 
 @dataclass(frozen=True)
@@ -38,13 +48,15 @@ class Process:
 
     def wait(self) -> None:
         if self.world > 1:
-            dist.barrier()
+            with others_there():
+                dist.barrier()
 
     def average(self, tensors: Iterable[torch.Tensor]) -> None:
         """Give each tensor the mean of its values in all processes."""
         if self.world > 1:
             for tensor in tensors:
-                dist.all_reduce(tensor)
+                with others_there():
+                    dist.all_reduce(tensor)
                 tensor /= self.world
 
     def sum(self, number: int) -> int:
@@ -52,7 +64,8 @@ class Process:
         if self.world == 1:
             return number
         total = torch.tensor(number, device=self.device)
-        dist.all_reduce(total)
+        with others_there():
+            dist.all_reduce(total)
         return int(total)
 
     def any(self, flag: bool) -> bool:

@@ -32,24 +32,22 @@ def reported(program: str) -> Iterator[None]:
         traceback.clear_frames(error.__traceback__)
         if isinstance(error, KeyboardInterrupt):
             raise SystemExit(130) from error
-        users = isinstance(error, InputError | ImageError | OSError)
-        if users or isinstance(error, RuntimeError):
-            let_others_report(turns=0 if users else 3)
-        if not users:
+        if not isinstance(error, InputError | ImageError | OSError):
             raise
+        let_first_report()
         print(f"{program}: error: {message_of(error)}", file=sys.stderr)
         raise SystemExit(2) from error
 
 
-def let_others_report(turns: int) -> None:
-    """Under torchrun, wait so many turns, and one more in all processes but the first.
+def let_first_report() -> None:
+    """Under torchrun, wait a turn in all processes but the first.
 
-    Processes fail together: over one mistake, or with a RuntimeError over the loss of another.
-    Whoever reports first leaves, and torchrun ends those that wait.
+    Processes fail together over one mistake. Whoever reports first leaves, and torchrun ends those
+    that wait.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # training notes it only
-        time.sleep(TURN * (turns + (os.environ["RANK"] != "0")))
+        time.sleep(TURN * (os.environ["RANK"] != "0"))
 
 
 def message_of(error: BaseException) -> str:
