@@ -39,7 +39,7 @@ def play(job):
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["room"], job["room"]))
     sys.argv = job["command"]
     sys.path.insert(0, os.path.dirname(sys.argv[0]))
-    exec(job["before"])
+    exec(job["before"], {})
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
         return 0
