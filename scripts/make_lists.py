@@ -117,10 +117,7 @@ def nonsignal_pairs(
         draw = generator(seed, "nonsignal", i, j)
         structures = draw.sample(photos[i], min(cap, len(photos[i])))
         references = draw.sample(photos[j], len(photos[j]))
-        lines += [
-            Pair(structure, references[number % len(references)])
-            for number, structure in enumerate(structures)
-        ]
+        lines += map(Pair, structures, cycle(references))
     return lines
 
 

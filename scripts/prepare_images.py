@@ -157,12 +157,7 @@ def cut_out(
         options = ["--input", links, "--output", cutouts, "--workers", str(workers)]
         if masks is not None:
             options += ["--masks", masks]
-        with subprocess.Popen([sys.executable, CUTOUT, *options]) as process:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:  # Ctrl-C, for cut_folder.py, too: it stops, leaving no parts
-                process.wait()
-                raise
+        return subprocess.call([sys.executable, CUTOUT, *options])
 
 
 def run(args: argparse.Namespace) -> int:

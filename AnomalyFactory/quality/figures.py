@@ -77,7 +77,7 @@ class Figure:
     too_few: str = ""  # what is said where it has as many and is None
     # In its section; without a heading it is told in another one. page.html may explain it, too.
     heading: str = ""
-    plot: Callable[[Evaluation], list[Drawing]] | None = None
+    plot: Callable[[Evaluation], list[Drawing]] = lambda evaluation: []
     ranking: Ranking | None = None
 
 
@@ -86,7 +86,7 @@ def find_figures(evaluation: Evaluation, random: np.random.Generator) -> None:
     too_few = evaluation.too_few
     evaluation.painted.table["looks_painted"] = np.nan  # until a classifier says
     for one in tqdm(comparisons(evaluation), desc="figures", unit="set", disable=None):
-        counts = len(one.table), len(one.photo_places)
+        counts = len(one.table), len(one.photo_keys)
         found = {"painted": counts[0], "photographs": counts[1], "against": one.against}
         if min(counts) < FEWEST:
             too_few.append(
@@ -250,25 +250,6 @@ INPUTS = (EDGES_ASKED, REFERENCE, STRUCTURE)
 BARS = " The bars are intervals."
 
 
-def in_words(sets: dict[str, Found]) -> list[str]:
-    """The two figures of all in plain words."""
-    picked, further = [], []
-    for title, found in sets.items():
-        told, halves = found["told_apart"], found["halves"]
-        if told:
-            picked.append(f"{100 * told['value']:.0f} times of 100 for {title}")
-        if halves and halves["frechet_photographs"] > 0:
-            ratio = halves["frechet_painted"] / halves["frechet_photographs"]
-            further.append(f"{ratio:.1f} for {title}")
-    sentences = {
-        "Of a painted and a photographed image, a classifier that does not know the specimens"
-        " picks out the painted one {}. Guessing would be 50 times.": picked,
-        "The Fréchet distance of painted images from photographs is, at equal numbers, so many"
-        " times that between photographs: {}.": further,
-    }
-    return [text.format(", ".join(known)) for text, known in sentences.items() if known]
-
-
 def draw_areas(evaluation: Evaluation) -> list[Drawing]:
     bars = bars_of(evaluation, "told_apart")
     low, _ = span([0.4, *(value for bar in bars for value in bar[2:])])
@@ -280,14 +261,7 @@ def draw_areas(evaluation: Evaluation) -> list[Drawing]:
     ]
 
 
-def at_equal_numbers(found: Found) -> str:
-    if not (halves := found["halves"]):
-        return ""
-    painted, photographs = tenths(halves["frechet_painted"]), tenths(halves["frechet_photographs"])
-    return f"{against_each_other(halves)}: painted {painted}, photographs {photographs}"
-
-
-def against_each_other(halves: Found) -> str:
+def equal_numbers(halves: Found) -> str:
     return f"{halves['images']:.0f} against {halves['images']:.0f}"
 
 
@@ -297,7 +271,7 @@ def draw_halves_and_map(evaluation: Evaluation) -> list[Drawing]:
         if halves := found["halves"]:
             looks = {"painted": KIND_LOOKS.get(title, "other"), "photographs": "photo"}
             for what, look in looks.items():
-                name = f"{title}: {what}, {against_each_other(halves)}"
+                name = f"{title}: {what}, {equal_numbers(halves)}"
                 bars.append((name, look, halves[f"frechet_{what}"], np.nan, np.nan))
     caption = Series("Photographs", "photo", np.zeros(0)).ink + (
         " against other photographs are the yardstick: no generator can be expected to come below."
@@ -342,7 +316,12 @@ FIGURES = [  # in the order in which they draw at random
         title="Fréchet distance",
         meaning="the lower, the more alike; photographs set the yardstick",
         interval=tenths,
-        yardstick=at_equal_numbers,
+        yardstick=lambda found: (
+            found["halves"]
+            and f"{equal_numbers(found['halves'])}: painted"
+            f" {tenths(found['halves']['frechet_painted'])}, photographs"
+            f" {tenths(found['halves']['frechet_photographs'])}"
+        ),
         fewest=FEWEST,
         heading="Fréchet distance and KID",
         plot=draw_halves_and_map,
@@ -448,4 +427,3 @@ FIGURES = [  # in the order in which they draw at random
         ),
     ),
 ]
-ON_PAGE = sorted(FIGURES, key=lambda figure: figure.key != "told_apart")  # the plain question first

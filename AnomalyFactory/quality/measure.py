@@ -118,26 +118,11 @@ class Comparison:
     title: str
     against: str  # what the photographs are
     table: pd.DataFrame  # the rows of these painted images, by their places among all
-    photo_places: list[int]
+    features: np.ndarray  # (n, d)
+    sources: list[tuple[Key, Key]]  # structure and reference of each
+    photo_keys: list[Key]
+    photo_features: np.ndarray  # (m, d)
     evaluation: Evaluation
-
-    @property
-    def features(self) -> np.ndarray:
-        return self.evaluation.painted.features[self.table.index]
-
-    @property
-    def photo_features(self) -> np.ndarray:
-        return self.evaluation.photos.features[self.photo_places]
-
-    @property
-    def photo_keys(self) -> list[Key]:
-        return [self.evaluation.photos.keys[place] for place in self.photo_places]
-
-    @property
-    def sources(self) -> list[tuple[Key, Key]]:
-        """The structure and the reference of each painted image."""
-        images = [self.evaluation.painted.images[place] for place in self.table.index]
-        return [(image.structure, image.reference) for image in images]
 
     @property
     def structures(self) -> list[Key]:
@@ -147,10 +132,10 @@ class Comparison:
 def comparisons(evaluation: Evaluation) -> list[Comparison]:
     """Non-hybrids and hybrids, each beside the photographs of their subspecies; and the hybrids of
     which there are photographs, beside these. Empty sets are left out."""
-    names = [key[0] for key in evaluation.photos.keys]
+    photos, painted = evaluation.photos, evaluation.painted
+    names = [key[0] for key in photos.keys]
     photographed = set().union(*map(crosses, names))
-    images, table = evaluation.painted.images, evaluation.painted.table
-    pairs = [frozenset(image.pair) for image in images]
+    pairs = [frozenset(image.pair) for image in painted.images]
     found = []
     for title, against in (
         (NON_HYBRIDS, "photographs of the same subspecies"),
@@ -159,7 +144,7 @@ def comparisons(evaluation: Evaluation) -> list[Comparison]:
     ):
         of_cross = title == PHOTOGRAPHED
         seen = [len(pair) == 2 and pair in photographed for pair in pairs]
-        rows = table[seen if of_cross else table["kind"] == title]
+        rows = painted.table[seen if of_cross else painted.table["kind"] == title]
         there = {pairs[place] for place in rows.index}
         parents = set().union(*there)
         beside = [
@@ -168,7 +153,18 @@ def comparisons(evaluation: Evaluation) -> list[Comparison]:
             if (crosses(name) & there if of_cross else name in parents)
         ]
         if len(rows):
-            found.append(Comparison(title, against, rows, beside, evaluation))
+            images = [painted.images[place] for place in rows.index]
+            one = Comparison(
+                title=title,
+                against=against,
+                table=rows,
+                features=painted.features[rows.index],
+                sources=[(image.structure, image.reference) for image in images],
+                photo_keys=[photos.keys[place] for place in beside],
+                photo_features=photos.features[beside],
+                evaluation=evaluation,
+            )
+            found.append(one)
     return found
 
 

@@ -62,6 +62,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     templates = Environment(
         loader=FileSystemLoader([HERE, HERE.parent / "util"]),
         autoescape=True,
+        extensions=["jinja2.ext.do"],
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -70,6 +71,8 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     page = templates.get_template("page.html").render(
         names,
         evaluation=evaluation,
+        # The plainest question leads.
+        on_page=sorted(figures.FIGURES, key=lambda figure: figure.key != "told_apart"),
         columns=PAIR_COLUMNS,
         pairs=pairs.to_dict("records"),
         ranked=pictures.ranked,

@@ -34,7 +34,7 @@ def reported(program: str) -> Iterator[None]:
             raise SystemExit(130) from error
         users = isinstance(error, InputError | ImageError | OSError)
         if users or isinstance(error, RuntimeError):
-            let_others_report(turns=0 if users else 1)
+            let_others_report(turns=0 if users else 3)
         if not users:
             raise
         print(f"{program}: error: {message_of(error)}", file=sys.stderr)
@@ -54,8 +54,8 @@ def let_others_report(turns: int) -> None:
 
 def message_of(error: BaseException) -> str:
     text = str(error)
-    if text.startswith("Caught "):  # from a DataLoader's worker: with a traceback before it
-        return text.splitlines()[-1]
+    if text.startswith("Caught "):  # from a DataLoader's worker: after a traceback and its type
+        return text.splitlines()[-1].partition(": ")[2]
     return text
 
 

@@ -88,13 +88,12 @@ class Results:
     def others(self) -> dict[str, Source | None]:
         """The images that are there and of another source, with it where they say so: those in the
         list, and those of a list of this name."""
-        there = {path.name for path in self.folder.glob("AF_*.png") if NAME.fullmatch(path.name)}
-        found = {name: self.painted_from(name) for name in sorted(there | self.pairs.keys())}
-        ours = (self.list_name, self.source)
+        there = sorted(path.name for path in self.folder.glob("AF_*.png"))
+        found = {name: self.painted_from(name) for name in there if NAME.fullmatch(name)}
         return {
             name: source
             for name, (list_name, source) in found.items()
-            if name in there and (list_name, source) != ours
+            if (list_name, source) != (self.list_name, self.source)
             if name in self.pairs or list_name == self.list_name
         }
 

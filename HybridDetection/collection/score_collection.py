@@ -174,7 +174,7 @@ def score(sources: Sequence[Source], options: argparse.Namespace, arguments: dic
             )
             for row in written.iter_rows():
                 bar.update(row["images"])
-        except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
+        except Exception as error:  # Ray raises many types
             raise ValueError(f"Ray gave up: {error}") from error
         finally:
             ray.shutdown()

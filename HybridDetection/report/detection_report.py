@@ -27,6 +27,7 @@ import pandas as pd
 from backbones import PREPROCESS
 from evaluation import read_predictions
 from files import inside
+from memory import freed_memory_kept
 from model import Model
 from pages import STATIC, render
 from pictures import load_pictures
@@ -131,7 +132,8 @@ def photographs_of(
     scores = dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
     said = {name: {"members": {}} for name in scores}
     if model is not None:
-        said = look_at(model, scores, [paths[name] for name in scores], options)
+        with freed_memory_kept():
+            said = look_at(model, scores, [paths[name] for name in scores], options)
     preprocess = PREPROCESS if model is None else model.preprocess
     wanted = [paths[name] for name in said]
     pictures = make_thumbnails(wanted, preprocess, THUMBNAIL, options.workers)

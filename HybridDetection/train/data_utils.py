@@ -11,18 +11,10 @@ import numpy as np
 import pandas as pd
 from files import inside
 
-COLUMNS = [
-    "CAMID",
-    "file_url",
-    "hybrid_stat",
-    "split",
-    "zenodo_link",
-    "md5",
-    "subspecies",
-    "parent_subspecies_1",
-    "parent_subspecies_2",
-    "filename",
-]
+COLUMNS = (
+    "CAMID file_url hybrid_stat split zenodo_link md5 subspecies parent_subspecies_1 "
+    "parent_subspecies_2 filename"
+).split()
 LABELS = {"non-hybrid": 0, "hybrid": 1}
 SPLIT_SEED = 42
 SHARE_HELD_OUT = 0.2

@@ -94,7 +94,7 @@ def shows_cutout(path: Path) -> bool:
 
 def check_finite(values: np.ndarray, names: pd.Series, what: str, next_step: str) -> None:
     """ValueError naming the first of n images whose `values` (n, ...) are not all finite."""
-    finite = np.isfinite(values).reshape(len(names), -1).all(axis=1)
+    finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     if not finite.all():
         raise ValueError(
             f"{names[~finite].iloc[0]} and {(~finite).sum() - 1} more images: {what} is NaN or "

@@ -89,8 +89,8 @@ def extract_features(
     cache = open_cache(backbone, network, cache_dir, preprocess)
     failed: dict[str | None, str] = {None: "the file cannot be read"}
 
-    def store(paths: Sequence[Path]) -> list[str | None]:
-        """Extract what is not in the cache; gives the hashes of the files."""
+    def store(paths: Sequence[Path]) -> tuple[list[str | None], dict[str | None, str]]:
+        """Extract what is not in the cache; gives the files' hashes, and those that failed."""
         hashes = hash_files(paths, cache_dir / FILES, rehash)
         known = cache.known() | failed.keys()
         missing: dict[str, Path] = {}  # the first file of each image
@@ -110,11 +110,11 @@ def extract_features(
                 done += seen
                 bar.update(seen)
                 watch(done, len(images))
-        return hashes
+        return hashes, failed
 
     process, processes = torchrun_process()
     if processes > 1:
         store(paths[process::processes])
-    hashes = of_first(store, paths)
+    hashes, failed = of_first(store, paths)
     failures = {row: failed[image] for row, image in enumerate(hashes) if image in failed}
     return cache.read(hashes), failures

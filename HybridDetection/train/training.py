@@ -82,13 +82,13 @@ PREPROCESS = "photograph"  # "cutout": the specimen is cut out, here and wheneve
 # Beside ROOT_DATA_DIR: its lists say what an image was painted from, where the CSV does not.
 LISTS_DATASET = "Images4TrainAFnonhybrid"
 
-# Folders in CLF_SAVE_DIR, and what the log calls these evaluations.
+# Folders in CLF_SAVE_DIR; what the log calls these evaluations, and what the page says of them.
 PHOTOGRAPHS, PUBLISHED = "held_out_photographs", "published_split"
 TITLES = {
     PHOTOGRAPHS: "on held-out photographs",
     PUBLISHED: "on the published split (it shares photographs with the training rows)",
 }
-MEANINGS = {  # what the page says of them
+MEANINGS = {
     PHOTOGRAPHS: "Photographs that no classifier judged here was trained on, nor on anything that "
     "shows them: how well it does on new photographs of the same collections and crosses.",
     PUBLISHED: "The published 20 % of the rows. Nearly all share a photograph with a row that is "
@@ -147,14 +147,8 @@ def load(
         check_grounds(is_painted(table), paths)
     page.begin(f"features of {len(paths):,} images")
     features, failures = extract_features(
-        paths,
-        options.backbone,
-        device,
-        options.BATCH_SIZE,
-        options.WORKERS,
-        options.CACHE_DIR,
-        options.preprocess,
-        options.rehash,
+        *(paths, options.backbone, device, options.BATCH_SIZE, options.WORKERS),
+        *(options.CACHE_DIR, options.preprocess, options.rehash),
         lambda done, total: page.advance(done, total, "images"),
     )
     report_left_out(table["filename"][sorted(failures)], "cannot be read")

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import jinja2
 import pandas as pd
+from common.challenge_csv import GENERATED
 from common.files import atomic
-from make_classifier_csv import GENERATED
 
 from demo.results import GROUPS, KINDS, MEMBERS, PREPROCESSES, SCORES, made_by, read_scores
 

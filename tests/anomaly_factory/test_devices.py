@@ -31,30 +31,22 @@ START = Progress(done=0, end=5, before=0, batch_size=2, steps_per_epoch=5, secon
 SMALL = "--name x --dataroot x --loadSize 32 --ngf 2 --ndf 2 --n_blocks_global 1".split()
 
 
-def small_vgg(_: object = None) -> nn.Sequential:
-    return nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(30)))
+def small_vgg() -> nn.Sequential:
+    with unset_fake_temporarily():
+        return nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(30)))
 
 
 @pytest.fixture
 def gpu(monkeypatch) -> Iterator[None]:
-    """As if there were a GPU with bfloat16."""
+    """As if there were a GPU with bfloat16. Networks are built outside FakeTensorMode: only so can
+    they be moved to a device inside."""
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
-    for name in ("build_generator", "MultiscaleDiscriminator", "vgg19_features"):
-        monkeypatch.setattr(models.anomaly_factory, name, really(monkeypatch, name))
+    for name in ("build_generator", "MultiscaleDiscriminator"):
+        build = unset_fake_temporarily()(getattr(models.anomaly_factory, name))
+        monkeypatch.setattr(models.anomaly_factory, name, build)
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
-
-
-def really(monkeypatch: pytest.MonkeyPatch, name: str):
-    """Builds a network outside FakeTensorMode: only so can it be moved to a device inside."""
-    build = small_vgg if name == "vgg19_features" else getattr(models.anomaly_factory, name)
-
-    def built(*arguments: object) -> nn.Module:
-        with unset_fake_temporarily():
-            return build(*arguments)
-
-    return built
 
 
 def batch(count: int = 2) -> dict[str, torch.Tensor]:
@@ -77,7 +69,7 @@ def types_of_norms(network: nn.Module) -> set[tuple[torch.dtype, torch.dtype]]:
 
 def trained(device: torch.device, *options: str) -> tuple[AnomalyFactory, set]:
     """A model after the forward pass, and the types of its normalisations."""
-    model = AnomalyFactory(train_options([*SMALL, *options]), Process(device))
+    model = AnomalyFactory(train_options([*SMALL, *options]), Process(device), small_vgg())
     found = [types_of_norms(network) for network in (model.netG, model.netD)]
     model.set_input(batch())
     model.forward()
@@ -100,8 +92,7 @@ def test_a_gpu_trains_channels_last_in_bfloat16(gpu):
     assert not model.amp and types == {(torch.float32, torch.float32)}
 
 
-def test_a_cpu_trains_contiguous_in_float32(monkeypatch):
-    monkeypatch.setattr(models.anomaly_factory, "vgg19_features", small_vgg)
+def test_a_cpu_trains_contiguous_in_float32():
     model, types = trained(CPU)
     assert not model.amp and types == {(torch.float32, torch.float32)}
     for network in (model.netG, model.netD, model.vgg):
@@ -179,11 +170,10 @@ def test_memory_is_pinned_for_a_gpu_only():
 def test_only_what_is_walked_once_is_compiled(monkeypatch):
     compiled = []
     monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(type(module)))
-    monkeypatch.setattr(models.anomaly_factory, "vgg19_features", small_vgg)
-    AnomalyFactory(train_options(SMALL), Process(CPU))
+    AnomalyFactory(train_options(SMALL), Process(CPU), small_vgg())
     Painter(Generator(2, 4, 1), CPU, amp=False)
     assert compiled == []
-    model = AnomalyFactory(train_options([*SMALL, "--compile"]), Process(CPU))
+    model = AnomalyFactory(train_options([*SMALL, "--compile"]), Process(CPU), small_vgg())
     Painter(Generator(2, 4, 1), CPU, amp=False, compiled=True)
     assert compiled == [Generator, PerceptualLoss, Generator]
     assert isinstance(model.netD, MultiscaleDiscriminator)

@@ -19,7 +19,11 @@ from extract_edges import write_edges
 from faults.hostile import NAMES
 from models.scharr import scharr_edges
 from PIL import Image
+from quality import figures
+from quality.figures import Figure
 from quality.inputs import read_dataset
+from quality.measure import Comparison
+from quality.plots import percent
 from util.results import Results
 
 STRANGE = '9 "<script>alert(1)<ü'
@@ -169,6 +173,9 @@ def test_the_page_reads_well(report, open_page, scheme, width):
     assert len(dots) == 60 + 60
     assert f"{STRANGE}, subspecies 1" in dots
     assert page.locator("#structure ~ .examples").first.locator(".example").count() == 4
+    best = page.locator("#structure ~ .examples figcaption").first.inner_text()
+    assert "F1 1.00" in best
+    assert page.locator("#appearance ~ .examples strong").first.inner_text().startswith("AF_1_2")
     picture = page.locator(".panels img").first
     assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [192, 192]
     assert page.locator("svg").count() == 9
@@ -282,6 +289,23 @@ def test_what_cannot_be_used_is_named_and_the_rest_evaluated(run, world):
     page = (world.output / "index.html").read_text()
     assert "7 files were left out" in page
     assert "AF_1_3_gen00000.png" in page
+
+
+def test_a_figure_is_added_in_one_place(run, world, monkeypatch):
+    def find(one: Comparison, random: np.random.Generator) -> dict[str, float]:
+        one.evaluation.painted.table.loc[one.table.index, "brightness"] = 7.0
+        return {"value": 0.25, "low": 0.125, "high": 0.5}
+
+    new = Figure("new", find, title="A new one", meaning="how new", heading="New", interval=percent)
+    monkeypatch.setattr(figures, "FIGURES", [*figures.FIGURES, new])
+    world.paint("1", "1", 2)
+    run("evaluate.py", *world.options())
+    assert world.figures()["sets"]["non-hybrids"]["new"]["value"] == 0.25
+    assert [row["brightness"] for row in rows(world)] == ["7", "7"]
+    page = (world.output / "index.html").read_text()
+    assert "<strong>25 %</strong><small>[12 % to 50 %]</small>" in page
+    assert '<h2 id="new">New</h2>' in page
+    assert "<p>How new.</p>" in page
 
 
 def test_too_few_images_are_said(run, world):

@@ -1,8 +1,6 @@
 """The formulas of a generation report, on cases that are computed by hand."""
 
 import re
-from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quality import figures, formulas, plots
-from quality.inputs import PaintedImage, crosses
+from quality.inputs import crosses
 from quality.measure import Comparison, Photos
 from torchmetrics.image.kid import KernelInceptionDistance
 from util.images import read_square
@@ -127,12 +125,9 @@ def test_the_folder_of_a_cross_names_its_parents():
 
 def comparison(features: np.ndarray) -> Comparison:
     """Painted images that are their own photographs."""
-    photos = photos_of(features)
-    images = [PaintedImage(Path("x.png"), key, key) for key in photos.keys]
-    painted = SimpleNamespace(images=images, features=features)
-    evaluation = SimpleNamespace(photos=photos, painted=painted)
-    table = pd.DataFrame(index=range(len(features)))
-    return Comparison("non-hybrids", "photographs", table, list(table.index), evaluation)
+    there = keys(len(features))
+    sources = list(zip(there, there, strict=True))
+    return Comparison("", "", pd.DataFrame(), features, sources, there, features, None)
 
 
 def test_halves_are_held_against_the_other_half(monkeypatch):
@@ -361,7 +356,9 @@ def test_a_histogram_has_a_bar_of_its_share_and_a_named_mark():
     series = [plots.Series("some", "painted", np.array([0.0, 0, 0, 24]))]
     [(drawn, caption)] = plots.histograms(series, "length", ".", {"here": 12.0, "no": NAN})
     outline = re.findall(r'd="(M[^"]+)" style="fill: none; stroke: var\(--painted\)', drawn)[0]
-    heights = sorted({float(y) for y in re.findall(r"[ML] [\d.]+ ([\d.]+)", outline)})
+    points = re.findall(r"[ML] ([\d.]+) ([\d.]+)", outline)
+    assert len({x for x, _ in points}) == 24 + 1
+    heights = sorted({float(y) for _, y in points})
     # Of 250 pixels, 75 % reach from 44 above the bottom to 12, and 16 for the mark, below the top.
     assert heights == pytest.approx([28, 206 - 178 / 3, 206], abs=1e-3)
     assert re.findall("<text[^>]*>(.*?)</text>", drawn) == [

@@ -1,6 +1,8 @@
 """The feature networks of the generation report are the detector's, to the bit."""
 
-import model
+from collections.abc import Sequence
+
+import backbones
 import numpy as np
 import pytest
 import timm
@@ -13,14 +15,19 @@ from util.errors import InputError
 CPU = torch.device("cpu")
 
 
+def normalised(images: Sequence[np.ndarray], name: str) -> torch.Tensor:
+    """What the detector's backbone `name` is given of images."""
+    pictures = [np.asarray(backbones.make_picture()(Image.fromarray(image))) for image in images]
+    return backbones.normalise(torch.from_numpy(np.stack(pictures)), name)
+
+
 def test_features_are_the_detectors():
     random = np.random.default_rng(0)
     images = [random.integers(0, 255, (side, side, 3), np.uint8) for side in (256, 300)]
     found = backbone.feature_extractor("efficientnet_lite0", CPU)(images)
-    transform = model.make_transform("efficientnet_lite0")
-    batch = torch.stack([transform(Image.fromarray(image)) for image in images])
+    batch = normalised(images, "efficientnet_lite0")
     with torch.inference_mode():
-        expected = model.build_backbone("efficientnet_lite0", CPU)(batch).numpy()
+        expected = backbones.build_backbone("efficientnet_lite0", CPU)(batch).numpy()
     assert found.shape == (2, 1280)
     assert np.abs(found - expected).max() < 1e-5
 
@@ -36,8 +43,7 @@ def test_dinov2_is_loaded_as_the_authors_do(shared, tmp_path, monkeypatch):
     torch.save({key: weights[key] for key in weights if f"weight:{key}" in golden}, path)
     images = np.random.default_rng(0).integers(0, 255, (2, 256, 256, 3), np.uint8)
     found = backbone.feature_extractor("dinov2_base", CPU)(list(images))
-    transform = model.make_transform("dinov2_base")
-    batch = torch.stack([transform(Image.fromarray(image)) for image in images])
+    batch = normalised(images, "dinov2_base")
     network = backbone.load_dinov2(
         timm.create_model("vit_base_patch14_dinov2.lvd142m", num_classes=0, img_size=224), path
     ).eval()

@@ -4,10 +4,14 @@ import re
 import signal
 from pathlib import Path
 
+import benchmark
+import models.anomaly_factory
 import pytest
 import torch
 from browser import SCREENS, flaws
 from matplotlib.axes import Axes
+from options.base_options import ROOT
+from options.train_options import train_options
 from util import errors, visualizer
 from util.errors import InputError, reported
 from util.html import Row, write_page
@@ -82,27 +86,19 @@ def gallery(tmp_path: Path, draw) -> Path:
 
 
 @pytest.mark.parametrize(("scheme", "width"), SCREENS)
-def test_the_gallery_has_no_flaws(open_page, gallery, scheme, width):
+def test_the_gallery_reads_well_and_turns_pages_by_keyboard(open_page, gallery, scheme, width):
     page = open_page(gallery, scheme, width)
     assert flaws(page, gallery.parent) == []
     assert page.locator("h1").inner_text() == 'all of "AF" & <i>'
     assert page.locator("figcaption").first.inner_text() == ("Zürich <script>alert('0')</script>")
-
-
-def test_the_gallery_turns_pages_and_filters_by_keyboard(open_page, gallery):
-    page = open_page(gallery, width=390)
     shown = page.locator("figure:visible")
     assert (shown.count(), page.locator("#place").inner_text()) == (50, "page 1 of 2, 60 rows")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
+    for key in ("Tab", "Tab", "Enter"):
+        page.keyboard.press(key)
     assert (shown.count(), page.locator("#place").inner_text()) == (10, "page 2 of 2, 60 rows")
     assert page.get_by_role("button", name="next").is_disabled()
     page.get_by_label("show").select_option("g&1")
     assert (shown.count(), page.locator("#place").inner_text()) == (20, "page 1 of 1, 20 rows")
-
-
-def test_without_scripts_the_gallery_shows_all(open_page, gallery):
     page = open_page(gallery, java_script_enabled=False)
     assert page.locator("figure:visible").count() == 60
 
@@ -137,3 +133,64 @@ def test_processes_take_turns_to_report(monkeypatch, rank, error, seconds):
     with pytest.raises((SystemExit, RuntimeError)):
         report(error)
     assert waited == [(signal.SIGTERM, signal.SIG_DFL), seconds]
+
+
+def test_the_benchmark_times_the_whole_and_its_parts(run, tiny, dataset, monkeypatch):
+    monkeypatch.setattr(models.anomaly_factory, "BACKBONES", ROOT / "nowhere")
+    options = ["--dataroot", dataset, "--phase", "train_AFhybrid", "--ndf", 2, "--block_aug"]
+    output = run("benchmark.py", *tiny, *options, "--steps", 2, "--peak", 3)
+    rows = re.findall(r"^(one training sample|paint one image|training step)", output, re.MULTILINE)
+    assert [rows.count(row) for row in dict.fromkeys(rows)] == [1, 4, 2]
+    assert "with VGG19 of random weights, as nowhere/vgg19-dcbb9e9d.pth is not there" in output
+    number = r"[\d.e-]+"
+    for part in ("training", "painting"):
+        line = rf"^{part}: ({number}) images/s, each of ({number}) GFLOP: ({number}) TFLOP/s, "
+        speed, work, done = map(float, re.search(line, output, re.MULTILINE).groups())
+        assert done == pytest.approx(speed * work / 1e3, rel=0.1)  # of rounded numbers
+        assert re.search(rf"{part}: .* of 3$", output, re.MULTILINE)
+    assert re.search(r"\d+% of the time waiting for samples, \d+% computing, -?\d+% wait", output)
+    assert re.search(r"a save holds it up for [\d.]+ s and is written [\d.]+ s later", output)
+    assert re.search(r"each part alone: [\d.]+ read, [\d.]+ painted, [\d.]+ written", output)
+
+
+def test_the_work_of_an_image():
+    """At the published size, 580 GFLOP to train and 121 to paint."""
+    opt = train_options(["--name", "x", "--dataroot", "x"])
+    training, painting = benchmark.work_of_an_image(opt, with_vgg=True)
+    assert (round(training), round(painting)) == (580, 121)
+    without, _ = benchmark.work_of_an_image(opt, with_vgg=False)
+    assert round(training - without) == 142
+
+
+@pytest.mark.parametrize(
+    ("name", "amp", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", True, 989.5),
+        ("NVIDIA H100 80GB HBM3", False, 494.7),
+        ("NVIDIA H100 PCIe", True, 756),
+        ("NVIDIA H200", True, 989.5),
+        ("NVIDIA A100-SXM4-80GB", False, 156),
+        ("NVIDIA GeForce GTX 1080", True, None),
+    ],
+)
+def test_the_peak_goes_by_name_and_precision(monkeypatch, name, amp, peak):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: name)
+    assert benchmark.peak_of(torch.device("cuda"), amp) == peak
+    assert benchmark.peak_of(torch.device("cpu"), amp) is None
+
+
+def test_a_speed_is_said_beside_the_peak():
+    assert benchmark.said(150, 580, 1000) == (
+        "150.00 images/s, each of 580 GFLOP: 87 TFLOP/s, 8.7% of 1000"
+    )
+    assert benchmark.said(150, 580, None).endswith(
+        "87 TFLOP/s; the device's peak is not known, --peak says it"
+    )
+
+
+def test_a_loss_log_of_other_columns_is_moved_aside(tmp_path):
+    LossLog(tmp_path, 0).add({"images": 2, "epoch": 1, "lr": 0.0002, "G_GAN": 1.5})
+    before = (tmp_path / "loss_log.csv").read_text()
+    LossLog(tmp_path, 2).add({"images": 4, "epoch": 1, "lr": 0.0002, "G_L1": 0.5})
+    assert (tmp_path / "loss_log.before.csv").read_text() == before
+    assert (tmp_path / "loss_log.csv").read_text() == "images,epoch,lr,G_L1\n4,1,0.0002,0.5\n"

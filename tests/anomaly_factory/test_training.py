@@ -160,7 +160,7 @@ def test_stopped_and_resumed_equals_uninterrupted(run, start, options, tmp_path)
             output = run("train.py", *options, "--name", "AF", status=2)
             assert f"{tmp_path}/AF/training.lock: a training of this name is running" in output
         process.send_signal(number)
-        output = "".join(process.communicate(timeout=60))
+        output = "".join(process.communicate(timeout=300))
         assert process.returncode == 128 + number, output
         steps.append(load(resume)["steps"])
         assert steps[-1] > steps[-2]
@@ -335,7 +335,7 @@ def test_two_processes_train_as_one_and_stop_together(run, start, options, tmp_p
     for _ in range(3):
         wait_for_a_report(process)
     process.send_signal(signal.SIGTERM)
-    output = "".join(process.communicate(timeout=60))
+    output = "".join(process.communicate(timeout=300))
     assert process.returncode != 0 and "error:" not in output
     steps = load(tmp_path / "two/resume.pth")["steps"]
     assert f"{steps} of 100001 steps done" in output
@@ -350,7 +350,7 @@ def test_processes_name_a_mistake_once(start, options, dataset, tmp_path):
         train.train(opt, tmp_path / "AF", Process(torch.device("cpu"), rank=1, world=2))
     (dataset / "Images/8/train/good/0.png").write_text("not a picture")
     process = start("train.py", *options, *NAMED, "--nThreads", 1, prefix=TORCHRUN)
-    output = "".join(process.communicate(timeout=120))
+    output = "".join(process.communicate(timeout=300))
     assert process.returncode != 0
     assert len(re.findall(r"error: .*0\.png: not a readable image", output)) == 1
     assert 'train.py", line' not in output  # no traceback of ours

@@ -2,7 +2,6 @@
 
 import io
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -12,13 +11,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
-import training
 from model import Examined, Model
 from pictures import load_pictures
 from PIL import Image
-from published_members import LinearClassifier
-from sklearn.linear_model import SGDClassifier
+from worlds import write_pair, write_third
 
 reason = "needs scripts/setup.sh --with collection"
 pyarrow = pytest.importorskip("pyarrow", reason=reason)
@@ -34,19 +30,7 @@ def classifiers(tmp_path, stored) -> Path:
     """All three members for the light backbone, with random weights."""
     folder = tmp_path / "classifiers"
     folder.mkdir()
-    torch.manual_seed(0)
-    linear = LinearClassifier(1280)
-    linear.classifier[9].weight.data *= 60
-    state = linear.state_dict()
-    state._metadata[""] |= {"backbone": "efficientnet_lite0", "training": "1f3c"}
-    torch.save(state, folder / "clf1024.pth")
-    rng = np.random.default_rng(0)
-    features = rng.standard_normal((30, 1280))
-    sgd = SGDClassifier(loss="log_loss").fit(features, (features[:, 0] > 0).astype(int))
-    sgd.coef_ = rng.standard_normal((1, 1280)) / 8
-    sgd.backbone_, sgd.training_ = "efficientnet_lite0", "1f3c"
-    (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(sgd))
-    training.save_subspecies(stored, folder / "subspecies.npz")
+    write_third(write_pair(folder), stored)
     return folder
 
 

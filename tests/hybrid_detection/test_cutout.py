@@ -46,13 +46,6 @@ class Scene:
     def rgb(self) -> np.ndarray:
         return np.rint(255 * cv2.cvtColor(self.lab, cv2.COLOR_LAB2RGB).clip(0, 1)).astype(np.uint8)
 
-    def found(self, x: int, y: int) -> bool:
-        """Whether the pixel at (x, y) is found to be specimen, as the wings must be."""
-        mask = find_specimen(self.rgb).mask
-        assert mask[150, 200] and mask[235, 370]
-        assert not mask[20, 20]
-        return bool(mask[y, x])
-
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
     return np.count_nonzero(one & other) / np.count_nonzero(one | other)
@@ -109,68 +102,75 @@ def test_the_papers_surface_is_quadratic_and_passes_below_the_specimen():
     assert np.abs(surface - paper).max() < 0.1
 
 
-@pytest.mark.parametrize(
-    ("colour", "specimen"),
-    [
-        ((85 * 0.64, 0, 0), False),  # SHADOW
-        ((85 * 0.56, 0, 0), True),
-        ((85, 0, 5.2), False),  # DIFFERENCE, in hue
-        ((85, 0, 7), True),
-        ((85 + 10.5, 0, 0), False),  # LIGHT_WEIGHT
-        ((85 + 13.5, 0, 0), True),
-    ],
-)
-def test_what_differs_enough_from_paper_is_specimen(colour, specimen):
-    scene = Scene()
-    scene.ellipse((480, 200), (40, 40), colour)  # adjoins a forewing
-    assert scene.found(490, 210) == specimen
-
-
-@pytest.mark.parametrize(("b", "kept"), [(18, False), (23, True)])
-def test_a_faint_piece_is_card(b, kept):
-    scene = Scene()
-    scene.ellipse((300, 340), (70, 40), (85, 0, b))
-    assert scene.found(300, 340) == kept
-
-
-@pytest.mark.parametrize(("b", "filled"), [(0, False), (3, False), (5, True)])
-def test_a_hole_is_a_gap_or_a_pale_pattern(b, filled):
-    scene = Scene()
-    scene.ellipse((200, 150), (25, 15), (85, 0, b))
-    assert find_specimen(scene.rgb).mask[150, 200] == filled
-
-
-@pytest.mark.parametrize(("half", "filled"), [(2, True), (3, False)])
-def test_specks_are_filled(half, filled):
-    scene = Scene()
-    scene.lab[150 - half : 151 + half, 200 - half : 201 + half] = PAPER  # 25 or 49 pixels
-    assert find_specimen(scene.rgb).mask[150, 200] == filled
-
-
-@pytest.mark.parametrize(("cut", "kept"), [(28, False), (34, True)])
-def test_a_plate_is_a_prop(cut, kept):
-    """A rectangle without its corners: 0.90 or 0.86 of its area is left."""
-    scene = Scene()
+def plate(scene: Scene, cut: int) -> None:
+    """A rectangle without its corners: 0.90 of its area is left for a cut of 28, 0.86 for 34."""
     left, top, right, bottom = 220, 290, 380, 390
     xs = [left + cut, right - cut, right, right, right - cut, left + cut, left, left]
     ys = [top, top, top + cut, bottom - cut, bottom, bottom, bottom - cut, top + cut]
     scene.polygon(list(zip(xs, ys, strict=True)))
-    assert scene.found(300, 340) == kept
 
 
-@pytest.mark.parametrize(("half_length", "kept"), [(92, True), (110, False)])
-def test_a_long_shape_is_a_prop(half_length, kept):
+def speck(scene: Scene, half: int) -> None:
+    scene.lab[150 - half : 151 + half, 200 - half : 201 + half] = PAPER  # 25 or 49 pixels
+
+
+def antenna(scene: Scene, width: int = 4, knob: int = 0, top: int = 20) -> None:
+    """The specimen is 391 pixels long; wings and joint have about 48,000 pixels."""
+    scene.lab[top:120, 300 : 300 + width] = WING
+    scene.ellipse((302, 40), (knob, knob))
+    scene.lab[110:160, 280:320] = WING  # joins it to the forewings
+
+
+def antenna_along_the_edge(scene: Scene) -> None:
+    antenna(scene, top=0)
+    scene.lab[0:4, 250:304] = WING
+
+
+@pytest.mark.parametrize(
+    ("draw", "place", "specimen"),
+    [
+        # What adjoins a forewing: SHADOW; DIFFERENCE, in hue; LIGHT_WEIGHT.
+        *[
+            (lambda s, c=colour: s.ellipse((480, 200), (40, 40), c), (490, 210), found)
+            for colour, found in [
+                ((85 * 0.64, 0, 0), False),
+                ((85 * 0.56, 0, 0), True),
+                ((85, 0, 5.2), False),
+                ((85, 0, 7), True),
+                ((85 + 10.5, 0, 0), False),
+                ((85 + 13.5, 0, 0), True),
+            ]
+        ],
+        # FAINT: a piece like that is card.
+        (lambda s: s.ellipse((300, 340), (70, 40), (85, 0, 18)), (300, 340), False),
+        (lambda s: s.ellipse((300, 340), (70, 40), (85, 0, 23)), (300, 340), True),
+        # PATTERN, SPECK: a hole is a gap or a pale part of the wing.
+        (lambda s: s.ellipse((200, 150), (25, 15), (85, 0, 3)), (200, 150), False),
+        (lambda s: s.ellipse((200, 150), (25, 15), (85, 0, 5)), (200, 150), True),
+        (lambda s: speck(s, 2), (200, 150), True),
+        (lambda s: speck(s, 3), (200, 150), False),
+        # PLATE, LONG: a prop.
+        (lambda s: plate(s, 28), (300, 340), False),
+        (lambda s: plate(s, 34), (300, 340), True),
+        (lambda s: s.ellipse((300, 340), (92, 20)), (300, 340), True),
+        (lambda s: s.ellipse((300, 340), (110, 20)), (300, 340), False),
+        # CRUMB: of 22,800 pixels, those of a side's wings, 2 % is a disc with a radius of 12.
+        (lambda s: s.ellipse((300, 340), (10, 10)), (300, 340), False),
+        (lambda s: s.ellipse((300, 340), (14, 14)), (300, 340), True),
+        # THIN, and the knob goes with its antenna: a crumb is smaller than a disc of 17.
+        (lambda s: antenna(s, 4), (302, 50), False),
+        (lambda s: antenna(s, 8), (304, 50), True),
+        (lambda s: antenna(s, knob=6, top=40), (302, 40), False),
+        (lambda s: antenna(s, knob=20, top=40), (302, 40), True),
+        (antenna_along_the_edge, (260, 1), False),
+    ],
+)
+def test_what_is_specimen(draw, place, specimen):
     scene = Scene()
-    scene.ellipse((300, 340), (half_length, 20))
-    assert scene.found(300, 340) == kept
-
-
-@pytest.mark.parametrize(("radius", "kept"), [(10, False), (14, True)])
-def test_crumbs_are_left_out(radius, kept):
-    """The wings of a side have 22,800 pixels; 2 % of that is a disc with a radius of 12."""
-    scene = Scene()
-    scene.ellipse((300, 340), (radius, radius))
-    assert scene.found(300, 340) == kept
+    draw(scene)
+    found = find_specimen(scene.rgb).mask
+    assert found[235, 370] and not found[20, 20]  # a hindwing, and paper
+    assert found[place[::-1]] == specimen
 
 
 @pytest.mark.parametrize(("contact", "separated"), [(26, True), (40, False)])
@@ -181,34 +181,9 @@ def test_a_chart_that_a_wing_touches_goes_and_the_wing_stays(contact, separated)
         y = 100 + 36 * number
         scene.lab[y : y + 30, 650:750] = colour
     scene.lab[150 - contact // 2 : 150 + contact // 2, 485:645] = WING
-    assert scene.found(755, 245) != separated
-
-
-@pytest.mark.parametrize(("width", "kept"), [(4, False), (8, True)])
-def test_antennae_are_left_out(width, kept):
-    """The specimen is 391 pixels long."""
-    scene = Scene()
-    scene.lab[20:120, 300 : 300 + width] = WING
-    scene.lab[110:160, 280:320] = WING  # joins it to the forewings
-    assert scene.found(300 + width // 2, 50) == kept
-
-
-@pytest.mark.parametrize(("radius", "kept"), [(6, False), (20, True)])
-def test_the_knob_of_an_antenna_goes_with_it(radius, kept):
-    """The wings and the joint have about 48,000 pixels; 2 % of that is a disc of 17."""
-    scene = Scene()
-    scene.lab[40:120, 300:304] = WING
-    scene.ellipse((302, 40), (radius, radius))
-    scene.lab[110:160, 280:320] = WING
-    assert scene.found(302, 40) == kept
-
-
-def test_an_antenna_is_thin_along_the_edge_of_the_picture_too():
-    scene = Scene()
-    scene.lab[0:120, 300:304] = WING
-    scene.lab[0:4, 250:304] = WING  # along the edge
-    scene.lab[110:160, 280:320] = WING
-    assert not scene.found(260, 1)
+    found = find_specimen(scene.rgb).mask
+    assert found[150, 200] and found[235, 370]
+    assert found[245, 755] != separated
 
 
 def test_a_large_photograph_is_reduced_to_find_the_specimen(monkeypatch):

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import data_utils
 import numpy as np
+import pandas as pd
 import pytest
 
-HEADER = ",".join(data_utils.COLUMNS)
-EXPECTED = (
+HEADER = (
     "CAMID,file_url,hybrid_stat,split,zenodo_link,md5,subspecies,parent_subspecies_1,"
     "parent_subspecies_2,filename"
 )
 
 
-def row(filename: str, status: str = "hybrid", split: str = "train", camid: str = "") -> str:
-    return f"{camid},,{status},{split},,,8.0,,,{filename}"
+def row(filename: str, status: str = "hybrid", split: str = "train") -> str:
+    return f",,{status},{split},,,8.0,,,{filename}"
 
 
 def write(folder: Path, *lines: str, header: str = HEADER) -> Path:
@@ -24,13 +24,11 @@ def write(folder: Path, *lines: str, header: str = HEADER) -> Path:
     return path
 
 
-# ---- read_cells ---------------------------------------------------------------------------------
-
-
 def test_cells_are_read_as_they_stand_and_a_row_has_its_last_line(tmp_path):
+    """A column that nobody asks for may stand twice."""
     path = tmp_path / "cells.csv"
-    path.write_bytes('\ufeffa,b\r\n"x\ny",8.0\n\n007, z \n'.encode())
-    cells = data_utils.read_cells(path, ["b"])
+    path.write_bytes('\ufeffa,b,c,c\r\n"x\ny",8.0,,\n\n007, z ,,\n'.encode())
+    cells = data_utils.read_cells(path, ["a", "b"])[["a", "b"]]
     assert cells.to_dict("index") == {3: {"a": "x\ny", "b": "8.0"}, 5: {"a": "007", "b": " z "}}
 
 
@@ -38,16 +36,13 @@ def test_cells_are_read_as_they_stand_and_a_row_has_its_last_line(tmp_path):
     ("content", "message"),
     [
         (b"", "line 1: no column b, c; expected b,c"),
-        (b"c,a\n", "line 1: no column b; expected b,c"),
         (b"b,c,b,c\n", "line 1: b stands twice; expected b,c"),
         (b"a,c,c\n", "line 1: no column b; expected b,c"),
         (b"b,c\n1,2\n\n3\n", "line 4: 1 cells, but 2 columns in line 1"),
         (b'b,c\n1,2\n"3\n4",5,6\n', "line 4: 3 cells, but 2 columns in line 1"),
         (b'b,c\n1,2\n1,"2"x\n', "line 3: not a CSV table: ',' expected after '\"'"),
         (b'b,c\n1,2\n1,"2\n', "line 3: not a CSV table: unexpected end of data"),
-        (b"b,c\n1,\xff\n", "line 2: not a CSV table in UTF-8 (invalid start byte)"),
         (b"b,c\n1,2\n1,\xff\n", "line 3: not a CSV table in UTF-8 (invalid start byte)"),
-        (b"\xe4,c\n", "line 1: not a CSV table in UTF-8 (invalid continuation byte)"),
     ],
 )
 def test_what_is_no_table_is_refused_with_its_line(tmp_path, content, message):
@@ -57,31 +52,17 @@ def test_what_is_no_table_is_refused_with_its_line(tmp_path, content, message):
         data_utils.read_cells(path, ["b", "c"])
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path):
-    """Python 3.10 takes no NUL for text, later ones do."""
-    path = tmp_path / "cells.csv"
-    path.write_bytes(b"\0\0")
-    with pytest.raises(ValueError, match=f"^{re.escape(f'{path}, line 1: ')}no"):
-        data_utils.read_cells(path, ["b"])
-
-
-def test_a_column_that_nobody_asks_for_may_stand_twice(tmp_path):
-    path = tmp_path / "cells.csv"
-    path.write_text("a,b,a\n1,2,3\n")
-    assert data_utils.read_cells(path, ["b"])["b"].tolist() == ["2"]
-
-
-# ---- read_table ---------------------------------------------------------------------------------
-
-
 def test_hybrids_are_labelled_1_and_rows_counted_from_0(tmp_path):
-    path = write(tmp_path, row("a.jpg"), "", row("b/a.jpg", "non-hybrid"))
-    table = data_utils.read_table(path)
-    assert table["label"].tolist() == [1, 0]
+    names = ["a.jpg", "b/a.jpg", "x" * 255, "ü" * 127, f"{'y' * 200}/{'y' * 200}"]
+    table = data_utils.read_table(
+        write(tmp_path, row(names[0]), "", *(row(name, "non-hybrid") for name in names[1:]))
+    )
+    assert table["filename"].tolist() == names
+    assert table["label"].tolist() == [1, 0, 0, 0, 0]
     assert table["label"].dtype.kind == "i"
-    assert table.index.tolist() == [0, 1]
-    assert table["subspecies"].tolist() == ["8.0", "8.0"]
-    assert table.columns.tolist() == [*EXPECTED.split(","), "label"]
+    assert table.index.tolist() == [0, 1, 2, 3, 4]
+    assert table["subspecies"].tolist() == ["8.0"] * 5
+    assert table.columns.tolist() == [*HEADER.split(","), "label"]
 
 
 @pytest.mark.parametrize(
@@ -89,16 +70,13 @@ def test_hybrids_are_labelled_1_and_rows_counted_from_0(tmp_path):
     [
         (row("b.jpg", "maybe"), "hybrid_stat is 'maybe', expected non-hybrid or hybrid"),
         (row("b.jpg", split="test"), "split is 'test', expected train; images of another split"),
-        (row("b.jpg", split="val"), "split is 'val', expected train; images of another split"),
         (row("b.jpg", split=""), "split is '', expected train; images of another split"),
         (row("a.jpg"), "a.jpg stands on line 2 already"),
         (row("./a.jpg", "non-hybrid"), "./a.jpg stands on line 2 already"),
         (row("../../secret.png"), "filename '../../secret.png' leaves"),
-        (row("/etc/passwd"), "filename '/etc/passwd' leaves"),
         (row(""), "filename '' leaves"),
         (row("x" * 256), "a filename of 256 characters, expected 255 bytes at the most"),
         (row("b/" + "ü" * 128), "a filename of 130 characters, expected 255 bytes at the most"),
-        (row("x" * 1000), "a filename of 1,000 characters, expected 255 bytes at the most"),
     ],
 )
 def test_a_bad_row_is_refused_with_its_line(tmp_path, line, message):
@@ -107,22 +85,13 @@ def test_a_bad_row_is_refused_with_its_line(tmp_path, line, message):
         data_utils.read_table(path)
 
 
-def test_the_longest_names_are_read(tmp_path):
-    names = ["x" * 255, "ü" * 127, f"{'y' * 200}/{'y' * 200}"]
-    table = data_utils.read_table(write(tmp_path, *map(row, names)))
-    assert table["filename"].tolist() == names
-
-
 def test_a_table_lacks_no_column_and_has_a_row(tmp_path):
     path = write(tmp_path, header=HEADER.replace("hybrid_stat", "status"))
-    message = f"{path}, line 1: no column hybrid_stat; expected {EXPECTED}"
+    message = f"{path}, line 1: no column hybrid_stat; expected {HEADER}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         data_utils.read_table(path)
     with pytest.raises(ValueError, match=re.escape(f"{path}: no rows below the header")):
         data_utils.read_table(write(tmp_path))
-
-
-# ---- find_images --------------------------------------------------------------------------------
 
 
 def test_an_image_in_its_class_folder_comes_first(tmp_path):
@@ -139,7 +108,19 @@ def test_an_image_in_its_class_folder_comes_first(tmp_path):
         data_utils.find_images(table, images / "a.jpg")
 
 
-# ---- split_rows ---------------------------------------------------------------------------------
+def test_groups_are_named_by_their_parents_in_order():
+    cells = [
+        ("8.0", "", "", "8"),
+        ("10", "", "", "10"),
+        ("", "10.0", "9.0", "9 x 10"),
+        ("9_10", "9", "10", "9 x 10"),
+        ("8_8", "8", "8", "8"),
+        ("", "8.0", "", "not said"),
+        ("erato", "", "", "erato"),
+    ]
+    columns = ["subspecies", "parent_subspecies_1", "parent_subspecies_2"]
+    rows = pd.DataFrame([row[:3] for row in cells], columns=columns)
+    assert data_utils.group_names(rows).tolist() == [row[3] for row in cells]
 
 
 def test_the_split_is_the_published_one():
@@ -148,13 +129,12 @@ def test_the_split_is_the_published_one():
     assert split.held_out.tolist() == [8, 16, 0, 23, 11]
     assert split.check.tolist() == [9, 14, 7, 13]
     assert split.fit.tolist() == [3, 2, 17, 22, 19, 10, 18, 1, 4, 6, 5, 21, 15, 20, 24, 12]
-    assert sorted([*split.fit, *split.check, *split.held_out]) == list(range(25))
     assert split.train.tolist() == sorted([*split.fit, *split.check])
     other_labels = data_utils.split_rows(np.array([1, 0] * 12 + [1]))
     assert np.array_equal(split.held_out, other_labels.held_out)
 
 
-def test_five_of_each_class_are_enough():
+def test_five_of_each_class_are_to_be_left_to_fit():
     data_utils.check_classes(np.array([0, 1] * 5), "here")
     for labels, counts in (
         ([0] * 9 + [1] * 4, "4 hybrid and 9"),
@@ -163,12 +143,8 @@ def test_five_of_each_class_are_enough():
         message = f"here: {counts} non-hybrid; at least 5 of each are needed"
         with pytest.raises(ValueError, match=message):
             data_utils.check_classes(np.array(labels), "here")
-
-
-def test_enough_are_left_to_fit():
-    """Five hybrids, of which the split holds one out."""
     labels = np.zeros(25, int)
-    labels[[8, 3, 2, 17, 22]] = 1
+    labels[[8, 3, 2, 17, 22]] = 1  # the split holds the first of them out
     message = "16 of 25 images are to fit on: 4 hybrid and 12 non-hybrid; at least 5 of each"
     with pytest.raises(ValueError, match=message):
         data_utils.split_rows(labels)

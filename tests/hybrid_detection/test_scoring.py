@@ -1,31 +1,29 @@
 """scoring.py where memory is short: halves, down to one image, which is named."""
 
-from typing import ClassVar
-
 import numpy as np
 import pytest
 import scoring
 import torch
 from model import Examined
-from PIL import Image
-from torchvision.transforms import Compose, PILToTensor, Resize
+from subspecies_member import Parents
 
 
 class Small:
-    """A model whose memory holds `room` images, and never the one with the number 5."""
+    """A model whose memory holds `room` pictures, and never the one whose first byte is 5."""
+
+    preprocess, smallest_side = "photograph", None
 
     def __init__(self, room: int, error: Exception) -> None:
         self.room = room
         self.error = error
-        self.smallest_side = None
         self.tried: list[list[int]] = []
 
-    def examine(self, batch: torch.Tensor) -> Examined:
-        numbers = batch[:, 0].int().tolist()
+    def examine(self, pictures: torch.Tensor) -> Examined:
+        numbers = pictures.flatten(1)[:, 0].tolist()
         self.tried.append(numbers)
         if len(numbers) > self.room or 5 in numbers:
             raise self.error
-        return Examined(batch[:, 0].numpy() / 8, {}, None, batch.numpy())
+        return Examined(np.array(numbers) / 8, {}, None, np.zeros((len(numbers), 1)))
 
 
 def cpu_error() -> RuntimeError:
@@ -45,18 +43,9 @@ ERRORS = {
 @pytest.mark.parametrize("kind", ["cpu", *ERRORS])
 def test_a_batch_that_is_too_large_is_halved(kind, caplog):
     small = Small(2, ERRORS[kind] if kind in ERRORS else cpu_error())
-    outcomes = scoring.score_batch(small, torch.arange(7.0)[:, None])
-    assert small.tried == [
-        [0, 1, 2, 3, 4, 5, 6],
-        [0, 1, 2],
-        [0],
-        [1, 2],
-        [3, 4, 5, 6],
-        [3, 4],
-        [5, 6],
-        [5],
-        [6],
-    ]
+    outcomes = scoring.score_batch(small, torch.arange(7)[:, None])
+    assert small.tried[:4] == [[0, 1, 2, 3, 4, 5, 6], [0, 1, 2], [0], [1, 2]]
+    assert small.tried[4:] == [[3, 4, 5, 6], [3, 4], [5, 6], [5], [6]]
     named = "it cannot be scored in the memory that is left"
     assert [getattr(outcome, "score", outcome) for outcome in outcomes] == [
         *(0, 1 / 8, 2 / 8, 3 / 8, 4 / 8),
@@ -73,36 +62,24 @@ def test_another_error_is_not_swallowed():
     assert len(small.tried) == 1
 
 
-def test_the_image_that_does_not_fit_is_named(draw, tmp_path):
-    paths = [draw(tmp_path / f"{index}.png", (index, 0, 0), (1, 1)) for index in range(2)]
-    small = Small(0, torch.OutOfMemoryError())
-    small.transform = lambda image: torch.zeros(1)
-    (outcomes,) = scoring.score_images(small, paths, 2, 0)
-    assert outcomes == {
-        index: f"{path}: it cannot be scored in the memory that is left"
-        for index, path in enumerate(paths)
-    }
-
-
-class Album(Small):
-    """Stands for the report's gallery."""
-
-    thumbnail = 16
-    kept: ClassVar[list[int]] = []
-
-    def keep(self, positions: list[int], thumbnails: list[bytes]) -> None:
-        assert len(thumbnails) == len(positions)
-        self.kept.extend(positions)
-
-
-def test_an_image_that_does_not_fit_has_no_picture_in_the_report(tmp_path):
-    paths = [tmp_path / f"{red}.png" for red in (4, 5, 6)]
-    for red, path in zip((4, 5, 6), paths, strict=True):
-        Image.new("RGB", (1, 1), (red, 0, 0)).save(path)
-    album = Album(2, torch.OutOfMemoryError())
-    album.transform = Compose(
-        [Compose([Resize((1, 1))]), PILToTensor(), lambda image: image[0, 0].float()]
+def test_what_has_no_score_is_named_and_moves_no_other(draw, tmp_path):
+    paths = [draw(tmp_path / f"{index}.png") for index in range(4)]
+    paths[1].write_bytes(b"no picture")
+    model = Small(3, ValueError())
+    model.examine = lambda pictures: Examined(
+        np.array([0.25, np.inf, 0.75]),
+        {"sgd": np.array([0.125, 0.5, 0.75])},
+        [Parents("8", "9", 0.6, chance) for chance in (0.7, 0.8, 0.9)],
+        np.zeros((3, 1)),
     )
-    (outcomes,) = scoring.score_images(album, paths, 3, 0, gallery=album)
-    assert outcomes[1] == f"{paths[1]}: {scoring.NO_MEMORY}"
-    assert album.kept == [0, 2]
+    (outcomes,) = scoring.score_images(model, paths, 4, 0)
+    assert f"{paths[1]}: not a readable image" in outcomes.pop(1)
+    assert outcomes == {
+        0: scoring.Scored(0.25, {"sgd": 0.125}, Parents("8", "9", 0.6, 0.7)),
+        2: f"{paths[2]}: its score is inf; check the weights",
+        3: scoring.Scored(0.75, {"sgd": 0.75}, Parents("8", "9", 0.6, 0.9)),
+    }
+    small = Small(0, torch.OutOfMemoryError())
+    (outcomes,) = scoring.score_images(small, paths[2:], 2, 0)
+    named = "it cannot be scored in the memory that is left"
+    assert outcomes == {index: f"{path}: {named}" for index, path in enumerate(paths[2:])}

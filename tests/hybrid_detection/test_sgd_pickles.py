@@ -3,7 +3,6 @@
 import io
 import os
 import pickle
-import pickletools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,17 +134,6 @@ def test_an_old_bare_pickle_by_hand(write):
     assert scorer.hybrid_probability(features) == pytest.approx(expected, abs=1e-6)
 
 
-def names_in(content: bytes) -> set[str]:
-    """Every module and name that the globals of a pickle may be made of."""
-    strings = [arg for _, arg, _ in pickletools.genops(content) if isinstance(arg, str)]
-    return {part for string in strings for part in string.split(" ")}
-
-
-def test_the_published_pickle_has_the_names_of_the_one_made_here(write, shared):
-    made = names_in(write(two_folds()).read_bytes())
-    assert made <= names_in((shared / "sgd/sgd_clf_sklearn142.pkl").read_bytes())
-
-
 @pytest.mark.parametrize(
     ("file_name", "expected"),
     [("sgd_clf_sklearn142.pkl", "proba"), ("baseline_dino_sgd_clf.pkl", "baseline_proba")],
@@ -176,7 +164,6 @@ def test_todays_pickles_give_scikit_learns_probabilities(tmp_path, make):
     ("changes", "message"),
     [
         ({"coef_": np.zeros(1536)}, r"coef_ has the shape \(1536,\), expected \(1, 1536\)"),
-        ({"coef_": np.zeros((2, 1536))}, r"coef_ has the shape \(2, 1536\), expected"),
         ({"coef_": np.zeros((1, 768))}, r"coef_ has the shape \(1, 768\), expected \(1, 1536\)"),
         ({"coef_": np.full((1, 1536), np.nan)}, "coef_ holds a value that is not finite"),
         ({"coef_": [[0.0] * 1536]}, "coef_ is a list, expected numbers"),
@@ -186,7 +173,6 @@ def test_todays_pickles_give_scikit_learns_probabilities(tmp_path, make):
         ({"classes_": np.array([1, 0])}, r"of the classes 0 and 1, found \[1.0, 0.0\]"),
         ({"a_": np.zeros(2)}, r"a_ has the shape \(2,\), expected \(\)"),
         ({"a_": np.float64(np.nan)}, "a_ holds a value that is not finite"),
-        ({"b_": np.zeros((1, 1))}, r"b_ has the shape \(1, 1\), expected \(\)"),
         ({"b_": "0.5"}, "b_ is a str, expected numbers"),
     ],
 )
@@ -196,11 +182,6 @@ def test_arrays_of_another_shape_or_value_are_refused(write, changes, message):
     fold = old_fold({}, 0, **{k: value for k, value in changes.items() if k not in platt})
     with pytest.raises(ValueError, match=rf"sgd_clf\.pkl: not an SGD classifier .*{message}"):
         published_members.load_sgd(write(old_ensemble([(fold, platt)])))
-
-
-def test_an_ensemble_of_nothing_is_refused(write):
-    with pytest.raises(ValueError, match=r"sgd_clf\.pkl: not an SGD classifier"):
-        published_members.load_sgd(write(old_ensemble([])))
 
 
 class Payload:
@@ -219,61 +200,43 @@ def test_a_hostile_pickle_runs_nothing(tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
-FORGED_POINTERS = """
-import io, pickle
-from pathlib import Path
-import numpy as np
-import model
-
-buffer = io.BytesIO()
-forged = pickle._Pickler(buffer, 3)
-forged.write(pickle.PROTO + bytes([3]))
-# An array of one 8-byte void whose only field claims to be a pointer to a Python object.
-forged.save(np._core.multiarray._reconstruct)
-forged.save((np.ndarray, (0,), b"b"))
-forged.write(pickle.REDUCE + pickle.MARK)
-forged.save(1)
-forged.save((1,))
-forged.save(np.dtype)
-forged.save(("V8", False, True))
-forged.write(pickle.REDUCE)
-forged.save((3, "|", None, ("x",), {"x": (np.dtype("O"), 0)}, 8, 1, 0))
-forged.write(pickle.BUILD)
-forged.save(False)
-forged.save(b"AAAAAAAA")
-forged.write(pickle.TUPLE + pickle.BUILD + pickle.STOP)
-Path("sgd_clf.pkl").write_bytes(buffer.getvalue())
-try:
-    published_members.load_sgd(Path("sgd_clf.pkl"), "dinov2_base")
-except ValueError as error:
-    print(error)
-"""
+def test_a_forged_array_is_refused_before_it_is_read(tmp_path):
+    """One 8-byte void whose only field claims to be a pointer to a Python object."""
+    buffer = io.BytesIO()
+    forged = pickle._Pickler(buffer, 3)
+    forged.write(pickle.PROTO + bytes([3]))
+    forged.save(np._core.multiarray._reconstruct)
+    forged.save((np.ndarray, (0,), b"b"))
+    forged.write(pickle.REDUCE + pickle.MARK)
+    forged.save(1)
+    forged.save((1,))
+    forged.save(np.dtype)
+    forged.save(("V8", False, True))
+    forged.write(pickle.REDUCE)
+    forged.save((3, "|", None, ("x",), {"x": (np.dtype("O"), 0)}, 8, 1, 0))
+    forged.write(pickle.BUILD)
+    forged.save(False)
+    forged.save(b"AAAAAAAA")
+    forged.write(pickle.TUPLE + pickle.BUILD + pickle.STOP)
+    path = tmp_path / "sgd_clf.pkl"
+    path.write_bytes(buffer.getvalue())
+    with pytest.raises(ValueError, match=r"an array of \|V8 has no place in an SGD classifier"):
+        published_members.load_sgd(path)
 
 
-def test_a_forged_array_is_refused_before_it_is_read(run, submission, tmp_path):
-    done = run("-c", FORGED_POINTERS, cwd=tmp_path, env={"PYTHONPATH": str(submission)})
-    assert done.returncode == 0, done.stderr
-    assert "an array of |V8 has no place in an SGD classifier" in done.stdout
-
-
-LOAD = """
-from pathlib import Path
-import model
-try:
-    published_members.load_sgd(Path("sgd_clf.pkl"))
-except ValueError as error:
-    print(error)
-"""
-
-
-def test_a_forged_address_is_never_read(run, submission, write, tmp_path):
+def test_a_forged_address_is_never_read(write):
     """numpy would take an object with __array_interface__ for an array at that address."""
     interface = {"shape": (1, 1536), "typestr": "<f8", "data": (64, False), "version": 3}
     forged = Old("sklearn.linear_model._sgd_fast", "Log", {"__array_interface__": interface})
-    write(old_fold({}, 0, coef_=forged))
-    done = run("-c", LOAD, cwd=tmp_path, env={"PYTHONPATH": str(submission)})
-    assert done.returncode == 0, done.stderr
-    assert "coef_ is a Log, expected numbers" in done.stdout
+    with pytest.raises(ValueError, match="coef_ is a Log, expected numbers"):
+        published_members.load_sgd(write(old_fold({}, 0, coef_=forged)))
+
+
+def test_claims_are_refused_before_memory_is_set_aside(tmp_path):
+    path = tmp_path / "sgd_clf.pkl"
+    path.write_bytes(pickle.PROTO + b"\x03" + pickle.NONE + b"r\xff\xff\xff\x7f" + pickle.STOP)
+    with pytest.raises(ValueError, match=r"2,147,483,647 objects in 9 bytes"):
+        published_members.load_sgd(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps({"coef_": [1.0]})])

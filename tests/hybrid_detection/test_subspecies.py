@@ -11,7 +11,7 @@ import published_members
 import pytest
 import subspecies
 import subspecies_member
-import training
+from classifier import save_subspecies
 from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -80,13 +80,6 @@ def test_hybrids_of_every_cross_score_above_the_non_hybrids(fourteen, fitted):
     assert (fitted.hybrid_probability(hybrids) > threshold).mean() > 0.95
 
 
-def test_numbers_in_the_csv_are_names(fitted):
-    assert fitted.subspecies.tolist() == sorted(map(str, range(14)))
-    (cross,) = fitted.crosses
-    assert fitted.subspecies[cross].tolist() == ["8", "9"]
-    assert fitted.origin == published_members.Origin("efficientnet_lite0")
-
-
 def test_the_evidence_written_out(fourteen, fitted):
     """A published regression with C = 0.03, balanced; Mahalanobis' distance among the means."""
     rows = pd.DataFrame(fourteen.rows)
@@ -96,7 +89,9 @@ def test_the_evidence_written_out(fourteen, fitted):
     regression = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.03, class_weight="balanced", max_iter=2000)
     ).fit(features, names)
-    assert regression.classes_.tolist() == fitted.subspecies.tolist()
+    assert regression.classes_.tolist() == fitted.subspecies.tolist()  # `8` for 8.0
+    (cross,) = fitted.crosses
+    assert fitted.subspecies[cross].tolist() == ["8", "9"]
     means = np.stack([features[names == name].mean(axis=0) for name in fitted.subspecies])
     places = np.searchsorted(fitted.subspecies, names)
     covariance = ledoit_wolf(features - means[places], assume_centered=True)[0]
@@ -147,51 +142,40 @@ def test_the_median_and_the_95_percent_quantile_are_a_quarter_and_three(distance
     assert found == pytest.approx([probability], abs=1e-9)
 
 
-def test_quantiles_are_those_of_the_photographs_out_of_fold(fourteen, fitted):
-    photographs = subspecies.select(
-        pd.DataFrame(fourteen.rows), np.array(fourteen.features, np.float32)
-    )
-    evidence, squares = subspecies.judge_out_of_fold(photographs, "efficientnet_lite0")
-    assert len(evidence) == sum(COUNTS.values()) - 1
-    assert fitted.quantiles == pytest.approx(np.quantile(evidence, [0.5, 0.95], axis=0).T)
-    assert fitted.spread == pytest.approx(squares.mean())
-
-
 # ---- how it is fitted ---------------------------------------------------------------------------
 
 
-def test_no_photograph_is_judged_by_a_fit_that_saw_it(fourteen, monkeypatch):
+def test_quantiles_are_those_of_photographs_that_a_fit_did_not_see(fourteen, fitted, monkeypatch):
+    """Every fit knows every subspecies; one of a single photograph is never judged."""
     judged = []
     fit_scorer = subspecies.fit_scorer
 
     def watched(features, places, names, backbone):
         learnt = {row.tobytes() for row in features}
-        assert set(places) == set(range(14))  # every fit knows every subspecies
+        assert set(places) == set(range(14))
         scorer = fit_scorer(features, places, names, backbone)
 
         class Watched:
-            axes = scorer.axes
-            squared_distances = staticmethod(scorer.squared_distances)
+            axes, squared_distances = scorer.axes, staticmethod(scorer.squared_distances)
 
             @staticmethod
             def evidence(rows):
                 seen = [row.tobytes() for row in rows]
                 assert not learnt & set(seen)
-                assert len(learnt) + len(seen) == sum(COUNTS.values())
                 judged.extend(seen)
                 return scorer.evidence(rows)
 
         return Watched()
 
-    photographs = subspecies.select(
-        pd.DataFrame(fourteen.rows), np.array(fourteen.features, np.float32)
-    )
+    rows, features = pd.DataFrame(fourteen.rows), np.array(fourteen.features, np.float32)
+    photographs = subspecies.select(rows, features)
     monkeypatch.setattr(subspecies, "fit_scorer", watched)
-    subspecies.judge_out_of_fold(photographs, "efficientnet_lite0")
-    alone = photographs.features[photographs.names[photographs.places] == "10"]
-    everything = {row.tobytes() for row in photographs.features}
-    assert len(judged) == len(set(judged))
-    assert everything - set(judged) == {row.tobytes() for row in alone}
+    evidence, squares = subspecies.judge_out_of_fold(photographs, "efficientnet_lite0")
+    alone = photographs.names[photographs.places] == "10"
+    expected = [row.tobytes() for row in photographs.features[~alone]]
+    assert sorted(judged) == sorted(expected)
+    assert fitted.quantiles == pytest.approx(np.quantile(evidence, [0.5, 0.95], axis=0).T)
+    assert fitted.spread == pytest.approx(squares.mean())
 
 
 def test_photographs_of_a_subspecies_are_dealt_out_evenly():
@@ -219,18 +203,6 @@ def test_hybrids_and_painted_images_teach_it_nothing_about_non_hybrids(fitted):
         if name not in measured_by_hybrids:
             assert np.array_equal(value, arrays_of(without)[name], equal_nan=name == "threshold")
     assert without.crosses.shape == (0, 2)
-
-
-def test_two_subspecies_are_enough():
-    drawn = Drawn({0: 12, 1: 9})
-    scorer = drawn.fit()
-    assert scorer.weights.shape == (2, SIZE)
-    assert scorer.axes.shape == (SIZE, 1)
-    looks = np.stack([drawn.look(0, 0), drawn.look(0, 1), drawn.look(1, 1)])
-    undecided = scorer.evidence(looks)[:, 0]
-    assert undecided[1] > 0.95 > 0.7 > max(undecided[0], undecided[2])
-    logs = looks @ scorer.weights.T + scorer.intercepts
-    assert logs.argmax(axis=1)[[0, 2]].tolist() == [0, 1]
 
 
 def alike() -> Drawn:
@@ -280,12 +252,8 @@ def test_the_certainty_of_parents_written_out():
     chances = np.exp(-squares / 4) / np.exp(-squares / 4).sum()
     assert parents.certainty == pytest.approx(chances[0])
     assert str(parents) == "8 x 9"
-
-
-def test_unsure_parents_are_unknown():
-    assert str(subspecies_member.Parents("9", "10", 0.6, 0.5)) == "9 x 10"
     assert str(subspecies_member.Parents("10", "9", 0.6, 0.5)) == "9 x 10"
-    assert str(subspecies_member.Parents("9", "10", 0.6, 0.499)) == "unknown"
+    assert str(subspecies_member.Parents("10", "9", 0.6, 0.499)) == "unknown"
 
 
 def test_a_known_cross_is_known_by_its_look(fourteen, fitted):
@@ -307,7 +275,7 @@ def test_a_known_cross_is_known_by_its_look(fourteen, fitted):
 
 
 def write(path, scorer, **changes):
-    training.save_subspecies(scorer, path)
+    save_subspecies(scorer, path)
     with np.load(path) as file:
         arrays = dict(file) | changes
     np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
@@ -316,63 +284,40 @@ def write(path, scorer, **changes):
 
 def test_what_is_saved_is_loaded(tmp_path, stored):
     path = tmp_path / "subspecies.npz"
-    training.save_subspecies(stored, path)
+    save_subspecies(stored, path)
     loaded = subspecies_member.load_subspecies(path, "efficientnet_lite0")
     assert loaded.origin == stored.origin
     for name, value in arrays_of(stored).items():
         assert np.array_equal(value, arrays_of(loaded)[name])
     content = path.read_bytes()
-    training.save_subspecies(stored, path)
+    save_subspecies(stored, path)
     assert path.read_bytes() == content
-    training.save_subspecies(
-        replace(stored, origin=published_members.Origin("efficientnet_lite0")), path
-    )
+    save_subspecies(replace(stored, origin=published_members.Origin("efficientnet_lite0")), path)
     assert subspecies_member.load_subspecies(path).origin.training is None
-    older = write(tmp_path / "older.npz", stored, preprocess=None)  # without this array
-    assert subspecies_member.load_subspecies(older).origin == stored.origin
     with pytest.raises(ValueError, match="was trained on features of efficientnet_lite0, but"):
         subspecies_member.load_subspecies(path, "dinov2_base")
-
-
-def test_a_member_of_one_axis_is_loaded(tmp_path, stored):
-    narrow = replace(stored, axes=stored.axes[:, :1], means=stored.means[:, :1])
-    training.save_subspecies(narrow, tmp_path / "subspecies.npz")
-    assert subspecies_member.load_subspecies(tmp_path / "subspecies.npz").axes.shape == (1280, 1)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"weights": None}, "holds ['axes', "),
-        ({"more": np.zeros(1)}, "expected ['axes', "),
+        ({"weights": None}, "weights"),
         ({"weights": np.zeros((3, 1281))}, "weights has the shape (3, 1281), expected (3, 1280)"),
         ({"intercepts": np.zeros((3, 1))}, "intercepts has the shape (3, 1), expected (3,)"),
-        ({"axes": np.zeros((1280, 3))}, "axes has the shape (1280, 3), expected (1280, 1 to 2)"),
-        ({"axes": np.zeros((1280, 4))}, "axes has the shape (1280, 4), expected (1280, 1 to 2)"),
-        ({"axes": np.zeros(1280)}, "axes has the shape (1280,)"),
+        ({"axes": np.zeros((1280, 3))}, "3 axes, expected 1 to 2"),
         ({"means": np.zeros((3, 1))}, "means has the shape (3, 1), expected (3, 2)"),
         ({"means": np.full((3, 2), np.nan)}, "means holds a value that is not finite"),
-        ({"means": np.full((3, 2), np.inf)}, "means holds a value that is not finite"),
         ({"cross_weights": np.zeros((3, 1280))}, "cross_weights has the shape (3, 1280)"),
         ({"quantiles": np.ones((2, 2))}, "quantiles do not ascend"),
-        ({"quantiles": np.ones((3, 2))}, "quantiles has the shape (3, 2)"),
         ({"spread": np.array(0.0)}, "the spread is not above 0"),
         ({"threshold": np.array(1.5)}, "threshold is no number of 0 to 1"),
-        ({"threshold": np.array([0.5])}, "threshold is no number of 0 to 1"),
         ({"crosses": np.array([[0, 3]])}, "crosses are not pairs of two places"),
         ({"crosses": np.array([[2, 0]])}, "crosses are not pairs of two places"),
-        ({"crosses": np.array([0, 2])}, "crosses are not pairs of two places"),
-        ({"crosses": np.array([[0.0, 2.0]])}, "crosses are not pairs of two places"),
         ({"subspecies": np.array(["8", "8", "9"])}, "expected two or more, all unlike"),
-        ({"subspecies": np.array([8, 9, 10])}, "subspecies is int64 (3,), expected texts (3,)"),
-        ({"subspecies": np.array(["8", "9", "1\n0"])}, "a text that is long or not printable"),
-        ({"subspecies": np.array(["8", "9", "x" * 101])}, "a text that is long or not printable"),
-        ({"backbone": np.array("resnet")}, "unknown backbone 'resnet'"),
+        ({"subspecies": np.array(["8", "9", "1\n0"])}, "no printable text"),
+        ({"backbone": np.array("resnet")}, "'resnet'"),
         ({"preprocess": np.array("mask")}, "unknown preprocess 'mask'"),
-        ({"preprocess": np.array(7)}, "preprocess is int64 (), expected texts ()"),
-        ({"training": np.array(7)}, "training is int64 (), expected texts ()"),
         ({"weights": np.array([[object()] * 1280] * 3)}, "Object arrays cannot be loaded"),
-        ({"weights": np.zeros((3, 1280), complex)}, "weights is complex128"),
     ],
 )
 def test_a_hostile_file_is_refused(tmp_path, stored, changes, message):
@@ -390,8 +335,8 @@ def test_what_is_no_npz_or_unpacks_without_end_is_refused(tmp_path, stored, monk
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("weights.npy", bytes(1000))
     assert subspecies_member.MAX_BYTES == 100_000_000
-    monkeypatch.setattr(model, "MAX_BYTES", 999)
-    with pytest.raises(ValueError, match="1,000 bytes of arrays, expected 999 at the most"):
+    monkeypatch.setattr(subspecies_member, "MAX_BYTES", 999)
+    with pytest.raises(ValueError, match="unpacks to 1,000 bytes, expected 999 at the most"):
         subspecies_member.load_subspecies(path)
 
 
@@ -409,5 +354,3 @@ def test_members_are_combined_to_the_bit():
     assert both == pytest.approx(1 - (1 - larger) * (1 - other), abs=1e-12)
     assert np.array_equal(model.combine({"subspecies": other}), other)
     assert np.array_equal(model.combine({"sgd": sgd}), sgd)
-    one = model.combine({"sgd": sgd, "subspecies": other})
-    assert one == pytest.approx(1 - (1 - sgd) * (1 - other), abs=1e-12)

@@ -1,50 +1,34 @@
-"""tables.py: the names of groups, which kinds of images are shown, and recalls by hand."""
+"""tables.py: which kinds of images are shown, and recalls by hand."""
 
 import csv
 
-import evaluation
+import metrics
 import numpy as np
 import pandas as pd
 import plots
 import pytest
 import tables
 from data_utils import COLUMNS
+from dataset import Rows
+from painted import is_painted
 
 
-def held_out(names: list[str], kind: str = "all") -> tables.HeldOut:
+def held_out(names: list[str], labels: np.ndarray | None = None) -> tables.HeldOut:
     """Images whose labels alternate; every third is of subspecies 7, else of 8, or 8 x 9."""
-    rows = pd.DataFrame("", range(len(names)), COLUMNS)
-    labels = np.arange(len(names)) % 2
-    rows = rows.assign(
+    places = np.arange(len(names))
+    labels = places % 2 if labels is None else labels
+    table = pd.DataFrame("", places, COLUMNS).assign(
         filename=names,
         label=labels,
         hybrid_stat=np.where(labels, "hybrid", "non-hybrid"),
-        subspecies=np.where(labels, "", np.where(np.arange(len(names)) % 3, "8.0", "7.0")),
+        subspecies=np.where(labels, "", np.where(places % 3, "8.0", "7.0")),
         parent_subspecies_1=np.where(labels, "9.0", ""),
         parent_subspecies_2=np.where(labels, "8.0", ""),
     )
+    features = np.zeros((len(names), 0), np.float32)
+    rows = Rows(table, names, features, labels, is_painted(table), np.array(names))
     scores = np.random.default_rng(5).random(len(names)) + 0.3 * labels
-    return tables.HeldOut(
-        kind, rows, np.array(names), {"ensemble": scores, "sgd": scores[::-1].copy()}
-    )
-
-
-def test_groups_are_named_by_their_parents_in_order():
-    cells = [
-        ("8.0", "", "", "8"),
-        ("10.0", "", "", "10"),
-        ("10", "", "", "10"),
-        ("", "10.0", "9.0", "9 x 10"),
-        ("9_10", "9", "10", "9 x 10"),
-        ("8_8", "8", "8", "8"),
-        ("", "8.0", "", "not said"),
-        ("erato", "", "", "erato"),
-    ]
-    rows = pd.DataFrame(
-        [row[:3] for row in cells],
-        columns=["subspecies", "parent_subspecies_1", "parent_subspecies_2"],
-    )
-    assert tables.group_names(rows).tolist() == [row[3] for row in cells]
+    return tables.HeldOut("all", rows, {"ensemble": scores, "sgd": scores[::-1].copy()})
 
 
 def test_recalls_and_their_intervals_by_hand():
@@ -61,14 +45,13 @@ def test_recalls_and_their_intervals_by_hand():
     table = tables.recall_table(images, counts)
     assert len(table) == 2 * len(groups)
     for row in table.to_dict("records"):
-        scores = images.scores[row["classifier"]]
+        scores, labels = images.scores[row["classifier"]], images.rows.labels
         members = groups[row["hybrid_stat"], row["group"]]
         assert row["rows"] == len(members)
 
-        def share(drawn: np.ndarray, scores=scores, members=members) -> float:
+        def share(drawn: np.ndarray, scores=scores, labels=labels, members=members) -> float:
             """Called rightly of the members among `drawn` rows, whose threshold it is."""
-            labels = images.labels
-            threshold = evaluation.threshold_at_tnr(scores[drawn], labels[drawn])
+            threshold = metrics.threshold_at_tnr(scores[drawn], labels[drawn])
             mine = drawn[np.isin(drawn, members)]
             return np.mean((scores[mine] > threshold) == labels[mine])
 
@@ -79,26 +62,50 @@ def test_recalls_and_their_intervals_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("painted", "kinds"),
+    ("painted", "hybrids", "kinds"),
     [
-        ([], ["photographs"]),
-        (range(12), ["painted"]),
-        (range(6), ["photographs", "painted", "all"]),
+        ([], range(1, 12, 2), ["photographs"]),
+        (range(12), range(1, 12, 2), ["painted"]),
+        (range(6), range(1, 12, 2), ["photographs", "painted", "all"]),
+        (range(6), range(1, 6, 2), ["painted", "all"]),  # photographs of non-hybrids alone
     ],
 )
-def test_kinds_that_are_there_and_all_where_there_are_two(
-    tmp_path, monkeypatch, caplog, painted, kinds
+def test_kinds_of_both_classes_and_all_where_there_are_two(
+    tmp_path, monkeypatch, caplog, painted, hybrids, kinds
 ):
-    monkeypatch.setattr(plots, "save", lambda figure, _: plots.plt.close(figure))
+    monkeypatch.setattr(plots, "save", lambda figure, path: plots.plt.close(figure) or path.touch())
     names = [
         f"AF_9_8_gen{number:05d}.png" if number in painted else f"{number}.jpg"
         for number in range(12)
     ]
     with caplog.at_level("INFO"):
-        tables.write_evaluation(tmp_path, "a title", held_out(names))
+        tables.write_evaluation(
+            tmp_path, "a title", held_out(names, np.isin(range(12), hybrids).astype(int))
+        )
     for name in (tables.RESULTS_FILE, tables.RECALLS_FILE):
         with (tmp_path / name).open() as file:
             assert list(dict.fromkeys(row["images"] for row in csv.DictReader(file))) == kinds
     recalls = caplog.messages[-1].splitlines()  # of the first kind alone
     assert "share called rightly by the ensemble" in recalls[0]
     assert {line.split()[0] for line in recalls[2:]} == {kinds[0]}
+    unscored = "a title, photographs: not scored, 0 hybrids among 6 images; both classes are needed"
+    assert (unscored in caplog.messages) == (kinds == ["painted", "all"])
+    with (tmp_path / tables.SCORES_FILE).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["filename"] for row in rows] == names
+    assert [row["images"] == "painted" for row in rows] == [place in painted for place in range(12)]
+    assert len(list(tmp_path.glob("*.png"))) == 3
+    tables.remove_evaluation(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_threshold_is_that_of_the_photographs_of_non_hybrids():
+    """21 of them, of which the highest 5 % may pass; hybrids and painted images do not matter."""
+    names = [f"{n}.jpg" for n in range(30)] + [f"AF_8_8_gen{n:05d}.png" for n in range(30)]
+    images = held_out(names, np.arange(60) % 30 // 21)
+    assert np.isnan(tables.held_out_threshold(images))  # no member knows the subspecies
+    assert np.isnan(tables.held_out_threshold(None))
+    images.scores["subspecies"] = images.scores["ensemble"]
+    expected = sorted(images.scores["ensemble"][:21])[19]
+    assert tables.held_out_threshold(images) == expected
+    assert np.isnan(tables.held_out_threshold(images.part("", np.arange(60) > 20)))

@@ -20,7 +20,7 @@ def test_the_ways_agree(dataset, train, tmp_path, monkeypatch, capsys):
     known = dict(time_detector.classifier.CLASSIFIERS)
     monkeypatch.setattr(time_detector.classifier, "CLASSIFIERS", known)
     command = ["time_detector.py", "--photographs", dataset / "Images/hybrid", "--rows", 60]
-    command += ["--classifiers", tmp_path / "classifiers", "--rounds", 1]
+    command += ["--classifiers", tmp_path / "classifiers", "--rounds", 1, "--how_many", 5]
     monkeypatch.setattr(sys, "argv", list(map(str, command)))
     assert time_detector.main() == 0
     first, *sections = capsys.readouterr().out.split("\n## ")
@@ -28,7 +28,7 @@ def test_the_ways_agree(dataset, train, tmp_path, monkeypatch, capsys):
     for section, note in zip(sections, NOTES, strict=True):
         assert re.fullmatch(note, section.strip().splitlines()[-1]), section
         assert section.count("| published") == 1
-    assert sections[0].startswith("Scores of 12 photographs")
+    assert sections[0].startswith("Scores of 5 photographs")
 
 
 def test_medians_and_ratios():
@@ -51,4 +51,4 @@ def test_published_sizes():
 
 def test_a_folder_without_photographs_is_named(tmp_path):
     with pytest.raises(ValueError, match=re.escape(f"{tmp_path}: no .jpg or .png in it")):
-        time_detector.find_photographs(tmp_path)
+        time_detector.copy_photographs(tmp_path, tmp_path / "copies", 5)

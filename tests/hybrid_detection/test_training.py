@@ -1,14 +1,11 @@
-"""training.py on a small data set with the light backbone."""
+"""training.py on small data sets with the light backbone."""
 
-import argparse
 import csv
 import errno
 import pickle
 import re
 import shutil
-import sqlite3
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import cutout
@@ -20,6 +17,9 @@ import published_members
 import pytest
 import torch
 import training
+from classifier import save_linear, training_id
+from dataset import Rows, check_grounds
+from feature_cache import FeatureCache
 from PIL import Image
 
 EVALUATION = {
@@ -30,24 +30,16 @@ EVALUATION = {
     "roc.png",
     "precision_recall.png",
 }
-EVALUATIONS = ["held_out_photographs", "published_split"]
+EVALUATIONS = ("held_out_photographs", "published_split")
 OUTPUTS = {"sgd_clf.pkl", "clf1024.pth", "linear_loss.png", "training_index.npz"} | {
     f"{folder}/{name}" for folder in EVALUATIONS for name in EVALUATION
 }
-
-
-def edit(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
-
-
-PAGE = "training.html"
+MEMBERS = ("sgd_clf.pkl", "clf1024.pth", "subspecies.npz")
 
 
 def contents(folder):
     """What lies in `folder` by name, but the page, which tells the time."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != PAGE)
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".html")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
@@ -58,25 +50,58 @@ def read_rows(path):
 
 def cached_images(cache):
     (path,) = cache.glob("efficientnet_lite0-*.sqlite")
-    connection = sqlite3.connect(path)
-    count = connection.execute("SELECT COUNT(*) FROM places").fetchone()[0]
-    connection.close()
-    return count
+    return len(FeatureCache(path, 1280).known())
 
 
-def test_two_runs_give_the_same_files(train, dataset, tmp_path):
-    for save in ("first", "second"):
-        cache = tmp_path / f"cache-{save}"  # the features are extracted twice, too
+def origin(folder):
+    """The id that both classifiers remember of their training."""
+    with (folder / "sgd_clf.pkl").open("rb") as file:
+        sgd = pickle.load(file)
+    linear = torch.load(folder / "clf1024.pth", weights_only=True)._metadata[""]
+    memory = (sgd.backbone_, sgd.training_, sgd.preprocess_)
+    assert (linear["backbone"], linear["training"], linear["preprocess"]) == memory
+    assert re.fullmatch("[0-9a-f]{16}", sgd.training_)
+    return sgd.training_
+
+
+# ---- what it leaves -----------------------------------------------------------------------------
+
+
+def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatch):
+    """One with all classifiers, and the first of two processes; features are extracted twice."""
+
+    def run(save):
         kinds = ("sgd", "svm", "knn", "gaussian")
-        done = train(
+        cache = tmp_path / f"cache-{save}"
+        return train(
             dataset, "--CACHE_DIR", cache, "--classifiers", *kinds, save=save, with_plots=True
         )
-        assert done.status == 0, done.errors
-    first, second = (contents(tmp_path / save) for save in ("first", "second"))
-    assert set(first) == OUTPUTS
-    assert first == second
 
-    results = read_rows(tmp_path / "first/published_split/classifier_evaluation_results.csv")
+    assert run("alone").status == 0
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda *_, **__: None)
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert run("shared").status == 0
+    assert not (tmp_path / "shared").exists()  # the second process only extracts
+    monkeypatch.setenv("RANK", "0")
+    done = run("shared")
+    assert done.status == 0, done.errors
+    alone, shared = (contents(tmp_path / save) for save in ("alone", "shared"))
+    assert set(alone) == OUTPUTS
+    assert alone == shared
+
+    folder = tmp_path / "alone"
+    origin(folder)
+    for load, name in [
+        (published_members.load_linear, "clf1024.pth"),
+        (published_members.load_sgd, "sgd_clf.pkl"),
+    ]:
+        load(folder / name, "efficientnet_lite0")
+        with pytest.raises(ValueError, match="trained on features of efficientnet_lite0"):
+            load(folder / name, "dinov2_base")
+    state = torch.load(folder / "clf1024.pth", weights_only=True)
+    published_members.LinearClassifier(1280).load_state_dict(state)  # as published code loads it
+    results = read_rows(folder / "published_split/classifier_evaluation_results.csv")
     order = ["sgd", "svm", "knn", "gaussian", "linear", "ensemble"]
     assert [row["classifier"] for row in results] == order
     metrics = ["tpr_at_tnr95", "threshold", "pr_auc", "roc_auc", "f1", "accuracy"]
@@ -84,7 +109,7 @@ def test_two_runs_give_the_same_files(train, dataset, tmp_path):
         f"{metric}{bound}" for metric in metrics for bound in ("", "_low", "_high")
     ]
     assert float(results[0]["roc_auc"]) == 1.0  # orange and blue are easily told apart
-    scores = read_rows(tmp_path / "first/published_split/classifier_scores.csv")
+    scores = read_rows(folder / "published_split/classifier_scores.csv")
     assert [row["filename"] for row in scores] == [
         "hybrid_08.png",  # train_test_split(range(26), test_size=0.2, random_state=42)
         "non-hybrid_04.png",
@@ -93,160 +118,11 @@ def test_two_runs_give_the_same_files(train, dataset, tmp_path):
         "hybrid_11.png",
         "hybrid_09.png",
     ]
-    for row in scores:
-        larger = max(float(row["sgd"]), float(row["linear"]))
-        assert float(row["ensemble"]) == pytest.approx(larger, abs=1e-6)
-
-
-def test_the_files_load_and_remember_their_backbone(train, dataset, tmp_path):
-    assert train(dataset).status == 0
-    folder = tmp_path / "classifiers"
-    published_members.load_linear(folder / "clf1024.pth", "efficientnet_lite0")
-    published_members.load_sgd(folder / "sgd_clf.pkl", "efficientnet_lite0")
-    for load, name in [
-        (published_members.load_linear, "clf1024.pth"),
-        (published_members.load_sgd, "sgd_clf.pkl"),
-    ]:
-        with pytest.raises(ValueError, match="trained on features of efficientnet_lite0"):
-            load(folder / name, "dinov2_base")
-    state = torch.load(folder / "clf1024.pth", weights_only=True)
-    published_members.LinearClassifier(1280).load_state_dict(state)  # as published code loads it
-    assert re.fullmatch("[0-9a-f]{16}", origin(folder))
-
-
-def origin(folder):
-    """What both classifiers remember of their training."""
-    with (folder / "sgd_clf.pkl").open("rb") as file:
-        sgd = pickle.load(file)
-    linear = torch.load(folder / "clf1024.pth", weights_only=True)._metadata[""]
-    memory = (sgd.backbone_, sgd.training_, sgd.preprocess_)
-    assert (linear["backbone"], linear["training"], linear["preprocess"]) == memory
-    return sgd.training_
-
-
-@pytest.mark.parametrize("preprocess", ["photograph", "cutout"])
-def test_all_members_remember_what_they_look_at(train, kinds, tmp_path, preprocess):
-    done = train(kinds.root, "--preprocess", preprocess)
-    assert done.status == 0, done.errors
-    folder = tmp_path / "classifiers"
-    with (folder / "sgd_clf.pkl").open("rb") as file:
-        assert pickle.load(file).preprocess_ == preprocess
-    linear = torch.load(folder / "clf1024.pth", weights_only=True)
-    assert linear._metadata[""]["preprocess"] == preprocess
-    with np.load(folder / "subspecies.npz") as file:
-        assert str(file["preprocess"]) == preprocess
-        assert str(file["training"]) == origin(folder)
-
-
-def test_training_looks_at_cutouts_where_it_is_asked_to(train, dataset, specimen, tmp_path):
-    """Features, and so scores, are those of the same photographs cut out by hand."""
-    for path in sorted((dataset / "Images").rglob("*.png")):
-        number = int(path.stem[-2:])
-        specimen(path, (60, 30, 4 * number) if path.stem.startswith("non") else (4 * number, 60, 9))
-    assert train(dataset, "--preprocess", "cutout", save="asked").status == 0
-    for path in (dataset / "Images").rglob("*.png"):
-        image, _, confidence = cutout.cut_out(Image.open(path))
-        assert confidence > 0.5
-        image.save(path)
-    assert train(dataset, save="by_hand").status == 0
-    asked, by_hand = (read_scores(tmp_path / name) for name in ("asked", "by_hand"))
-    assert asked == pytest.approx(by_hand, abs=1e-5)
-    assert len(set(asked)) > 3
-    assert len(list((tmp_path / "cache").glob("efficientnet_lite0-*.sqlite"))) == 2
-    # The features are the same, but not what is scored with them.
-    assert origin(tmp_path / "asked") != origin(tmp_path / "by_hand")
-
-
-def test_painted_cutouts_beside_whole_photographs_are_refused(train, dataset, specimen, tmp_path):
-    """Training would learn the ground; with --preprocess cutout both lie on the same."""
-    photographs = sorted((dataset / "Images/hybrid").iterdir())
-    for path in photographs:
-        specimen(path)
-    painted = dataset / "Images/hybrid/AF_8_9_gen00000.png"
-    cutout.cut_out(Image.open(photographs[0]))[0].resize((256, 256)).save(painted)
-    rows = dataset / "List/butterfly_anomaly_AF.csv"
-    row = dict.fromkeys(data_utils.COLUMNS, "") | {
-        "filename": painted.name,
-        "hybrid_stat": "hybrid",
-    }
-    with rows.open("a", newline="") as file:
-        csv.DictWriter(file, data_utils.COLUMNS).writerow(
-            row | {"subspecies": "8_9", "split": "train"}
-        )
-    done = train(dataset)
-    assert done.status == 1
-    assert f"{painted} are cutouts, and photographs such as {photographs[0]} are" in done.errors
-    assert "train with --preprocess cutout" in done.errors
-    assert not (tmp_path / "classifiers/clf1024.pth").exists()
-    assert train(dataset, "--preprocess", "cutout").status == 0
-    for path in (dataset / "Images").rglob("*_[01]?.png"):  # cutouts are beside cutouts
-        cutout.cut_out(Image.open(specimen(path)))[0].save(path)
-    assert train(dataset).status == 0
-
-
-def read_scores(folder):
-    rows = read_rows(folder / "published_split/classifier_scores.csv")
-    return [float(row[name]) for row in rows for name in ("sgd", "linear")]
-
-
-def test_of_several_processes_the_first_trains(train, dataset, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", "1")
-    helper = train(dataset, save="helper")
-    assert helper.status == 0, helper.errors
-    assert not (tmp_path / "helper").exists()
-    assert cached_images(tmp_path / "cache") == 26
-    monkeypatch.setenv("RANK", "0")
-    assert train(dataset, save="shared").status == 0
-    monkeypatch.delenv("WORLD_SIZE")
-    assert train(dataset, save="alone").status == 0
-    assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
-
-
-def test_training_in_blocks_evaluates_the_same(train, dataset, tmp_path, monkeypatch):
-    """Features are looked at, scored and made the training's id of block by block."""
-    assert train(dataset, save="whole").status == 0
-    monkeypatch.setattr(training, "BLOCK_ROWS", 4)
-    assert train(dataset, save="blocks").status == 0
-    assert origin(tmp_path / "whole") == origin(tmp_path / "blocks")
-    whole, blocks = (read_scores(tmp_path / name) for name in ("whole", "blocks"))
-    assert blocks == pytest.approx(whole, abs=2e-6)
-
-
-def test_the_id_is_that_of_what_was_trained():
-    features = np.arange(12, dtype=np.float32).reshape(4, 3)
-    table = pd.DataFrame(
-        {
-            "hybrid_stat": ["non-hybrid", "hybrid"] * 2,
-            "subspecies": ["8", ""] * 2,
-            "parent_subspecies_1": ["", "8"] * 2,
-            "parent_subspecies_2": ["", "9"] * 2,
-        }
-    )
-    others = [table.assign(**{column: "10"}) for column in table]
-    options = argparse.Namespace(backbone="dinov2_base", preprocess="photograph", NEPOCH=200)
-    state = {"weight": torch.zeros(2)}
-    training_id = training.training_id(features, table, None, options)
-    assert re.fullmatch("[0-9a-f]{16}", training_id)
-    assert training_id == training.training_id(features.copy(), table.copy(), None, options)
-    ids = [
-        training.training_id(features + 1, table, None, options),
-        *(training.training_id(features, other, None, options) for other in others),
-        training.training_id(features, table, state, options),
-        training.training_id(features, table, {"weight": torch.ones(2)}, options),
-        *(
-            training.training_id(
-                features, table, None, argparse.Namespace(**(vars(options) | changed))
-            )
-            for changed in ({"backbone": "other"}, {"preprocess": "cutout"}, {"NEPOCH": 100})
-        ),
-    ]
-    assert len({training_id, *ids}) == 11
 
 
 @pytest.fixture
 def fits(monkeypatch):
-    """What is fitted during a training, with the rows that it is fitted on."""
+    """What is fitted during a training, with the arguments."""
     fitted = []
 
     def noting(name):
@@ -259,166 +135,79 @@ def fits(monkeypatch):
 
         monkeypatch.setattr(training, name, fit)
 
-    noting("fit_linear")
-    noting("fit_classifier")
+    for name in ("fit_classifier", "fit_linear", "fit_subspecies"):
+        noting(name)
     return fitted
 
 
-def filenames(world, features):
-    """The images that the rows of `features` belong to."""
-    names = {feature.tobytes(): name for name, feature in world.features.items()}
-    return [names[row.tobytes()] for row in features]
-
-
-def test_nothing_is_fitted_on_what_it_is_evaluated_on(train, world, fits, tmp_path):
-    assert train(world.root, "--classifiers", "sgd", "knn").status == 0
-    others = [(a[0], filenames(world, a[1])) for name, a, _ in fits if name == "fit_classifier"]
-    linears = [filenames(world, a[0]) for name, a, _ in fits if name == "fit_linear"]
-    everything = [row["filename"] for row in world.rows]
-    split = data_utils.split_rows(np.array([row["hybrid_stat"] == "hybrid" for row in world.rows]))
-    fit = [everything[row] for row in split.fit]
-    assert others[:2] == [("sgd", fit), ("knn", fit)]
-    assert [name for name, _ in others[2:]] == ["sgd", "knn"]
-    photographs = others[2][1]
-    assert others[3][1] == photographs
-    assert linears == [everything, photographs, [everything[row] for row in split.train]]
-
-    rows = read_rows(tmp_path / "classifiers/published_split/classifier_scores.csv")
-    assert [row["filename"] for row in rows] == [everything[row] for row in split.held_out]
-
-    rows = read_rows(tmp_path / "classifiers/held_out_photographs/classifier_scores.csv")
+def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, kinds, fits, tmp_path):
+    """And every score is that of its file; painted images share photographs with each other."""
+    done = train(kinds.root, "--classifiers", "sgd", "knn", "--preprocess", "cutout")
+    assert done.status == 0, done.errors
+    names = {feature.tobytes(): name for name, feature in kinds.features.items()}
+    fitted = {
+        kind: [
+            ([names[row.tobytes()] for row in arguments[place]], result)
+            for name, arguments, result in fits
+            if name == kind
+        ]
+        for kind, place in (("fit_classifier", 1), ("fit_linear", 0), ("fit_subspecies", 1))
+    }
+    everything = [row["filename"] for row in kinds.rows]
+    split = data_utils.split_rows(np.array([row["hybrid_stat"] == "hybrid" for row in kinds.rows]))
+    folder = tmp_path / "classifiers"
+    held_out = {name: read_rows(folder / name / "classifier_scores.csv") for name in EVALUATIONS}
     sources = {
         row["filename"]: {row.get(column, row["filename"]) for column in ("structure", "reference")}
-        for row in world.rows
+        for row in kinds.rows
     }
-    held = {row["filename"] for row in rows if row["images"] == "photographs"}
+    photographs = held_out["held_out_photographs"]
+    held = {row["filename"] for row in photographs if row["images"] == "photographs"}
     assert len(held) == 24  # 20 % of 120 photographs
     wanted = [name for name in everything if sources[name] <= held]
-    assert [row["filename"] for row in rows] == wanted
-    assert photographs == [name for name in everything if not sources[name] & held]
+    assert [row["filename"] for row in photographs] == wanted
+    published = [everything[row] for row in split.held_out]
+    assert [row["filename"] for row in held_out["published_split"]] == published
 
+    honest = [name for name in everything if not sources[name] & held]
+    fit = [everything[row] for row in split.fit]
+    learnt = [everything, honest, [everything[row] for row in split.train]]
+    assert [rows for rows, _ in fitted["fit_classifier"]] == [fit, fit, honest, honest]
+    assert [rows for rows, _ in fitted["fit_linear"]] == learnt
+    assert [rows for rows, _ in fitted["fit_subspecies"]] == learnt
 
-def test_every_score_is_that_of_its_file(train, world, fits, tmp_path):
-    assert train(world.root, "--classifiers", "sgd", "knn").status == 0
-    linears = [result[0] for name, _, result in fits if name == "fit_linear"]
-    others = [result for name, _, result in fits if name == "fit_classifier"]
-    fitted = {
-        "held_out_photographs": (*others[2:], linears[1]),
-        "published_split": (*others[:2], linears[2]),
-    }
-    for folder, (sgd, knn, linear) in fitted.items():
-        rows = read_rows(tmp_path / "classifiers" / folder / "classifier_scores.csv")
-        assert len({row["sgd"] for row in rows}) > len(rows) // 2
-        for row in rows:
-            feature = world.features[row["filename"]][None]
-            scores = {
-                "sgd": sgd.predict_proba(feature)[0, 1],
-                "knn": knn.predict_proba(feature)[0, 1],
-                "linear": linear.hybrid_probability(torch.tensor(feature))[0],
-            }
-            scores["ensemble"] = max(scores["sgd"], scores["linear"])
-            for name, score in scores.items():
-                assert float(row[name]) == pytest.approx(score, abs=2e-6), (row, name)
+    others = [result for _, result in fitted["fit_classifier"]]
+    for number, (name, (sgd, knn)) in enumerate(
+        zip(EVALUATIONS, (others[2:], others[:2]), strict=True), start=1
+    ):
+        linear = fitted["fit_linear"][number][1][0]
+        subspecies = fitted["fit_subspecies"][number][1]
+        rows = held_out[name]
+        feature = np.stack([kinds.features[row["filename"]] for row in rows])
+        expected = {
+            "sgd": sgd.predict_proba(feature)[:, 1],
+            "knn": knn.predict_proba(feature)[:, 1],
+            "linear": linear.hybrid_probability(torch.tensor(feature)),
+            "subspecies": subspecies.hybrid_probability(feature),
+        }
+        expected["published"] = np.maximum(expected["sgd"], expected["linear"])
+        expected["ensemble"] = 1 - (1 - expected["published"]) * (1 - expected["subspecies"])
+        assert list(rows[0])[4:] == list(expected)
+        for classifier, scores in expected.items():
+            found = [float(row[classifier]) for row in rows]
+            assert len(set(found)) > 3
+            assert found == pytest.approx(scores, abs=2e-6), (name, classifier)
 
-
-def test_the_member_that_knows_the_subspecies_is_written(train, kinds, fits, tmp_path):
-    assert train(kinds.root, save="first").status == 0
-    assert train(kinds.root, save="second").status == 0
-    first, second = (contents(tmp_path / save) for save in ("first", "second"))
-    assert set(first) == OUTPUTS - {"training_index.npz"} | {"subspecies.npz"}  # no images there
-    assert first == second
-    with np.load(tmp_path / "first/subspecies.npz") as file:
-        assert file["subspecies"].tolist() == ["8", "9"]
-        assert str(file["backbone"]) == "efficientnet_lite0"
-        assert str(file["training"]) == origin(tmp_path / "first")
-        threshold = float(file["threshold"])
-        axes, means = file["axes"], file["means"]
-
-    folder = tmp_path / "first/held_out_photographs"
-    results = read_rows(folder / "classifier_evaluation_results.csv")
-    names = ["sgd", "linear", "subspecies", "published", "ensemble"]
-    for images in ("photographs", "painted", "all"):
-        assert [row["classifier"] for row in results if row["images"] == images] == names
+    results = read_rows(folder / "held_out_photographs/classifier_evaluation_results.csv")
     (shown,) = (
         row for row in results if (row["images"], row["classifier"]) == ("photographs", "ensemble")
     )
-    assert threshold == pytest.approx(float(shown["threshold"]), abs=1e-6)
-    for row in read_rows(folder / "classifier_scores.csv"):
-        larger = max(float(row["sgd"]), float(row["linear"]))
-        assert float(row["published"]) == pytest.approx(larger, abs=2e-6)
-        noisy_or = 1 - (1 - larger) * (1 - float(row["subspecies"]))
-        assert float(row["ensemble"]) == pytest.approx(noisy_or, abs=4e-6)
-
-    # What is saved learns from all photographs.
-    looks = {"8": [], "9": []}
-    for row in kinds.rows:
-        if row["filename"].startswith("non-hybrid"):
-            looks[row["subspecies"][0]].append(kinds.features[row["filename"]].astype(float))
-    expected = np.stack([np.mean(looks[name], axis=0) for name in ("8", "9")]) @ axes
-    assert means == pytest.approx(expected)
-
-
-def test_the_member_is_evaluated_by_fits_that_saw_none_of_it(train, kinds, monkeypatch):
-    learnt = []
-    fit_subspecies = training.fit_subspecies
-
-    def watched(table, features, backbone):
-        learnt.append(table["filename"].tolist())
-        return fit_subspecies(table, features, backbone)
-
-    monkeypatch.setattr(training, "fit_subspecies", watched)
-    done = train(kinds.root)
-    assert done.status == 0, done.errors
-    everything = [row["filename"] for row in kinds.rows]
-    split = data_utils.split_rows(np.array([row["hybrid_stat"] == "hybrid" for row in kinds.rows]))
-    photographs, published, saved = learnt
-    assert saved == everything
-    assert published == [everything[row] for row in split.train]
-    scores = read_rows(
-        Path(kinds.root.parent / "classifiers/held_out_photographs/classifier_scores.csv")
-    )
-    assert not {row["filename"] for row in scores} & set(photographs)
-
-
-def test_without_two_subspecies_none_is_written_and_an_old_one_goes(train, world, tmp_path):
-    folder = tmp_path / "classifiers"
-    folder.mkdir()
-    (folder / "subspecies.npz").touch()
-    done = train(world.root)
-    assert done.status == 0, done.errors
-    message = "no member that knows the subspecies: the CSV names 1 subspecies of non-hybrid"
-    assert message in done.errors
-    assert not (folder / "subspecies.npz").exists()
-    assert (folder / "sgd_clf.pkl").exists()
-
-
-MEMBERS = ("sgd_clf.pkl", "clf1024.pth", "subspecies.npz")
-
-
-@pytest.fixture
-def members_of_before(tmp_path) -> Iterator[Path]:
-    """The folder of a training that is not to write its members."""
-    folder = tmp_path / "classifiers"
-    folder.mkdir()
-    for name in MEMBERS:
-        (folder / name).write_text("from before")
-    yield folder
-    assert contents(folder) == dict.fromkeys(MEMBERS, b"from before")
-
-
-@pytest.mark.parametrize(
-    ("fails", "name"), [("save_subspecies", "subspecies.npz"), ("save_linear", "clf1024.pth")]
-)
-def test_a_training_that_cannot_write_leaves_all_members_of_before(
-    train, kinds, members_of_before, monkeypatch, fails, name
-):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "disk full")
-
-    monkeypatch.setattr(training, fails, full)
-    done = train(kinds.root)
-    assert done.status == 1
-    assert f"disk full: '{members_of_before / name}'" in done.errors
+    with np.load(folder / "subspecies.npz") as file:
+        memory = [str(file[name]) for name in ("backbone", "training", "preprocess")]
+        assert float(file["threshold"]) == pytest.approx(float(shown["threshold"]), abs=1e-6)
+        assert np.array_equal(file["means"], fitted["fit_subspecies"][0][1].means)
+    assert memory == ["efficientnet_lite0", origin(folder), "cutout"]
+    assert not (folder / "training_index.npz").exists()  # there are no images
 
 
 def areas(folder):
@@ -428,9 +217,14 @@ def areas(folder):
 
 def test_the_published_split_flatters_and_held_out_photographs_do_not(train, world, tmp_path):
     """Classes that only who knows the photographs can know are found, but not on new ones."""
-    assert train(world.root, "--classifiers", "sgd", "knn", "--NEPOCH", 30).status == 0
-    published = areas(tmp_path / "classifiers/published_split")
-    honest = areas(tmp_path / "classifiers/held_out_photographs")
+    folder = tmp_path / "classifiers"
+    folder.mkdir()
+    (folder / "subspecies.npz").touch()
+    done = train(world.root, "--classifiers", "sgd", "knn", "--NEPOCH", 30)
+    assert done.status == 0, done.errors
+    assert "no member that knows the subspecies: the CSV names 1 subspecies" in done.errors
+    assert not (folder / "subspecies.npz").exists()
+    published, honest = (areas(folder / name) for name in reversed(EVALUATIONS))
     assert set(honest) == set(published)
     for images in ("painted", "all"):
         for name in ("sgd", "knn", "linear", "ensemble"):
@@ -442,8 +236,7 @@ def test_sources_come_from_the_lists_where_the_csv_has_none(train, world, tmp_pa
     assert train(world.root, save="columns").status == 0
     world.write(data_utils.COLUMNS)
     assert train(world.root, save="lists").status == 0
-    columns, lists = (contents(tmp_path / save) for save in ("columns", "lists"))
-    assert columns == lists
+    assert contents(tmp_path / "columns") == contents(tmp_path / "lists")
 
     shutil.rmtree(tmp_path / "Images4TrainAFnonhybrid")
     done = train(world.root, save="lists")
@@ -454,78 +247,87 @@ def test_sources_come_from_the_lists_where_the_csv_has_none(train, world, tmp_pa
     assert {path.name for path in (tmp_path / "lists/published_split").iterdir()} == EVALUATION
 
 
-def test_kinds_without_hybrids_are_not_scored(train, world, tmp_path):
-    """Photographs of non-hybrids alone, as where every hybrid is painted."""
-    photographs = [row for row in world.rows if row["filename"].startswith("non-hybrid")]
-    for row in world.rows:
-        if row["hybrid_stat"] == "hybrid" and "structure" in row:
-            for column in ("structure", "reference"):
-                row[column] = f"non-{row[column]}"
-    painted = [row for row in world.rows if "structure" in row]
-    world.rows = photographs + painted
-    world.write([*data_utils.COLUMNS, "structure", "reference"])
-    done = train(world.root)
-    assert done.status == 0, done.errors
-    assert re.search(
-        "on held-out photographs, photographs: not scored, 0 hybrids among 12 images", done.errors
-    )
-    found = areas(tmp_path / "classifiers/held_out_photographs")
-    assert {images for images, _ in found} == {"painted", "all"}
+def test_the_id_is_that_of_what_was_trained():
+    features = np.arange(12, dtype=np.float32).reshape(4, 3)
+    columns = ("hybrid_stat", "subspecies", "parent_subspecies_1", "parent_subspecies_2")
+    table = pd.DataFrame({column: ["8", "9"] * 2 for column in columns})
+
+    def made(features=features, table=table, start=None, settings=("dinov2_base", "photograph", 9)):
+        labels = np.zeros(4, int)
+        return training_id(Rows(table, [], features, labels, labels, labels), start, *settings)
+
+    assert made() == made(features.copy(), table.copy())
+    ids = [
+        made(),
+        made(features + 1),
+        *(made(table=table.assign(**{column: "10"})) for column in columns),
+        *(made(start={"weight": torch.full((2,), value)}) for value in (0.0, 1.0)),
+        made(settings=("other", "photograph", 9)),
+        made(settings=("dinov2_base", "cutout", 9)),
+        made(settings=("dinov2_base", "photograph", 10)),
+    ]
+    assert len(set(ids)) == 11
 
 
-def test_recalls_by_subspecies_and_cross(train, world, tmp_path):
-    assert train(world.root).status == 0
-    folder = tmp_path / "classifiers/held_out_photographs"
-    thresholds = {
-        (row["images"], row["classifier"]): float(row["threshold"])
-        for row in read_rows(folder / "classifier_evaluation_results.csv")
-    }
-    scores = read_rows(folder / "classifier_scores.csv")
-    recalls = read_rows(folder / "classifier_recalls.csv")
-    assert len(recalls) == 3 * 2 * 3  # kinds of image, subspecies and cross, classifiers
-    for row in recalls:
-        assert row["group"] == {"hybrid": "8 x 9", "non-hybrid": "8"}[row["hybrid_stat"]]
-        mine = [
-            float(score[row["classifier"]]) > thresholds[row["images"], row["classifier"]]
-            for score in scores
-            if score["hybrid_stat"] == row["hybrid_stat"]
-            and row["images"] in ("all", score["images"])
+# ---- what it looks at ---------------------------------------------------------------------------
+
+
+def test_training_looks_at_cutouts_where_it_is_asked_to(train, dataset, specimen, tmp_path):
+    """Features, and so scores, are those of the same photographs cut out by hand."""
+    for path in sorted((dataset / "Images").rglob("*.png")):
+        number = int(path.stem[-2:])
+        specimen(path, (60, 30, 4 * number) if path.stem.startswith("non") else (4 * number, 60, 9))
+    assert train(dataset, "--preprocess", "cutout", save="asked").status == 0
+    for path in (dataset / "Images").rglob("*.png"):
+        cutout.cut_out(Image.open(path))[0].save(path)
+    assert train(dataset, save="by_hand").status == 0
+    asked, by_hand = (
+        [
+            float(row[name])
+            for row in read_rows(tmp_path / save / "published_split/classifier_scores.csv")
+            for name in ("sgd", "linear")
         ]
-        assert int(row["rows"]) == len(mine)
-        called = sum(mine) / len(mine)
-        right = called if row["hybrid_stat"] == "hybrid" else 1 - called
-        # Scores and thresholds in the files have six decimals: one image may fall on its threshold.
-        assert float(row["recall"]) == pytest.approx(right, abs=1.5 / len(mine))
-        assert float(row["recall_low"]) <= float(row["recall"]) <= float(row["recall_high"])
+        for save in ("asked", "by_hand")
+    )
+    assert asked == pytest.approx(by_hand, abs=1e-5)
+    assert len(set(asked)) > 3
+    assert origin(tmp_path / "asked") != origin(tmp_path / "by_hand")  # what is scored differs
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_feature_that_is_no_number_names_its_image(train, world, members_of_before, value):
-    name = world.rows[7]["filename"]
-    world.features[name][5] = value
-    done = train(world.root)
-    assert done.status == 1
-    expected = f"{name} and 0 more images: a feature of efficientnet_lite0 is NaN or infinite"
-    assert expected in done.errors
+def test_painted_cutouts_beside_whole_photographs_are_refused(specimen, tmp_path):
+    whole = specimen(tmp_path / "whole.png")
+    cut = tmp_path / "cut.png"
+    cutout.cut_out(Image.open(whole))[0].resize((256, 256)).save(cut)
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    painted = np.array([False, True, True])
+    message = re.escape(f"{tmp_path / 'bad.png'} are cutouts, and photographs such as {whole} are")
+    with pytest.raises(ValueError, match=f"{message} not.*train with --preprocess cutout"):
+        check_grounds(painted, [whole, tmp_path / "bad.png", cut])
+    for paths in ([cut, cut, whole], [whole, whole, whole]):
+        check_grounds(painted, paths)
+    check_grounds(painted[1:], [cut, cut])
 
 
-def test_a_score_that_is_no_number_names_its_image(train, world, members_of_before, monkeypatch):
-    class Broken:
-        def __init__(self, *_):
-            pass
+def test_a_changed_csv_extracts_only_what_is_new(train, dataset, draw, tmp_path):
+    """Lists/ is read like List/; images that are not usable are named and left out."""
+    (dataset / "List").rename(dataset / "Lists")
+    assert train(dataset).status == 0
+    assert cached_images(tmp_path / "cache") == 26
+    shutil.copy(dataset / "Images/hybrid/hybrid_01.png", dataset / "Images/hybrid/same.png")
+    draw(dataset / "Images/hybrid/new.png")
+    with (dataset / "Lists/butterfly_anomaly_AF.csv").open("a") as file:
+        file.write(",,hybrid,train,,,,,,same.png\n,,hybrid,train,,,,,,new.png\n")
+    (dataset / "Images/hybrid/hybrid_00.png").unlink()
+    (dataset / "Images/non-hybrid/non-hybrid_03.png").write_bytes(b"no picture")
+    done = train(dataset)
+    assert done.status == 0, done.errors
+    assert "1 images are missing and are left out: hybrid_00.png" in done.errors
+    assert "1 images cannot be read and are left out: non-hybrid_03.png" in done.errors
+    assert "26 images: 13 hybrid, 0 painted" in done.errors
+    assert cached_images(tmp_path / "cache") == 27
 
-        def score(self, *_):
-            return 0.5
 
-        def predict_proba(self, features):
-            probabilities = np.full((len(features), 2), 0.5)
-            probabilities[3] = np.nan
-            return probabilities
-
-    monkeypatch.setattr(training, "fit_classifier", Broken)
-    done = train(world.root)
-    assert done.status == 1
-    assert re.search(r"\.(png|jpg) and 0 more images: the score of sgd is NaN", done.errors)
+# ---- how it is called ---------------------------------------------------------------------------
 
 
 def test_paths_that_are_typed_start_at_the_working_directory(
@@ -534,12 +336,12 @@ def test_paths_that_are_typed_start_at_the_working_directory(
     """The same in training.py and in ingestion.py; the constants start at the repository."""
     monkeypatch.chdir(tmp_path)
     folders = ("--CLF_SAVE_DIR", "made/classifiers", "--CACHE_DIR", "made/cache")
-    done = train(dataset.name, *folders)
-    assert done.status == 0, done.errors
+    assert train(dataset.name, *folders).status == 0
     assert (tmp_path / "made/classifiers/clf1024.pth").is_file()
     assert cached_images(tmp_path / "made/cache") == 26
     done = train(dataset.name, *folders, "--CTN", "--CTN_SAVE_DIR", "nowhere")
-    assert f"CTN continues {Path('nowhere/clf1024.pth')}, but" in done.errors
+    assert done.status == 1
+    assert f"CTN continues {Path('nowhere/clf1024.pth')}, but there is no such file" in done.errors
 
     options = ("--backbone", "efficientnet_lite0", "--classifiers", "made/classifiers")
     options = (*options, "--workers", "0", "--device", "cpu")
@@ -552,117 +354,119 @@ def test_paths_that_are_typed_start_at_the_working_directory(
     defaults = training.parse_arguments()
     assert defaults.ROOT_DATA_DIR == repository / "Datasets/Images4TrainClassifier"
     assert defaults.CLF_SAVE_DIR == defaults.CTN_SAVE_DIR == repository / "Models/classifiers"
-    assert defaults.preprocess == "photograph"
     assert defaults.CACHE_DIR == repository / "Datasets/.feature_cache"
+    assert (defaults.CSV_DIR, defaults.DATA_FILE) == ("List", "butterfly_anomaly_AF.csv")
+    assert (defaults.IMG_DIR, defaults.preprocess) == ("Images", "photograph")
+    assert (defaults.NEPOCH, defaults.BATCH_SIZE, defaults.CTN) == (200, 32, False)
+    assert (defaults.backbone, defaults.classifiers) == ("dinov2_base", ["sgd"])
 
 
-def test_a_changed_csv_extracts_only_what_is_new(train, dataset, draw, tmp_path):
-    assert train(dataset).status == 0
-    assert cached_images(tmp_path / "cache") == 26
-    shutil.copy(dataset / "Images/hybrid/hybrid_00.png", dataset / "Images/hybrid/same.png")
-    draw(dataset / "Images/hybrid/new.png")
-    with (dataset / "List/butterfly_anomaly_AF.csv").open("a") as file:
-        file.write(",,hybrid,train,,,,,,same.png\n,,hybrid,train,,,,,,new.png\n")
-    done = train(dataset)
+def test_ctn_continues_the_linear_classifier(train, world, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert train(world.root, save="first").status == 0
+    state = torch.load(first / "clf1024.pth", weights_only=True)
+    state["classifier.0.weight"] = state["classifier.0.weight"].repeat(1, 10)  # of 1,280 features
+    save_linear(state, published_members.Origin("efficientnet_lite0"), first / "clf1024.pth")
+    world.features |= {name: np.tile(row, 10) for name, row in world.features.items()}
+    continued = ("--CTN", "--CTN_SAVE_DIR", first)
+    done = train(world.root, *continued, save="second")
     assert done.status == 0, done.errors
-    assert "28 images: 14 hybrid, 0 painted" in done.errors
-    assert cached_images(tmp_path / "cache") == 27
-
-
-def test_a_damaged_cache_is_named(train, dataset, tmp_path):
-    assert train(dataset).status == 0
-    for path in (tmp_path / "cache").glob("*.sqlite"):
-        whole = path.read_bytes()
-        path.write_bytes(b"not a database, but long enough to be read as one" * 100)
-        done = train(dataset)
-        assert done.status == 1
-        assert f"{path}: damaged feature cache" in done.errors
-        path.write_bytes(whole)
-
-
-def test_unusable_images_are_reported_and_left_out(train, dataset):
-    (dataset / "Images/hybrid/hybrid_00.png").unlink()
-    (dataset / "Images/non-hybrid/non-hybrid_03.png").write_bytes(b"no picture")
-    done = train(dataset)
-    assert done.status == 0, done.errors
-    assert "1 images are missing and are left out: hybrid_00.png" in done.errors
-    assert "1 images cannot be read and are left out: non-hybrid_03.png" in done.errors
-    assert "24 images: 11 hybrid, 0 painted" in done.errors
-
-
-def test_ctn_continues_the_linear_classifier(train, dataset, tmp_path):
-    assert train(dataset, save="first").status == 0
-    done = train(dataset, "--CTN", "--CTN_SAVE_DIR", tmp_path / "first", save="second")
-    assert done.status == 0, done.errors
-    steps = {
-        name: torch.load(tmp_path / name / "clf1024.pth", weights_only=True)
-        for name in ("first", "second")
-    }
-    key = "classifier.1.num_batches_tracked"
-    assert (int(steps["first"][key]), int(steps["second"][key])) == (3, 6)
+    steps = torch.load(second / "clf1024.pth", weights_only=True)
+    assert int(steps["classifier.1.num_batches_tracked"]) == 6
     assert "trained afresh, not the continued one" in done.errors
-    assert origin(tmp_path / "first") != origin(tmp_path / "second")
-
-
-def test_ctn_refuses_a_classifier_of_another_preprocess(train, dataset, tmp_path):
-    state, whole = (
-        published_members.LinearClassifier(1280).state_dict(),
-        published_members.Origin("efficientnet_lite0"),
-    )
-    training.save_linear(state, whole, tmp_path / "clf1024.pth")
-    continued = ("--CTN", "--CTN_SAVE_DIR", tmp_path)
-    done = train(dataset, "--preprocess", "cutout", *continued, save="second")
+    assert origin(first) != origin(second)
+    done = train(world.root, "--preprocess", "cutout", *continued, save="third")
     assert done.status == 1
-    message = "clf1024.pth was trained on photographs, but the preprocess is cutout: use --prep"
-    assert message in done.errors
-    assert not (tmp_path / "second").exists()
+    assert "clf1024.pth was trained on photographs, but the preprocess is cutout" in done.errors
+    assert not (tmp_path / "third").exists()
 
 
-def test_ctn_without_a_classifier_is_an_error(train, dataset, tmp_path):
-    done = train(dataset, "--CTN", "--CTN_SAVE_DIR", tmp_path)
+def remove_csv(world):
+    world.csv.unlink()
+
+
+def leave_few_hybrids(world):
+    hybrids = [row for row in world.rows if row["hybrid_stat"] == "hybrid"]
+    world.rows = hybrids[:4] + [row for row in world.rows if row not in hybrids]
+    world.write(data_utils.COLUMNS)
+
+
+def name_a_secret(world):
+    world.rows[1]["filename"] = "../secret.png"
+    world.write(data_utils.COLUMNS)
+
+
+def spoil_a_feature(world, value=np.nan):
+    world.features[world.rows[7]["filename"]][5] = value
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (remove_csv, r"no CSV .*List.butterfly_anomaly_AF.csv.*make_classifier_csv.py writes it"),
+        (leave_few_hybrids, r"the 304 images in all: 4 hybrid and 300 non-hybrid; at least 5"),
+        (name_a_secret, r"AF.csv, line 3: filename '../secret.png' leaves"),
+        (spoil_a_feature, r"jpg|png and 0 more images: a feature of efficientnet_lite0 is NaN or"),
+        (lambda world: spoil_a_feature(world, np.inf), r"g and 0 more images: a feature of eff"),
+    ],
+)
+def test_what_cannot_be_trained_on_leaves_all_as_it_was(train, world, tmp_path, spoil, message):
+    spoil(world)
+    folder = tmp_path / "classifiers"
+    folder.mkdir()
+    for name in MEMBERS:
+        (folder / name).write_text("from before")
+    done = train(world.root)
     assert done.status == 1
-    assert f"CTN continues {tmp_path / 'clf1024.pth'}, but there is no such file" in done.errors
+    assert re.search(message, done.errors), done.errors
+    assert contents(folder) == dict.fromkeys(MEMBERS, b"from before")
 
 
-def test_lists_is_found_too(train, dataset):
-    (dataset / "List").rename(dataset / "Lists")
-    assert train(dataset).status == 0
+class Broken:
+    """A classifier that gives one image no number."""
+
+    def __init__(self, *_):
+        pass
+
+    def score(self, *_):
+        return 0.5
+
+    def predict_proba(self, features):
+        probabilities = np.full((len(features), 2), 0.5)
+        probabilities[3] = np.nan
+        return probabilities
 
 
-def test_the_program_as_a_user_runs_it(run, repository, dataset, tmp_path):
-    """A file name that leaves the image folder ends the run before it writes anything."""
-    edit(dataset / "List/butterfly_anomaly_AF.csv", "hybrid_01.png", "../secret.png")
-    program = repository / "HybridDetection/train/training.py"
-    done = run(
-        "training.py",
-        *("--ROOT_DATA_DIR", dataset, "--CLF_SAVE_DIR", tmp_path / "out"),
-        cwd=program.parent,
-    )
-    assert done.returncode == 1
-    assert "line 3: filename '../secret.png' leaves" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "out").exists()
+def full(*_):
+    raise OSError(errno.ENOSPC, "disk full")
 
 
-def test_too_few_images_of_a_class(train, dataset):
-    path = dataset / "List/butterfly_anomaly_AF.csv"
-    rows = path.read_text().splitlines()
-    path.write_text("\n".join(row for row in rows if "hybrid_0" not in row or "non" in row))
-    done = train(dataset)
+@pytest.mark.parametrize(
+    ("name", "fails", "message"),
+    [
+        ("fit_classifier", Broken, r"\.(png|jpg) and 0 more images: the score of sgd is NaN"),
+        ("save_subspecies", full, r"disk full: '.*classifiers/subspecies\.npz'"),
+        ("save_linear", full, r"disk full: '.*classifiers/clf1024\.pth'"),
+    ],
+)
+def test_a_training_that_fails_leaves_all_members_of_before(
+    train, kinds, tmp_path, monkeypatch, name, fails, message
+):
+    folder = tmp_path / "classifiers"
+    folder.mkdir()
+    for member in MEMBERS:
+        (folder / member).write_text("from before")
+    monkeypatch.setattr(training, name, fails)
+    done = train(kinds.root)
     assert done.status == 1
-    assert "the 16 images in all: 2 hybrid and 14 non-hybrid; at least 5" in done.errors
-
-
-def test_a_missing_csv_says_how_to_make_it(train, dataset):
-    (dataset / "List/butterfly_anomaly_AF.csv").unlink()
-    done = train(dataset)
-    assert done.status == 1
-    assert "scripts/make_classifier_csv.py writes it" in done.errors
+    assert re.search(message, done.errors), done.errors
+    assert contents(folder) == dict.fromkeys(MEMBERS, b"from before")
 
 
 @pytest.mark.parametrize("arguments", [("--NCLS", "3"), ("--NEPOCH", "0"), ("--BATCH_SIZE", "0")])
-def test_an_option_out_of_range_is_refused(train, dataset, capsys, arguments):
+def test_an_option_out_of_range_is_refused(monkeypatch, capsys, arguments):
+    monkeypatch.setattr(sys, "argv", ["training.py", *arguments])
     with pytest.raises(SystemExit) as caught:
-        train(dataset, *arguments)
+        training.parse_arguments()
     assert caught.value.code == 2
     assert arguments[0] in capsys.readouterr().err

@@ -111,12 +111,12 @@ def test_without_checksums_each_file_is_decoded(challenge, server, tmp_path):
     assert "C2.jpg is broken" in done.stderr
 
 
-def test_all_digits_of_a_checksum_count(tmp_path, draw):
-    photograph = draw(tmp_path / "C1.jpg")
-    digest = hashlib.md5(photograph.read_bytes()).hexdigest()
-    assert check_photos.problem(photograph, digest) is None
+def test_all_digits_of_a_checksum_count(tmp_path):
+    (tmp_path / "a").write_bytes(WEIGHTS)
+    digest = hashlib.md5(WEIGHTS).hexdigest()
+    assert check_photos.problem(tmp_path / "a", digest) is None
     other = digest[:-1] + ("0" if digest[-1] != "0" else "1")
-    assert check_photos.problem(photograph, other) == f"is broken (MD5 {digest}, expected {other})"
+    assert f"MD5 {digest}, expected {other}" in check_photos.problem(tmp_path / "a", other)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ cutouts for the generators."""
 import functools
 import io
 import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -288,24 +287,6 @@ def test_generators_get_what_your_own_masks_show(drawn, tmp_path, prepare):
     assert status == 1
     assert "stopped: cut_folder.py could not cut out originals" in said
     assert not list((tmp_path / "elsewhere").rglob("*.jpg"))
-
-
-def test_ctrl_c_waits_until_the_cutting_has_stopped(tmp_path, monkeypatch):
-    program = tmp_path / "cut_folder.py"
-    program.write_text(
-        "import os, pathlib, signal, time\n"
-        "os.kill(os.getppid(), signal.SIGINT)\n"
-        "time.sleep(1)\n"
-        f"pathlib.Path({str(tmp_path / 'stopped')!r}).touch()\n"
-    )
-    monkeypatch.setattr(prepare_images, "CUTOUT", program)
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            prepare_images.cut_out([], tmp_path, tmp_path, None, 1)
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    assert (tmp_path / "stopped").exists()
 
 
 @pytest.mark.parametrize("folder", ["images", "masks"])

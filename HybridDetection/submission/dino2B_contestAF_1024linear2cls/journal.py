@@ -119,7 +119,7 @@ class Journal:
         with ExitStack() as stack:
             paths = sorted(self.folder.glob("*.sqlite"))
             found = [stack.enter_context(self.opened(path)).execute(query) for path in paths]
-            rows = heapq.merge(*found, key=itemgetter(0, 1))
+            rows = stack.enter_context(closing(heapq.merge(*found, key=itemgetter(0, 1))))
             for name, same in groupby(rows, itemgetter(0)):
                 *_, (_, _, stamped, said) = same
                 index = images.position(name)

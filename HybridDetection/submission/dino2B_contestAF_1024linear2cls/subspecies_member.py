@@ -145,17 +145,21 @@ def load_subspecies(
 def subspecies_scorer(arrays: Mapping[str, np.ndarray]) -> SubspeciesScorer:
     """The scorer of a file's arrays; ValueError where one is missing, of another shape or wild."""
     arrays = {"preprocess": np.array(PREPROCESS), **arrays}  # older files lack it
+    expected = {field.name for kind in (SubspeciesScorer, Origin) for field in fields(kind)}
+    if set(arrays) | {"origin"} != expected:
+        raise ValueError(f"holds {sorted(arrays)}, expected {sorted(expected)}")
     origin = Origin(**{field.name: arrays[field.name].item() or None for field in fields(Origin)})
     size, names = BACKBONES[origin.backbone].feature_size, arrays["subspecies"].tolist()
-    if not all(isinstance(name, str) and name.isprintable() for name in names):
-        raise ValueError("knows a subspecies whose name is no printable text")
+    if not all(isinstance(name, str) and len(name) <= 100 and name.isprintable() for name in names):
+        raise ValueError("knows a subspecies whose name is no short printable text")
     if len(set(names)) < max(2, len(names)):
         raise ValueError(f"knows the subspecies {names}, expected two or more, all unlike")
     count, rank, crosses = len(names), arrays["axes"].shape[-1], arrays["crosses"]
     if not 1 <= rank < count:
-        raise ValueError(f"has {rank} axes, expected 1 to {count - 1}")
+        shape = arrays["axes"].shape
+        raise ValueError(f"axes has the shape {shape}, expected ({size}, 1 to {count - 1})")
     pairs = set(combinations(range(count), 2))
-    if crosses.dtype.kind != "i" or not pairs.issuperset(map(tuple, crosses)):
+    if crosses.dtype.kind != "i" or crosses.ndim != 2 or not pairs.issuperset(map(tuple, crosses)):
         raise ValueError("crosses are not pairs of two places among the subspecies, ascending")
     shapes = {
         "weights": (count, size),

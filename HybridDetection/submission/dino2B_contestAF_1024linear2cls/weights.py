@@ -78,9 +78,11 @@ def numbers(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     """
     if not isinstance(value, float | np.ndarray | np.generic):
         raise ValueError(f"{name} is a {type(value).__name__}, expected numbers")
-    array = np.array(value, np.float64)
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} is {array.dtype}, expected numbers")
     if array.shape != shape:
         raise ValueError(f"{name} has the shape {array.shape}, expected {shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds a value that is not finite")
-    return array
+    return array.astype(np.float64)
