@@ -27,7 +27,7 @@ SLOWEST = (
     "test_package_submission.py",
     "test_training.py",
     "test_prepare_images.py",
-    "test_kills.py",
+    "test_writers.py",
 )
 
 

@@ -39,7 +39,7 @@ def play(job):
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["room"], job["room"]))
     sys.argv = job["command"]
     sys.path.insert(0, os.path.dirname(sys.argv[0]))
-    exec(job["before"])
+    exec(job["before"], {})
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
         return 0
@@ -204,11 +204,11 @@ TINY = "--gpu_ids -1 --loadSize 32 --ngf 2 --n_blocks_global 1 --n_downsample_gl
 
 
 def train_generator(world: Path) -> Writer:
-    dataset = worlds.write_dataset(world, 6)
+    dataset = worlds.write_dataset(world, 4)
     arguments = [*TINY.split(), "--dataroot", dataset, "--checkpoints_dir", "{out}"]
     arguments += "--name AF --phase train_AFhybrid --ndf 2 --no_vgg_loss --batchSize 2".split()
-    arguments += "--niter 3 --niter_decay 3 --print_freq 4 --save_latest_freq 8".split()
-    arguments += "--save_epoch_freq 4 --display_freq 20".split()
+    arguments += "--niter 2 --niter_decay 2 --print_freq 4 --save_latest_freq 4".split()
+    arguments += "--save_epoch_freq 2 --display_freq 8".split()
     return Writer(
         "AnomalyFactory/train.py",
         arguments,

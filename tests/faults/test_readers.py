@@ -148,6 +148,22 @@ def test_marks_and_line_ends_of_other_systems_are_read(tmp_path, end):
     assert evaluation.read_predictions(path) == {"a.jpg": 0.5, "b.jpg": 0.25}
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("a.jpg,0,major\n", "no major hybrids"),
+        ("a.jpg,1,major\nb.jpg,1,minor\nc.jpg,1,mimic\n", "no non-hybrids"),
+        ("a.jpg,0,major\nb.jpg,1,else\n", "ssp_indicator"),
+    ],
+)
+def test_a_reference_without_a_class_is_named(tmp_path, rows, said):
+    reference, predictions = tmp_path / "ref.csv", tmp_path / "predictions.txt"
+    reference.write_text("filename,hybrid_stat,ssp_indicator\n" + rows)
+    predictions.write_text("a.jpg,0.5\nb.jpg,0.5\nc.jpg,0.5")
+    with pytest.raises(ValueError, match=rf"ref\.csv.*{said}"):
+        evaluation.score_rows(evaluation.read_scored(predictions, reference), reference)
+
+
 LINES = [[f"Images/{i}/train/good/{n}.png"] for i, n in ((8, 0), (9, 1))]
 
 

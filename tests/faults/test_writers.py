@@ -158,6 +158,7 @@ def test_a_folder_that_cannot_be_written_is_named(programs, through, locked, nam
 
 # Loses a photograph when the first one is opened.
 LOSING = """
+import os
 import PIL.Image
 real = PIL.Image.open
 def open_and_lose(*arguments, **options):
@@ -200,6 +201,7 @@ def test_two_at_once_make_what_one_does(programs, through, name):
 
 # Stops at the first image, until a file says go.
 STOPPED = """
+import os
 import PIL.Image, time
 real = PIL.Image.open
 def open_later(*arguments, **options):
