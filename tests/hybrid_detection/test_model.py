@@ -347,14 +347,13 @@ def test_the_score_is_the_larger_probability():
             return self.values
 
     detector.members = {"linear": Fixed([0.2, 0.9]), "sgd": Fixed([0.7, 0.1])}
-    images = [Image.new("RGB", (8, 8)), Image.new("L", (9, 5))]
-    assert detector.predict_batch(images).tolist() == [0.7, 0.9]
-    assert detector.predict_batch([]).shape == (0,)
+    assert detector.predict(Image.new("L", (9, 5))) == 0.7
     examined = detector.examine(torch.zeros(2, 224, 224, 3, dtype=torch.uint8))
     assert {name: values.tolist() for name, values in examined.members.items()} == {
         "linear": [0.2, 0.9],
         "sgd": [0.7, 0.1],
     }
+    assert examined.scores.tolist() == [0.7, 0.9]
     assert examined.parents is None
     assert detector.threshold is None
 

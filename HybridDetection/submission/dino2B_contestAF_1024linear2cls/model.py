@@ -32,10 +32,7 @@ from published_members import load_linear, load_sgd
 from subspecies_member import Parents, load_subspecies
 from weights import HERE, TRAINING, search_folders
 
-LINEAR_FILE = "clf1024.pth"
-SGD_FILE = "sgd_clf.pkl"
-SUBSPECIES_FILE = "subspecies.npz"
-CUTOUT_FILE = "cutout.py"
+LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE = "clf1024.pth", "sgd_clf.pkl", "subspecies.npz"
 MEMBER_FILES = {"linear": LINEAR_FILE, "sgd": SGD_FILE, "subspecies": SUBSPECIES_FILE}
 PUBLISHED = ("linear", "sgd")  # the members that must lie there; the other takes part if it does
 
@@ -127,7 +124,7 @@ def locate_weights(
     files = {path.name: path for path in paths.values()}
     files[BACKBONES[origin.backbone].weights_file] = locate_backbone(origin.backbone)
     if origin.preprocess == "cutout":
-        files[CUTOUT_FILE] = HERE / CUTOUT_FILE
+        files["cutout.py"] = HERE / "cutout.py"
     return files
 
 
@@ -223,17 +220,8 @@ class Model:
 
     def predict(self, image: Image.Image) -> float:
         """Score of one PIL image of any size and mode but "F"; higher: more likely a hybrid."""
-        return float(self.predict_batch([image])[0])
-
-    def predict_batch(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Scores of n PIL images, shape (n,), each in [0, 1]."""
-        if len(images) == 0:
-            return np.zeros(0)
-        return self.score(torch.from_numpy(np.stack([self.picture(image) for image in images])))
-
-    def score(self, pictures: torch.Tensor) -> np.ndarray:
-        """Scores of n pictures of bytes, (n, 224, 224, 3) -> (n,)."""
-        return self.examine(pictures).scores
+        picture = torch.from_numpy(np.array(self.picture(image)))
+        return float(self.examine(picture[None]).scores[0])
 
     def extract(self, pictures: torch.Tensor) -> torch.Tensor:
         """The features (n, feature_size) of n pictures of bytes, (n, 224, 224, 3)."""
