@@ -14,11 +14,11 @@ draws its share of the batches, which are the same as those of one process.
 import argparse
 import hashlib
 import itertools
+import operator
 import os
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 from util import distributed
-from util.background import Background
+from util.background import Background, ahead
 from util.device import prepare
 from util.errors import InputError, refuse_special, reported
 from util.files import IMAGE_FORMATS, IMAGE_SUFFIXES, ImageError, atomic, open_image
@@ -40,8 +40,6 @@ MAX_PHOTO_PIXELS = 2**22  # a photo alone in PiDiNet, on a CPU: 8 GB
 BATCHES_WRITTEN = 2  # that wait to be written at once, while further ones are drawn
 NOTE = "extract_edges"  # the PNG text chunk that says how a map was made
 
-Detector = Callable[[np.ndarray], np.ndarray]  # photos (n, h, w, 3) uint8 -> edges (n, h, w) uint8
-
 
 @dataclass(frozen=True)
 class Job:
@@ -50,6 +48,10 @@ class Job:
     photo: Path
     edges: Path
     size: tuple[int, int]
+
+    @property
+    def pixels(self) -> int:
+        return self.size[0] * self.size[1]
 
 
 def main() -> None:
@@ -69,14 +71,30 @@ def main() -> None:
             if process.first:
                 tqdm.write(str(error), file=sys.stderr)
     process.wait()  # nobody draws before everybody has looked
-    if opt.detector == "scharr":
-        detect = scharr_edges
-    else:
+    detect = scharr_edges
+    if opt.detector == "pidinet":
         refuse_large(jobs)
         prepare(exact=True)
         detect = pidinet_detector(opt.weights, process.device)
-    mine = list(batches(jobs, opt.batch_size))[process.share]
-    drawn = process.sum(draw(mine, detect, opt, note, process.quiet))
+
+    drawn, mine = 0, list(batches(jobs, opt.batch_size))[process.share]
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as readers,  # decoding and encoding beside the detector
+        Background(os.cpu_count(), BATCHES_WRITTEN * opt.batch_size) as writers,
+        tqdm(total=sum(map(len, mine)), desc="edges", unit="photo", disable=process.quiet) as bar,
+    ):
+        read_ahead = ahead(read, mine, readers, most=os.cpu_count())
+        for batch, photos in zip(mine, read_ahead, strict=True):
+            for photo in photos:
+                if isinstance(photo, ImageError):
+                    tqdm.write(str(photo), file=sys.stderr)
+            whole = [n for n, photo in enumerate(photos) if not isinstance(photo, ImageError)]
+            strengths = detect(np.stack([photos[n] for n in whole])) if whole else []
+            for n, strength in zip(whole, strengths, strict=True):
+                writers.submit(write_edges, batch[n].edges, strength, opt.polarity, note)
+            drawn += len(whole)
+            bar.update(len(batch))
+    drawn = process.sum(drawn)
     if process.first:
         tqdm.write(f"{drawn} edge maps drawn")
     if drawn < len(to_do):
@@ -96,29 +114,26 @@ def plan(opt: argparse.Namespace) -> list[tuple[Path, Path]]:
                 f"{opt.dataset}: no Images/.../good folder in it; scripts/prepare_images.py"
                 " makes them from the photographs"
             )
-        pairs = [
-            (photo, good.parent / "pidinet_edges" / photo.relative_to(good).with_suffix(".png"))
-            for good in goods
-            for photo in find_photos(good)
-        ]
+        trees = [(good, good.parent / "pidinet_edges") for good in goods]
     else:
         if not opt.input.is_dir():
             raise InputError(f"{opt.input}: no such folder; --input names a folder of photos")
         # Inside the input, the next run would take the edge maps for photos.
         if opt.output.resolve().is_relative_to(opt.input.resolve()):
             raise InputError(f"{opt.output} lies inside {opt.input}; name an --output outside it")
-        pairs = [
-            (photo, opt.output / photo.relative_to(opt.input).with_suffix(".png"))
-            for photo in find_photos(opt.input)
-        ]
-    if not pairs:
-        raise InputError(f"{opt.dataset or opt.input}: no photos in it")
+        trees = [(opt.input, opt.output)]
     owner: dict[Path, Path] = {}
-    for photo, edges in pairs:
-        if edges in owner:
-            raise InputError(f"{owner[edges]} and {photo} would both become {edges}; rename one")
-        owner[edges] = photo
-    return pairs
+    for tree, maps in trees:
+        for photo in find_photos(tree):
+            edges = maps / photo.relative_to(tree).with_suffix(".png")
+            if edges in owner:
+                raise InputError(
+                    f"{owner[edges]} and {photo} would both become {edges}; rename one"
+                )
+            owner[edges] = photo
+    if not owner:
+        raise InputError(f"{opt.dataset or opt.input}: no photos in it")
+    return [(photo, edges) for edges, photo in owner.items()]
 
 
 def find_photos(folder: Path) -> list[Path]:
@@ -178,7 +193,7 @@ def photo_size(path: Path) -> tuple[int, int]:
 
 def refuse_large(jobs: list[Job]) -> None:
     """Raise InputError for photos that would take PiDiNet more memory than most machines have."""
-    large = [job for job in jobs if job.size[0] * job.size[1] > MAX_PHOTO_PIXELS]
+    large = [job for job in jobs if job.pixels > MAX_PHOTO_PIXELS]
     if large:
         width, height = large[0].size
         raise InputError(
@@ -187,74 +202,32 @@ def refuse_large(jobs: list[Job]) -> None:
         )
 
 
-def draw(
-    batches: list[list[Job]],
-    detect: Detector,
-    opt: argparse.Namespace,
-    note: str,
-    quiet: bool | None,
-) -> int:
-    """Write the maps of `batches`; names the photos that cannot be read; the number written."""
-    drawn = 0
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as readers,  # decoding and encoding beside the detector
-        Background(os.cpu_count(), BATCHES_WRITTEN * opt.batch_size) as writers,
-        tqdm(total=sum(map(len, batches)), desc="edges", unit="photo", disable=quiet) as bar,
-    ):
-        for batch in read_batches(batches, readers):
-            whole = []
-            for job, photo in batch:
-                if isinstance(photo, ImageError):
-                    tqdm.write(str(photo), file=sys.stderr)
-                else:
-                    whole.append((job, photo))
-            if whole:
-                strengths = detect(np.stack([photo for _, photo in whole]))
-                for (job, _), strength in zip(whole, strengths, strict=True):
-                    writers.submit(write_edges, job.edges, strength, opt.polarity, note)
-            drawn += len(whole)
-            bar.update(len(batch))
-    return drawn
-
-
-def read_batches(
-    batches: list[list[Job]], pool: ThreadPoolExecutor
-) -> Iterator[list[tuple[Job, np.ndarray | ImageError]]]:
-    """The batches, each job with its photo, read in `pool` two batches ahead."""
-    ahead: deque[list[tuple[Job, Future]]] = deque()
-    for batch in batches:
-        ahead.append([(job, pool.submit(read_photo, job)) for job in batch])
-        if len(ahead) > 2:
-            yield [(job, read.result()) for job, read in ahead.popleft()]
-    for batch in ahead:
-        yield [(job, read.result()) for job, read in batch]
-
-
 def batches(jobs: list[Job], most: int) -> Iterator[list[Job]]:
     """`jobs` in batches of one size each, `most` photos and MAX_BATCH_PIXELS at the most.
 
     The largest photos come first: every later batch fits into the memory that they took.
     """
 
-    def pixels_and_size(job: Job) -> tuple[int, tuple[int, int]]:
-        return job.size[0] * job.size[1], job.size
-
-    largest_first = sorted(jobs, key=pixels_and_size, reverse=True)
-    for (pixels, _), same in itertools.groupby(largest_first, key=pixels_and_size):
+    by_size = operator.attrgetter("pixels", "size")
+    for (pixels, _), same in itertools.groupby(sorted(jobs, key=by_size, reverse=True), by_size):
         count = max(1, min(most, MAX_BATCH_PIXELS // pixels))
         same = list(same)
         yield from (same[start : start + count] for start in range(0, len(same), count))
 
 
-def read_photo(job: Job) -> np.ndarray | ImageError:
-    """The photo at its working size, uint8 (height, width, 3); an error is returned, not raised."""
-    try:
-        photo = open_image(job.photo)
-    except ImageError as error:
-        return error
-    if photo.size != job.size:
-        photo = photo.resize(job.size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return np.asarray(photo)
+def read(batch: list[Job]) -> list[np.ndarray | ImageError]:
+    """The photos at their working size, uint8 (height, width, 3); errors are returned, not raised,
+    and tell of one photo each."""
+    photos = []
+    for job in batch:
+        try:
+            photo = open_image(job.photo)
+            if photo.size != job.size:
+                photo = photo.resize(job.size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+            photos.append(np.asarray(photo))
+        except ImageError as error:
+            photos.append(error)
+    return photos
 
 
 def write_edges(path: Path, strength: np.ndarray, polarity: str, note: str) -> None:

@@ -16,30 +16,31 @@ these are the same whoever paints them and whatever was there before, and so are
 
 import argparse
 import hashlib
+import os
 from pathlib import Path
 
-from data.datasets import RESULT_SIZE, PaintingPairs, batches_of
-from data.lists import COLUMNS, ListFiles, Pair, check_images, find_list, read_pairs
+from data.datasets import RESULT_SIZE, PaintingPairs, batches_of, loader
+from data.few_photos import inherited, with_ground_kept
+from data.lists import ListFiles, Pair, find_list, read_pairs
 from models.anomaly_factory import Painter, build_generator, load_network, network_path
-from models.painting import paint
 from options.test_options import test_options
 from tqdm import tqdm
 from util import distributed
+from util.background import Background, Fetched
 from util.device import chosen_amp, prepare
-from util.errors import reported
+from util.errors import InputError, reported
+from util.images import as_pixels
 from util.results import Results, Source, noted_source
+
+BATCHES_WRITTEN = 4  # that wait to be written at once, while further ones are painted
 
 
 def main() -> None:
     opt = test_options()
     process = distributed.start(opt.gpu_ids)
     files = find_list(opt.dataroot, opt.phase)
-    photos = asks_for_photos(opt)
-    listed = read_pairs(files, training=False, photos=photos)
+    listed = read_pairs(files, training=False, photos=asks_for_photos(opt))
     pairs = listed[: opt.how_many]
-    with process.agreeing():
-        columns = COLUMNS if photos else COLUMNS[:2]
-        check_images(files, pairs, columns, process.share, process.quiet)
     generator = build_generator(opt)
     load_network(generator, opt.checkpoints_dir / opt.name, opt.which_epoch, "G")
 
@@ -74,6 +75,51 @@ def main() -> None:
             tqdm.write(f"page: {results.write_page(groups)}")
         results.check_unmixed()
     process.stop()
+
+
+def paint(
+    painter: Painter,
+    samples: PaintingPairs,
+    batches: list[list[int]],  # of places in the list
+    missing: set[int],  # the places whose results are written
+    opt: argparse.Namespace,
+    results: Results,
+    quiet: bool | None,
+) -> None:
+    """Paint `batches` and write what is missing of them, beside the painting of the next.
+
+    Raises InputError naming an image of values that are not finite, which is not written.
+    """
+    total = sum(place in missing for batch in batches for place in batch)
+
+    def write(name: str, images: Fetched, row: int) -> None:
+        *panels, finite = images.get()
+        if not finite[row]:
+            raise InputError(
+                f"{name}: the generator of --name {opt.name} paints NaN or infinite values;"
+                " choose an earlier --which_epoch, or train it anew with a smaller --lr"
+            )
+        results.write(name, [panel[row].numpy() for panel in panels])
+
+    with (
+        Background(os.cpu_count(), BATCHES_WRITTEN * opt.batchSize) as writers,
+        tqdm(total=total, desc="paint", unit="image", disable=quiet) as bar,
+    ):
+        for batch in loader(samples, batches, opt.nThreads, painter.device):
+            edges, reference = batch["edges"], batch["reference"]
+            if opt.inherit is None:
+                fake, mask = painter.paint(edges, reference)
+            else:
+                photos = batch["photo"], batch["full_photo"]
+                fake, mask = inherited(painter.paint, edges, reference, *photos, opt.inherit)
+            if opt.keep_ground:
+                fake = with_ground_kept(fake, batch["full_photo"], batch["ground"])
+            finite = fake.isfinite().flatten(1).all(1)
+            images = Fetched([edges, reference, as_pixels(fake), as_pixels(mask), finite])
+            for row, place in enumerate(batch["place"].tolist()):
+                if place in missing:
+                    writers.submit(write, samples.pairs[place].generated_name, images, row)
+                    bar.update()
 
 
 def asks_for_photos(opt: argparse.Namespace) -> bool:

@@ -22,8 +22,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from data.datasets import TrainingOrder, loader, steps_per_epoch, training_pairs
-from data.lists import ListFiles, Pair, check_images, find_list, read_pairs
+from data.datasets import Sample, loader, steps_per_epoch, training_order, training_pairs
+from data.lists import ListFiles, Pair, find_list, read_pairs
 from models.anomaly_factory import AnomalyFactory, micro_batches, network_path, write_networks
 from options.base_options import GENERATORS, rooted
 from options.train_options import train_options
@@ -48,7 +48,6 @@ FREE = {
     "fineSize",  # equals --loadSize
     "compile",  # moves the last bits only, too
 }
-PLAIN = {str, int, float, bool, type(None)}  # types of an option
 STOP_EVERY = 20  # steps between looks for a signal of several GPUs: each look stops them all
 WAITING = 16  # samples and plots that wait to be written
 MADE_FROM = "images made from"  # name in the course of what a data set's made_from.txt says
@@ -79,9 +78,6 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
     opt.amp = chosen_amp(opt.amp, process.device, before)
     files = find_list(opt.dataroot, opt.phase)
     pairs = read_pairs(files, training=True)
-    with process.agreeing():
-        check_images(files, pairs, ("edges", "color_gt"), process.share, process.quiet)
-
     prepare()
     model = AnomalyFactory(opt, process)
     course = course_of(opt, files, pairs)
@@ -90,11 +86,9 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
     stop = StopSignals()
     steps = steps_per_epoch(len(pairs), opt.batchSize)
     end = steps * (opt.niter + opt.niter_decay)
-    order = TrainingOrder(
-        len(pairs), opt.batchSize, opt.seed, done, end, process.rank, process.world
-    )
-    samples = training_pairs(pairs, opt)
-    batches = loader(samples, order, opt.nThreads, process.device)
+    place = process.rank, process.world
+    order = training_order(len(pairs), opt.batchSize, opt.seed, done, end, *place)
+    batches = loader(training_pairs(pairs, opt), order, opt.nThreads, process.device)
     progress = Progress(done, end, done, opt.batchSize, steps, 0.0)
     latest_due = False
     reports, saves = Background(1, WAITING), Background(1, 1)
@@ -103,37 +97,43 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
         for batch in bar:
             epoch = done // steps + 1
             model.set_learning_rate(opt.lr * decay(epoch, opt.niter, opt.niter_decay))
-            for images, share in micro_batches(batch, opt.micro_batch):
-                model.set_input(images, share)
-                model.forward()
-                model.backward_D()
-                model.backward_G()
-            model.step()
+            step(model, batch, opt.micro_batch)
             done += 1
 
             report.after_step(model, epoch, done)
             if process.first:
                 if done % steps == 0 and epoch % opt.save_epoch_freq == 0:
                     report.read_all()
-                    save_epoch(model, folder, epoch, saves)
+                    hand_over(saves, model, write_networks, model.weights(), folder, epoch)
                 latest_due |= due(done, opt.batchSize, opt.save_latest_freq)
                 if latest_due and done < end and not saves.busy:  # else when that one is written
                     report.read_all()
-                    save(model, folder, course, done, saves)
+                    hand_over(saves, model, write_state, state_of(model, done, course), folder)
                     report.draw()
                     latest_due = False
-            if looks(process, done) and process.any(stop.received is not None):
+            looks = done % STOP_EVERY == 0 or model.device.type == "cpu" or process.world == 1
+            if looks and process.any(stop.received is not None):
                 break
 
         bar.close()
         report.read_all()
         if process.first:
-            save(model, folder, course, done, saves)
+            hand_over(saves, model, write_state, state_of(model, done, course), folder)
     if process.first:
         report.close(stop.received)
         tqdm.write(f"{folder}: {done} of {end} steps done, {done * opt.batchSize:,} images")
     process.stop()
     return 128 + (stop.received or signal.SIGTERM) if done < end else 0
+
+
+def step(model: AnomalyFactory, batch: Sample, micro_batch: int) -> None:
+    """Change the weights by a batch, `micro_batch` images at once."""
+    for images, share in micro_batches(batch, micro_batch):
+        model.set_input(images, share)
+        model.forward()
+        model.backward_D()
+        model.backward_G()
+    model.step()
 
 
 def check_beginning(opt: argparse.Namespace, folder: Path) -> None:
@@ -157,34 +157,27 @@ def check_beginning(opt: argparse.Namespace, folder: Path) -> None:
             " to start from it, or move that folder away"
         )
     if opt.load_pretrain:
-        checkpoint.require(network_path(pretrained(opt), opt.which_epoch, "G"))
+        pretrained(opt)
 
 
 def pretrained(opt: argparse.Namespace) -> Path:
     """The folder of --load_pretrain, or where it is not there, the generator of its name."""
     name = opt.load_pretrain.name
-    places = (opt.load_pretrain, opt.checkpoints_dir / name, rooted(GENERATORS) / name)
-    found = [folder for folder in places if folder.is_dir()]
-    if not found:
-        raise InputError(
-            f"{network_path(opt.load_pretrain, opt.which_epoch, 'G')}: no such checkpoint; neither"
-            f" {places[1]} nor {places[2]} is there. Train it first, AF4hybrid by"
-            " train_AF4hybrid.sh, or fetch it: scripts/download_models.sh AF4hybrid"
-        )
-    return found[0]
+    for folder in (opt.load_pretrain, opt.checkpoints_dir / name, rooted(GENERATORS) / name):
+        if network_path(folder, opt.which_epoch, "G").is_file():
+            return folder
+    raise InputError(
+        f"{network_path(opt.load_pretrain, opt.which_epoch, 'G')}: no such checkpoint, nor is there"
+        f" one of this name in {opt.checkpoints_dir} or {GENERATORS}. Train it first, AF4hybrid by"
+        " train_AF4hybrid.sh, or fetch it: scripts/download_models.sh AF4hybrid"
+    )
 
 
 def resumable(path: Path) -> dict[str, Any]:
     """What `write_state` wrote to `path`. Raises InputError for anything else."""
     state = checkpoint.load(path)
-    if (
-        not isinstance(state, dict)
-        or set(state) != {"model", "steps", "course"}
-        or type(state["steps"]) is not int
-        or state["steps"] < 0
-        or not isinstance(state["course"], dict)
-        or any(type(part) not in PLAIN for item in state["course"].items() for part in item)
-    ):
+    parts = {"model": dict, "steps": int, "course": dict}
+    if not isinstance(state, dict) or {key: type(state[key]) for key in state} != parts:
         raise InputError(
             f"{path}: not a resume file of this program; move {path.parent} away and start anew"
         )
@@ -201,8 +194,7 @@ def begin(
 ) -> int:
     """Load what training starts from; the number of steps already done."""
     if state:
-        path = folder / "resume.pth"
-        recorded = {MADE_FROM: PHOTOGRAPHS} | state["course"]  # older resume files do not say it
+        path, recorded = folder / "resume.pth", state["course"]
         for name in {**course, **recorded}:
             before, now = recorded.get(name), course.get(name)
             if before != now:
@@ -220,28 +212,15 @@ def begin(
     return 0
 
 
-def save(
-    model: AnomalyFactory,
-    folder: Path,
-    course: dict[str, object],
-    done: int,
-    saves: Background,
-) -> None:
-    """Have the resume file and the latest networks written."""
-    state = {"model": model.state(), "steps": done, "course": course}
-    hand_over(saves, model, write_state, state, folder)
-
-
-def save_epoch(model: AnomalyFactory, folder: Path, epoch: int, saves: Background) -> None:
-    """Have the networks written under their epoch's number."""
-    hand_over(saves, model, write_networks, model.weights(), folder, epoch)
-
-
 def hand_over(saves: Background, model: AnomalyFactory, write: Callable, *content: object) -> None:
     """Have `write` called with `content` as it is now: on a CPU before the next step changes it."""
     saves.submit(lambda fetched: write(*fetched.get()), Fetched(content))
     if model.device.type == "cpu":
         saves.wait()
+
+
+def state_of(model: AnomalyFactory, done: int, course: dict[str, object]) -> dict[str, Any]:
+    return {"model": model.state(), "steps": done, "course": course}
 
 
 def write_state(state: dict[str, Any], folder: Path) -> None:
@@ -267,12 +246,6 @@ def course_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> d
 def decay(epoch: int, niter: int, niter_decay: int) -> float:
     """Factor on the learning rate in `epoch` (from 1): 1, then linearly down to 1/niter_decay."""
     return min(1.0, (niter + niter_decay + 1 - epoch) / max(niter_decay, 1))
-
-
-def looks(process: Process, done: int) -> bool:
-    """Whether to look for a signal after `done` steps. One process sees its own; several must ask
-    one another."""
-    return process.world == 1 or process.device.type == "cpu" or done % STOP_EVERY == 0
 
 
 class StopSignals:

@@ -24,78 +24,47 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 from common.challenge_csv import (
     COLUMNS,
-    SUBSPECIES,
-    Photo,
-    TableError,
+    GENERATED,
     by_subspecies,
     challenge_parser,
     read_photos,
 )
 from common.files import atomic
+from common.program import InputError, start
 from PIL import Image
 from tqdm import tqdm
 
-NAME = SUBSPECIES.pattern
-GENERATED = re.compile(rf"AF_(?P<i>{NAME})_(?P<j>{NAME})_gen(?P<index>\d{{5,}})\.png")
 SOURCES = ("structure", "reference")  # columns behind the challenge's
 
-Sources = tuple[str, str]  # of an image: its structure and its reference
 
-log = logging.getLogger("make_classifier_csv")
-
-
-class CollectError(Exception):
-    """Something the user must put right; the message says what."""
-
-
-class Generated(NamedTuple):
-    """A generated image: structure of subspecies `i`, appearance of `j`, line `index` of a list."""
-
-    path: Path
-    i: str
-    j: str
-    index: int
-
-    @property
-    def status(self) -> str:
-        """The name of its class and of its folder."""
-        return "non-hybrid" if self.i == self.j else "hybrid"
-
-
-def find_generated(folders: list[Path], subspecies: list[str]) -> list[Generated]:
+def find_generated(folders: list[Path], subspecies: list[str]) -> list[Path]:
     """The generated images below `folders`, sorted by name.
 
-    Raises CollectError where a folder holds none, a name is there twice, or an image is of a
+    Raises InputError where a folder holds none, a name is there twice, or an image is of a
     subspecies that is not among `subspecies`.
     """
-    found: dict[str, Generated] = {}
+    found: dict[str, Path] = {}
     for folder in folders:
-        matches = [(path, GENERATED.fullmatch(path.name)) for path in sorted(folder.rglob("*.png"))]
-        images = [
-            Generated(path, match["i"], match["j"], int(match["index"]))
-            for path, match in matches
-            if match
-        ]
+        images = [path for path in sorted(folder.rglob("*.png")) if GENERATED.fullmatch(path.name)]
         if not images:
-            raise CollectError(
+            raise InputError(
                 f"{folder}: no AF_*_*_gen*.png in it; generate them: "
                 "AnomalyFactory/scripts/test_AF4nonhybrid.sh and test_AF4hybrid.sh"
             )
-        for image in images:
-            other = found.setdefault(image.path.name, image)
-            if other is not image:
-                raise CollectError(
-                    f"{other.path} and {image.path} have the same name; name in --results only "
+        for path in images:
+            other = found.setdefault(path.name, path)
+            if other is not path:
+                raise InputError(
+                    f"{other} and {path} have the same name; name in --results only "
                     "the folders that belong together"
                 )
-            for name in (image.i, image.j):
+            for name in GENERATED.fullmatch(path.name).group("i", "j"):
                 if name not in subspecies:
-                    raise CollectError(
-                        f"{image.path}: subspecies {name!r} is not in the CSV, which has "
+                    raise InputError(
+                        f"{path}: subspecies {name!r} is not in the CSV, which has "
                         f"{', '.join(subspecies)}"
                     )
     return [found[name] for name in sorted(found)]
@@ -103,13 +72,13 @@ def find_generated(folders: list[Path], subspecies: list[str]) -> list[Generated
 
 def place(source: Path, target: Path, copy: bool) -> None:
     """Make `target` a hard link to `source`, or a copy of it; nothing when it is one already."""
+    if target == source:
+        return
     if target.exists():
         linked = target.samefile(source)
-        if linked and not copy:
-            return
         then, now = target.stat(), source.stat()
         alike = (then.st_size, then.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
-        if copy and alike and not linked:
+        if linked != copy and (linked or alike):
             return
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic(target) as part:
@@ -119,53 +88,34 @@ def place(source: Path, target: Path, copy: bool) -> None:
         try:
             os.link(source.resolve(), part)  # a link to a symbolic link could dangle
         except OSError as error:
-            raise CollectError(
+            raise InputError(
                 f"{target}: no hard link to {source} ({error.strerror}); say --copy"
             ) from error
 
 
-def painted_from(image: Path) -> list[str | None]:
-    """Names of structure and reference, without suffixes, as test.py notes them in its PNG."""
+def painted_from(image: Path, filenames: dict[str | None, str]) -> dict[str, str]:
+    """File names of structure and reference as test.py notes them in its PNG, if it does.
+
+    `filenames` are those of the photographs, by their names without suffix.
+    """
     try:
         with Image.open(image, formats=["PNG"]) as png:
-            return [png.info.get(column) for column in SOURCES]
+            return {column: filenames[png.info.get(column)] for column in SOURCES}
     except Exception:  # Pillow raises many types on what is no PNG; training names and skips those
-        return [None, None]
+        return {}
 
 
-def find_sources(generated: list[Generated], photos: list[Photo]) -> dict[Generated, Sources]:
-    """File names of the structure and the reference of each image that says them."""
-    filenames = {Path(photo.filename).stem: photo.filename for photo in photos}
-    sources = {}
-    for image in generated:
-        structure, reference = painted_from(image.path)
-        if structure in filenames and reference in filenames:
-            sources[image] = (filenames[structure], filenames[reference])
-    unknown = [image.path.name for image in generated if image not in sources]
-    if unknown:
-        log.warning(
-            "%d images do not say from which photographs of the CSV they were painted (first: %s); "
-            "their columns structure and reference stay empty, and training asks the lists",
-            *(len(unknown), unknown[0]),
-        )
-    return sources
-
-
-def photo_row(photo: Photo) -> dict[str, str]:
-    """The CSV row of a photograph: as the challenge has it."""
-    return {name: photo.cells[name] for name in COLUMNS}
-
-
-def generated_row(image: Generated, sources: Sources) -> dict[str, str]:
+def generated_row(image: Path) -> dict[str, str]:
     """The CSV row of a generated image; it has no address and no checksum."""
-    return dict(zip(SOURCES, sources, strict=True)) | {
-        "CAMID": image.path.stem,
-        "hybrid_stat": image.status,
+    i, j = GENERATED.fullmatch(image.name).group("i", "j")
+    return {
+        "CAMID": image.stem,
+        "hybrid_stat": "non-hybrid" if i == j else "hybrid",
         "split": "train",
-        "subspecies": f"{image.i}_{image.j}",
-        "parent_subspecies_1": image.i,
-        "parent_subspecies_2": image.j,
-        "filename": image.path.name,
+        "subspecies": f"{i}_{j}",
+        "parent_subspecies_1": i,
+        "parent_subspecies_2": j,
+        "filename": image.name,
     }
 
 
@@ -174,38 +124,44 @@ def run(args: argparse.Namespace) -> int:
     generated = find_generated(args.results, list(by_subspecies(photos)))
     taken = {photo.filename for photo in photos}
     for image in generated:
-        if image.path.name in taken:
-            raise CollectError(f"{image.path}: a photograph of {args.csv} has the same name")
+        if image.name in taken:
+            raise InputError(f"{image}: a photograph of {args.csv} has the same name")
 
     dataset = args.datasets / "Images4TrainClassifier"
-    images = [(image.path, image.status) for image in generated]
-    if args.photos:
-        images += [(args.photos / photo.filename, photo.status) for photo in photos]
-    else:
-        for photo in photos:
-            path = dataset / "Images" / photo.status / photo.filename
-            if not path.is_file():
-                raise CollectError(
-                    f"{path} is missing; make it: scripts/prepare_images.py, or name the folder "
-                    "of photographs with --photos"
-                )
+    rows = [generated_row(image) for image in generated]
+    images = [(path, row["hybrid_stat"]) for path, row in zip(generated, rows, strict=True)]
+    for photo in photos:
+        here = args.photos or dataset / "Images" / photo.status
+        images.append((here / photo.filename, photo.status))
     for source, _ in images:
         if not source.is_file():
-            raise CollectError(f"{source} is missing; --photos names the folder of photographs")
-    sources = find_sources(generated, photos)
+            raise InputError(
+                f"{source} is missing; make it: scripts/prepare_images.py, or name the folder of "
+                "photographs with --photos"
+            )
     for source, status in tqdm(images, unit="image", disable=not sys.stderr.isatty()):
         place(source, dataset / "Images" / status / source.name, args.copy)
 
+    filenames = {Path(name).stem: name for name in taken}
+    sources = [painted_from(image, filenames) for image in generated]
+    if unknown := [image for image, found in zip(generated, sources, strict=True) if not found]:
+        logging.warning(
+            "%d images do not say from which photographs of the CSV they were painted (first: %s); "
+            "their columns structure and reference stay empty, and training asks the lists",
+            *(len(unknown), unknown[0].name),
+        )
+    rows = [
+        *({name: photo.cells[name] for name in COLUMNS} for photo in photos),
+        *(row | found for row, found in zip(rows, sources, strict=True)),
+    ]
     table = dataset / "List" / args.name
     table.parent.mkdir(parents=True, exist_ok=True)
-    rows = [photo_row(photo) for photo in photos]
-    rows += [generated_row(image, sources.get(image, ("", ""))) for image in generated]
     with atomic(table) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS + SOURCES, restval="", lineterminator="\n")
+        writer = csv.DictWriter(file, COLUMNS + SOURCES, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     hybrids = sum(row["hybrid_stat"] == "hybrid" for row in rows)
-    log.info(
+    logging.info(
         "%s: %d rows, %d hybrid and %d non-hybrid; %d photographs, %d generated",
         *(table, len(rows), hybrids, len(rows) - hybrids, len(photos), len(generated)),
     )
@@ -239,14 +195,5 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="make_classifier_csv: %(message)s")
-    try:
-        return run(parse_arguments())
-    except (CollectError, TableError, OSError) as error:
-        log.error("%s", error)
-        return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    start(run, parse_arguments)

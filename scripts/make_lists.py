@@ -20,15 +20,17 @@ structure, a little warped; one that lies otherwise leaves a ghost of its wings 
 import argparse
 import logging
 import random
-import sys
-from collections import Counter
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from itertools import cycle, product
 from pathlib import Path
 from typing import NamedTuple
 
-from common.alignment import nearest, outline
-from common.challenge_csv import Photo, TableError, by_subspecies, challenge_parser, read_photos
-from common.files import ImageError, atomic
+import numpy as np
+from common.challenge_csv import Photo, by_subspecies, challenge_parser, read_photos
+from common.files import atomic, open_image
+from common.program import InputError, positive, start
+from PIL import Image, ImageFilter
 
 HYBRID_DATASET = "Images4TrainAFhybrid"
 NONHYBRID_DATASET = "Images4TrainAFnonhybrid"
@@ -38,11 +40,9 @@ GROUPS = ["0,5,6,12", "4,7,10,13", "1,2,3,11", "8", "9"]
 SIGNAL = ["9", "8"]
 EXCLUDED = ["0,5,6,12:8", "8:0,5,6,12", "9:1,2,3,11"]
 
-log = logging.getLogger("make_lists")
-
-
-class ListError(Exception):
-    """Something the user must put right; the message says what."""
+# Of the coarse edge maps by which --nearest compares: the outline of the wings, not their pattern.
+SIDE = 32  # pixels
+BLUR = 1 / 64  # of the width: a shift by this much still counts as alike
 
 
 class Pair(NamedTuple):
@@ -117,26 +117,44 @@ def nonsignal_pairs(
         draw = generator(seed, "nonsignal", i, j)
         structures = draw.sample(photos[i], min(cap, len(photos[i])))
         references = draw.sample(photos[j], len(photos[j]))
-        lines += [
-            Pair(structure, references[number % len(references)])
-            for number, structure in enumerate(structures)
-        ]
+        lines += map(Pair, structures, cycle(references))
     return lines
+
+
+def outline(edges: Path) -> np.ndarray:
+    """The edge map in `edges`, blurred and shrunk: (1024,) of mean 0 and length 1."""
+    image = open_image(edges).convert("L")
+    blurred = image.filter(ImageFilter.GaussianBlur(BLUR * image.width))
+    coarse = np.asarray(blurred.resize((SIDE, SIDE), Image.Resampling.BOX), np.float64).ravel()
+    coarse -= coarse.mean()
+    return coarse / max(np.linalg.norm(coarse), 1e-9)
 
 
 def with_nearest_references(
     pairs: list[Pair], photos: dict[str, list[Photo]], dataset: Path
 ) -> list[Pair]:
-    """`pairs` with the references of the same subspecies that lie most like the structures."""
+    """`pairs` with the references of the same subspecies that lie most like the structures.
+
+    A structure that comes again gets the next nearest, and never itself while there are others;
+    after the last the nearest comes again.
+    """
     outlines = {
-        subspecies: {photo: outline(dataset / edges_path(photo, subspecies)) for photo in members}
+        photo: outline(dataset / edges_path(photo, subspecies))
         for subspecies, members in photos.items()
+        for photo in members
     }
-    wanted = [(pair.structure, pair.reference.subspecies) for pair in pairs]
-    references = nearest(wanted, outlines)
-    return [
-        Pair(pair.structure, reference) for pair, reference in zip(pairs, references, strict=True)
-    ]
+    ranked: dict[tuple[Photo, str], Iterator[Photo]] = {}
+    lines = []
+    for structure, reference in pairs:
+        key = (structure, reference.subspecies)
+        if key not in ranked:
+            group = photos[reference.subspecies]
+            candidates = [photo for photo in group if photo != structure] or [structure]
+            likeness = np.stack([outlines[photo] for photo in candidates]) @ outlines[structure]
+            order = np.argsort(-likeness, kind="stable")
+            ranked[key] = cycle([candidates[place] for place in order])
+        lines.append(Pair(structure, next(ranked[key])))
+    return lines
 
 
 def edges_path(photo: Photo, folder: str) -> str:
@@ -149,7 +167,7 @@ def write_list(
 ) -> None:
     """Write the three files of the list `name` after checking that every image is there.
 
-    `folder_of` gives, for a photograph, the name of its folder below Images. Raises ListError
+    `folder_of` gives, for a photograph, the name of its folder below Images. Raises InputError
     naming the first image that is missing.
     """
     phase = name.split("_")[0]
@@ -163,16 +181,12 @@ def write_list(
         "color_gt": [photo_path(pair.structure) for pair in pairs],
     }
     for kind, paths in columns.items():
-        program = (
-            f"AnomalyFactory/extract_edges.py --dataset {dataset}"
-            if kind == "edges"
-            else "scripts/prepare_images.py"
-        )
         missing = [path for path in dict.fromkeys(paths) if not (dataset / path).is_file()]
         if missing:
-            raise ListError(
+            extract = f"AnomalyFactory/extract_edges.py --dataset {dataset}"
+            raise InputError(
                 f"{dataset / missing[0]} is missing, and {len(missing) - 1} more for {name}; "
-                f"make them: {program}"
+                f"make them: {extract if kind == 'edges' else 'scripts/prepare_images.py'}"
             )
     folder = dataset / "List" / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -180,63 +194,64 @@ def write_list(
         with atomic(folder / f"{phase}_{kind}.txt") as part:
             part.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
     kinds = {(pair.structure.subspecies, pair.reference.subspecies) for pair in pairs}
-    log.info("%s: %d lines in %d pairs of subspecies", name, len(pairs), len(kinds))
+    logging.info("%s: %d lines in %d pairs of subspecies", name, len(pairs), len(kinds))
 
 
-def check_known(option: str, names: list[str], known: list[str]) -> None:
-    """Raise ListError where `option` names a subspecies that the CSV does not have."""
-    for name in names:
-        if name not in known:
-            raise ListError(
-                f"{option} names subspecies {name!r}; the CSV has {', '.join(known)}. "
-                "Describe your own subspecies with --groups, --signal and --exclude"
-            )
+def check_known(args: argparse.Namespace, known: list[str]) -> None:
+    """Raise InputError where an option names a subspecies that the CSV does not have.
 
-
-def parse_groups(texts: list[str] | None, known: list[str]) -> list[list[str]]:
-    """Look-alike groups from `0,5,6,12`-like texts; None stands for the published ones.
-
-    The published groups may name subspecies that a part of the challenge's CSV lacks.
+    The published groups may: a part of the challenge's CSV may lack some.
     """
-    groups = [text.split(",") for text in (GROUPS if texts is None else texts)]
-    names = [name for group in groups for name in group]
-    if texts is not None:
-        check_known("--groups", names, known)
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    named = {
+        "--signal": args.signal,
+        "--groups": [] if args.groups is GROUPS else args.groups,
+        "--exclude": [] if args.exclude is EXCLUDED else args.exclude,
+    }
+    for option, texts in named.items():
+        for name in (name for text in texts for name in re.split("[,:]", text)):
+            if name not in known:
+                raise InputError(
+                    f"{option} names subspecies {name!r}; the CSV has {', '.join(known)}. "
+                    "Describe your own subspecies with --groups, --signal and --exclude"
+                )
+
+
+def parse_groups(texts: list[str]) -> list[list[str]]:
+    """Look-alike groups from texts like `0,5,6,12`."""
+    names = ",".join(texts).split(",")
+    twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise ListError(f"--groups names subspecies {twice[0]!r} more than once")
-    return groups
+        raise InputError(f"--groups names subspecies {twice[0]!r} more than once")
+    return [text.split(",") for text in texts]
 
 
-def parse_excluded(texts: list[str] | None, known: list[str]) -> set[tuple[str, str]]:
-    """Ordered pairs from `9:1,2,3,11`-like texts; None stands for the published ones."""
+def parse_excluded(texts: list[str]) -> set[tuple[str, str]]:
+    """Ordered pairs from texts like `9:1,2,3,11`."""
     excluded = set()
-    for text in EXCLUDED if texts is None else texts:
+    for text in texts:
         structures, colon, references = text.partition(":")
         if not colon:
-            raise ListError(f"--exclude {text!r}; expected STRUCTURES:REFERENCES, as in 9:1,2,3,11")
-        if texts is not None:
-            check_known("--exclude", structures.split(",") + references.split(","), known)
-        excluded |= {(i, j) for i in structures.split(",") for j in references.split(",")}
+            raise InputError(
+                f"--exclude {text!r}; expected STRUCTURES:REFERENCES, as in 9:1,2,3,11"
+            )
+        excluded |= set(product(structures.split(","), references.split(",")))
     return excluded
 
 
 def run(args: argparse.Namespace) -> int:
     everything = sorted(read_photos(args.csv), key=lambda photo: photo.filename)
     photos = by_subspecies(everything)
-    known = list(photos)
-    groups = parse_groups(args.groups, known)
-    excluded = parse_excluded(args.exclude, known)
-    signal = (args.signal[0], args.signal[1])
-    check_known("--signal", list(signal), known)
-    if signal[0] == signal[1]:
-        raise ListError(f"--signal names subspecies {signal[0]!r} twice; expected two")
-    pairs = unlike_pairs(known, groups, signal, excluded)
+    check_known(args, list(photos))
+    i, j = args.signal
+    if i == j:
+        raise InputError(f"--signal names subspecies {i!r} twice; expected two")
+    groups, excluded = parse_groups(args.groups), parse_excluded(args.exclude)
+    pairs = unlike_pairs(list(photos), groups, (i, j), excluded)
 
     hybrid, nonhybrid = args.datasets / HYBRID_DATASET, args.datasets / NONHYBRID_DATASET
     for dataset in (hybrid, nonhybrid):
         if (dataset / "Lists").exists():  # readers accept both names: two sets would be a riddle
-            raise ListError(
+            raise InputError(
                 f"{dataset / 'Lists'} is there, the lists of a published archive; move it away "
                 "before making new ones"
             )
@@ -245,7 +260,7 @@ def run(args: argparse.Namespace) -> int:
     write_list(nonhybrid, "train_AFnonhybrid", themselves, lambda photo: photo.subspecies)
     for name, lines in {
         "test_nonhybrid": nonhybrid_pairs(photos, args.seed),
-        "test_signalhybrid": signal_pairs(photos, signal, args.references, args.seed),
+        "test_signalhybrid": signal_pairs(photos, (i, j), args.references, args.seed),
         "test_nonsignalhybrid": nonsignal_pairs(photos, pairs, args.cap, args.seed),
     }.items():
         if args.nearest:
@@ -256,55 +271,38 @@ def run(args: argparse.Namespace) -> int:
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = challenge_parser(__doc__)
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--groups",
         nargs="*",
+        default=GROUPS,
         metavar="I,J,...",
         help=f"subspecies that look alike; one in no group stands alone (default: "
         f"{' '.join(GROUPS)})",
     )
-    parser.add_argument(
+    add(
         "--signal",
         nargs=2,
         default=SIGNAL,
         metavar=("I", "J"),
         help=f"structure and reference of the signal hybrid (default: {' '.join(SIGNAL)})",
     )
-    parser.add_argument(
+    add(
         "--exclude",
         nargs="*",
+        default=EXCLUDED,
         metavar="I,...:J,...",
         help="ordered pairs, structures:references, to leave out beside the pairs within a group "
         f"and the signal pair both ways (default: {' '.join(EXCLUDED)})",
     )
-    parser.add_argument(
-        "--cap", type=int, default=50, help="structures for each non-signal pair (default: 50)"
-    )
-    parser.add_argument(
-        "--references",
-        type=int,
-        default=22,
-        help="references for each structure of the signal pair (default: 22)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
-    parser.add_argument(
-        "--nearest", action="store_true", help="references that lie like their structures"
-    )
-    args = parser.parse_args(arguments)
-    for option in ("cap", "references"):
-        if getattr(args, option) < 1:
-            parser.error(f"--{option} {getattr(args, option)}: must be 1 or more")
-    return args
-
-
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="make_lists: %(message)s")
-    try:
-        return run(parse_arguments())
-    except (ListError, TableError, ImageError, OSError) as error:
-        log.error("%s", error)
-        return 1
+    number = {"type": positive, "metavar": "N"}
+    add("--cap", default=50, help="structures for each non-signal pair (default: 50)", **number)
+    help_references = "references for each structure of the signal pair (default: 22)"
+    add("--references", default=22, help=help_references, **number)
+    add("--seed", type=int, default=0, help="seed of the draws (default: 0)")
+    add("--nearest", action="store_true", help="references that lie like their structures")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(run, parse_arguments)

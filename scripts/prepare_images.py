@@ -10,8 +10,8 @@ Photographs are resized, not cropped, as in the published system. What is there 
 than its original is kept.
 
 With --cutouts, the generators get cutouts instead: the specimen alone, on a flat ground.
-cut_folder.py
-writes them to CUTOUTS/images/, and lists in CUTOUTS/doubtful.html those to look through; a photograph in which it finds nothing stays whole. --masks takes masks of your own. Images
+cut_folder.py writes them to CUTOUTS/images/, and lists in CUTOUTS/doubtful.html those to look
+through; a photograph in which it finds nothing stays whole. --masks takes masks of your own. Images
 made from the other kind before are made anew. The classifiers' images stay photographs: training.py
 cuts them out itself.
 
@@ -32,12 +32,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common.challenge_csv import Photo, TableError, challenge_parser, read_photos
+from common.challenge_csv import Photo, challenge_parser, read_photos
 from common.files import IMAGE_FORMATS, ImageError, atomic, open_image
+from common.program import ROOT, InputError, positive, start
 from PIL import Image
 from tqdm import tqdm
 
-CUTOUT = Path(__file__).resolve().parents[1] / "HybridDetection/cut_folder.py"
+CUTOUT = ROOT / "HybridDetection/cut_folder.py"
 GENERATOR_SETS = ("Images4TrainAFhybrid", "Images4TrainAFnonhybrid")
 HYBRID_SIZE = (500, 333)  # width, height in pixels, as published
 NONHYBRID_SIZE = (256, 256)
@@ -45,8 +46,6 @@ NOTE = "made_from.txt"  # in a generator's data set: what its images are made fr
 PARTLY = 3  # exit status of cut_folder.py where it cut out all but the photographs that it names
 PHOTOGRAPHS = "photographs"  # what they are made from where there is no note
 JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
-
-log = logging.getLogger("prepare_images")
 
 
 def generator_images(photo: Photo, datasets: Path) -> list[tuple[Path, tuple[int, int]]]:
@@ -56,11 +55,6 @@ def generator_images(photo: Photo, datasets: Path) -> list[tuple[Path, tuple[int
         (hybrid / photo.status / "train/good" / photo.filename, HYBRID_SIZE),
         (nonhybrid / photo.subspecies / "train/good" / photo.filename, NONHYBRID_SIZE),
     ]
-
-
-def classifier_image(photo: Photo, datasets: Path) -> Path:
-    """Where `photo` goes for the classifiers."""
-    return datasets / "Images4TrainClassifier/Images" / photo.status / photo.filename
 
 
 def fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -102,13 +96,15 @@ def made_since(dataset: Path, source: str) -> float:
     return note.stat().st_mtime if note.is_file() else 0.0
 
 
-def encoded(image: Image.Image, path: Path, **options: int) -> bytes:
-    """What `image` is in the format of `path`.
+def encoded(image: Image.Image, suffix: str) -> bytes:
+    """What `image` is in the format of `suffix`.
 
     Pillow's own writing takes a file that a full disk cuts short for a whole one.
     """
+    image.info.pop("compression", None)  # a fax's, which Pillow would take over, holds no colours
     buffer = io.BytesIO()
-    image.save(buffer, Image.registered_extensions()[path.suffix.lower()], **options)
+    options = JPEG if suffix in (".jpg", ".jpeg") else {}
+    image.save(buffer, Image.registered_extensions()[suffix], **options)
     return buffer.getvalue()
 
 
@@ -129,15 +125,12 @@ def prepare(
         raise ImageError(f"{original}: not a readable image")
     if not pictured.is_file():
         raise ImageError(f"{original}: not cut out, for the reason above")
-    kept = classifier_image(photo, datasets)
-    wanted = [
-        (path, pictured, target_size, begun)
-        for (path, target_size), begun in zip(generator_images(photo, datasets), since, strict=True)
-    ]
-    wanted.append((kept, original, fitted(size, side), 0.0))
+    kept = datasets / "Images4TrainClassifier/Images" / photo.status / photo.filename
+    places = [*generator_images(photo, datasets), (kept, fitted(size, side))]
+    sources = (pictured, pictured, original)
     missing = [
         (path, source, target_size)
-        for path, source, target_size, begun in wanted
+        for (path, target_size), source, begun in zip(places, sources, (*since, 0.0), strict=True)
         if not stands(path, source, target_size, begun)
     ]
     images = {source: open_image(source) for source in {source for _, source, _ in missing}}
@@ -150,10 +143,7 @@ def prepare(
                 resized = images[source].resize(
                     target_size, Image.Resampling.LANCZOS, reducing_gap=3.0
                 )
-                # A fax's compression, which Pillow would take over, holds no colours.
-                resized.info.pop("compression", None)
-                options = JPEG if path.suffix.lower() in (".jpg", ".jpeg") else {}
-                part.write_bytes(encoded(resized, path, **options))
+                part.write_bytes(encoded(resized, path.suffix.lower()))
     return bool(missing)
 
 
@@ -167,38 +157,30 @@ def cut_out(
         options = ["--input", links, "--output", cutouts, "--workers", str(workers)]
         if masks is not None:
             options += ["--masks", masks]
-        with subprocess.Popen([sys.executable, CUTOUT, *options]) as process:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:  # Ctrl-C, for cut_folder.py, too: it stops, leaving no parts
-                process.wait()
-                raise
+        return subprocess.call([sys.executable, CUTOUT, *options])
 
 
 def run(args: argparse.Namespace) -> int:
     photos = read_photos(args.csv)
     absent = [photo for photo in photos if not (args.photos / photo.filename).is_file()]
     if absent:
-        log.error(
-            "%d of %d photographs are not in %s, the first is %s; name their folder "
-            "in --photos, or fetch the challenge's: scripts/download_challenge.sh %s %s",
-            *(len(absent), len(photos), args.photos, absent[0].filename, args.csv, args.photos),
+        raise InputError(
+            f"{len(absent)} of {len(photos)} photographs are not in {args.photos}, the first is "
+            f"{absent[0].filename}; name their folder in --photos, or fetch the challenge's: "
+            f"scripts/download_challenge.sh {args.csv} {args.photos}"
         )
-        return 1
     pictured, source, status = args.photos, PHOTOGRAPHS, 0
     if args.cutouts:
         pictured = args.cutouts / "images"
         source = f"cutouts in {os.path.relpath(args.cutouts, args.datasets)}"
-        written = [(args.cutouts / name).resolve() for name in ("images", "masks")]
-        if args.photos.resolve() in written:
-            log.error(
-                "--cutouts %s: would write over the photographs in %s; name another folder",
-                *(args.cutouts, args.photos),
+        if args.photos.resolve() in [(args.cutouts / n).resolve() for n in ("images", "masks")]:
+            raise InputError(
+                f"--cutouts {args.cutouts}: would write over the photographs in {args.photos}; "
+                "name another folder"
             )
-            return 1
         status = cut_out(photos, args.photos, args.cutouts, args.masks, args.workers)
         if status not in (0, PARTLY):
-            log.error(
+            logging.error(
                 "stopped: cut_folder.py could not cut out %s (exit status %d, its reason is above)",
                 *(args.photos, status),
             )
@@ -213,32 +195,27 @@ def run(args: argparse.Namespace) -> int:
             return error
 
     with ThreadPoolExecutor(args.workers) as pool:  # Pillow decodes and resizes outside the lock
-        try:
-            bar = tqdm(
-                pool.map(work, photos),
-                total=len(photos),
-                unit="photo",
-                disable=not sys.stderr.isatty(),
-            )
-            results = list(bar)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        done = pool.map(work, photos)
+        hidden = not sys.stderr.isatty()
+        results = list(tqdm(done, total=len(photos), unit="photo", disable=hidden))
     broken = [result for result in results if isinstance(result, ImageError)]
     for error in broken:
-        log.error("%s", error)
-    log.info("%d photographs, %d prepared now", len(photos), results.count(True))
+        logging.error("%s", error)
+    logging.info("%d photographs, %d prepared now", len(photos), results.count(True))
     if broken:
-        log.error("%d photographs cannot be read; fetch them again and run again", len(broken))
+        logging.error("%d photographs cannot be read; fetch them again and run again", len(broken))
     elif status:
-        log.error("cut_folder.py cannot read what it names above; the cutouts of before were taken")
+        logging.error(
+            "cut_folder.py cannot read what it names above; the cutouts of before were taken"
+        )
     return int(bool(broken or status))
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = challenge_parser(__doc__)
-    parser.add_argument("--photos", type=Path, required=True, help="the folder of originals")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--photos", type=Path, required=True, help="the folder of originals")
+    add(
         "--cutouts",
         type=Path,
         nargs="?",
@@ -246,24 +223,19 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="make the generators' images from cutouts of the photographs, which are kept in this "
         "folder (default: cutouts/ in the folder of datasets)",
     )
-    parser.add_argument("--masks", type=Path, help="folder of your own masks for --cutouts")
-    parser.add_argument(
+    add("--masks", type=Path, help="folder of your own masks for --cutouts")
+    add(
         "--classifier_side",
         type=int,
         default=1024,
         help="longest side in pixels of the classifiers' photographs (default: 1024)",
     )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=os.cpu_count() or 1,
-        help="photographs at a time (default: one a core)",
-    )
+    one_a_core = os.cpu_count() or 1
+    help_workers = "photographs at a time (default: one a core)"
+    add("--workers", type=positive, default=one_a_core, help=help_workers)
     args = parser.parse_args(arguments)
     if args.classifier_side < 224:
         parser.error(f"--classifier_side {args.classifier_side}: the classifiers see 224 pixels")
-    if args.workers < 1:
-        parser.error(f"--workers {args.workers}: must be 1 or more")
     if args.masks is not None and args.cutouts is None:
         parser.error(f"--masks {args.masks}: needs --cutouts, which cuts out with them")
     if args.cutouts is True:
@@ -271,17 +243,5 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="prepare_images: %(message)s")
-    try:
-        return run(parse_arguments())
-    except (TableError, OSError) as error:
-        log.error("%s", error)
-        return 1
-    except KeyboardInterrupt:
-        log.error("stopped; run the same command to go on")
-        return 130
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    start(run, parse_arguments)

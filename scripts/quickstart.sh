@@ -59,7 +59,10 @@ demo=$run/demo datasets=$run/Datasets generators=$run/generators painted=$run/re
 detectors=$run/$BACKBONE
 mkdir -p "$run/.done"
 exec 9>> "$run/.lock"  # held until this script and the programs that it starts have ended
-"$PYTHON" "$ROOT/scripts/demo/lock.py" 9 "$run" || exit 1
+if ! flock --wait 5 9; then
+    echo "quickstart: another one is at work in $run, or what a killed one started; wait until it ends, stop it, or name another folder in WORK" >&2
+    exit 1
+fi
 
 # stage NAME TITLE COMMAND...: run the command once; its output goes to NAME.log. Bash does not
 # stop at errors inside a function that is tested so: its commands are joined by &&.

@@ -1,16 +1,10 @@
 """A page to look at scored photographs: which are hybrids, of which parents, where it shows:
 
-    python scripts/report.py --predictions predictions.txt --images PHOTOGRAPHS
-    ... --reference ref_val.csv                     with what a reference says of the scores
-
-The page is made by HybridDetection/report/detection_report.py; this is its name among the scripts.
+python scripts/report.py --predictions predictions.txt --images PHOTOGRAPHS
+... --reference ref_val.csv                     with what a reference says of the scores
 """
 
-import os
-import sys
-from pathlib import Path
-
-REPORT = Path(__file__).resolve().parents[1] / "HybridDetection/report/detection_report.py"
+from common.program import become
 
 if __name__ == "__main__":
-    os.execv(sys.executable, [sys.executable, str(REPORT), *sys.argv[1:]])
+    become("HybridDetection/report/detection_report.py")

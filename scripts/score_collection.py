@@ -1,16 +1,9 @@
 """Score a collection, of whatever size, on one machine or many:
 
-    python scripts/score_collection.py --input DIR_OR_PARQUET --output DIR
-
-The work is done by HybridDetection/collection/score_collection.py, which says more; this is its name
-among the scripts.
+python scripts/score_collection.py --input DIR_OR_PARQUET --output DIR
 """
 
-import os
-import sys
-from pathlib import Path
-
-COLLECTION = Path(__file__).resolve().parents[1] / "HybridDetection/collection/score_collection.py"
+from common.program import become
 
 if __name__ == "__main__":
-    os.execv(sys.executable, [sys.executable, str(COLLECTION), *sys.argv[1:]])
+    become("HybridDetection/collection/score_collection.py")

@@ -76,14 +76,7 @@ class PaintingPairs(Dataset):
     `keep_ground`, `full_photo` comes and its `ground`, bool.
     """
 
-    def __init__(
-        self,
-        pairs: list[Pair],
-        size: int,
-        align: bool = False,
-        inherit: bool = False,
-        keep_ground: bool = False,
-    ):
+    def __init__(self, pairs: list[Pair], size: int, align=False, inherit=False, keep_ground=False):
         self.pairs, self.size = pairs, size
         self.align, self.inherit, self.keep_ground = align, inherit, keep_ground
 
@@ -110,39 +103,26 @@ class PaintingPairs(Dataset):
         return sample | {"place": torch.tensor(place)}
 
 
-class TrainingOrder:
+def training_order(
+    count: int,  # pairs in the list
+    batch_size: int,  # over all processes
+    seed: int,
+    start: int,  # training steps that are already done
+    end: int,  # training steps in all
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[list[Key]]:
     """Batches of keys from step `start` to step `end`, one process's share of each.
 
     An epoch visits every pair once in a random order; its last batch is filled up with pairs of
     the same epoch, augmented differently, so that all batches and all shares are of one size.
     """
-
-    def __init__(
-        self,
-        count: int,  # pairs in the list
-        batch_size: int,  # over all processes
-        seed: int,
-        start: int,  # training steps that are already done
-        end: int,  # training steps in all
-        rank: int = 0,
-        world: int = 1,
-    ):
-        self.count, self.batch_size, self.seed = count, batch_size, seed
-        self.start, self.end, self.rank, self.world = start, end, rank, world
-
-    def __len__(self) -> int:
-        return max(self.end - self.start, 0)
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        steps = steps_per_epoch(self.count, self.batch_size)
-        for number in range(self.start, self.end):
-            epoch, step = divmod(number, steps)
-            order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
-            places = range(step * self.batch_size, (step + 1) * self.batch_size)
-            yield [
-                (int(order[place % self.count]), (self.seed, epoch, place))
-                for place in places[self.rank :: self.world]
-            ]
+    steps = steps_per_epoch(count, batch_size)
+    for number in range(start, end):
+        epoch, step = divmod(number, steps)
+        order = np.random.default_rng([seed, epoch]).permutation(count)
+        places = range(step * batch_size, (step + 1) * batch_size)
+        yield [(int(order[place % count]), (seed, epoch, place)) for place in places[rank::world]]
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

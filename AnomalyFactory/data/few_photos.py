@@ -19,7 +19,6 @@ RECOLOUR = 0.5  # chance that a sample's photo gets other colours
 ERASE = 0.9  # chance that parts of its edge map are erased
 # --gentle
 WARP = 0.04  # the most a point of a warp moves along each axis, as a part of the side
-L1 = 10.0  # weight of the mean absolute difference to the target
 
 HUES = 180  # OpenCV counts hues from 0 to 179
 HUE_BEND = (30, 15)  # the most by which hues shift differently, over one and two turns
@@ -81,13 +80,6 @@ class FewPhotos:
         return Warp(warp.read_from, warp.read_from + self.warp / SHIFT * moves)
 
 
-def distance_losses(
-    weight: float, fake: torch.Tensor, target: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    """With a `weight`, the mean absolute difference of images in [-1, 1], by the loss's name."""
-    return {"G_L1": weight * F.l1_loss(fake, target)} if weight else {}
-
-
 def random_hues(random: np.random.Generator) -> np.ndarray:
     """What each hue becomes, uint8 (180,): a smooth map, so that like colours stay alike."""
     hue = np.arange(HUES)
@@ -133,7 +125,10 @@ def aligned(reference: np.ndarray, structure: np.ndarray) -> np.ndarray:
     stretches = np.linalg.svd(found[:, :2], compute_uv=False)
     if stretches.min() < STRETCH[0] or stretches.max() > STRETCH[1]:
         return reference
-    if correlation(fixed, move(moving, found)) <= correlation(fixed, moving):
+    before, after = (
+        np.corrcoef(fixed.ravel(), image.ravel())[0, 1] for image in (moving, move(moving, found))
+    )
+    if after <= before:
         return reference
     # Pixel centres stay pixel centres when the map is taken to another size.
     scale = reference.shape[0] / SIDE
@@ -146,10 +141,6 @@ def comparable(image: np.ndarray) -> np.ndarray:
     small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return cv2.GaussianBlur(grey, (0, 0), BLUR)
-
-
-def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
 def move(image: np.ndarray, sampling: np.ndarray) -> np.ndarray:

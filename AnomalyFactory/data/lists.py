@@ -1,18 +1,14 @@
 """The lists that pair an edge map with a reference photo: finding, reading and checking them."""
 
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from tqdm import tqdm
 from util.errors import InputError, refuse_special
-from util.files import inside, open_image
+from util.files import inside
+from util.results import result_name
 
 LIST_FOLDERS = ("List", "Lists")  # the published archives use both
-COLUMNS = ("edges", "color_ref", "color_gt")
-LONGEST_PATH = 4096  # characters
 
 
 @dataclass(frozen=True)
@@ -42,8 +38,7 @@ class Pair:
 
     @property
     def generated_name(self) -> str:
-        i, j = self.structure_subspecies, self.reference_subspecies
-        return f"AF_{i}_{j}_gen{self.index:05d}.png"
+        return result_name(self.structure_subspecies, self.reference_subspecies, self.index)
 
 
 def find_list(dataroot: Path, phase: str) -> ListFiles:
@@ -91,10 +86,9 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
     is there; its photos need only be there where `photos` asks for them. Raises InputError that
     names the list and its line.
     """
-    target_list = files.column("color_gt")
-    columns = ["edges"] if training else ["edges", "color_ref"]
-    photos = photos or training
-    if photos or target_list.exists():
+    references = "color_gt" if training else "color_ref"
+    columns = ["edges", references]
+    if not training and (photos or files.column("color_gt").exists()):
         columns.append("color_gt")
     lines = {column: read_lines(files.column(column)) for column in columns}
     counts = {files.column(column).name: len(found) for column, found in lines.items()}
@@ -104,56 +98,46 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
     if not lines["edges"]:
         raise InputError(f"{files.edges}: the list is empty")
 
-    def path(column: str, index: int) -> Path:
-        line = lines[column][index]
-        where = f"{files.column(column)}, line {index + 1}"
+    def pair(index: int) -> Pair:
+        column = "edges"
         try:
-            found = inside(files.dataset, line)
-            missing = (column != "color_gt" or photos) and not found.is_file()
+            paths, subspecies = {}, {"edges": "", references: ""}
+            for column in columns:
+                paths[column] = inside(files.dataset, lines[column][index])
+                if (column != "color_gt" or training or photos) and not paths[column].is_file():
+                    raise ValueError(f"{paths[column]} is not there")
+                if column in subspecies and not training:
+                    subspecies[column] = subspecies_in(lines[column][index])
+            if photos and own(paths["color_gt"]) != own(paths["edges"]):
+                raise ValueError(
+                    f"{paths['color_gt']} is not the photo of {paths['edges']}; expected the same"
+                    " name, in a folder beside it"
+                )
         except (ValueError, OSError) as error:  # OSError: a name too long for any file
-            raise InputError(f"{where}: {error}") from error
-        if missing:
-            raise InputError(f"{where}: {found} is not there")
-        return found
-
-    def target(index: int) -> Path | None:
-        if "color_gt" not in lines:
-            return None
-        photo, edges = path("color_gt", index), path("edges", index)
-        if photos and not training and own(photo) != own(edges):
-            raise InputError(
-                f"{target_list}, line {index + 1}: {photo} is not the photo of {edges}; expected"
-                " the same name, in a folder beside it"
-            )
-        return photo
-
-    def own(image: Path) -> tuple[Path, str]:
-        """What a photo and its edge map have in common."""
-        return image.parents[1], image.stem
-
-    def subspecies(column: str, index: int) -> str:
-        if training:
-            return ""
-        parts = PurePosixPath(lines[column][index]).parts
-        after = dict(pairwise(parts[:-1])).get("Images")
-        if after is None:
-            raise InputError(
-                f"{files.column(column)}, line {index + 1}: {lines[column][index]!r} names no"
-                " subspecies; expected Images/SUBSPECIES/.../NAME"
-            )
-        return after
-
-    return [
-        Pair(
+            raise InputError(f"{files.column(column)}, line {index + 1}: {error}") from error
+        return Pair(
             index,
-            path("edges", index),
-            path("color_gt" if training else "color_ref", index),
-            target(index),
-            subspecies("edges", index),
-            subspecies("color_ref", index),
+            paths["edges"],
+            paths[references],
+            paths.get("color_gt"),
+            subspecies["edges"],
+            subspecies[references],
         )
-        for index in range(len(lines["edges"]))
-    ]
+
+    return [pair(index) for index in range(len(lines["edges"]))]
+
+
+def own(image: Path) -> tuple[Path, str]:
+    """What a photo and its edge map have in common."""
+    return image.parents[1], image.stem
+
+
+def subspecies_in(line: str) -> str:
+    """SUBSPECIES of Images/SUBSPECIES/.../NAME."""
+    after = dict(pairwise(PurePosixPath(line).parts[:-1])).get("Images")
+    if after is None:
+        raise ValueError(f"{line!r} names no subspecies; expected Images/SUBSPECIES/.../NAME")
+    return after
 
 
 def read_lines(path: Path) -> list[str]:
@@ -167,47 +151,6 @@ def read_lines(path: Path) -> list[str]:
         number = error.object[: error.start].count(b"\n") + 1
         raise InputError(f"{path}, line {number}: not in UTF-8 ({error.reason})") from error
     lines = [line.strip() for line in text.rstrip().splitlines()]
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            raise InputError(f"{path}, line {number}: empty")
-        if len(line) > LONGEST_PATH:
-            raise InputError(
-                f"{path}, line {number}: {len(line):,} characters; expected a path of"
-                f" {LONGEST_PATH:,} at the most"
-            )
+    if "" in lines:
+        raise InputError(f"{path}, line {lines.index('') + 1}: empty")
     return lines
-
-
-def check_images(
-    files: ListFiles,
-    pairs: Iterable[Pair],
-    columns: Iterable[str],
-    share: slice = slice(None),
-    quiet: bool | None = None,
-) -> None:
-    """Decode every image of `columns` once, or a `share` of them; `quiet` is tqdm's `disable`.
-
-    Raises InputError naming the list's line.
-    """
-    lines = {}
-    for pair in pairs:
-        for column in columns:
-            image = {"edges": pair.edges, "color_ref": pair.reference, "color_gt": pair.target}
-            lines.setdefault(image[column], f"{files.column(column)}, line {pair.index + 1}")
-
-    def problem(path: Path) -> str | None:
-        try:
-            open_image(path)
-        except ValueError as error:
-            return f"{lines[path]}: {error}"
-        return None
-
-    paths = list(lines)[share]
-    with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter
-        checked = tqdm(
-            pool.map(problem, paths), "check images", len(paths), disable=quiet, leave=False
-        )
-        found = next(filter(None, checked), None)
-        pool.shutdown(cancel_futures=True)
-    if found:
-        raise InputError(found)

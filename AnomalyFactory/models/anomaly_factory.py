@@ -7,20 +7,19 @@ from typing import Any
 
 import torch
 from data.datasets import Sample
-from data.few_photos import L1, distance_losses
-from options.base_options import ROOT
 from torch import nn
-from util import checkpoint
+from util import ROOT, checkpoint
 from util.device import chosen_amp, layout
 from util.distributed import Process
 from util.errors import InputError
 from util.images import to_network
 
-from models.losses import PerceptualLoss, feature_matching, lsgan
+from models.losses import PerceptualLoss, feature_matching, l1, lsgan
 from models.networks import Generator, MultiscaleDiscriminator
 from models.vgg import vgg19_features
 
 BACKBONES = ROOT / "Models" / "backbones"
+L1_WEIGHT = 10.0  # of --gentle
 
 
 def build_generator(opt: argparse.Namespace) -> Generator:
@@ -69,18 +68,22 @@ class AnomalyFactory:
     its parts', weighted by their shares.
     """
 
-    def __init__(self, opt: argparse.Namespace, process: Process):
+    def __init__(
+        self,
+        opt: argparse.Namespace,
+        process: Process,
+        features: nn.Sequential | None = None,  # VGG19's, where not those of BACKBONES
+    ):
         self.process, self.device = process, process.device
         self.amp = chosen_amp(opt.amp, process.device)
         self.lambda_feat, self.match_features = opt.lambda_feat, not opt.no_ganFeat_loss
-        self.lambda_L1 = L1 if opt.gentle else 0.0
+        self.lambda_L1 = L1_WEIGHT if opt.gentle else 0.0
         torch.manual_seed(opt.seed)
         self.netG = build_generator(opt)
         self.netD = MultiscaleDiscriminator(opt.ndf, opt.n_layers_D, opt.num_D)
         self.vgg = None
         if not opt.no_vgg_loss:
-            with process.first_then_others():
-                self.vgg = PerceptualLoss(vgg19_features(BACKBONES))
+            self.vgg = PerceptualLoss(features or vgg19_features(BACKBONES))
         for network in filter(None, (self.netG, self.netD, self.vgg)):
             network.to(self.device, memory_format=layout(self.device))
         # Not the discriminator: its graph is walked twice, which compiling forbids, since it frees
@@ -131,7 +134,8 @@ class AnomalyFactory:
         if self.match_features:
             matching = feature_matching(self.fake_scores, self.real_scores)
             losses["G_GAN_Feat"] = self.lambda_feat * matching
-        losses |= distance_losses(self.lambda_L1, self.judged, self.target)
+        if self.lambda_L1:
+            losses["G_L1"] = self.lambda_L1 * l1(self.judged, self.target)
         if self.vgg is not None:
             with self.autocast():
                 losses["G_VGG"] = self.lambda_feat * self.vgg(self.judged, self.target)
@@ -201,16 +205,13 @@ class AnomalyFactory:
 
     def load_state(self, state: Any, path: Path) -> None:
         """Restore what `state` gave, read from `path`. Raises InputError for anything else."""
-        names = ("netG", "netD", "optimizer_G", "optimizer_D")
-        if not isinstance(state, dict) or set(state) != set(names):
-            raise InputError(f"{path}: 'model' must hold {', '.join(names)} and nothing else")
-        netG, netD, optimizer_G, optimizer_D = (
-            checkpoint.as_tensors(state[name], path) for name in names
-        )
-        checkpoint.fit(self.netG, netG, path)
-        checkpoint.fit(self.netD, netD, path)
-        checkpoint.fit_moments(self.optimizer_G, optimizer_G, path)
-        checkpoint.fit_moments(self.optimizer_D, optimizer_D, path)
+        if not isinstance(state, dict) or set(state) != set(self.state()):
+            raise InputError(f"{path}: 'model' must hold {', '.join(self.state())} and no more")
+        tensors = {name: checkpoint.as_tensors(part, path) for name, part in state.items()}
+        checkpoint.fit(self.netG, tensors["netG"], path)
+        checkpoint.fit(self.netD, tensors["netD"], path)
+        checkpoint.fit_moments(self.optimizer_G, tensors["optimizer_G"], path)
+        checkpoint.fit_moments(self.optimizer_D, tensors["optimizer_D"], path)
 
 
 def network_path(folder: Path, epoch: str | int, letter: str) -> Path:

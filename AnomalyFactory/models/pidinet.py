@@ -6,8 +6,6 @@ in its input, so each kernel is rewritten once, at load time, as a plain convolu
 the same output. What runs here are plain convolutions only.
 """
 
-import ctypes
-import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from util import checkpoint
+from util.device import keep_freed_memory
 from util.errors import InputError
 
 SMALLEST_SIDE = 8  # pixels: the network halves a photo three times
@@ -38,6 +37,8 @@ PRECEDING = [3, 0, 1, 6, 4, 2, 7, 8, 5]
 # The eight directions from the centre in a 5x5 patch: the outer pixels and the inner ones.
 OUTER = [0, 2, 4, 10, 14, 20, 22, 24]
 INNER = [6, 7, 8, 11, 13, 16, 17, 18]
+
+ADVICE = "expected table5_pidinet.pth (carv4, 60)"
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -123,17 +124,6 @@ class CSAM(nn.Module):
         return x * torch.sigmoid(self.conv2(self.conv1(F.relu(x))))
 
 
-class MapReduce(nn.Module):
-    """1x1 convolution to a one-channel edge map."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, 1, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
-
-
 class PiDiNet(nn.Module):
     """The network with plain kernels; `load_pidinet` fills it from the published weights."""
 
@@ -152,7 +142,9 @@ class PiDiNet(nn.Module):
         widths = WIDTHS.values()
         self.dilations = nn.ModuleList(CDCM(width, FUSED_CHANNELS) for width in widths)
         self.attentions = nn.ModuleList(CSAM(FUSED_CHANNELS) for _ in widths)
-        self.conv_reduces = nn.ModuleList(MapReduce(FUSED_CHANNELS) for _ in widths)
+        self.conv_reduces = nn.ModuleList(
+            nn.ModuleDict({"conv": nn.Conv2d(FUSED_CHANNELS, 1, 1)}) for _ in widths
+        )
         self.classifier = nn.Conv2d(len(STAGES), 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -166,7 +158,8 @@ class PiDiNet(nn.Module):
         for index, (stage, blocks) in enumerate(STAGES):
             for number in range(1, blocks + 1):
                 x = self.get_submodule(f"block{stage}_{number}")(x)
-            side = self.conv_reduces[index](self.attentions[index](self.dilations[index](x)))
+            fused = self.attentions[index](self.dilations[index](x))
+            side = self.conv_reduces[index]["conv"](fused)
             size = images.shape[2:]
             maps.append(F.interpolate(side, size, mode="bilinear", align_corners=False))
         return torch.sigmoid(self.classifier(torch.cat(maps, dim=1)))
@@ -189,20 +182,16 @@ def load_pidinet(path: Path) -> PiDiNet:
     if not isinstance(content, dict) or "state_dict" not in content:
         raise InputError(f"{path}: no `state_dict` in it; expected table5_pidinet.pth")
 
-    published = {
-        key.removeprefix("module."): value
-        for key, value in checkpoint.as_tensors(content["state_dict"], path).items()
-    }
+    def plain(key: str, weight: Tensor) -> Tensor:
+        kind = DIFFERENCES.get(key.removesuffix(".weight"), "cv")
+        if kind != "cv" and weight.shape[2:] != (3, 3):
+            raise InputError(f"{path}: {key!r} is {list(weight.shape)}, no 3x3 kernel; {ADVICE}")
+        return vanilla_kernel(kind, weight.float())
+
+    published = checkpoint.as_tensors(content["state_dict"], path)
+    keys = {key.removeprefix("module."): weight for key, weight in published.items()}
     network = PiDiNet()
-    kinds, shapes = {}, {}
-    for key, value in network.state_dict().items():
-        kinds[key] = DIFFERENCES.get(key.removesuffix(".weight"), "cv")
-        shapes[key] = (*value.shape[:2], 3, 3) if kinds[key] == "rd" else value.shape
-    advice = "expected table5_pidinet.pth (carv4, 60)"
-    checkpoint.check_shapes(published, shapes, path, advice)
-    network.load_state_dict(
-        {key: vanilla_kernel(kinds[key], value.float()) for key, value in published.items()}
-    )
+    checkpoint.fit(network, {key: plain(key, keys[key]) for key in keys}, path, ADVICE)
     # Channels last: twice as fast on a CPU, where most of the work is in 1x1 convolutions.
     return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
@@ -223,16 +212,3 @@ def pidinet_detector(path: Path, device: torch.device) -> Callable[[np.ndarray],
             return (255 * network(normalise(pixels)))[:, 0].to(torch.uint8).cpu().numpy()
 
     return detect
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to keep large freed blocks instead of returning them to the system.
-
-    Each layer's output is tens of megabytes. Returned and asked for again, its pages are zeroed
-    every time: half of the network's time on a 500x333 photo.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        m_trim_threshold, m_mmap_max = -1, -4  # from malloc.h
-        libc.mallopt(m_trim_threshold, 2**31 - 1)
-        libc.mallopt(m_mmap_max, 0)

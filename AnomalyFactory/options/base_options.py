@@ -1,13 +1,14 @@
-"""Options that training and painting share."""
+"""Options that the programs share."""
 
 import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from util import ROOT
+from util.distributed import local_world
 from util.errors import InputError
-
-ROOT = Path(__file__).resolve().parents[2]
 
 GENERATORS = "./Models/AFgenerators"
 
@@ -33,111 +34,27 @@ PUBLISHED = {
 }
 
 
-class Published(argparse.Action):
-    """An option that is accepted with one value, or as a bare switch, and leaves no trace."""
-
-    def __init__(self, option_strings: list[str], dest: str, only: tuple[object, str]):
-        self.value, self.reason = only
-        switch = self.value is None
-        super().__init__(
-            option_strings,
-            dest,
-            nargs=0 if switch else None,
-            default=argparse.SUPPRESS,
-            metavar=None if switch else str(self.value),
-            help=self.reason,
-        )
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        given: str | list[str],
-        option_string: str | None = None,
-    ) -> None:
-        if self.value is not None and not same_value(given, self.value):
-            raise argparse.ArgumentError(
-                self, f"{given!r}: expected {self.value}, the only one there is: {self.reason}"
-            )
+# ---- types: each turns a text into a value, or says what it expects -----------------------------
 
 
-def same_value(text: str, value: object) -> bool:
-    """Whether `text` spells `value`; 0, 0.0 and 0e0 are one number."""
-    if isinstance(value, str):
-        return text == value
-    try:
-        return float(text) == value
-    except ValueError:
-        return False
+def checked(kind: type, expected: str, accepts: Callable[[float], bool]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            if accepts(value := kind(text)):
+                return value
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}")
+
+    return parse
 
 
-def add_published(
-    parser: argparse.ArgumentParser, options: dict[str, tuple[object, str]], title: str
-) -> None:
-    group = parser.add_argument_group(f"accepted with one value only, {title}")
-    for name, only in options.items():
-        group.add_argument(f"--{name}", action=Published, only=only)
-
-
-def base_parser(description: str, phase: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=description,
-        epilog="Relative paths start at the repository's root, wherever the program is started.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("--name", required=True, help="the generator: its folder in --checkpoints_dir")
-    add("--checkpoints_dir", type=rooted, default=GENERATORS, help="all generators")
-    add(
-        "--dataroot",
-        type=rooted,
-        required=True,
-        help="dataset folder, with its lists in List/ or Lists/; or the folder of one list",
-    )
-    add("--phase", default=phase, help="the list, where --dataroot names none: test_nonhybrid")
-    add("--gpu_ids", type=gpu_ids, default="0", help="GPUs such as 0 or 0,1; -1 for the CPU")
-    add(
-        "--batchSize",
-        type=positive,
-        default=1,
-        help="in training, images a step, over all GPUs together; in painting, at once on each",
-    )
-    add("--nThreads", type=whole, default=2, help="worker processes that read images, per GPU")
-    add("--loadSize", type=positive, default=256, help="side of the images in the networks")
-    add("--fineSize", type=positive, default=None, help="must equal --loadSize when given")
-    add(
-        "--amp",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="compute in bfloat16 where it is safe, else in float32 (TF32 on GPUs); when not said,"
-        " as what is gone on with, and anew in bfloat16 on GPUs that have it",
-    )
-    add("--compile", action="store_true", help="compile the networks first: minutes, then faster")
-    add("--no_html", action="store_true", help="write no pages with pictures")
-    add("--ngf", type=positive, default=64, help="generator: channels of its first layer")
-    add("--n_downsample_global", type=positive, default=4, help="generator: halvings")
-    add("--n_blocks_global", type=whole, default=9, help="generator: residual blocks")
-    add_published(parser, PUBLISHED, "of the published programs")
-    return parser
-
-
-def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
-    """The options in `arguments`. Raises InputError for values that contradict each other."""
-    options = parser.parse_args(arguments)
-    if options.fineSize not in (None, options.loadSize):
-        raise InputError(
-            f"--fineSize {options.fineSize}: photos are not cropped, so it must equal --loadSize"
-            f" {options.loadSize}"
-        )
-    factor = max(16, 2**options.n_downsample_global)
-    if options.loadSize % factor or options.loadSize < 2 * 2**options.n_downsample_global:
-        raise InputError(
-            f"--loadSize {options.loadSize}: must be a multiple of {factor} and at least"
-            f" {2 * 2**options.n_downsample_global}, because the generator halves the image"
-            f" {options.n_downsample_global} times"
-        )
-    return options
+whole = checked(int, "a whole number, 0 or more", lambda value: value >= 0)
+positive = checked(int, "a whole number, 1 or more", lambda value: value >= 1)
+seed = checked(int, "a whole number below 2**63", lambda value: 0 <= value < 2**63)
+share = checked(float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+momentum = checked(float, "a number from 0 to below 1", lambda value: 0 <= value < 1)
+not_negative = checked(float, "a finite number, 0 or more", lambda value: 0 <= value < math.inf)
 
 
 def rooted(text: str) -> Path:
@@ -155,48 +72,95 @@ def gpu_ids(text: str) -> list[int]:
     return [int(part) for part in ids]
 
 
-def whole(text: str) -> int:
-    return at_least(0, text)
+def gpus_there() -> list[int]:
+    """A GPU for each process of this machine, where there is one; else none."""
+    return list(range(local_world())) if torch.cuda.is_available() else []
 
 
-def positive(text: str) -> int:
-    return at_least(1, text)
+def only(value: object, reason: str) -> Callable[[str], None]:
+    """Accepts the text of `value` alone; 0, 0.0 and 0e0 are one number."""
+
+    def parse(text: str) -> None:
+        try:
+            same = text == value if isinstance(value, str) else float(text) == value
+        except ValueError:
+            same = False
+        if not same:
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: expected {value}, the only one there is: {reason}"
+            )
+
+    return parse
 
 
-def seed(text: str) -> int:
-    value = whole(text)
-    if value >= 2**63:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number below 2**63")
-    return value
+# ---- parsers -------------------------------------------------------------------------------------
 
 
-def share(text: str) -> float:
-    return number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+def new_parser(description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        description=description,
+        epilog="Relative paths start at the repository's root, wherever the program is started.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
 
 
-def momentum(text: str) -> float:
-    return number(text, "a number from 0 to below 1", lambda value: 0 <= value < 1)
+def add_published(
+    parser: argparse.ArgumentParser, options: dict[str, tuple[object, str]], title: str
+) -> None:
+    """Accept each of `options` with its one value, or as a bare switch."""
+    group = parser.add_argument_group(f"accepted with one value only, {title}")
+    for name, (value, reason) in options.items():
+        form = {"action": "store_true"}
+        if value is not None:
+            form = {"type": only(value, reason), "metavar": str(value)}
+        group.add_argument(
+            f"--{name}", dest="published", default=argparse.SUPPRESS, help=reason, **form
+        )
 
 
-def not_negative(text: str) -> float:
-    return number(text, "a finite number, 0 or more", lambda value: 0 <= value < math.inf)
+def generator_parser(description: str, phase: str) -> argparse.ArgumentParser:
+    """A parser with the options that training and painting share."""
+    parser = new_parser(description)
+    add = parser.add_argument
+    add("--name", required=True, help="the generator: its folder in --checkpoints_dir")
+    add("--checkpoints_dir", type=rooted, default=GENERATORS, help="all generators")
+    data = "dataset folder, with its lists in List/ or Lists/; or the folder of one list"
+    add("--dataroot", type=rooted, required=True, help=data)
+    add("--phase", default=phase, help="the list, where --dataroot names none: test_nonhybrid")
+    add("--gpu_ids", type=gpu_ids, default="0", help="GPUs such as 0 or 0,1; -1 for the CPU")
+    batch = "in training, images a step, over all GPUs together; in painting, at once on each"
+    add("--batchSize", type=positive, default=1, help=batch)
+    add("--nThreads", type=whole, default=2, help="worker processes that read images, per GPU")
+    add("--loadSize", type=positive, default=256, help="side of the images in the networks")
+    add("--fineSize", type=positive, help="must equal --loadSize when given")
+    amp = (
+        "compute in bfloat16 where it is safe, else in float32 (TF32 on GPUs); when not said, as"
+        " what is gone on with, and anew in bfloat16 on GPUs that have it"
+    )
+    add("--amp", action=argparse.BooleanOptionalAction, help=amp)
+    add("--compile", action="store_true", help="compile the networks first: minutes, then faster")
+    add("--no_html", action="store_true", help="write no pages with pictures")
+    add("--ngf", type=positive, default=64, help="generator: channels of its first layer")
+    add("--n_downsample_global", type=positive, default=4, help="generator: halvings")
+    add("--n_blocks_global", type=whole, default=9, help="generator: residual blocks")
+    add_published(parser, PUBLISHED, "of the published programs")
+    return parser
 
 
-def number(text: str, expected: str, accepts: Callable[[float], bool]) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not accepts(value):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}")
-    return value
-
-
-def at_least(least: int, text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = None
-    if value is None or value < least:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, {least} or more")
-    return value
+def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
+    """The options in `arguments`. Raises InputError for values that contradict each other."""
+    options = parser.parse_args(arguments)
+    vars(options).pop("published", None)
+    if options.fineSize not in (None, options.loadSize):
+        raise InputError(
+            f"--fineSize {options.fineSize}: photos are not cropped, so it must equal --loadSize"
+            f" {options.loadSize}"
+        )
+    factor, least = max(16, 2**options.n_downsample_global), 2 * 2**options.n_downsample_global
+    if options.loadSize % factor or options.loadSize < least:
+        raise InputError(
+            f"--loadSize {options.loadSize}: must be a multiple of {factor} and at least {least},"
+            f" because the generator halves the image {options.n_downsample_global} times"
+        )
+    return options

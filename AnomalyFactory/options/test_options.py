@@ -2,7 +2,7 @@
 
 import argparse
 
-from options.base_options import add_published, base_parser, parse, positive, rooted, share
+from options.base_options import add_published, generator_parser, parse, positive, rooted, share
 
 PUBLISHED = {
     "tps_aug": (0, "painting warps nothing"),
@@ -13,29 +13,20 @@ PUBLISHED = {
 
 
 def test_options(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = base_parser("Paint the pairs of a list with a trained generator.", phase="test")
+    parser = generator_parser("Paint the pairs of a list with a trained generator.", phase="test")
     add = parser.add_argument
     add("--which_epoch", default="latest", help="the networks of this epoch")
     add("--results_dir", type=rooted, default="./results", help="folder for AF_*.png and the page")
-    add("--how_many", type=positive, default=None, help="the first lines only; all without it")
+    add("--how_many", type=positive, help="the first lines only; all without it")
     add("--align", action="store_true", help="move each reference onto its structure's photo")
-    add(
-        "--inherit",
-        type=share,
-        default=None,
-        help="add this share of what the reference changes to the structure's photo (published:"
-        " the painting itself)",
+    inherit = (
+        "add this share of what the reference changes to the structure's photo (published: the"
+        " painting itself)"
     )
-    add(
-        "--keep_ground",
-        action="store_true",
-        help="leave the flat ground around the specimen as it is in the structure's photo; for data"
-        " sets of cutouts",
-    )
-    add(
-        "--overwrite",
-        action="store_true",
-        help="paint anew what was painted with another checkpoint, list or option",
-    )
+    add("--inherit", type=share, help=inherit)
+    ground = "leave the flat ground around the specimen as it is in the photo; for cutouts"
+    add("--keep_ground", action="store_true", help=ground)
+    overwrite = "paint anew what was painted with another checkpoint, list or option"
+    add("--overwrite", action="store_true", help=overwrite)
     add_published(parser, PUBLISHED, "of the published test.py")
     return parse(parser, arguments)

@@ -6,7 +6,7 @@ from util.errors import InputError
 
 from options.base_options import (
     add_published,
-    base_parser,
+    generator_parser,
     momentum,
     not_negative,
     parse,
@@ -24,24 +24,17 @@ PUBLISHED = {
 
 
 def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = base_parser("Train a generator to paint one photo's colours on an edge map.", "train")
+    about = "Train a generator to paint one photo's colours on an edge map."
+    parser = generator_parser(about, phase="train")
     add = parser.add_argument
-    add(
-        "--micro_batch",
-        type=positive,
-        default=8,
-        help="images computed at once, per GPU; the gradients of a batch are summed",
-    )
+    micro = "images computed at once, per GPU; the gradients of a batch are summed"
+    add("--micro_batch", type=positive, default=8, help=micro)
     add("--niter", type=whole, default=8000, help="epochs at the full learning rate")
     add("--niter_decay", type=whole, default=8000, help="epochs over which it falls to zero")
     add("--lr", type=not_negative, default=0.0002, help="learning rate of both Adams")
     add("--beta1", type=momentum, default=0.5, help="first momentum of both Adams")
-    add(
-        "--lambda_feat",
-        type=not_negative,
-        default=10.0,
-        help="weight of the feature and VGG losses",
-    )
+    feat = "weight of the feature and VGG losses"
+    add("--lambda_feat", type=not_negative, default=10.0, help=feat)
     add("--no_ganFeat_loss", action="store_true", help="train without feature matching")
     add("--no_vgg_loss", action="store_true", help="train without VGG19's perceptual loss")
     add("--ndf", type=positive, default=64, help="discriminator: channels of its first layer")
@@ -49,46 +42,24 @@ def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--num_D", type=positive, default=2, help="discriminator: scales")
     add("--tps_aug", type=int, choices=[0, 1], default=1, help="1: warp the samples; 0: do not")
     add("--tps_percent", type=share, default=0.99, help="chance of each of a sample's two warps")
-    add(
-        "--block_aug",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="black outside a window, half of the time",
-    )
+    block = "black outside a window, half of the time"
+    add("--block_aug", action=argparse.BooleanOptionalAction, default=False, help=block)
     add("--no_flip", action="store_true", help="never flip a sample")
-    add(
-        "--ask_reference",
-        action="store_true",
-        help="for few photos: other colours and erased edges, which only the reference can tell",
-    )
-    add(
-        "--gentle",
-        action="store_true",
-        help="for little time: small warps, and the plain distance to the target among the losses",
-    )
+    ask = "for few photos: other colours and erased edges, which only the reference can tell"
+    add("--ask_reference", action="store_true", help=ask)
+    gentle = "for little time: small warps, and the plain distance to the target among the losses"
+    add("--gentle", action="store_true", help=gentle)
     add("--seed", type=seed, default=0, help="of the weights, the order and the augmentation")
     add("--continue_train", action="store_true", help="go on exactly where training stopped")
-    add(
-        "--load_pretrain",
-        type=rooted,
-        default=None,
-        help="start from the networks in this folder; --continue_train goes before it",
-    )
+    pretrain = "start from the networks in this folder; --continue_train goes before it"
+    add("--load_pretrain", type=rooted, help=pretrain)
     add("--which_epoch", default="latest", help="which networks of --load_pretrain")
     add("--print_freq", type=positive, default=100, help="images between rows of the loss log")
     add("--display_freq", type=positive, default=1000, help="images between pictures of samples")
-    add(
-        "--save_latest_freq",
-        type=positive,
-        default=20000,
-        help="images between writings of the latest networks and the resume file",
-    )
-    add(
-        "--save_epoch_freq",
-        type=positive,
-        default=1000,
-        help="epochs between networks that are kept under their epoch's number",
-    )
+    latest = "images between writings of the latest networks and the resume file"
+    add("--save_latest_freq", type=positive, default=20000, help=latest)
+    kept = "epochs between networks that are kept under their epoch's number"
+    add("--save_epoch_freq", type=positive, default=1000, help=kept)
     add_published(parser, PUBLISHED, "of the published train.py")
     options = parse(parser, arguments)
     if not options.niter + options.niter_decay:

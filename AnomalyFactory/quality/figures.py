@@ -1,172 +1,147 @@
-"""All figures of a generation report, as plain dictionaries that JSON takes."""
+"""The figures of a report. To add one, say in a `Figure` how it is found and told, and add it to
+FIGURES: the page, its table at the top and figures.json are loops over them. What it adds to the
+table of the painted images goes into images.csv."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from quality.distances import (
+from quality.formulas import (
     diversity,
     euclidean,
     frechet,
-    frechet_and_kid,
+    frechet_by_torchmetrics,
     kernel,
     kid,
-    mean_of_pairs,
-    nearest_others,
+    kid_by_torchmetrics,
+    mean_with_interval,
+    told_apart,
+    weighted_mean,
+    with_interval,
 )
-from quality.fidelity import colour_distance
-from quality.inputs import HYBRIDS, NON_HYBRIDS, Key, Painting, crosses
-from quality.measure import Painted, Photos
-from quality.resample import mean_with_interval, weighted_mean, with_interval
-from quality.told_apart import told_apart
+from quality.measure import CLOSE, PHOTOGRAPHED, Comparison, Evaluation, comparisons
+from quality.plots import (
+    DASH,
+    KIND_LOOKS,
+    Drawing,
+    Series,
+    bars_of,
+    by_kind,
+    histograms,
+    hundredths,
+    intervals,
+    map_plot,
+    per_thousand,
+    percent,
+    span,
+    spread,
+    tenths,
+)
 
 FEWEST = 20  # painted images, and photographs, for a figure of their distributions
 HALVINGS = 10  # of the photographs, at random; the yardstick is the mean over them
-CLOSE = 5  # per cent of the photographs have another one as close as what is called close
-PHOTOGRAPHED = "hybrids of photographed crosses"
 
-Figure = dict[str, object]
+Found = dict[str, Any]  # as in figures.json: a value with its interval, or several under names
 
 
 @dataclass(frozen=True)
-class Set:
-    """Painted images and the photographs that they are held against, by their places."""
+class Ranking:
+    """The best and the worst painted images by a column of the table, the smallest first."""
 
-    title: str
-    against: str  # what the photographs are
-    painted: np.ndarray
-    photos: np.ndarray
-
-
-def sets_of(painted: Painted, photos: Photos) -> list[Set]:
-    """Non-hybrids and hybrids, each beside the photographs of their subspecies; and the hybrids of
-    which there are photographs, beside these. Empty sets are left out."""
-    pairs = [painting.pair for painting in painted.paintings]
-    kinds = [painting.kind for painting in painted.paintings]
-    subspecies = [key[0] for key in photos.keys]
-    photographed = set().union(*map(crosses, subspecies))
-
-    def places(flags: Sequence[bool]) -> np.ndarray:
-        return np.flatnonzero(np.array(flags, bool))
-
-    found = []
-    for kind in (NON_HYBRIDS, HYBRIDS):
-        there = places([one == kind for one in kinds])
-        named = {name for place in there for name in pairs[place]}
-        against = "photographs of the same subspecies"
-        if kind == HYBRIDS:
-            against = "photographs of the parents' subspecies, which are no hybrids"
-        found.append(Set(kind, against, there, places([name in named for name in subspecies])))
-    there = places([len(set(pair)) == 2 and frozenset(pair) in photographed for pair in pairs])
-    named = {frozenset(pairs[place]) for place in there}
-    of_them = places([bool(crosses(name) & named) for name in subspecies])
-    found.append(Set(PHOTOGRAPHED, "photographs of hybrids of the same cross", there, of_them))
-    return [one for one in found if len(one.painted)]
+    column: str
+    says: str  # of an image, with its columns
+    panels: tuple[str, ...]  # pictures of it that are shown
+    ends: tuple[str, str] = ("Best", "Worst")
+    descending: bool = False
+    hybrids_first: bool = False  # whether only they are shown where there are any
 
 
 @dataclass(frozen=True)
-class Nearest:
-    """The photograph that looks most like each painted image, and how near photographs lie."""
+class Figure:
+    """A question to a set of painted images: how it is answered, and how that is told."""
 
-    place: np.ndarray  # (n,) of that photograph
-    distance: np.ndarray  # (n,)
-    between: np.ndarray  # (m,) of each photograph to the nearest other one
+    key: str  # in figures.json, and of its section
+    value: Callable[[Comparison, np.random.Generator], Found | None]  # None: too few images
+    part: str = ""  # of what is found that has the value and its interval; "": it itself
+    # In the table at the top of the page; without a title it is not there.
+    title: str = ""
+    meaning: str = ""
+    interval: Callable[[float], str] = hundredths  # how the value and the ends are written
+    yardstick: Callable[[Found], str] = lambda found: ""  # of all that is found in a set
+    missing: str = "too few images"  # instead of a value
+    fewest: int = 0  # painted images and photographs that it wants
+    too_few: str = ""  # what is said where it has as many and is None
+    # In its section; without a heading it is told in another one. page.html may explain it, too.
+    heading: str = ""
+    plot: Callable[[Evaluation], list[Drawing]] | None = None
+    ranking: Ranking | None = None
 
-    @property
-    def close(self) -> float:
-        """The distance that CLOSE per cent of the photographs have to another one at most."""
-        return float(np.percentile(self.between, CLOSE))
 
-
-def nearest_photographs(painted: Painted, photos: Photos) -> Nearest:
-    distances = euclidean(painted.features, photos.features)
-    between = nearest_others(photos.features)
-    return Nearest(distances.argmin(axis=1), distances.min(axis=1), between)
-
-
-def all_figures(
-    painted: Painted, photos: Photos, nearest: Nearest, random: np.random.Generator
-) -> tuple[dict[str, Figure], np.ndarray, list[str]]:
-    """The figures of each set by its title; how painted each image looks (n,), NaN where that is
-    not known; and a line for every figure that there are too few images for."""
-    looks = np.full(len(painted.paintings), np.nan)
-    figures, too_few = {}, []
-    for one in tqdm(sets_of(painted, photos), desc="figures", unit="set", disable=None):
-        paintings = [painted.paintings[place] for place in one.painted]
-        structures = [painting.structure for painting in paintings]
-        counts = len(one.painted), len(one.photos)
-        found: Figure = dict(zip(("painted", "photographs"), counts, strict=True))
-        found["against"] = one.against
-        if min(counts) >= FEWEST:
-            found |= distributions(one, paintings, painted, photos, random)
-            found["told_apart"], seen = told_apart(
-                painted.features[one.painted],
-                photos.features[one.photos],
-                [(painting.structure, painting.reference) for painting in paintings],
-                [photos.keys[place] for place in one.photos],
-                random,
-            )
-            if one.title != PHOTOGRAPHED:  # which are among the hybrids, and have been looked at
-                looks[one.painted] = seen
-            if found["halves"] is None:
-                too_few.append(f"{one.title}: too few images for the yardstick of two halves")
-            if found["told_apart"] is None:
-                too_few.append(f"{one.title}: too few images for a fold of the classifier")
-        else:
-            found |= dict.fromkeys(("frechet", "kid", "halves", "told_apart"))
+def find_figures(evaluation: Evaluation, random: np.random.Generator) -> None:
+    """Add the figures of each set to the evaluation, and what there are too few images for."""
+    too_few = evaluation.too_few
+    evaluation.painted.table["looks_painted"] = np.nan  # until a classifier says
+    for one in tqdm(comparisons(evaluation), desc="figures", unit="set", disable=None):
+        counts = len(one.table), len(one.photo_keys)
+        found = {"painted": counts[0], "photographs": counts[1], "against": one.against}
+        if min(counts) < FEWEST:
             too_few.append(
                 f"{one.title}: {counts[0]} painted images and {counts[1]} photographs; Frechet"
                 f" distance, KID and the classifier want {FEWEST} of each"
             )
-        found["diversity"] = diversity_of(one, paintings, painted, photos, random)
-        if found["diversity"] is None:
-            too_few.append(f"{one.title}: no pair has two painted images to compare")
-        found["memorised"] = memorised(one.painted, paintings, photos, nearest, random)
-        found["structure"] = structure_fidelity(one.painted, structures, painted, random)
-        found["appearance"] = appearance_fidelity(one.painted, paintings, painted, photos, random)
-        figures[one.title] = found
-    return figures, looks, too_few
+        for figure in FIGURES:
+            enough = min(counts) >= figure.fewest
+            found[figure.key] = figure.value(one, random) if enough else None
+            if enough and found[figure.key] is None and figure.too_few:
+                too_few.append(f"{one.title}: {figure.too_few}")
+        evaluation.sets[one.title] = found
+    if not evaluation.finder.detect:
+        too_few.append(f"structure fidelity: {evaluation.finder.reason}")
 
 
-def distributions(
-    one: Set,
-    paintings: list[Painting],
-    painted: Painted,
-    photos: Photos,
-    random: np.random.Generator,
-) -> Figure:
-    """Frechet distance and KID, with intervals, and both between halves."""
-    images, photographs = painted.features[one.painted], photos.features[one.photos]
-    keys = [photos.keys[place] for place in one.photos]
-    groups = [[painting.structure for painting in paintings], keys]
-    value, kid_value = frechet_and_kid(images, photographs)
-    kernels = (
-        kernel(images, images),
-        kernel(photographs, photographs),
-        kernel(images, photographs),
+def cell(figure: Figure, found: Found) -> tuple[str, str]:
+    """What the table at the top says of a figure in a set: the value, and what is beside it."""
+    there = found[figure.key]
+    if there is None:
+        return DASH, figure.missing
+    there = there[figure.part] if figure.part else there
+    beside = spread(there, figure.interval), figure.yardstick(found)
+    return figure.interval(there["value"]), "; ".join(filter(None, beside))
+
+
+# ---- how each is found --------------------------------------------------------------------------
+
+
+def find_frechet(one: Comparison, random: np.random.Generator) -> Found:
+    return with_interval(
+        partial(frechet, one.features, one.photo_features),
+        [one.structures, one.photo_keys],
+        random,
+        frechet_by_torchmetrics(one.features, one.photo_features),
     )
-    return {
-        "frechet": with_interval(
-            lambda *weights: frechet(images, photographs, *weights), groups, random, value
-        ),
-        "kid": with_interval(lambda *weights: kid(*kernels, *weights), groups, random, kid_value),
-        "halves": halves(images, photographs, paintings, keys, random),
-    }
 
 
-def halves(
-    images: np.ndarray,  # (n, d) features of the paintings
-    photographs: np.ndarray,  # (m, d) and of the photographs
-    paintings: list[Painting],
-    keys: list[Key],
-    random: np.random.Generator,
-) -> Figure | None:
+def find_kid(one: Comparison, random: np.random.Generator) -> Found:
+    return with_interval(
+        partial(kid, *kernels(one.features, one.photo_features)),
+        [one.structures, one.photo_keys],
+        random,
+        kid_by_torchmetrics(one.features, one.photo_features),
+    )
+
+
+def kernels(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return kernel(one, one), kernel(other, other), kernel(one, other)
+
+
+def find_halves(one: Comparison, random: np.random.Generator) -> Found | None:
     """Equal numbers against one half of the photographs: the other half, and what was painted
     from the other half alone. None where a half has too few."""
-    sources = [(painting.structure, painting.reference) for painting in paintings]
+    sources, keys = one.sources, one.photo_keys
     everyone = list(dict.fromkeys([*keys, *(key for pair in sources for key in pair)]))
     rows = []
     for _ in range(HALVINGS):
@@ -179,134 +154,277 @@ def halves(
         size = min(len(own), len(other), len(new))
         if size < FEWEST // 2:
             continue
-        against = photographs[other[:size].astype(int)]
+        against, ones = one.photo_features[other[:size].astype(int)], np.ones(size)
         row = [size]
-        for side in (images[new[:size].astype(int)], photographs[own[:size].astype(int)]):
-            ones = np.ones(size)
-            kernels = kernel(side, side), kernel(against, against), kernel(side, against)
-            row += [frechet(side, against), kid(*kernels, ones, ones)]
+        for side in (
+            one.features[new[:size].astype(int)],
+            one.photo_features[own[:size].astype(int)],
+        ):
+            row += [frechet(side, against), kid(*kernels(side, against), ones, ones)]
         rows.append(row)
-    if not rows:
-        return None
     names = ("images", "frechet_painted", "kid_painted", "frechet_photographs", "kid_photographs")
-    return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True))
+    return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True)) if rows else None
 
 
-def diversity_of(
-    one: Set,
-    paintings: list[Painting],
-    painted: Painted,
-    photos: Photos,
-    random: np.random.Generator,
-) -> Figure | None:
-    """How varied the images of a pair of subspecies are, against photographs of either; None
-    where no pair has two."""
-    by_pair = expected_distances([painting.pair for painting in paintings], photos)
-    expected = np.array([by_pair[painting.pair] for painting in paintings])
-    known = np.flatnonzero(np.isfinite(expected))
-    numbers = {pair: number for number, pair in enumerate({p.pair for p in paintings})}
-    pairs = np.array([numbers[paintings[place].pair] for place in known])
-    features = painted.features[one.painted[known]]
-    distances = euclidean(features, features)
+def find_told_apart(one: Comparison, random: np.random.Generator) -> Found | None:
+    sides = one.features, one.photo_features
+    found, looks = told_apart(*sides, one.sources, one.photo_keys, random)
+    if one.title != PHOTOGRAPHED:  # which are among the hybrids, and have been looked at
+        one.evaluation.painted.table.loc[one.table.index, "looks_painted"] = looks
+    return found
+
+
+def find_diversity(one: Comparison, random: np.random.Generator) -> Found | None:
+    """How varied the images of a pair of subspecies are, against photographs of either."""
+    pairs = [(structure[0], reference[0]) for structure, reference in one.sources]
+    within = {pair: one.evaluation.photos.distance_within(*pair) for pair in dict.fromkeys(pairs)}
+    numbers = np.array([list(within).index(pair) for pair in pairs])
+    expected = np.array(list(within.values()))[numbers]
+    known = np.isfinite(expected)
+    distances = euclidean(one.features[known], one.features[known])
     found = with_interval(
-        lambda weights: diversity(distances, pairs, expected[known], weights),
-        [[paintings[place].structure for place in known]],
+        partial(diversity, distances, numbers[known], expected[known]),
+        [[source for source, use in zip(one.structures, known, strict=True) if use]],
         random,
     )
     return found if np.isfinite(found["value"]) else None
 
 
-def expected_distances(
-    pairs: Collection[tuple[str, str]], photos: Photos
-) -> dict[tuple[str, str], float]:
-    """For each pair of subspecies the mean of both's `distance_within`."""
-    within = {name: distance_within(name, photos) for name in {n for pair in pairs for n in pair}}
-    return {pair: (within[pair[0]] + within[pair[1]]) / 2 for pair in pairs}
-
-
-def distance_within(subspecies: str, photos: Photos) -> float:
-    """The mean distance between photographs of one subspecies; NaN where no two differ by more than
-    rounding."""
-    places = [place for place, key in enumerate(photos.keys) if key[0] == subspecies]
-    features = photos.features[places]
-    mean = mean_of_pairs(euclidean(features, features), np.ones(len(places)))
-    rounding = 1e-5 * np.linalg.norm(features, axis=1).mean() if len(places) else 0.0
-    return mean if mean > rounding else np.nan
-
-
-def memorised(
-    places: np.ndarray,
-    paintings: list[Painting],
-    photos: Photos,
-    nearest: Nearest,
-    random: np.random.Generator,
-) -> Figure:
+def find_memorised(one: Comparison, random: np.random.Generator) -> Found:
     """How near painted images lie to photographs that the generator was trained on."""
-    structures = [painting.structure for painting in paintings]
-    distance = nearest.distance[places]
-    closest = [photos.keys[place] for place in nearest.place[places]]
-    is_structure = np.array([c == p.structure for c, p in zip(closest, paintings, strict=True)])
-    is_reference = np.array([c == p.reference for c, p in zip(closest, paintings, strict=True)])
+    photos, distance = one.evaluation.photos, one.table["nearest_distance"]
+    closest = [photos.keys[place] for place in one.evaluation.painted.nearest[one.table.index]]
+    is_structure, is_reference = (
+        np.array([key == source for key, source in zip(closest, sources, strict=True)])
+        for sources in zip(*one.sources, strict=True)
+    )
     return {
-        "close": mean_with_interval(distance <= nearest.close, structures, random),
+        "close": mean_with_interval(distance <= photos.close, one.structures, random),
         "closest": float(distance.min()),
-        "median": float(np.median(distance)),
-        "median_between_photographs": float(np.median(nearest.between)),
-        "closest_between_photographs": float(nearest.between.min()),
+        "median": float(distance.median()),
+        "median_between_photographs": float(np.median(photos.between)),
+        "closest_between_photographs": float(photos.between.min()),
         "nearest_is_structure": float(is_structure.mean()),
         "nearest_is_reference": float((is_reference & ~is_structure).mean()),
     }
 
 
-def structure_fidelity(
-    places: np.ndarray, structures: list[Key], painted: Painted, random: np.random.Generator
-) -> Figure | None:
+def find_structure(one: Comparison, random: np.random.Generator) -> Found | None:
     """Edges found against edges asked for; None where no detector looked for them."""
-    if np.isnan(painted.edges[places]).all():
+    if one.table["edges_f1"].isna().all():
         return None
-    f1, precision, recall = painted.edges[places].T
     return {
-        "f1": mean_with_interval(f1, structures, random),
-        "precision": mean_with_interval(precision, structures, random),
-        "recall": mean_with_interval(recall, structures, random),
-        "f1_of_photograph": finite_mean(painted.photo_edges[places]),
-        "f1_of_another": finite_mean(painted.other_edges[places]),
+        **{
+            name: mean_with_interval(one.table[f"edges_{name}"], one.structures, random)
+            for name in ("f1", "precision", "recall")
+        },
+        "f1_of_photograph": one.table["edges_f1_of_photograph"].mean(),
+        "f1_of_another": one.table["edges_f1_of_another"].mean(),
     }
 
 
-def appearance_fidelity(
-    places: np.ndarray,
-    paintings: list[Painting],
-    painted: Painted,
-    photos: Photos,
-    random: np.random.Generator,
-) -> Figure:
+def find_appearance(one: Comparison, random: np.random.Generator) -> Found:
     """Colours inside the wings against the reference's."""
-    structures = [painting.structure for painting in paintings]
-    left, before = painted.colours[places], painted.given_colours[places]
+    left, before = one.table["colour_distance"], one.table["colour_distance_before"]
 
     def way(weights: np.ndarray) -> float:
         start = weighted_mean(before, weights)
         return 1 - weighted_mean(left, weights) / start if start > 0 else float("nan")
 
     return {
-        "distance": mean_with_interval(left, structures, random),
-        "distance_to_structure": finite_mean(painted.kept_colours[places]),
-        "distance_before": finite_mean(before),
-        "way": with_interval(way, [structures], random),
+        "distance": mean_with_interval(left, one.structures, random),
+        "distance_to_structure": one.table["colour_distance_to_structure"].mean(),
+        "distance_before": before.mean(),
+        "way": with_interval(way, [one.structures], random),
     }
 
 
-def finite_mean(values: np.ndarray) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if len(finite) else float("nan")
+# ---- how each is told ---------------------------------------------------------------------------
+
+# Pictures of a painted image that the page can show.
+EDGES_ASKED, REFERENCE, STRUCTURE = "edge map asked for", "reference", "structure's photograph"
+PAINTED, OUTLINED, EDGES_FOUND = "painted", "painted, wings outlined", "edges found"
+NEAREST = "nearest photograph"
+INPUTS = (EDGES_ASKED, REFERENCE, STRUCTURE)
+
+BARS = " The bars are intervals."
 
 
-def colours_within(photos: Photos) -> float:
-    """The mean colour distance of each photograph from the next one of its subspecies."""
-    distances = []
-    for subspecies in sorted({key[0] for key in photos.keys}):
-        places = [place for place, key in enumerate(photos.keys) if key[0] == subspecies]
-        for one, other in pairwise(places):
-            distances.append(colour_distance(photos.colours[one], photos.colours[other]))
-    return float(np.mean(distances)) if distances else float("nan")
+def draw_areas(evaluation: Evaluation) -> list[Drawing]:
+    bars = bars_of(evaluation, "told_apart")
+    low, _ = span([0.4, *(value for bar in bars for value in bar[2:])])
+    caption = "0.5: nobody could tell; 1: told every time." + BARS
+    looks = by_kind(evaluation, evaluation.painted.table["looks_painted"])
+    return [
+        *intervals(bars, "area under the ROC curve", caption, ends=(low, 1)),
+        *histograms(looks, "probability of being painted", ", by how painted they look."),
+    ]
+
+
+def equal_numbers(halves: Found) -> str:
+    return f"{halves['images']:.0f} against {halves['images']:.0f}"
+
+
+def draw_halves_and_map(evaluation: Evaluation) -> list[Drawing]:
+    bars = []
+    for title, found in evaluation.sets.items():
+        if halves := found["halves"]:
+            looks = {"painted": KIND_LOOKS.get(title, "other"), "photographs": "photo"}
+            for what, look in looks.items():
+                name = f"{title}: {what}, {equal_numbers(halves)}"
+                bars.append((name, look, halves[f"frechet_{what}"], np.nan, np.nan))
+    caption = Series("Photographs", "photo", np.zeros(0)).ink + (
+        " against other photographs are the yardstick: no generator can be expected to come below."
+        " The scale begins at 0."
+    )
+    plots = intervals(bars, "Fréchet distance at equal numbers", caption)
+    return [*plots, map_plot(evaluation)]
+
+
+def draw_distances(evaluation: Evaluation) -> list[Drawing]:
+    photos, distance = evaluation.photos, evaluation.painted.table["nearest_distance"]
+    between = Series("photographs to each other", "photo", photos.between)
+    series = [between, *by_kind(evaluation, distance)]
+    caption, marks = ". What lies left of the line is called close.", {"close": photos.close}
+    return histograms(series, "distance to the nearest photograph", caption, marks)
+
+
+def draw_edges(evaluation: Evaluation) -> list[Drawing]:
+    table = evaluation.painted.table
+    marks = {
+        "another image": table["edges_f1_of_another"].mean(),
+        "photographs": table["edges_f1_of_photograph"].mean(),
+    }
+    caption = ". Lines: the means in another image, and in photographs."
+    return histograms(by_kind(evaluation, table["edges_f1"]), "F1 of the edges", caption, marks)
+
+
+def draw_colours(evaluation: Evaluation) -> list[Drawing]:
+    table, title = evaluation.painted.table, "distance from the reference's colours"
+    befores = by_kind(evaluation, table["colour_distance_before"])
+    marks, drawings = {"one subspecies": evaluation.photos.colours_within()}, []
+    for after, before in zip(by_kind(evaluation, table["colour_distance"]), befores, strict=True):
+        before = Series("their structures before painting", "photo", before.values)
+        drawings += histograms([before, after], title, ".", marks)
+    return drawings
+
+
+FIGURES = [  # in the order in which they draw at random
+    Figure(
+        key="frechet",
+        value=find_frechet,
+        title="Fréchet distance",
+        meaning="the lower, the more alike; photographs set the yardstick",
+        interval=tenths,
+        yardstick=lambda found: (
+            found["halves"]
+            and f"{equal_numbers(found['halves'])}: painted"
+            f" {tenths(found['halves']['frechet_painted'])}, photographs"
+            f" {tenths(found['halves']['frechet_photographs'])}"
+        ),
+        fewest=FEWEST,
+        heading="Fréchet distance and KID",
+        plot=draw_halves_and_map,
+    ),
+    Figure(
+        key="kid",
+        value=find_kid,
+        title="KID \N{MULTIPLICATION SIGN} 1000",
+        meaning="the same question; 0: alike, however few images",
+        interval=per_thousand,
+        yardstick=lambda found: (
+            found["halves"] and f"photographs {per_thousand(found['halves']['kid_photographs'])}"
+        ),
+        fewest=FEWEST,
+    ),
+    Figure(  # the yardstick of both
+        key="halves",
+        value=find_halves,
+        fewest=FEWEST,
+        too_few="too few images for the yardstick of two halves",
+    ),
+    Figure(
+        key="told_apart",
+        value=find_told_apart,
+        title="Painted or photographed?",
+        meaning="area under the ROC curve; 0.5: nobody could tell",
+        fewest=FEWEST,
+        too_few="too few images for a fold of the classifier",
+        heading="Painted or photographed?",
+        plot=draw_areas,
+        ranking=Ranking(
+            column="looks_painted",
+            says="probability of being painted {looks_painted:.2f}",
+            panels=(*INPUTS, PAINTED),
+            ends=("Taken for photographs", "Most easily told"),
+        ),
+    ),
+    Figure(
+        key="diversity",
+        value=find_diversity,
+        title="Diversity in a pair",
+        meaning="1: as varied as photographs; 0: all the same",
+        too_few="no pair has two painted images to compare",
+        heading="Diversity",
+        plot=lambda evaluation: intervals(
+            bars_of(evaluation, "diversity"),
+            "diversity, as a share of the photographs'",
+            "1: as varied as photographs of one subspecies." + BARS,
+        ),
+    ),
+    Figure(
+        key="memorised",
+        value=find_memorised,
+        part="close",
+        title="Close to a training photograph",
+        meaning=f"{CLOSE} % of the photographs are",
+        interval=percent,
+        heading="Memorisation",
+        plot=draw_distances,
+        ranking=Ranking(
+            column="nearest_distance",
+            says="distance {nearest_distance:.2f}",
+            panels=(*INPUTS, PAINTED, NEAREST),
+            ends=("Closest to a photograph", "Furthest from any photograph"),
+        ),
+    ),
+    Figure(
+        key="structure",
+        value=find_structure,
+        part="f1",
+        title="Edges as asked for",
+        meaning="F1 of edges found; 1: all there and no others",
+        yardstick=lambda found: (
+            f"in the photographs {hundredths(found['structure']['f1_of_photograph'])}, in another"
+            f" painted image {hundredths(found['structure']['f1_of_another'])}"
+        ),
+        missing="not looked for",
+        heading="Edges",
+        plot=draw_edges,
+        ranking=Ranking(
+            column="edges_f1",
+            descending=True,
+            says="F1 {edges_f1:.2f}, precision {edges_precision:.2f}, recall {edges_recall:.2f}",
+            panels=(*INPUTS, PAINTED, EDGES_FOUND),
+        ),
+    ),
+    Figure(
+        key="appearance",
+        value=find_appearance,
+        part="distance",
+        title="Colours of the reference",
+        meaning="distance in CIE Lab; 2 can just be seen",
+        interval=tenths,
+        yardstick=lambda found: f"before painting {tenths(found['appearance']['distance_before'])}",
+        heading="Colours",
+        plot=draw_colours,
+        ranking=Ranking(
+            column="colour_distance",
+            hybrids_first=True,
+            says="{colour_distance:.1f} from the reference's colours, where its structure was"
+            " {colour_distance_before:.1f} from them",
+            panels=(*INPUTS, OUTLINED),
+        ),
+    ),
+]
+ON_PAGE = sorted(FIGURES, key=lambda figure: figure.key != "told_apart")  # the plain question first

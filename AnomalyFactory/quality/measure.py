@@ -1,31 +1,50 @@
-"""Looks at every image once: its features, its colours, its edges."""
+"""Looks at every image once, at its features, the colours of its wings and its edges; and sets out
+which painted images are held against which photographs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 from util.errors import InputError
 from util.files import ImageError
 from util.images import read_square
 
 from quality.backbone import Extractor
-from quality.fidelity import (
-    SIDE,
+from quality.formulas import (
     colour_distance,
     colours_of,
     edge_agreement,
+    euclidean,
     is_edge,
+    mean_of_pairs,
+    nearest_others,
     wings_of,
 )
-from quality.inputs import Dataset, Key, Painting
+from quality.inputs import (
+    HYBRIDS,
+    NON_HYBRIDS,
+    Dataset,
+    Detector,
+    EdgeFinder,
+    Key,
+    PaintedImage,
+    crosses,
+)
 
 BATCH = 16  # images that the network sees at once
+PHOTOGRAPHED = "hybrids of photographed crosses"
+SIDE = 256  # pixels, of all images that are compared here
+
+CLOSE = 5  # per cent of the photographs have another one as close as what is called close
+
+HIDDEN = ["kind", "edges_f1_of_another"]  # columns of the table that images.csv does not have
 
 Item = TypeVar("Item")
-Detector = Callable[[np.ndarray], np.ndarray]  # photos (n, h, w, 3) uint8 -> edges (n, h, w) uint8
 
 
 @dataclass(frozen=True)
@@ -35,28 +54,226 @@ class Photos:
     keys: list[Key]
     features: np.ndarray  # (m, d)
     colours: np.ndarray  # (m, LEVELS, 3) inside the wings
-    wings: list[bytes]  # packed masks, SIDE x SIDE
+    wings: np.ndarray  # (m, SIDE, SIDE / 8) masks, eight pixels a byte
+    between: np.ndarray  # (m,) distance of the features to the nearest other photograph
 
-    def places(self) -> dict[Key, int]:
-        return {key: place for place, key in enumerate(self.keys)}
+    @property
+    def close(self) -> float:
+        """The distance that CLOSE per cent of the photographs have to another one at most."""
+        return float(np.percentile(self.between, CLOSE))
 
     def mask(self, place: int) -> np.ndarray:
-        bits = np.unpackbits(np.frombuffer(self.wings[place], np.uint8))
-        return bits.reshape(SIDE, SIDE).astype(bool)
+        return np.unpackbits(self.wings[place], axis=1).astype(bool)
+
+    def distance_within(self, *subspecies: str) -> float:
+        """The mean distance between photographs of one subspecies, and of several the mean of
+        these; NaN where no two photographs of one differ by more than rounding."""
+        means = []
+        for name in subspecies:
+            features = self.features[[key[0] == name for key in self.keys]]
+            mean = mean_of_pairs(euclidean(features, features), np.ones(len(features)))
+            rounding = 1e-5 * np.linalg.norm(features, axis=1).mean() if len(features) else 0.0
+            means.append(mean if mean > rounding else np.nan)
+        return sum(means) / len(means)
+
+    def colours_within(self) -> float:
+        """The mean colour distance of each photograph from the next one of its subspecies."""
+        distances = []
+        for subspecies in sorted({key[0] for key in self.keys}):
+            colours = self.colours[[key[0] == subspecies for key in self.keys]]
+            distances += [colour_distance(one, other) for one, other in pairwise(colours)]
+        return float(np.mean(distances)) if distances else float("nan")
 
 
 @dataclass(frozen=True)
 class Painted:
-    """The painted images that could be read, and what was measured of each."""
+    """The painted images that could be read, and what is known of each."""
 
-    paintings: list[Painting]
+    images: list[PaintedImage]
     features: np.ndarray  # (n, d)
-    edges: np.ndarray  # (n, 3) F1, precision and recall of its edges; NaN without a detector
-    photo_edges: np.ndarray  # (n,) F1 of the edges in the structure's photograph
-    other_edges: np.ndarray  # (n,) F1 of the edges in a painted image of another structure
-    colours: np.ndarray  # (n,) distance from the reference's
-    kept_colours: np.ndarray  # (n,) distance from those of the structure's photograph
-    given_colours: np.ndarray  # (n,) distance of these two from each other
+    nearest: np.ndarray  # (n,) place of the photograph that looks most like it
+    table: pd.DataFrame  # a row for each image: the columns of images.csv, and HIDDEN ones
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What there is to judge, and what is found."""
+
+    dataset: Dataset
+    photos: Photos
+    painted: Painted
+    finder: EdgeFinder
+    backbone: str
+    painted_found: int  # of which those in `painted` were drawn
+    painted_as: list[str]  # how
+    left_out: list[str]  # images, and why
+    sets: dict[str, dict] = field(default_factory=dict)  # the figures of each `Comparison`
+    too_few: list[str] = field(default_factory=list)  # figures that there are too few images for
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A set of painted images and the photographs that they are held against."""
+
+    title: str
+    against: str  # what the photographs are
+    table: pd.DataFrame  # the rows of these painted images, by their places among all
+    features: np.ndarray  # (n, d)
+    sources: list[tuple[Key, Key]]  # structure and reference of each
+    photo_keys: list[Key]
+    photo_features: np.ndarray  # (m, d)
+    evaluation: Evaluation
+
+    @property
+    def structures(self) -> list[Key]:
+        return [structure for structure, _ in self.sources]
+
+
+def comparisons(evaluation: Evaluation) -> list[Comparison]:
+    """Non-hybrids and hybrids, each beside the photographs of their subspecies; and the hybrids of
+    which there are photographs, beside these. Empty sets are left out."""
+    photos, painted = evaluation.photos, evaluation.painted
+    names = [key[0] for key in photos.keys]
+    photographed = set().union(*map(crosses, names))
+    pairs = [frozenset(image.pair) for image in painted.images]
+    found = []
+    for title, against in (
+        (NON_HYBRIDS, "photographs of the same subspecies"),
+        (HYBRIDS, "photographs of the parents' subspecies, which are no hybrids"),
+        (PHOTOGRAPHED, "photographs of hybrids of the same cross"),
+    ):
+        of_cross = title == PHOTOGRAPHED
+        seen = [len(pair) == 2 and pair in photographed for pair in pairs]
+        rows = painted.table[seen if of_cross else painted.table["kind"] == title]
+        there = {pairs[place] for place in rows.index}
+        parents = set().union(*there)
+        beside = [
+            place
+            for place, name in enumerate(names)
+            if (crosses(name) & there if of_cross else name in parents)
+        ]
+        if len(rows):
+            images = [painted.images[place] for place in rows.index]
+            one = Comparison(
+                title=title,
+                against=against,
+                table=rows,
+                features=painted.features[rows.index],
+                sources=[(image.structure, image.reference) for image in images],
+                photo_keys=[photos.keys[place] for place in beside],
+                photo_features=photos.features[beside],
+                evaluation=evaluation,
+            )
+            found.append(one)
+    return found
+
+
+def measure_photos(dataset: Dataset, extract: Extractor, problems: list[str]) -> Photos:
+    """What is measured of the photographs; unreadable ones are noted in `problems`.
+
+    Raises InputError when less than two can be read.
+    """
+
+    def read(key: Key) -> list[np.ndarray]:
+        return [read_square(dataset.photos[key], SIDE)]
+
+    keys, features, colours, wings = [], [], [], []
+    for batch in readable(list(dataset.photos), read, "photographs", problems):
+        features.append(extract([image for _, [image] in batch]))
+        for key, [image] in batch:
+            mask = wings_of(image)
+            keys.append(key)
+            colours.append(colours_of(image, mask))
+            wings.append(np.packbits(mask, axis=1))
+    if len(keys) < 2:
+        raise InputError(
+            f"{dataset.folder}: {len(keys)} of its {len(dataset.photos)} photographs can be read;"
+            " two at least are needed to compare with"
+        )
+    features = np.concatenate(features)
+    return Photos(keys, features, np.stack(colours), np.stack(wings), nearest_others(features))
+
+
+def measure_painted(
+    images: list[PaintedImage],  # in random order: each is compared with the one before, too
+    dataset: Dataset,
+    photos: Photos,
+    extract: Extractor,
+    detect: Detector | None,  # of edges; without one, nothing is said of them
+    problems: list[str],
+) -> Painted:
+    """What is measured of the painted images; those that cannot be are noted in `problems`.
+
+    Raises InputError when none can be.
+    """
+    places = {key: place for place, key in enumerate(photos.keys)}
+    usable = []
+    for image in images:
+        unread = {image.structure, image.reference} - places.keys()
+        if unread:
+            photo = dataset.photos[unread.pop()]
+            problems.append(f"{image.path}: left out, {photo} cannot be read")
+        else:
+            usable.append(image)
+
+    def read(image: PaintedImage) -> list[np.ndarray]:
+        structure = image.structure
+        files = image.path, dataset.photos[structure], dataset.edges[structure]
+        return [read_square(path, SIDE) for path in files]
+
+    kept, features, rows = [], [], []
+    before: tuple[Key, np.ndarray] | None = None  # the last one's structure, and the edges in it
+    for batch in readable(usable, read, "painted images", problems):
+        painted, photographs, maps = (
+            np.stack(all) for all in zip(*(b for _, b in batch), strict=True)
+        )
+        features.append(extract(list(painted)))
+        if detect:
+            found, photographed = (is_edge(255 - detect(all)) for all in (painted, photographs))
+        for number, (image, _) in enumerate(batch):
+            structure, reference = places[image.structure], places[image.reference]
+            own = colours_of(painted[number], photos.mask(structure))
+            first, second = photos.colours[structure], photos.colours[reference]
+            f1 = precision = recall = in_photo = elsewhere = np.nan
+            if detect:
+                asked, there = is_edge(maps[number][..., 0]), found[number]
+                f1, precision, recall = edge_agreement(asked, there)
+                in_photo = edge_agreement(asked, photographed[number])[0]
+                if before and before[0] != image.structure:
+                    elsewhere = edge_agreement(asked, before[1])[0]
+                before = image.structure, there
+            kept.append(image)
+            rows.append(
+                {
+                    "image": shown(image.path.name),
+                    "structure_subspecies": shown(image.structure[0]),
+                    "structure": shown(image.structure[1]),
+                    "reference_subspecies": shown(image.reference[0]),
+                    "reference": shown(image.reference[1]),
+                    "edges_f1": f1,
+                    "edges_precision": precision,
+                    "edges_recall": recall,
+                    "edges_f1_of_photograph": in_photo,
+                    "colour_distance": colour_distance(own, second),
+                    "colour_distance_to_structure": colour_distance(own, first),
+                    "colour_distance_before": colour_distance(first, second),
+                    "kind": image.kind,
+                    "edges_f1_of_another": elsewhere,
+                }
+            )
+    if not kept:
+        raise InputError(f"no painted image can be evaluated; the last problem: {problems[-1]}")
+    features, table = np.concatenate(features), pd.DataFrame(rows)
+    distances = euclidean(features, photos.features)
+    nearest = distances.argmin(axis=1)
+    table["nearest_photograph"] = [shown("/".join(photos.keys[place])) for place in nearest]
+    table["nearest_distance"] = distances.min(axis=1)
+    return Painted(kept, features, nearest, table)
+
+
+def shown(name: str) -> str:
+    """The name of a file as tables have it: without what is no UTF-8, and \\r, which ends a row."""
+    return name.replace("\r", "\\r").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def readable(
@@ -79,96 +296,11 @@ def readable(
     ):
         for start in range(0, len(items), BATCH):
             batch = items[start : start + BATCH]
-            whole = []
-            for item, images in zip(batch, pool.map(attempt, batch), strict=True):
-                if isinstance(images, ImageError):
-                    problems.append(f"{images}: left out")
-                else:
-                    whole.append((item, images))
+            found = list(zip(batch, pool.map(attempt, batch), strict=True))
+            problems += [
+                f"{error}: left out" for _, error in found if isinstance(error, ImageError)
+            ]
+            whole = [pair for pair in found if not isinstance(pair[1], ImageError)]
             if whole:
                 yield whole
             bar.update(len(batch))
-
-
-def measure_photos(dataset: Dataset, extract: Extractor, problems: list[str]) -> Photos:
-    """What is measured of the photographs; unreadable ones are noted in `problems`.
-
-    Raises InputError when less than two can be read.
-    """
-
-    def read(key: Key) -> list[np.ndarray]:
-        return [read_square(dataset.photos[key], SIDE)]
-
-    keys, features, colours, wings = [], [], [], []
-    for batch in readable(list(dataset.photos), read, "photographs", problems):
-        features.append(extract([image for _, [image] in batch]))
-        for key, [image] in batch:
-            mask = wings_of(image)
-            keys.append(key)
-            colours.append(colours_of(image, mask))
-            wings.append(np.packbits(mask).tobytes())
-    if len(keys) < 2:
-        raise InputError(
-            f"{dataset.folder}: {len(keys)} of its {len(dataset.photos)} photographs can be read;"
-            " two at least are needed to compare with"
-        )
-    return Photos(keys, np.concatenate(features), np.stack(colours), wings)
-
-
-def measure_paintings(
-    paintings: list[Painting],  # in random order: each is compared with the one before, too
-    dataset: Dataset,
-    photos: Photos,
-    extract: Extractor,
-    detect: Detector | None,  # of edges; without one, nothing is said of them
-    problems: list[str],
-) -> Painted:
-    """What is measured of the painted images; those that cannot be are noted in `problems`.
-
-    Raises InputError when none can be.
-    """
-    places = photos.places()
-    usable = []
-    for painting in paintings:
-        unread = {painting.structure, painting.reference} - places.keys()
-        if unread:
-            photo = dataset.photos[unread.pop()]
-            problems.append(f"{painting.path}: left out, {photo} cannot be read")
-        else:
-            usable.append(painting)
-
-    def read(painting: Painting) -> list[np.ndarray]:
-        structure = painting.structure
-        files = painting.path, dataset.photos[structure], dataset.edges[structure]
-        return [read_square(path, SIDE) for path in files]
-
-    kept, features, edges, colours = [], [], [], []
-    before: tuple[Key, np.ndarray] | None = None  # the last one's structure, and the edges in it
-    for batch in readable(usable, read, "painted images", problems):
-        images, photographs, maps = zip(*(images for _, images in batch), strict=True)
-        features.append(extract(list(images)))
-        if detect:
-            found, photographed = detect(np.stack(images)), detect(np.stack(photographs))
-        for number, (painting, _) in enumerate(batch):
-            structure, reference = places[painting.structure], places[painting.reference]
-            kept.append(painting)
-            own = colours_of(images[number], photos.mask(structure))
-            first, second = photos.colours[structure], photos.colours[reference]
-            pairs = ((own, second), (own, first), (first, second))
-            colours.append([colour_distance(*pair) for pair in pairs])
-            if not detect:
-                continue
-            asked = is_edge(maps[number][..., 0])
-            there = is_edge(255 - found[number])
-            elsewhere = np.nan
-            if before and before[0] != painting.structure:
-                elsewhere = edge_agreement(asked, before[1])[0]
-            in_photo = edge_agreement(asked, is_edge(255 - photographed[number]))[0]
-            edges.append([*edge_agreement(asked, there), in_photo, elsewhere])
-            before = painting.structure, there
-    if not kept:
-        raise InputError(f"no painted image can be evaluated; the last problem: {problems[-1]}")
-    edges = np.array(edges) if detect else np.full((len(kept), 5), np.nan)
-    return Painted(
-        kept, np.concatenate(features), edges[:, :3], *edges[:, 3:].T, *np.array(colours).T
-    )

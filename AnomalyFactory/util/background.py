@@ -1,11 +1,13 @@
 """Work beside the main thread: what a GPU has computed is fetched and written while it goes on."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 class Fetched:
@@ -18,8 +20,8 @@ class Fetched:
     """
 
     def __init__(self, content: Any):
-        self.content, self.arrived = on_cpu(content), None
-        if any(tensor.is_cuda for tensor in tensors_in(content)):
+        self.content, self.arrived = on_cpu(content, non_blocking=True), None
+        if torch.cuda.is_initialized():
             self.arrived = torch.cuda.Event()
             self.arrived.record()
 
@@ -29,29 +31,19 @@ class Fetched:
         return self.content
 
 
-def on_cpu(content: Any) -> Any:
+def on_cpu(content: Any, non_blocking: bool = False) -> Any:
     """`content` with every tensor in its dictionaries and lists on the CPU, or on its way there.
 
     All are laid out plainly, whatever the layout of the networks: files are alike from any device.
     """
     if isinstance(content, torch.Tensor):
-        plain = {"non_blocking": True, "memory_format": torch.contiguous_format}
-        return content.detach().to("cpu", **plain)
+        plain = torch.contiguous_format
+        return content.detach().to("cpu", non_blocking=non_blocking, memory_format=plain)
     if isinstance(content, dict):
-        return {key: on_cpu(value) for key, value in content.items()}
+        return {key: on_cpu(value, non_blocking) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return type(content)(map(on_cpu, content))
+        return type(content)(on_cpu(part, non_blocking) for part in content)
     return content
-
-
-def tensors_in(content: Any) -> Iterator[torch.Tensor]:
-    if isinstance(content, torch.Tensor):
-        yield content
-    elif isinstance(content, dict):
-        yield from tensors_in(list(content.values()))
-    elif isinstance(content, list | tuple):
-        for part in content:
-            yield from tensors_in(part)
 
 
 class Background:
@@ -71,19 +63,15 @@ class Background:
         self.pending: deque[Future] = deque()
 
     def submit(self, work: Callable[..., object], *arguments: object) -> None:
-        self.check()
-        while len(self.pending) >= self.most:
+        if self.busy and len(self.pending) >= self.most:
             self.pending.popleft().result()
         self.pending.append(self.pool.submit(work, *arguments))
 
-    def check(self) -> None:
-        """Raise the error of what has been done, if there was one."""
-        while self.pending and self.pending[0].done():
-            self.pending.popleft().result()
-
     @property
     def busy(self) -> bool:
-        self.check()
+        """Whether there is work to do. Raises the error of what has been done, if there was one."""
+        while self.pending and self.pending[0].done():
+            self.pending.popleft().result()
         return bool(self.pending)
 
     def wait(self) -> None:
@@ -94,8 +82,19 @@ class Background:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        try:
+        with self.pool:
             if error is None:
                 self.wait()
-        finally:
-            self.pool.shutdown()
+
+
+def ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], pool: ThreadPoolExecutor, most: int
+) -> Iterator[Result]:
+    """What `work` makes of `items`, in their order; `pool` is at most `most` of them ahead."""
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) > most:
+            yield waiting.popleft().result()
+    for future in waiting:
+        yield future.result()

@@ -1,72 +1,49 @@
 """Weights and training states on disk: written whole, read without trusting them."""
 
-import os
+import textwrap
 import zipfile
-from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from util.background import Fetched
+from util.background import on_cpu
 from util.errors import InputError
 from util.files import atomic
 
 Tensors = dict[str, torch.Tensor]
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what Adam remembers of each weight
+SIZES = (
+    "are the options that size the network (--ngf, --ndf, --n_blocks_global,"
+    " --n_downsample_global, --n_layers_D, --num_D) those of its training?"
+)
 
 
 def save(content: Any, path: Path) -> None:
-    """Write `content` to `path`, which is either the old file or the new one, never half of it.
+    """Write `content` to `path`, which is either the old file or the new one, never half of it,
+    and outlives a power cut: hours of training hang on it.
 
-    Nor does a power cut leave half of it: hours of training hang on it, so its bytes are on the
-    disk before it takes its name, and the name is before this returns. All tensors in it lie on the
-    CPU, so any machine can read it. Equal content gives equal bytes: torch.save writes a path's
-    name into the file, but not that of an open file.
+    All tensors in it lie on the CPU, so any machine can read it. Equal content gives equal bytes:
+    torch.save writes a path's name into the file, but not that of an open file.
     """
-    make_folder(path.parent)
-    content = Fetched(content).get()
-    with atomic(path) as temporary, temporary.open("wb") as file:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path, durable=True) as temporary, temporary.open("wb") as file:
         try:
-            torch.save(content, file)
+            torch.save(on_cpu(content), file)
         except RuntimeError as error:  # PyTorch's own, about an OSError of the disk
             raise error.__context__ or error from None
-        file.flush()
-        os.fsync(file.fileno())
-    sync(path.parent)
-
-
-def make_folder(path: Path) -> None:
-    """Make the folder `path`, and those above it, where they are not there.
-
-    No power cut takes their names.
-    """
-    if not path.is_dir():
-        make_folder(path.parent)
-        path.mkdir(exist_ok=True)
-        sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """Have the names in `folder` outlive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def require(path: Path) -> None:
-    """Raise InputError when `path` is not there."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint")
 
 
 def load(path: Path) -> Any:
     """What `save` wrote, on the CPU. Raises InputError for a missing file or anything unsafe."""
-    require(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
     try:
-        check_size(path)
+        if zipfile.is_zipfile(path):  # `save` compresses nothing: what is small stays small
+            with zipfile.ZipFile(path) as archive:
+                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                    raise ValueError("compressed")
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's readers raise many types on damaged bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -75,50 +52,40 @@ def load(path: Path) -> Any:
         ) from error
 
 
-def check_size(path: Path) -> None:
-    """ValueError for a zip that unpacks to more than its size: `save` compresses nothing."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > path.stat().st_size:
-            raise ValueError(f"{path.stat().st_size:,} bytes that unpack to {unpacked:,}")
-
-
 def load_weights(path: Path) -> Tensors:
     """The state dict in `path`. Raises InputError when it holds anything else."""
-    weights = load(path)
-    if not weights:
-        raise InputError(f"{path}: expected a state dict, found an empty {type(weights).__name__}")
-    return as_tensors(weights, path)
+    return as_tensors(load(path), path)
 
 
 def as_tensors(weights: Any, path: Path) -> Tensors:
     """`weights`, read from `path`. Raises InputError unless they are tensors by name."""
-    if not isinstance(weights, dict):
-        raise InputError(f"{path}: expected a state dict, found {type(weights).__name__}")
-    for key, value in weights.items():
-        if not isinstance(key, str):
-            raise InputError(f"{path}: expected names of tensors, found {type(key).__name__}")
-        if not isinstance(value, torch.Tensor):
-            raise InputError(f"{path}: expected a tensor at {key!r}, found {type(value).__name__}")
+    if not isinstance(weights, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()
+    ):
+        raise InputError(f"{path}: expected a state dict, which is tensors by name")
     return weights
-
-
-SIZES = (
-    "are the options that size the network (--ngf, --ndf, --n_blocks_global,"
-    " --n_downsample_global, --n_layers_D, --num_D) those of its training?"
-)
 
 
 def fit(network: nn.Module, weights: Tensors, path: Path, advice: str = SIZES) -> None:
     """Load `weights`, read from `path`, into `network`.
 
-    Raises InputError with `advice` for a misfit.
+    Raises InputError with `advice` for a misfit, and for a value that is no finite number.
     """
-    own = network.state_dict()
-    counts = {key for key, value in own.items() if not value.is_floating_point()}
-    check_shapes(weights, {key: value.shape for key, value in own.items()}, path, advice, counts)
-    network.load_state_dict(weights)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        misfit = textwrap.shorten(" ".join(str(error).splitlines()[1:]), 300)
+        raise InputError(f"{path}: {misfit}; {advice}") from error
+    check_numbers(network.state_dict(), path)
+
+
+def check_numbers(tensors: Tensors, path: Path) -> None:
+    for key, value in tensors.items():
+        if not value.isfinite().all():
+            raise InputError(
+                f"{path}: {key!r} holds a value that is no finite number; fetch the file again, or"
+                " go back to an earlier one of the training"
+            )
 
 
 def moments(optimizer: torch.optim.Adam) -> Tensors:
@@ -132,65 +99,23 @@ def moments(optimizer: torch.optim.Adam) -> Tensors:
 
 def fit_moments(optimizer: torch.optim.Adam, found: Tensors, path: Path) -> None:
     """Load `found`, which `moments` gave, read from `path`. Raises InputError for a misfit."""
-    names = ("step", "exp_avg", "exp_avg_sq")
-    groups = optimizer.state_dict()["param_groups"]
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     shapes = {
         f"{number}.{name}": torch.Size() if name == "step" else weight.shape
         for number, weight in enumerate(weights)
-        for name in names
+        for name in MOMENTS
     }
-    check_shapes(found, shapes, path, "expected what Adam remembers of these networks")
+    if {key: value.shape for key, value in found.items()} != shapes:
+        raise InputError(f"{path}: does not hold what Adam remembers of these networks; {SIZES}")
+    check_numbers(found, path)
+
+    def laid_out(number: int, name: str) -> torch.Tensor:
+        """In the memory layout of its weight, which a fused step needs; a number as it is."""
+        value = found[f"{number}.{name}"]
+        return torch.empty_like(weights[number]).copy_(value) if value.dim() else value
+
     state = {
-        number: {name: laid_out_as(weight, found[f"{number}.{name}"]) for name in names}
-        for number, weight in enumerate(weights)
+        number: {name: laid_out(number, name) for name in MOMENTS} for number in range(len(weights))
     }
+    groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def numbers_in(value: torch.Tensor) -> str:
-    if value.is_floating_point():
-        return "floats"
-    return "complex numbers" if value.is_complex() else "integers"
-
-
-def laid_out_as(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """`value` in the memory layout of `weight`, which a fused step needs; a number as it is."""
-    if not value.dim() or value.stride() == weight.stride():
-        return value
-    return torch.empty_like(weight).copy_(value)
-
-
-def check_shapes(
-    found: Tensors,
-    expected: Mapping[str, tuple[int, ...]],
-    path: Path,
-    advice: str,
-    counts: Set[str] = frozenset(),
-) -> None:
-    """Raise InputError with `advice` unless `found`, read from `path`, is as `expected`.
-
-    All must be floats but `counts`, such as BatchNorm's of its batches, which are integers. Numbers
-    that are not finite are refused with another advice.
-    """
-    for key, shape in expected.items():
-        if key not in found:
-            raise InputError(f"{path}: has no {key!r}; {advice}")
-        if found[key].shape != shape:
-            raise InputError(
-                f"{path}: {key!r} is {list(found[key].shape)}, expected {list(shape)}; {advice}"
-            )
-        wanted = "integers" if key in counts else "floats"
-        if found[key].layout != torch.strided or numbers_in(found[key]) != wanted:
-            raise InputError(
-                f"{path}: {key!r} is {found[key].layout} {found[key].dtype}, expected {wanted};"
-                f" {advice}"
-            )
-        if found[key].is_meta or not found[key].isfinite().all():
-            raise InputError(
-                f"{path}: {key!r} holds a value that is no finite number; fetch the file again, or"
-                " go back to an earlier one of the training"
-            )
-    for key in found:
-        if key not in expected:
-            raise InputError(f"{path}: {key!r} has no place; {advice}")

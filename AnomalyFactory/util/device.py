@@ -1,4 +1,7 @@
-"""What the generators do otherwise on a GPU than on a CPU. No GPU is needed to ask."""
+"""What is done otherwise on one device than on another. No GPU is needed to ask."""
+
+import ctypes
+import platform
 
 import torch
 
@@ -31,3 +34,16 @@ def prepare(exact: bool = False) -> None:
     """
     torch.backends.cudnn.benchmark = not exact
     torch.backends.cudnn.conv.fp32_precision = "ieee" if exact else "tf32"
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep large freed blocks instead of returning them to the system.
+
+    Each layer's output is tens of megabytes. Returned and asked for again, its pages are zeroed
+    every time: half of PiDiNet's time on a 500x333 photo.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        m_trim_threshold, m_mmap_max = -1, -4  # from malloc.h
+        libc.mallopt(m_trim_threshold, 2**31 - 1)
+        libc.mallopt(m_mmap_max, 0)

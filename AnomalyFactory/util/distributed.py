@@ -2,8 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -41,29 +40,6 @@ class Process:
         if self.world > 1:
             dist.barrier()
 
-    @contextmanager
-    def first_then_others(self) -> Iterator[None]:
-        """The first process runs the block, then all others: they find what it has fetched."""
-        if not self.first:
-            self.wait()
-        yield
-        if self.first:
-            self.wait()
-
-    @contextmanager
-    def agreeing(self) -> Iterator[None]:
-        """An InputError that one process's block raises is raised in all of them."""
-        message = None
-        try:
-            yield
-        except InputError as error:
-            message = str(error)
-        messages = [message] * self.world
-        if self.world > 1:
-            dist.all_gather_object(messages, message)
-        if any(messages):
-            raise InputError(next(filter(None, messages)))
-
     def average(self, tensors: Iterable[torch.Tensor]) -> None:
         """Give each tensor the mean of its values in all processes."""
         if self.world > 1:
@@ -73,18 +49,15 @@ class Process:
 
     def sum(self, number: int) -> int:
         """The sum of the numbers of all processes."""
-        numbers = [number] * self.world
-        if self.world > 1:
-            dist.all_gather_object(numbers, number)
-        return sum(numbers)
+        if self.world == 1:
+            return number
+        total = torch.tensor(number, device=self.device)
+        dist.all_reduce(total)
+        return int(total)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in at least one process."""
-        if self.world == 1:
-            return flag
-        flags = torch.tensor(float(flag), device=self.device)
-        dist.all_reduce(flags, dist.ReduceOp.MAX)
-        return bool(flags)
+        return self.sum(int(flag)) > 0
 
     def stop(self) -> None:
         """Leave together: torchrun ends the others as soon as one process has left."""
@@ -99,10 +72,8 @@ def start(gpu_ids: list[int]) -> Process:
     With several GPUs and no torchrun, this process becomes torchrun, which starts the program
     once for each GPU. Raises InputError when a GPU that is asked for is not there.
     """
-    world = int(os.environ.get("WORLD_SIZE", 1))
-    if not gpu_ids:
-        device = torch.device("cpu")
-    else:
+    device = torch.device("cpu")
+    if gpu_ids:
         found = torch.cuda.device_count()
         missing = [gpu for gpu in gpu_ids if gpu >= found]
         if missing:
@@ -121,11 +92,11 @@ def start(gpu_ids: list[int]) -> Process:
             )
         device = torch.device("cuda", gpu_ids[int(os.environ.get("LOCAL_RANK", 0))])
         torch.cuda.set_device(device)
-    if world == 1:
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return Process(device)
     backend, own = ("nccl", device) if gpu_ids else ("gloo", None)
     dist.init_process_group(backend, timeout=PATIENCE, device_id=own)
-    return Process(device, dist.get_rank(), world)
+    return Process(device, dist.get_rank(), dist.get_world_size())
 
 
 def local_world() -> int:
@@ -136,8 +107,5 @@ def local_world() -> int:
 def restarted() -> bool:
     """Whether torchrun has started the processes again, after one of them ended with an error, or
     Slurm the whole job."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0 or slurm_restarted()
-
-
-def slurm_restarted() -> bool:
-    return int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
+    counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
+    return any(int(os.environ.get(count, 0)) > 0 for count in counts)

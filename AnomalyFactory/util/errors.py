@@ -25,62 +25,41 @@ def reported(program: str) -> Iterator[None]:
     for stream in filter(None, (sys.stdout, sys.stderr)):  # one that is closed is None
         stream.reconfigure(errors="backslashreplace")  # the name of a file may be no UTF-8
     try:
-        with workers_ended():
-            yield
-    except (InputError, ImageError, OSError) as error:
-        let_others_report(turns=0)
+        yield
+    except BaseException as error:
+        # Lets go of a DataLoader, which ends its workers then. They are deaf to SIGTERM, and
+        # Python would wait for them at its exit for ever.
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, KeyboardInterrupt):
+            raise SystemExit(130) from error
+        users = isinstance(error, InputError | ImageError | OSError)
+        if users or isinstance(error, RuntimeError):
+            let_others_report(turns=0 if users else 1)
+        if not users:
+            raise
         print(f"{program}: error: {message_of(error)}", file=sys.stderr)
         raise SystemExit(2) from error
-    except RuntimeError:  # perhaps only because another process has gone
-        let_others_report(turns=1)
-        raise
-    except KeyboardInterrupt as error:
-        raise SystemExit(130) from error
+
+
+def let_others_report(turns: int) -> None:
+    """Under torchrun, wait so many turns, and one more in all processes but the first.
+
+    Processes fail together: over one mistake, or with a RuntimeError over the loss of another.
+    Whoever reports first leaves, and torchrun ends those that wait.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # training notes it only
+        time.sleep(TURN * (turns + (os.environ["RANK"] != "0")))
+
+
+def message_of(error: BaseException) -> str:
+    text = str(error)
+    if text.startswith("Caught "):  # from a DataLoader's worker: after a traceback and its type
+        return text.splitlines()[-1].partition(": ")[2]
+    return text
 
 
 def refuse_special(path: Path) -> None:
     """Raise InputError for what is there and is no file: opening a pipe would wait for ever."""
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: a folder, a pipe or a device; move it away")
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Have an OSError of the block name `path` where it names nothing, as that of a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno and not error.filename:
-            error.filename = str(path)
-        raise
-
-
-def message_of(error: BaseException) -> str:
-    text = str(error)
-    if text.startswith("Caught "):  # from a DataLoader's worker: with a traceback before it
-        return text.splitlines()[-1]
-    return text
-
-
-@contextmanager
-def workers_ended() -> Iterator[None]:
-    """Let go of what an error's frames hold: a DataLoader ends its workers then.
-
-    Else Python would wait for them at its exit for ever: they are deaf to the SIGTERM it sends.
-    """
-    try:
-        yield
-    except BaseException as error:
-        traceback.clear_frames(error.__traceback__)
-        raise
-
-
-def let_others_report(turns: int) -> None:
-    """Under torchrun, wait so many turns, and one more in all processes but the first.
-
-    Processes fail together: over one mistake, or over the loss of another. Whoever reports first
-    leaves, and torchrun ends those that wait.
-    """
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # training notes it only
-        time.sleep(TURN * (turns + (os.environ["RANK"] != "0")))

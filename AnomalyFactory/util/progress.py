@@ -54,12 +54,11 @@ class Progress:
 
 def machine(process: Process) -> dict[str, str]:
     """What a training runs on, by the name of the fact."""
+    computes = f"CPU, {process.world} x {torch.get_num_threads()} threads"
     if process.device.type == "cuda":
         properties = torch.cuda.get_device_properties(process.device)
         memory = properties.total_memory / 2**30
         computes = f"{process.world} x {properties.name}, {memory:.0f} GiB each"
-    else:
-        computes = f"CPU, {process.world} x {torch.get_num_threads()} threads"
     return {
         "computes on": computes,
         "processor": f"{processor()}, {os.cpu_count()} cores",
@@ -70,8 +69,6 @@ def machine(process: Process) -> dict[str, str]:
 
 def processor(information: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's name; its kind where the system does not say."""
-    if information.is_file():
-        for line in information.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.machine()
+    text = information.read_text(errors="replace") if information.is_file() else ""
+    _, _, named = text.partition("model name")
+    return named.partition("\n")[0].lstrip("\t :") or platform.machine()

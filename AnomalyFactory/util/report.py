@@ -5,12 +5,10 @@ import math
 import signal
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
 from tqdm import tqdm
 
 from util.background import Background, Fetched
@@ -20,21 +18,13 @@ from util.progress import Progress, machine
 from util.training_page import DONE, TrainingPage
 from util.visualizer import LossLog, SamplePage
 
+if TYPE_CHECKING:
+    from models.anomaly_factory import AnomalyFactory
+
 LAG = 3  # steps after which a GPU's losses are read: it is busy with those in between
 
 
-class InTraining(Protocol):
-    """What a report asks of a model in training."""
-
-    optimizer_G: torch.optim.Optimizer
-    last_losses: Mapping[str, object]
-
-    def losses(self) -> torch.Tensor: ...
-
-    def panels(self) -> dict[str, torch.Tensor]: ...
-
-
-class Step(NamedTuple):
+class LateStep(NamedTuple):
     """A training step whose losses are on their way."""
 
     number: int  # from 1
@@ -72,7 +62,7 @@ class Report:
                 self.page = TrainingPage(folder, opt.name, self.log, self.samples, *facts)
                 self.page.write_if_due(start)
         self.lag = LAG if process.device.type == "cuda" else 0
-        self.unread: deque[Step] = deque()
+        self.unread: deque[LateStep] = deque()
         self.started = time.monotonic()
 
     def __enter__(self) -> "Report":
@@ -82,15 +72,19 @@ class Report:
         if self.page and error is not None:
             self.page.write(self.progress, f"{kind.__name__}: {message_of(error)}")
 
-    def after_step(self, model: InTraining, epoch: int, done: int) -> None:
+    def after_step(self, model: "AnomalyFactory", epoch: int, done: int) -> None:
         """Take up the step that was the training's `done`-th."""
         opt = self.opt
         self.progress = replace(self.progress, done=done, seconds=time.monotonic() - self.started)
-        is_logged = due(done, opt.batchSize, opt.print_freq)
-        losses = Fetched(model.losses())
-        rate = model.optimizer_G.param_groups[0]["lr"]
-        names = tuple(model.last_losses)
-        self.unread.append(Step(done, epoch, rate, names, losses, is_logged))
+        step = LateStep(
+            number=done,
+            epoch=epoch,
+            rate=model.optimizer_G.param_groups[0]["lr"],
+            names=tuple(model.last_losses),
+            losses=Fetched(model.losses()),
+            is_logged=due(done, opt.batchSize, opt.print_freq),
+        )
+        self.unread.append(step)
         while len(self.unread) > self.lag:
             self.read(self.unread.popleft())
         if self.page is None:
@@ -111,7 +105,7 @@ class Report:
             self.read(self.unread.popleft())
         self.background.wait()
 
-    def read(self, step: Step) -> None:
+    def read(self, step: LateStep) -> None:
         """Log the losses of `step` where they are due. Raises InputError when one is not finite:
         all weights are lost one step later."""
         losses = dict(zip(step.names, step.losses.get().tolist(), strict=True))

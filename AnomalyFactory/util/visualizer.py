@@ -5,13 +5,12 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
-from util.errors import naming
 from util.files import atomic
 from util.html import Row, write_page, write_strip
 from util.images import to_pixels
@@ -29,30 +28,20 @@ class LossLog:
     def __init__(self, folder: Path, images: int):
         """Continue the log in `folder` after `images` images; start a new one at 0."""
         self.csv, self.plot = folder / "loss_log.csv", folder / "loss_log.png"
-        self.rows = []
-        if images and self.csv.is_file():
-            # Rows past the resume point will be written again.
-            self.rows = [row for row in whole_rows(self.csv) if int(row["images"]) <= images]
+        # Rows past the resume point will be written again.
+        self.rows = rows_until(self.csv, images) if images and self.csv.is_file() else []
         folder.mkdir(parents=True, exist_ok=True)
         with atomic(self.csv) as temporary, temporary.open("w", newline="") as file:
-            if self.rows:
-                writer = csv.DictWriter(file, self.rows[0], lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(self.rows)
+            write_rows(file, self.rows, header=True)
 
     def add(self, row: dict[str, int | float]) -> None:
         texts = {key: f"{value:.6g}" for key, value in row.items()}
         texts["images"] = str(row["images"])
-        if self.rows and list(self.rows[0]) != list(texts):
-            kept = self.csv.with_name("loss_log.before.csv")
-            tqdm.write(f"{self.csv}: has other columns; moved to {kept.name}")
-            self.csv.replace(kept)
-            self.rows = []
-        with naming(self.csv), self.csv.open("a", newline="") as file:
-            writer = csv.DictWriter(file, texts, lineterminator="\n")
-            if not self.rows:
-                writer.writeheader()
-            writer.writerow(texts)
+        try:
+            with self.csv.open("a", newline="") as file:
+                write_rows(file, [texts], header=not self.rows)
+        except OSError as error:  # that of a full disk names no file
+            raise OSError(error.errno, error.strerror, str(self.csv)) from error
         self.rows.append(texts)
 
     def draw(self) -> None:
@@ -93,28 +82,27 @@ def running_mean(values: Sequence[float]) -> np.ndarray:
     return (sums[last] - sums[first]) / (last - first)
 
 
-def whole_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of the log in `path` up to the first that a loss of power has spoilt."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    header, *lines = [line.split(",") for line in text[: text.rfind("\n") + 1].split("\n")]
-    if header[:1] != ["images"] or len(set(header)) < len(header):
-        return []
+def write_rows(file: TextIO, rows: list[dict[str, str]], header: bool) -> None:
+    if rows:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        if header:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def rows_until(path: Path, images: int) -> list[dict[str, str]]:
+    """The rows of the log in `path` up to `images`; one that was cut short ends them."""
     rows = []
-    for values in lines:
-        if len(values) != len(header) or not all(map(is_number, values)):
-            break
-        if not re.fullmatch("[0-9]{1,18}", values[0]):
-            break
-        rows.append(dict(zip(header, values, strict=True)))
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        try:
+            for row in csv.DictReader(file):
+                numbers = {name: float(value) for name, value in row.items()}
+                if numbers["images"] > images:
+                    break
+                rows.append(row)
+        except (csv.Error, KeyError, TypeError, ValueError):
+            pass
     return rows
-
-
-def is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 class SamplePage:

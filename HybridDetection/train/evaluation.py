@@ -72,7 +72,8 @@ def challenge_scores(
     for name in RECALLS.values():
         if not np.any(labels[rows[name]] == 1):
             raise ValueError(f"no {name} hybrids among the reference rows")
-    called = scores > row_thresholds(scores, labels, indicators)
+    thresholds = row_thresholds(scores, labels, indicators)
+    called = scores > thresholds
     found = {key: float(called[rows[name] & (labels == 1)].mean()) for key, name in RECALLS.items()}
     found |= {"challenge_score": harmonic_mean(list(found.values()))}
     for key, name in AREAS.items():
@@ -137,7 +138,8 @@ def cross_recalls(
     `crosses` (n,) says what an image shows, such as `venus x chestertonii`; which parent was the
     mother makes no difference. The thresholds are those of `challenge_scores`.
     """
-    called = scores > row_thresholds(scores, labels, indicators)
+    thresholds = row_thresholds(scores, labels, indicators)
+    called = scores > thresholds
     names = np.array([" x ".join(sorted(cross.split(" x "))) for cross in crosses], dtype=object)
     found = {}
     for species in (indicators != "mimic", indicators == "mimic"):
@@ -252,11 +254,11 @@ def call_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """`rows` of `read_scored` with each one's `threshold`, that of its species, and 0/1 `called`:
     whether it is taken for a hybrid.
     """
-    thresholds = row_thresholds(*columns_of(rows))
+    scores, labels, indicators = columns_of(rows)
+    thresholds = row_thresholds(scores, labels, indicators)
     shows = [CROSS] if CROSS in rows.columns else []
     columns = ["filename", *shows, "ssp_indicator", "hybrid_stat", "score"]
-    called = (rows["score"] > thresholds).astype(int)
-    return rows[columns].assign(threshold=thresholds, called=called)
+    return rows[columns].assign(threshold=thresholds, called=(scores > thresholds).astype(int))
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Time the generators at full size, on the photographs of Images4TrainAFnonhybrid: training and
-# painting as a whole, then their parts. Extra arguments override those below.
+# painting as the programs do them. Extra arguments override those below.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 exec "$ROOT/AnomalyFactory/scripts/launch.sh" benchmark.py \

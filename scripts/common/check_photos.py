@@ -19,81 +19,65 @@ from tqdm import tqdm
 
 from common.challenge_csv import TableError, read_table
 from common.files import ImageError, open_image
+from common.program import start
 
+MISSING = "is missing"
 INCOMPLETE = 3
-
-log = logging.getLogger("check_photos")
 
 
 def problem(path: Path, md5: str | None) -> str | None:
     """What is wrong with the file `path`; None when it is whole. `md5` None: decode it."""
     if not path.is_file():
-        return "is missing"
+        return MISSING
     if md5 is None:
         try:
             open_image(path)
         except ImageError as error:
             return f"is broken ({error})"
         return None
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    found = digest.hexdigest()
+    found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
     return None if found == md5 else f"is broken (MD5 {found}, expected {md5})"
 
 
 def run(args: argparse.Namespace) -> int:
-    rows = read_table(args.csv, ("filename", "file_url"))
-    for place, row in rows:
+    checksums: dict[Path, str | None] = {}
+    for place, row in read_table(args.csv, ("filename", "file_url")):
         if not row["file_url"].startswith(("https://", "http://")):
             raise TableError(f"{place}: file_url {row['file_url']!r}; expected https://...")
         if "md5" in row and len(row["md5"]) != 32:
             raise TableError(f"{place}: md5 {row['md5']!r}; expected 32 hexadecimal digits")
+        checksums[args.folder / row["filename"]] = row["md5"].lower() if "md5" in row else None
 
-    paths = [args.folder / row["filename"] for _, row in rows]
-    checksums = [row["md5"].lower() if "md5" in row else None for _, row in rows]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        bar = tqdm(
-            pool.map(problem, paths, checksums),
-            total=len(paths),
-            unit="photo",
-            disable=not sys.stderr.isatty(),
-        )
-        problems = {path: found for path, found in zip(paths, bar, strict=True) if found}
-    if args.set_aside:
-        for path, found in problems.items():
-            if found != "is missing":
-                path.replace(path.with_name(f"{path.name}.broken"))
+        checked = pool.map(problem, checksums, checksums.values())
+        bar = tqdm(checked, "checking", len(checksums), disable=not sys.stderr.isatty())
+        problems = {path: found for path, found in zip(checksums, bar, strict=True) if found}
     if not problems:
-        log.info("all %d photographs are whole in %s", len(paths), args.folder)
+        logging.info("all %d photographs are whole in %s", len(checksums), args.folder)
         return 0
-    missing = sum(found == "is missing" for found in problems.values())
-    broken = len(problems) - missing
-    log.info("%d of %d photographs are missing, %d are broken", missing, len(paths), broken)
+    broken = [path for path, found in problems.items() if found != MISSING]
+    if args.set_aside:
+        for path in broken:
+            path.replace(path.with_name(f"{path.name}.broken"))
+    logging.info(
+        "%d of %d photographs are missing, %d are broken",
+        *(len(problems) - len(broken), len(checksums), len(broken)),
+    )
     for path in list(problems)[:5]:
-        log.info("%s %s", path.name, problems[path])
+        logging.info("%s %s", path.name, problems[path])
     return INCOMPLETE
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="check_photos: %(message)s")
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("csv", type=Path, help="the challenge's CSV, or one of that form")
     parser.add_argument("folder", type=Path, help="the folder of photographs")
-    parser.add_argument(
-        "--set_aside",
-        action="store_true",
-        help="rename the broken ones to NAME.broken: cautious-robot fetches what is not there",
-    )
-    try:
-        return run(parser.parse_args())
-    except (TableError, OSError) as error:
-        log.error("%s", error)
-        return 1
+    aside = "rename the broken ones to NAME.broken: cautious-robot fetches what is not there"
+    parser.add_argument("--set_aside", action="store_true", help=aside)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(run, parse_arguments)

@@ -12,22 +12,20 @@
     overview.png                      every cross between its parents
     demo.json                         what was drawn: seed, scale, subspecies ids
 
-The same seed and scale give the same bytes. Whole pictures are kept; another seed or scale
-draws the set again.
+The same seed and scale give the same bytes. Pictures that are there are kept; another seed or
+scale draws the set again.
 """
 
 import argparse
 import hashlib
 import json
 import logging
-import math
 import os
 import sys
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -36,7 +34,7 @@ import pandas as pd
 from common.challenge_csv import COLUMNS
 from common.files import atomic, open_image
 from PIL import Image, ImageDraw, ImageFont
-from tqdm import tqdm
+from tqdm.contrib.concurrent import process_map
 
 from demo.photograph import photograph
 from demo.traits import LOOK_ALIKES, SIGNAL_PAIR, SUBSPECIES, SUBSPECIES_ID, individual
@@ -44,8 +42,6 @@ from demo.traits import LOOK_ALIKES, SIGNAL_PAIR, SUBSPECIES, SUBSPECIES_ID, ind
 ROOT = Path(__file__).resolve().parents[2]
 DRAWING = 1  # raised when the drawing changes, so that sets drawn before are drawn again
 SPLITS = ("train", "test")
-# How the files of the pictures begin and end: what does not was cut short.
-JPEG, PNG = (b"\xff\xd8", b"\xff\xd9"), (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82")
 
 # How many specimens at scale 1, as uneven as in the challenge: one name is a subspecies, two are
 # the parents of hybrids, mother first.
@@ -148,77 +144,40 @@ def specimens(seed: int, scale: float) -> list[Specimen]:
     ]
 
 
-def read_whole(path: Path, ends: tuple[bytes, bytes]) -> bytes | None:
-    """The bytes of `path`; None where it is missing or does not begin and end as in `ends`."""
-    content = path.read_bytes() if path.is_file() else b""
-    return content if content.startswith(ends[0]) and content.endswith(ends[1]) else None
-
-
-def draw(specimen: Specimen, seed: int, output: Path) -> tuple[str, bool]:
-    """MD5 of the specimen's picture, and whether it or its mask had to be drawn."""
+def draw(specimen: Specimen, seed: int, output: Path) -> str:
+    """MD5 of the specimen's picture, which is drawn unless it and its mask are there."""
+    cv2.setNumThreads(0)  # the processes already share the cores
     path, mask_path = output / specimen.path, output / specimen.mask_path
-    jpeg = read_whole(path, JPEG)
-    whole = jpeg is not None and read_whole(mask_path, PNG) is not None
-    if not whole:
+    if not (path.is_file() and mask_path.is_file()):
         rng = np.random.default_rng([seed, SPLITS.index(specimen.split), specimen.index])
         traits = individual(specimen.parents, rng)
         species = SUBSPECIES[specimen.parents[0]].species
-        jpeg, mask = photograph(traits, species, specimen.camid, rng)
-        for target, content in ((path, jpeg), (mask_path, mask)):
+        pictures = photograph(traits, species, specimen.camid, rng)
+        for target, content in zip((path, mask_path), pictures, strict=True):
             with atomic(target) as part:
                 part.write_bytes(content)
-    return hashlib.md5(jpeg, usedforsecurity=False).hexdigest(), not whole
-
-
-def single_threaded() -> None:
-    """One thread for OpenCV: the worker processes already share the cores."""
-    cv2.setNumThreads(0)
-
-
-def draw_all(drawn: list[Specimen], seed: int, output: Path, workers: int) -> list[str]:
-    """MD5 of every picture, in order."""
-    task = partial(draw, seed=seed, output=output)
-
-    def follow(results: Iterable[tuple[str, bool]]) -> list[tuple[str, bool]]:
-        return list(tqdm(results, total=len(drawn), desc="drawing", disable=None))
-
-    if workers == 1:
-        single_threaded()
-        results = follow(map(task, drawn))
-    else:
-        with ProcessPoolExecutor(workers, initializer=single_threaded) as pool:
-            results = follow(pool.map(task, drawn, chunksize=4))
-    logging.info(
-        "%d pictures drawn, %d kept", *np.bincount([not new for _, new in results], None, 2)
-    )
-    return [md5 for md5, _ in results]
-
-
-def train_row(specimen: Specimen, md5: str) -> tuple:
-    """The specimen's row of train.csv, with ids as the challenge has them: 5.0."""
-    ids = [float(SUBSPECIES_ID[name]) for name in specimen.parents]
-    hybrid = len(ids) == 2
-    subspecies, mother, father = (None, *ids) if hybrid else (ids[0], None, None)
-    return (specimen.camid, SOURCE, "hybrid" if hybrid else "non-hybrid", specimen.split, SOURCE,
-            md5, subspecies, mother, father, specimen.filename)  # fmt: skip
-
-
-def test_row(specimen: Specimen) -> tuple:
-    """The specimen's row of ref_test.csv."""
-    hybrid = int(len(specimen.parents) == 2)
-    return (specimen.camid, SOURCE, hybrid, specimen.index, specimen.name, specimen.filename,
-            specimen.indicator)  # fmt: skip
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def write_tables(drawn: list[Specimen], md5s: list[str], output: Path) -> None:
-    """train.csv and ref_test.csv."""
-    pairs = list(zip(drawn, md5s, strict=True))
-    train = [train_row(specimen, md5) for specimen, md5 in pairs if specimen.split == "train"]
-    test = [test_row(specimen) for specimen, _ in pairs if specimen.split == "test"]
-    tables = (("train.csv", train, COLUMNS), ("ref_test.csv", test, TEST_COLUMNS))
-    for name, rows, columns in tables:
+    """train.csv, with ids as the challenge has them (5.0), and ref_test.csv."""
+    rows: dict[str, list[tuple]] = {split: [] for split in SPLITS}
+    for one, md5 in zip(drawn, md5s, strict=True):
+        hybrid = len(one.parents) == 2
+        if one.split == "test":
+            row = one.camid, SOURCE, int(hybrid), one.index, one.name, one.filename, one.indicator
+        else:
+            ids = [float(SUBSPECIES_ID[name]) for name in one.parents]
+            shown = (None, *ids) if hybrid else (*ids, None, None)
+            status = "hybrid" if hybrid else "non-hybrid"
+            row = one.camid, SOURCE, status, one.split, SOURCE, md5, *shown, one.filename
+        rows[one.split].append(row)
+    for name, split, columns in (
+        ("train.csv", "train", COLUMNS),
+        ("ref_test.csv", "test", TEST_COLUMNS),
+    ):
         with atomic(output / name) as part:
-            pd.DataFrame(rows, columns=columns).to_csv(part, index=False)
+            pd.DataFrame(rows[split], columns=columns).to_csv(part, index=False)
 
 
 def overview_rows() -> list[list[str]]:
@@ -268,43 +227,20 @@ def description(seed: int, scale: float) -> dict:
 def prepare_folder(output: Path, wanted: dict) -> None:
     """Make the set's folders; remove the pictures of a set drawn with other parameters."""
     record = output / "demo.json"
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is a file; --output names a folder")
-    if not record.is_file():
-        if output.is_dir() and any(output.iterdir()):
-            raise ValueError(f"{output} holds files but no demo.json; name an empty folder")
-    images = [
-        path
-        for split in SPLITS
-        for kind in ("images/*.jpg", "masks/*.png")
-        for path in (output / split).glob(kind)
-    ]
-    stale = [path for path in images if ".part" in path.suffixes]  # left by a killed run
-    if record.is_file() and (found := read_record(record)) != wanted:
-        logging.info("drawn with %s; drawing again", {k: found.get(k) for k in list(wanted)[:3]})
-        stale = [*images, *output.glob("*.csv"), *output.glob("overview.png")]
-    for path in stale:
-        path.unlink()
-    for split in SPLITS:
-        for kind in ("images", "masks"):
-            (output / split / kind).mkdir(parents=True, exist_ok=True)
+    if not record.is_file() and output.exists() and (output.is_file() or any(output.iterdir())):
+        raise ValueError(f"{output} holds no demo.json; --output names an empty or a new folder")
+    if record.is_file() and record.read_text(encoding="utf-8") != f"{json.dumps(wanted)}\n":
+        logging.info("%s holds another set; drawing again", output)
+        for picture in [*output.glob("*/images/*.jpg"), *output.glob("*/masks/*.png")]:
+            picture.unlink()
+    for split, kind in product(SPLITS, ("images", "masks")):
+        (output / split / kind).mkdir(parents=True, exist_ok=True)
     for name, text in (
         ("list_options.txt", list_options(wanted)),
         ("demo.json", json.dumps(wanted)),
     ):
         with atomic(output / name) as part:
             part.write_text(f"{text}\n", encoding="utf-8")
-
-
-def read_record(record: Path) -> dict:
-    """The content of demo.json."""
-    try:
-        found = json.loads(record.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{record} is damaged ({error}); remove the folder") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{record} is damaged (no object); remove the folder")
-    return found
 
 
 def list_options(described: dict) -> str:
@@ -331,7 +267,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1,
                         help="processes (default: one for each core)")  # fmt: skip
     options = parser.parse_args()
-    if not (math.isfinite(options.scale) and 0 < options.scale <= 100):
+    if not 0 < options.scale <= 100:
         parser.error(f"--scale is {options.scale}; it must be above 0 and at most 100")
     if options.seed < 0:
         parser.error(f"--seed is {options.seed}; it must be 0 or more")
@@ -347,7 +283,10 @@ def main() -> int:
     try:
         prepare_folder(options.output, described)
         drawn = specimens(options.seed, options.scale)
-        md5s = draw_all(drawn, options.seed, options.output, options.workers)
+        task = partial(draw, seed=options.seed, output=options.output)
+        md5s = process_map(
+            task, drawn, max_workers=options.workers, chunksize=4, desc="drawing", disable=None
+        )
         write_tables(drawn, md5s, options.output)
         write_overview(drawn, options.output)
     except (OSError, ValueError, BrokenProcessPool) as error:

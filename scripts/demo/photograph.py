@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from demo.traits import Traits
-from demo.wings import WING_PIXELS, Template, forewing, hindwing, smooth_noise, template, worn
+from demo.wings import WING_PIXELS, Template, paint_wing, smooth_noise, template, worn
 
 Colour = tuple[int, int, int]
 
@@ -114,11 +114,6 @@ def upright(tile: np.ndarray, centre: tuple[float, float], turn: float, scale: f
     return np.column_stack([rotation, np.asarray(centre) - rotation @ middle])
 
 
-def opaque(image: Image.Image) -> np.ndarray:
-    """A Pillow image as an RGBA tile."""
-    return np.asarray(image.convert("RGBA"))
-
-
 def ruler(rng: np.random.Generator) -> np.ndarray:
     """A scale bar of some centimetres with millimetre ticks, at twice the photograph's size."""
     centimetres, millimetre = int(rng.integers(5, 11)), rng.uniform(9.0, 11.0)
@@ -133,7 +128,7 @@ def ruler(rng: np.random.Generator) -> np.ndarray:
         if tick % 10 == 0:
             draw.text((x, 40), f"{tick // 10}", fill=(30, 30, 30), font=font, anchor="mm")
     draw.text((size[0] - 6, 40), "cm", fill=(30, 30, 30), font=font, anchor="rm")
-    return opaque(image)
+    return np.asarray(image.convert("RGBA"))
 
 
 def label(camid: str, rng: np.random.Generator) -> np.ndarray:
@@ -149,7 +144,7 @@ def label(camid: str, rng: np.random.Generator) -> np.ndarray:
     lines = ("drawn specimen", f"drawer {drawer}", f"row {row}, column {column}")
     for number, line in enumerate(lines):
         draw.text((14, 50 + 22 * number), line, fill=(45, 45, 50), font=small)
-    return opaque(image)
+    return np.asarray(image.convert("RGBA"))
 
 
 def chart() -> np.ndarray:
@@ -160,7 +155,7 @@ def chart() -> np.ndarray:
     for number, colour in enumerate(CHART_PATCHES):
         x, y = 14 + 57 * (number % 4), 38 + 53 * (number // 4)
         draw.rectangle([x, y, x + 46, y + 43], fill=colour)
-    return opaque(image)
+    return np.asarray(image.convert("RGBA"))
 
 
 def body(rng: np.random.Generator) -> tuple[np.ndarray, tuple[float, float]]:
@@ -215,25 +210,6 @@ def displaced(tile: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return cv2.remap(tile, x + shift[0], y + shift[1], cv2.INTER_LINEAR)
 
 
-@dataclass(frozen=True)
-class Pose:
-    """How the wings of one specimen lie: pinned to a body, or loose. Angles in radians."""
-
-    pinned: bool
-    fore_angle: float
-    hind_angle: float
-    stretch: tuple[float, float]  # of the wings along u and v
-    wear: float
-
-
-def pose(rng: np.random.Generator) -> Pose:
-    """A random pose, whole or worn, spread wide or little."""
-    pinned = bool(rng.random() < 0.5)
-    fore_angle = rng.normal(0.45, 0.10) if pinned else rng.normal(0.32, 0.12)
-    hind_angle = 0.25 * (fore_angle - 0.45) + rng.normal(0.0, 0.05)
-    return Pose(pinned, fore_angle, hind_angle, tuple(rng.normal(1, 0.03, 2)), rng.beta(1.2, 2.5))
-
-
 def wing_matrix(
     where: Layout,
     wing: Template,
@@ -267,23 +243,25 @@ def draw_specimen(
     Gives how opaque they cover each pixel of the canvas, (height, width) uint8.
     """
     cover = np.zeros(canvas.shape[:2], np.uint8)
-    lying = pose(rng)
+    pinned = bool(rng.random() < 0.5)
+    fore_angle = rng.normal(0.45, 0.10) if pinned else rng.normal(0.32, 0.12)
+    hind_angle = 0.25 * (fore_angle - 0.45) + rng.normal(0.0, 0.05)
+    stretch, wear = tuple(rng.normal(1, 0.03, 2)), rng.beta(1.2, 2.5)
     fade, sheen = rng.beta(1.5, 3), rng.uniform(0, 2 * np.pi)
-    bases = PINNED_BASES if lying.pinned else LOOSE_BASES
-    apart, askew = (0.004, 0.03) if lying.pinned else (0.018, 0.10)
-    for name, paint in (("hind", hindwing), ("fore", forewing)):
+    bases = PINNED_BASES if pinned else LOOSE_BASES
+    apart, askew = (0.004, 0.03) if pinned else (0.018, 0.10)
+    for name, lies in (("hind", hind_angle), ("fore", fore_angle)):
         wing = template(species, name)
-        colour = paint(traits, species, fade, sheen, rng)
+        colour = paint_wing(name, traits, species, fade, sheen, rng)
         outline = displacement(wing, 3.0, rng)
         for side in (-1, 1):
-            tile = worn(colour, wing, lying.wear, rng)
+            tile = worn(colour, wing, wear, rng)
             tile = displaced(tile, outline + displacement(wing, 1.2, rng))
             base = np.asarray(bases[name]) + rng.normal(0, apart, 2)
-            angle = lying.fore_angle if name == "fore" else lying.hind_angle
-            angle += askew * rng.standard_normal()
-            matrix = wing_matrix(where, wing, side, angle, base, lying.stretch)
-            place(canvas, tile, matrix, 0.35 if lying.pinned else 0.22, cover)
-    if lying.pinned:
+            angle = lies + askew * rng.standard_normal()
+            matrix = wing_matrix(where, wing, side, angle, base, stretch)
+            place(canvas, tile, matrix, 0.35 if pinned else 0.22, cover)
+    if pinned:
         draw_body(canvas, where, rng, cover)
     return cover
 

@@ -1,9 +1,9 @@
-"""Where a quick start's scores lie, and what its images, training sets, members and numbers are
-called."""
+"""What a quick start's settings and numbers are called, and what it wrote, read back."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-from demo.notes import checked, read_note, reading, stage
 
 PREPROCESSES = {"photograph": "whole photographs", "cutout": "cutouts"}
 KINDS = {"photographs": "without painted images", "generated": "with painted images"}
@@ -20,27 +20,30 @@ SCORES = {
     "mimic_PRC_AUC": "mimics: PR AUC",
 }
 GROUPS = {"major": "signal", "minor": "non-signal", "mimic": "mimic"}
-NUMBERS = dict.fromkeys(SCORES, float)
-CROSS = {"ssp_indicator": str, "hybrids": int, "recall": float}
+
+
+@contextmanager
+def made_by(stage: str, path: Path) -> Iterator[Path]:
+    """`path`, to be read in the block; ValueError with the next step where that fails."""
+    try:
+        yield path
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: {type(error).__name__}: {error}; remove .done/{stage} in the run's folder "
+            "and run quickstart.sh again"
+        ) from error
 
 
 def read_scores(detectors: Path, kind: str, members: str) -> dict:
     """What score_predictions.py wrote for classifiers trained on `kind`, scoring by `members`.
 
     Each cross has its `group` and how many hybrids are `found` of it, too. `detectors` is the
-    folder of a backbone in that of the run. ValueError for another content.
+    folder of a backbone in that of the run.
     """
-    path = detectors / kind / members / "scores.json"
-    next_step = stage("score", kind, detectors.name, members)
-    scores = read_note(path, {**NUMBERS, "one_hybrid": NUMBERS, "crosses": {}}, next_step)
-    with reading(path, next_step):
+    stage = "-".join(("score", kind, detectors.name, members))
+    with made_by(stage, detectors / kind / members / "scores.json") as path:
+        scores = json.loads(path.read_text(encoding="utf-8"))
         for cross in scores["crosses"].values():
-            checked(cross, CROSS)
             cross["group"] = GROUPS[cross["ssp_indicator"]]
             cross["found"] = round(cross["recall"] * cross["hybrids"])
-    return scores
-
-
-def title(names: dict[str, str], name: str) -> str:
-    """What `names` calls `name`; a set of members that it does not list stands for itself."""
-    return names.get(name, name)
+        return scores | {name: float(scores[name]) for name in SCORES}

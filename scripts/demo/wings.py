@@ -182,11 +182,6 @@ def blend(base: Planes, colour: Planes, cover: np.ndarray) -> Planes:
     return base + (colour - base) * cover
 
 
-def mix(first: Planes, second: Planes, share: float) -> Planes:
-    """The colour `share` of the way from the first to the second."""
-    return first + (second - first) * share
-
-
 class Brush:
     """What all patches on one wing share: its template, its scale noise and its random numbers."""
 
@@ -228,9 +223,9 @@ def ground(traits: Traits, brush: Brush, sheen: float) -> Planes:
 
 def pigments(traits: Traits, fade: float) -> tuple[Planes, Planes, Planes]:
     """Red, orange and pale colour of an individual; old specimens have faded towards tan."""
-    red = mix(RED, RED_FADED, fade)
-    orange = mix(ORANGE, ORANGE_FADED, fade)
-    pale = mix(mix(WHITE, YELLOW, traits.yellow), PALE_FADED, 0.4 * fade)
+    red = blend(RED, RED_FADED, fade)
+    orange = blend(ORANGE, ORANGE_FADED, fade)
+    pale = blend(blend(WHITE, YELLOW, traits.yellow), PALE_FADED, 0.4 * fade)
     return red, orange, pale
 
 
@@ -354,30 +349,22 @@ def paint_costa(colour: Planes, brush: Brush, strength: float) -> Planes:
     return blend(colour, COSTAL_GREY, silk * strength)
 
 
-def forewing(
-    traits: Traits, species: str, fade: float, sheen: float, rng: np.random.Generator
+def paint_wing(
+    name: str, traits: Traits, species: str, fade: float, sheen: float, rng: np.random.Generator
 ) -> Planes:
-    """Colour planes of an individual's forewing, unworn."""
-    brush = Brush(template(species, "fore"), rng)
+    """Colour planes of an individual's `fore` or `hind` wing, unworn."""
+    brush = Brush(template(species, name), rng)
     red, orange, pale = pigments(traits, fade)
     colour = ground(traits, brush, sheen)
-    colour = paint_dennis(colour, traits, brush, orange)
-    colour = paint_band(colour, traits, brush, red, pale)
-    colour = paint_spot(colour, traits, brush, pale)
-    return colour * relief(brush)
-
-
-def hindwing(
-    traits: Traits, species: str, fade: float, sheen: float, rng: np.random.Generator
-) -> Planes:
-    """Colour planes of an individual's hindwing, unworn."""
-    brush = Brush(template(species, "hind"), rng)
-    _, orange, pale = pigments(traits, fade)
-    colour = ground(traits, brush, sheen)
-    colour = paint_costa(colour, brush, rng.uniform(0.15, 0.85))
-    colour = paint_rays(colour, traits, species, brush, orange)
-    colour = paint_bar(colour, traits, brush, pale)
-    colour = paint_margin(colour, traits, brush)
+    if name == "fore":
+        colour = paint_dennis(colour, traits, brush, orange)
+        colour = paint_band(colour, traits, brush, red, pale)
+        colour = paint_spot(colour, traits, brush, pale)
+    else:
+        colour = paint_costa(colour, brush, rng.uniform(0.15, 0.85))
+        colour = paint_rays(colour, traits, species, brush, orange)
+        colour = paint_bar(colour, traits, brush, pale)
+        colour = paint_margin(colour, traits, brush)
     return colour * relief(brush)
 
 

@@ -54,7 +54,7 @@ def run_process(start) -> Callable[..., str]:
 
     def run_process(program: str, *arguments: object, status: int = 0, **options: object) -> str:
         process = start(program, *arguments, **options)
-        output = "".join(process.communicate(timeout=120))
+        output = "".join(process.communicate(timeout=300))
         assert process.returncode == status, output
         assert "Traceback" not in output, output
         return output

@@ -5,21 +5,21 @@ the real forward pass runs as on a GPU up to its kernels."""
 
 import threading
 from collections.abc import Iterator
-from types import SimpleNamespace
+from concurrent.futures import ThreadPoolExecutor
 
 import models.anomaly_factory
 import pytest
 import torch
 import train
-from data.datasets import batches_of, loader
+from data.datasets import loader
 from models.anomaly_factory import AnomalyFactory, Painter
 from models.losses import PerceptualLoss
 from models.networks import Generator, InstanceNorm, MultiscaleDiscriminator
 from options.train_options import train_options
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
-from util import checkpoint, report
-from util.background import Background, Fetched
+from util import report
+from util.background import Background, Fetched, ahead
 from util.device import chosen_amp, layout, prepare
 from util.distributed import Process
 from util.errors import InputError
@@ -31,30 +31,22 @@ START = Progress(done=0, end=5, before=0, batch_size=2, steps_per_epoch=5, secon
 SMALL = "--name x --dataroot x --loadSize 32 --ngf 2 --ndf 2 --n_blocks_global 1".split()
 
 
-def small_vgg(_: object = None) -> nn.Sequential:
-    return nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(30)))
+def small_vgg() -> nn.Sequential:
+    with unset_fake_temporarily():
+        return nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(30)))
 
 
 @pytest.fixture
 def gpu(monkeypatch) -> Iterator[None]:
-    """As if there were a GPU with bfloat16."""
+    """As if there were a GPU with bfloat16. Networks are built outside FakeTensorMode: only so can
+    they be moved to a device inside."""
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
-    for name in ("build_generator", "MultiscaleDiscriminator", "vgg19_features"):
-        monkeypatch.setattr(models.anomaly_factory, name, really(monkeypatch, name))
+    for name in ("build_generator", "MultiscaleDiscriminator"):
+        build = unset_fake_temporarily()(getattr(models.anomaly_factory, name))
+        monkeypatch.setattr(models.anomaly_factory, name, build)
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
-
-
-def really(monkeypatch: pytest.MonkeyPatch, name: str):
-    """Builds a network outside FakeTensorMode: only so can it be moved to a device inside."""
-    build = small_vgg if name == "vgg19_features" else getattr(models.anomaly_factory, name)
-
-    def built(*arguments: object) -> nn.Module:
-        with unset_fake_temporarily():
-            return build(*arguments)
-
-    return built
 
 
 def batch(count: int = 2) -> dict[str, torch.Tensor]:
@@ -77,7 +69,7 @@ def types_of_norms(network: nn.Module) -> set[tuple[torch.dtype, torch.dtype]]:
 
 def trained(device: torch.device, *options: str) -> tuple[AnomalyFactory, set]:
     """A model after the forward pass, and the types of its normalisations."""
-    model = AnomalyFactory(train_options([*SMALL, *options]), Process(device))
+    model = AnomalyFactory(train_options([*SMALL, *options]), Process(device), small_vgg())
     found = [types_of_norms(network) for network in (model.netG, model.netD)]
     model.set_input(batch())
     model.forward()
@@ -96,15 +88,11 @@ def test_a_gpu_trains_channels_last_in_bfloat16(gpu):
         assert images.device == GPU
     assert not model.pair.is_contiguous()
     assert model.judged.dtype == torch.float32
-
-
-def test_a_gpu_trains_in_float32_when_told_so(gpu):
     model, types = trained(GPU, "--no-amp")
     assert not model.amp and types == {(torch.float32, torch.float32)}
 
 
-def test_a_cpu_trains_contiguous_in_float32(monkeypatch):
-    monkeypatch.setattr(models.anomaly_factory, "vgg19_features", small_vgg)
+def test_a_cpu_trains_contiguous_in_float32():
     model, types = trained(CPU)
     assert not model.amp and types == {(torch.float32, torch.float32)}
     for network in (model.netG, model.netD, model.vgg):
@@ -159,9 +147,6 @@ def test_bfloat16_is_as_asked_else_as_before_else_by_the_device(
     assert chosen_amp(asked, device, before) is chosen
     if asked_for:  # on older GPUs it is emulated, and slow
         assert asked_for == [{"including_emulation": False}]
-
-
-def test_a_gpu_without_bfloat16_computes_in_float32(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
     assert chosen_amp(None, GPU) is False
 
@@ -185,40 +170,13 @@ def test_memory_is_pinned_for_a_gpu_only():
 def test_only_what_is_walked_once_is_compiled(monkeypatch):
     compiled = []
     monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(type(module)))
-    monkeypatch.setattr(models.anomaly_factory, "vgg19_features", small_vgg)
-    AnomalyFactory(train_options(SMALL), Process(CPU))
+    AnomalyFactory(train_options(SMALL), Process(CPU), small_vgg())
     Painter(Generator(2, 4, 1), CPU, amp=False)
     assert compiled == []
-    model = AnomalyFactory(train_options([*SMALL, "--compile"]), Process(CPU))
+    model = AnomalyFactory(train_options([*SMALL, "--compile"]), Process(CPU), small_vgg())
     Painter(Generator(2, 4, 1), CPU, amp=False, compiled=True)
     assert compiled == [Generator, PerceptualLoss, Generator]
     assert isinstance(model.netD, MultiscaleDiscriminator)
-
-
-def test_adams_memory_lies_as_the_weights_do():
-    """A fused step wants weights, gradients and moments in one layout; files have them plain."""
-    torch.manual_seed(0)
-    images = torch.rand(2, 4, 8, 8)
-    stepped = []
-    for memory_format in (torch.contiguous_format, torch.channels_last):
-        torch.manual_seed(1)
-        network = nn.Conv2d(4, 4, 3).to(memory_format=memory_format)
-        optimizer = torch.optim.Adam(network.parameters(), fused=True)
-        shapes = {"0": network.weight.shape, "1": network.bias.shape}
-        found = {f"{n}.step": torch.tensor(3.0) for n in shapes}
-        torch.manual_seed(2)
-        for n, shape in shapes.items():
-            found |= {f"{n}.{name}": torch.rand(shape) for name in ("exp_avg", "exp_avg_sq")}
-        checkpoint.fit_moments(optimizer, found, "x.pth")
-        for weight, memory in optimizer.state.items():
-            assert memory["exp_avg"].stride() == memory["exp_avg_sq"].stride() == weight.stride()
-        network(images).square().sum().backward()
-        optimizer.step()
-        written = Fetched(checkpoint.moments(optimizer)).get()
-        assert all(value.is_contiguous() for value in written.values())
-        stepped.append([network.weight, *written.values()])
-    for plain, last in zip(*stepped, strict=True):
-        torch.testing.assert_close(plain, last)
 
 
 class Event:
@@ -236,6 +194,7 @@ class Event:
 def test_what_is_fetched_is_waited_for_when_it_is_asked_for(gpu, monkeypatch):
     notes = Event.notes = []
     monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     on_gpu = torch.empty(2, 3, 4, 4, device=GPU).to(memory_format=torch.channels_last)
     fetched = Fetched({"images": [on_gpu, (on_gpu,)], "steps": 3})
     assert notes == ["recorded"]
@@ -244,23 +203,11 @@ def test_what_is_fetched_is_waited_for_when_it_is_asked_for(gpu, monkeypatch):
     assert content["steps"] == 3
     for tensor in (content["images"][0], content["images"][1][0]):
         assert tensor.device == CPU and tensor.is_contiguous()
-    assert Fetched([torch.empty(2)]).get()[0].shape == (2,)
-    assert notes == ["recorded", "waited"]  # nothing came from a GPU
 
 
 def test_on_a_cpu_nothing_is_copied():
     weight = torch.rand(2, 3, 4, 4)
     assert Fetched([weight]).get()[0].data_ptr() == weight.data_ptr()
-
-
-@pytest.mark.parametrize(
-    ("world", "device", "steps"),
-    [(1, GPU, [1, 2, 3]), (4, CPU, [1, 2, 3]), (4, GPU, [20, 40, 60])],
-)
-def test_several_gpus_look_for_a_signal_now_and_then(world, device, steps):
-    process = Process(device, 0, world)
-    found = [done for done in range(1, 61) if train.looks(process, done)]
-    assert found[:3] == steps
 
 
 class Told:
@@ -273,18 +220,6 @@ class Told:
 
     def losses(self) -> torch.Tensor:
         return torch.tensor([self.values.pop(0)])
-
-
-def test_losses_are_those_of_all_processes():
-    """So all of them know when one has failed, before the first of them saves."""
-    said = {"G_GAN": torch.tensor(1.0), "D_real": torch.tensor(3.0)}
-
-    def average(tensors: list[torch.Tensor]) -> None:
-        for tensor in tensors:
-            tensor += float("nan")
-
-    model = SimpleNamespace(last_losses=said, process=SimpleNamespace(average=average))
-    assert AnomalyFactory.losses(model).isnan().tolist() == [True, True]
 
 
 @pytest.fixture
@@ -306,13 +241,6 @@ def test_a_gpus_losses_are_read_late_and_all_of_them(reports, tmp_path):
     assert (tmp_path / "loss_log.csv").read_text().splitlines()[1:] == [
         f"{2 * step},1,0.5,{step}" for step in range(1, 6)
     ]
-
-
-def test_a_cpus_losses_are_read_at_once(reports):
-    model, told = Told(CPU, 1, 2), reports(CPU)
-    for done in (1, 2):
-        told.after_step(model, 1, done)
-        assert len(told.log.rows) == done
 
 
 @pytest.mark.parametrize(("device", "noticed"), [(CPU, 2), (GPU, 2 + report.LAG)])
@@ -353,20 +281,23 @@ def test_work_in_the_background_keeps_its_order_and_bound():
     with Background(threads=1, most=2) as background:
         background.submit(work, 0)
         background.submit(work, 1)
-        timer = threading.Timer(0.05, go.set)
-        timer.start()
+        threading.Timer(0.05, go.set).start()
         background.submit(work, 2)  # waits for the first
         assert done[0] == 0
     assert done == [0, 1, 2]
-    timer.join()
-
-
-def fail(_: object = None) -> None:
-    raise OSError("the disk is full")
+    with ThreadPoolExecutor(2) as pool:
+        begun = []
+        found = ahead(lambda item: begun.append(item) or item, range(9), pool, most=2)
+        assert next(found) == 0
+        assert max(begun) <= 2
+        assert list(found) == list(range(1, 9))
 
 
 @pytest.mark.parametrize("call", ["submit", "busy", "wait", "end"])
 def test_an_error_in_the_background_comes_up(call):
+    def fail() -> None:
+        raise OSError("the disk is full")
+
     with pytest.raises(OSError, match="the disk is full"), Background(1, 1) as background:
         background.submit(fail)
         if call == "submit":
@@ -375,20 +306,10 @@ def test_an_error_in_the_background_comes_up(call):
             background.wait()
         while call == "busy" and background.busy:
             pass
-
-
-def test_after_an_error_of_its_own_the_rest_is_still_done():
     go, done = threading.Event(), []
     with pytest.raises(ZeroDivisionError), Background(1, 4) as background:
-        background.submit(go.wait, 20)
-        background.submit(fail)
-        background.submit(done.append, 1)
+        for work in (go.wait, fail, lambda: done.append(1)):
+            background.submit(work)  # the block's own error goes before that of its work
         go.set()
         assert 1 / 0
     assert done == [1]
-
-
-def test_batches_are_those_of_the_list():
-    assert batches_of(7, 3, set(range(7))) == [[0, 1, 2], [3, 4, 5], [6]]
-    assert batches_of(7, 3, {4, 6}) == [[3, 4, 5], [6]]
-    assert batches_of(7, 3, set()) == []

@@ -125,30 +125,31 @@ def test_copies_of_photographs_are_found_out(report):
 
 
 def test_hybrids_that_are_their_references(report):
-    hybrids = report.figures()["sets"]["hybrids"]
+    sets = report.figures()["sets"]
+    hybrids, photographed = sets["hybrids"], sets["hybrids of photographed crosses"]
     assert (hybrids["painted"], hybrids["photographs"]) == (20, 40)
     assert hybrids["memorised"]["nearest_is_reference"] == 1
     assert hybrids["appearance"]["distance_before"] > 20
     assert hybrids["appearance"]["way"]["value"] > 0.6
     assert hybrids["structure"]["f1"]["value"] < 0.9
-
-
-def test_hybrids_are_held_against_photographed_ones(report):
-    photographed = report.figures()["sets"]["hybrids of photographed crosses"]
     assert (photographed["painted"], photographed["photographs"]) == (20, 20)
     assert photographed["against"] == "photographs of hybrids of the same cross"
-    assert photographed["kid"]["value"] > report.figures()["sets"]["non-hybrids"]["kid"]["value"]
+    assert photographed["kid"]["value"] > sets["non-hybrids"]["kid"]["value"]
+
+
+def rows(world: World, name: str = "images") -> list[dict[str, str]]:
+    with (world.output / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_the_tables_have_a_row_for_each_pair_and_image(report):
-    tables = {}
-    for name in ("pairs", "images"):
-        with (report.output / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-            tables[name] = list(csv.DictReader(file))
-    pairs = [(row["structure"], row["reference"], row["painted"]) for row in tables["pairs"]]
-    assert pairs == [("1", "1", "20"), ("1", "2", "20"), ("2", "2", "20")]
-    assert len(tables["images"]) == 60
-    last = tables["images"][19]
+    pairs = rows(report, "pairs")
+    assert [(row["structure"], row["reference"], row["painted"]) for row in pairs] == [
+        *[("1", "1", "20"), ("1", "2", "20"), ("2", "2", "20")]
+    ]
+    assert [row["close"] for row in pairs] == ["1", "1", "1"]
+    assert len(rows(report)) == 60
+    last = rows(report)[19]
     assert last["image"] == "AF_1_1_gen00019.png"
     assert (last["structure"], last["reference"]) == (STRANGE, "0")
     assert last["nearest_photograph"] == f"1/{STRANGE}"
@@ -160,28 +161,28 @@ def test_the_page_reads_well(report, open_page, scheme, width):
     page = open_page(report.output / "index.html", scheme, width)
     assert flaws(page, report.output) == []
     assert "0123456789ab, --loadSize 64 --align" in page.inner_text("body")
-    dots = page.eval_on_selector_all(
-        "svg title", "titles => titles.map(title => title.textContent)"
-    )
+    assert page.locator("h2").all_inner_texts() == [
+        *["In short", "Painted or photographed?", "Fréchet distance and KID", "Diversity"],
+        *["Memorisation", "Edges", "Colours", "By pair", "Method"],
+    ]
+    dots = page.locator("svg title").all_text_contents()
+    assert len(dots) == 60 + 60
     assert f"{STRANGE}, subspecies 1" in dots
     assert page.locator("#structure ~ .examples").first.locator(".example").count() == 4
-
-
-def test_pictures_are_small(report):
-    pictures = sorted((report.output / "pictures").glob("*.jpg"))
-    assert pictures[0].name == "0001.jpg"
-    for path in pictures:
-        with Image.open(path) as image:
-            assert image.size == (192, 192)
+    picture = page.locator(".panels img").first
+    assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [192, 192]
+    assert page.locator("svg").count() == 9
+    colours = page.locator("svg path").evaluate_all(
+        "all => all.map(path => getComputedStyle(path).stroke)"
+    )
+    assert {"light": "rgb(180, 66, 28)", "dark": "rgb(240, 138, 93)"}[scheme] in colours
 
 
 def test_a_heading_sorts_the_pairs(report, open_page):
     page = open_page(report.output / "index.html")
 
     def column(place: int) -> list[str]:
-        return page.eval_on_selector_all(
-            f".wide tbody tr > :nth-child({place})", "cells => cells.map(cell => cell.textContent)"
-        )
+        return page.locator(f".wide tbody tr > :nth-child({place})").all_text_contents()
 
     page.get_by_role("button", name="before painting").click()
     first = column(5)
@@ -205,28 +206,45 @@ def world(tmp_path, monkeypatch) -> World:
     return World(tmp_path, count=4, crossed=0)
 
 
-def test_one_photograph_is_nothing_to_compare_with(run, world):
-    [painting] = world.paint("1", "1", 1)
+def spoil_photographs(world: World) -> None:
+    world.paint("1", "1", 1)
     for number in range(4):
         for subspecies in ("1", "2"):
             if (subspecies, number) != ("1", 0):
                 world.photo(subspecies, number).write_bytes(b"no picture")
-    output = run("evaluate.py", *world.options(), status=2)
-    assert f"error: {world.dataset}: 1 of its 8 photographs can be read; two at least" in output
-    assert painting.exists()
 
 
-def test_no_painted_images(run, world):
-    world.results.mkdir()
-    output = run("evaluate.py", *world.options(), status=2)
-    assert f"error: {world.results}: no painted image AF_*_*_gen*.png in it" in output
+def spoil_paintings(world: World) -> None:
+    for painting in world.paint("1", "1", 2):
+        painting.write_bytes(b"no picture")
 
 
-def test_no_photographs(run, world):
+def add_a_second_map(world: World) -> None:
     world.paint("1", "1", 1)
-    options = [*world.options(), "--dataset", world.results]
-    output = run("evaluate.py", *options, status=2)
-    assert f"error: {world.results}: no photographs in Images/SUBSPECIES/.../good/" in output
+    maps = world.dataset / "Images/1/train/pidinet_edges"
+    shutil.copy(maps / "0.png", maps / "0.jpg")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "folder", "message"),
+    [
+        (spoil_photographs, "dataset", "1 of its 8 photographs can be read; two at least"),
+        (lambda world: world.results.mkdir(), "results", "no painted image AF_*_*_gen*.png in it"),
+        (
+            lambda world: world.paint("1", "1", 1) and shutil.rmtree(world.dataset),
+            "dataset",
+            "no photographs in Images/SUBSPECIES/.../good/",
+        ),
+        (spoil_paintings, "results", "none of its 2 painted images can be used; the first: "),
+        (add_a_second_map, "dataset", "/0.png are both pidinet_edges of 0; rename one"),
+    ],
+)
+def test_nothing_can_be_judged(run, world, spoil, folder, message):
+    spoil(world)
+    output = run("evaluate.py", *world.options(), status=2)
+    assert f"error: {getattr(world, folder)}" in output
+    assert message in output
+    assert not world.output.exists()
 
 
 def test_hidden_files_are_no_photographs_or_maps(world):
@@ -242,55 +260,55 @@ def test_what_cannot_be_used_is_named_and_the_rest_evaluated(run, world):
     paintings[1].write_bytes(b"no picture")
     world.photo("1", 3).write_bytes(b"no picture")  # the structure of 3, the reference of 2
     world.paint("1", "2", 1)[0].replace(world.results / "AF_1_3_gen00000.png")
+    torn = world.paint("2", "2", 1)[0]
+    torn.write_bytes(torn.read_bytes()[:-2000])
+    shutil.copy(paintings[0], world.results / paintings[0].name)
     output = run("evaluate.py", *world.options(), status=1)
     found = world.figures()
     assert found["painted"] == 1
     assert found["left_out"] == [line for line in output.splitlines() if "left out" in line]
     expected = [
+        f"{world.results / paintings[0].name}: left out, {paintings[0]} has the same name",
         f"{paintings[1]}: left out, not a readable PNG",
         f"{world.results / 'AF_1_3_gen00000.png'}: left out, the reference '1' of subspecies '3'",
         f"{world.photo('1', 3)}: not a readable image",
         f"{paintings[2]}: left out, {world.photo('1', 3)} cannot be read",
         f"{paintings[3]}: left out, {world.photo('1', 3)} cannot be read",
+        f"{torn}: not a readable image",
     ]
     assert len(found["left_out"]) == len(expected)
     for line in expected:
         assert any(problem.startswith(line) for problem in found["left_out"]), line
     page = (world.output / "index.html").read_text()
-    assert "5 files were left out" in page
+    assert "7 files were left out" in page
     assert "AF_1_3_gen00000.png" in page
 
 
-def test_a_damaged_painting_does_not_stop_the_run(run, world):
-    paintings = world.paint("1", "1", 3)
-    whole = paintings[0].read_bytes()
-    paintings[0].write_bytes(whole[: len(whole) // 2])
-    output = run("evaluate.py", *world.options(), status=1)
-    assert f"{paintings[0]}: not a readable image" in output
-    assert world.figures()["painted"] == 2
-
-
-def test_none_can_be_used(run, world):
-    for painting in world.paint("1", "1", 2):
-        painting.write_bytes(b"no picture")
-    output = run("evaluate.py", *world.options(), status=2)
-    assert f"error: {world.results}: none of its 2 painted images can be used" in output
-    assert "AF_1_1_gen00000.png: left out, not a readable PNG" in output
-    assert not world.output.exists()
-
-
 def test_too_few_images_are_said(run, world):
+    (world.output / "pictures").mkdir(parents=True)
+    for name in ("0999.jpg", "holiday.jpg"):
+        (world.output / "pictures" / name).write_bytes(b"")
+    for number in (1, 2, 3):  # copies of one photograph are no measure of diversity
+        shutil.copy(world.photo("1", 0), world.photo("1", number))
+    world.paint("1", "1", 3)
     world.paint("1", "2", 1)
     run("evaluate.py", *world.options())
     found = world.figures()
     hybrids = found["sets"]["hybrids"]
     assert hybrids["frechet"] is hybrids["told_apart"] is hybrids["diversity"] is None
+    want = "Frechet distance, KID and the classifier want 20 of each"
+    pairless = "no pair has two painted images to compare"
     assert found["too_few"] == [
-        "hybrids: 1 painted images and 8 photographs; Frechet distance, KID and the classifier"
-        " want 20 of each",
-        "hybrids: no pair has two painted images to compare",
+        f"non-hybrids: 3 painted images and 4 photographs; {want}",
+        f"non-hybrids: {pairless}",
+        f"hybrids: 1 painted images and 8 photographs; {want}",
+        f"hybrids: {pairless}",
     ]
-    assert found["too_few"][1] in (world.output / "index.html").read_text()
+    assert [row["diversity"] for row in rows(world, "pairs")] == ["", ""]
+    assert found["too_few"][3] in (world.output / "index.html").read_text()
+    left = {path.name for path in (world.output / "pictures").iterdir()}
+    assert "0999.jpg" not in left  # of an older report
+    assert {"0001.jpg", "holiday.jpg"} <= left
 
 
 def test_images_that_state_nothing_are_looked_up_in_the_lists(run, world):
@@ -298,33 +316,23 @@ def test_images_that_state_nothing_are_looked_up_in_the_lists(run, world):
         with Image.open(painting) as image:
             image.load()
         image.save(painting)
-    folder = world.dataset / "List/test_signalhybrid"
-    folder.mkdir(parents=True)
-    (folder / "test_edges.txt").write_text("Images/1/train/pidinet_edges/2.png\n")
-    (folder / "test_color_ref.txt").write_text("Images/2/train/good/1.png\n")
+
+    def add_list(name: str, structure: int) -> None:
+        folder = world.dataset / "List" / name
+        folder.mkdir(parents=True)
+        edges = f"Images/1/train/pidinet_edges/{structure}.png\n"
+        (folder / "test_edges.txt").write_text(edges)
+        (folder / "test_color_ref.txt").write_text("Images/2/train/good/1.png\n")
+
+    add_list("test_signalhybrid", 2)
     output = run("evaluate.py", *world.options(), status=1)
     assert "gen00001.png: left out, it does not say what it was painted from, and no list" in output
-    [row] = csv.DictReader((world.output / "images.csv").open(encoding="utf-8"))
+    [row] = rows(world)
     assert (row["image"], row["structure"], row["reference"]) == ("AF_1_2_gen00000.png", "2", "1")
-
-    other = world.dataset / "List/test_other"
-    folder.rename(world.dataset / "List/test_first")
-    other.mkdir()
-    (other / "test_edges.txt").write_text("Images/1/train/pidinet_edges/0.png\n")
-    (other / "test_color_ref.txt").write_text("Images/2/train/good/1.png\n")
+    add_list("test_other", 0)
     output = run("evaluate.py", *world.options(), status=2)
     assert "gen00000.png: left out, it does not say" in output
     assert "2 lists that disagree" in output
-
-
-def test_copies_of_one_photograph_are_no_measure_of_diversity(run, world):
-    for number in (1, 2, 3):
-        shutil.copy(world.photo("1", 0), world.photo("1", number))
-    world.paint("1", "1", 3)
-    run("evaluate.py", *world.options())
-    [row] = csv.DictReader((world.output / "pairs.csv").open(encoding="utf-8"))
-    assert row["diversity"] == ""
-    assert world.figures()["sets"]["non-hybrids"]["diversity"] is None
 
 
 def escaped(name: str) -> str:
@@ -347,71 +355,48 @@ def test_hostile_names_break_no_table_and_no_page(run, world):
         shutil.copy(paintings[0], world.results / nowhere)
     output = run("evaluate.py", *world.options(), status=1)
     assert output.count("left out, ") == len(world.figures()["left_out"]) == 2
-    with (world.output / "images.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(world.names) + 2
-    assert {row["structure"] for row in rows} == {escaped(name) for name in world.names}
-    assert {row["structure_subspecies"] for row in rows} == {"1", *map(escaped, kinds)}
+    table = rows(world)
+    assert len(table) == len(world.names) + 2
+    assert {row["structure"] for row in table} == {escaped(name) for name in world.names}
+    assert {row["structure_subspecies"] for row in table} == {"1", *map(escaped, kinds)}
     page = (world.output / "index.html").read_text(encoding="utf-8")
     assert page.count("<script") == 1
 
 
-def test_so_many_are_drawn_at_random(run, world):
+def test_so_many_are_drawn_at_random_and_shown(run, world, monkeypatch):
+    monkeypatch.setattr("quality.plots.MOST_DOTS", 3)
     world.paint("1", "1", 4)
     world.paint("1", "2", 4)
+    options = world.options()
+    place = options.index("--output")
+    world.output = world.results / "evaluation"  # by default; its pictures are no painted images
     chosen = []
     for seed in (0, 0, 1, 2, 3):
-        run("evaluate.py", *world.options(), "--how_many", 2, "--seed", seed)
-        rows = csv.DictReader((world.output / "images.csv").open(encoding="utf-8"))
-        chosen.append([row["image"] for row in rows])
+        paths = [*options[:place], *options[place + 2 :]]
+        run("evaluate.py", *paths, "--how_many", 2, "--seed", seed)
+        chosen.append([row["image"] for row in rows(world)])
     pairs = [[name[:6] for name in names] for names in chosen]
     assert pairs == 5 * [["AF_1_1", "AF_1_1", "AF_1_2", "AF_1_2"]]
     assert chosen[0] == chosen[1]
     assert len(set(map(tuple, chosen))) > 1
-    assert "4 painted images, of 8 drawn at random" in (world.output / "index.html").read_text()
-
-
-def test_the_report_lies_beside_the_results_by_default(run, world):
-    world.paint("1", "1", 2)
-    options = world.options()
-    place = options.index("--output")
-    page = world.results / "evaluation/index.html"
-    for _ in range(2):  # its pictures are no painted images
-        output = run("evaluate.py", *options[:place], *options[place + 2 :])
-        assert f"page: {page}" in output
-        assert "2 painted images, held against the 8 photographs" in page.read_text()
-
-
-def test_pictures_of_an_older_report_are_removed(run, world):
-    world.paint("1", "1", 2)
-    (world.output / "pictures").mkdir(parents=True)
-    for name in ("0999.jpg", "holiday.jpg"):
-        (world.output / "pictures" / name).write_bytes(b"")
-    run("evaluate.py", *world.options())
-    left = {path.name for path in (world.output / "pictures").iterdir()}
-    assert "0999.jpg" not in left
-    assert {"0001.jpg", "holiday.jpg"} <= left
-
-
-def test_a_map_of_many_shows_the_first_of_each(run, world, monkeypatch):
-    monkeypatch.setattr("quality.plots.MOST_DOTS", 3)
-    world.paint("1", "1", 4)
-    run("evaluate.py", *world.options())
     page = (world.output / "index.html").read_text()
-    assert page.count("</title></circle>") == 3 + 3
+    assert "4 painted images, of 8 drawn at random" in page
+    assert page.count("</title></use>") == 3 + 2 + 2  # of photographs, non-hybrids and hybrids
 
 
-def test_edge_maps_that_cannot_be_compared(run, tmp_path, world):
-    world.paint("1", "1", 2)
-    good = world.dataset / "Images/2/train/good"
-    edges = good.parent / "pidinet_edges"
-    for note, reason in [
+@pytest.mark.parametrize(
+    ("note", "reason"),
+    [
         ("pidinet 0123 dark_on_white", "drawn by pidinet and scharr; choose a --detector"),
         ("scharr white_on_dark", "light on dark, where dark on light is expected"),
-    ]:
-        write_edges(edges / "0.png", np.zeros((64, 64), np.uint8), "dark_on_white", note)
-        run("evaluate.py", *world.options())
-        assert world.figures()["too_few"][-1].endswith(reason)
+    ],
+)
+def test_edge_maps_that_cannot_be_compared(run, world, note, reason):
+    world.paint("1", "1", 2)
+    path = world.dataset / "Images/2/train/pidinet_edges/0.png"
+    write_edges(path, np.zeros((64, 64), np.uint8), "dark_on_white", note)
+    run("evaluate.py", *world.options())
+    assert world.figures()["too_few"][-1].endswith(reason)
 
 
 def test_without_the_weights_of_pidinet_edges_are_left_out(run, world):

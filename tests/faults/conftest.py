@@ -1,16 +1,11 @@
 """What the tests of faults share: how many hostile texts are tried, and damage to files."""
 
-import pickle
 import random
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
-import numpy as np
-import published_members
 import pytest
-import torch
+from faults.programs import Programs
 from hypothesis import HealthCheck, settings
-from sklearn.linear_model import SGDClassifier
 
 
 def pytest_configure(config):
@@ -55,17 +50,10 @@ def mutate() -> Callable[[random.Random, bytes], bytes]:
     return mutate_bytes
 
 
-@pytest.fixture
-def classifiers(tmp_path) -> Path:
-    """A folder of the published members with random weights, for the light backbone."""
-    folder = tmp_path / "classifiers"
-    folder.mkdir()
-    torch.manual_seed(0)
-    state = published_members.LinearClassifier(1280).state_dict()
-    state._metadata[""] |= {"backbone": "efficientnet_lite0", "training": "1f3c"}
-    torch.save(state, folder / "clf1024.pth")
-    features = np.random.default_rng(0).standard_normal((30, 1280))
-    sgd = SGDClassifier(loss="log_loss").fit(features, (features[:, 0] > 0).astype(int))
-    sgd.backbone_, sgd.training_ = "efficientnet_lite0", "1f3c"
-    (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(sgd))
-    return folder
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory) -> Iterator[Programs]:
+    """Starts programs of the repository as processes of their own."""
+    started = Programs(tmp_path_factory.mktemp("logs"))
+    yield started
+    started.launcher.kill()
+    started.launcher.communicate()

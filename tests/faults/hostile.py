@@ -1,8 +1,6 @@
-"""What the tests of hostile tables and notes draw from, and what an error must be."""
+"""What the tests of hostile names and tables draw from."""
 
-import json
 import os
-from pathlib import Path
 
 from hypothesis import strategies as st
 
@@ -44,32 +42,3 @@ def hostile(draw, rows: list[list[str]], separator: str) -> bytes:
         place = draw(st.integers(0, len(data)))
         return data[:place] + draw(st.binary(max_size=4)) + data[place:]
     return draw(st.binary(max_size=60)) if kind == "noise" else data
-
-
-JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), TEXT),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
-    max_leaves=8,
-)
-NESTED = b"[" * 100_000  # deeper than Python's stack
-HUGE = b"9" * 10_000  # more digits than Python turns into a number
-
-
-def notes(**keys: st.SearchStrategy) -> st.SearchStrategy[bytes]:
-    """A JSON note with these keys, or one without some, or what is none."""
-    objects = st.one_of(st.fixed_dictionaries(keys), st.fixed_dictionaries({}, optional=keys), JSON)
-    return st.one_of(
-        objects.map(lambda value: json.dumps(value).encode()),
-        st.binary(max_size=40),
-        st.sampled_from([b"", b"{", b"null", b"[]", b"\xff", b"\xef\xbb\xbf{}"]),
-    )
-
-
-def refused(reader, error: type[Exception], path: Path):
-    """What `reader` gives; None where it raises just `error`, naming the file."""
-    try:
-        return reader()
-    except error as raised:
-        assert type(raised) is error, repr(raised)
-        assert str(path) in str(raised)
-        return None

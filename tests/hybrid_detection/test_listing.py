@@ -107,28 +107,12 @@ def test_a_parquet_file_names_the_images(folder, tmp_path):
     import pandas
 
     path = tmp_path / "list.parquet"
-    pandas.DataFrame({"camid": 7, "filename": ROWS}).to_parquet(path)
+    pandas.DataFrame({"camid": 7, "filename": ROWS * 50}).to_parquet(path)
     check(*listed_images(path, folder), path)
 
     pandas.DataFrame({"filename": ["b.png", None]}).to_parquet(path)
     images, refused = listed_images(path, folder)
-    assert images.names == ["b.png"]
-    assert len(refused) == 1
-
-    pandas.DataFrame({"name": ["b.png"]}).to_parquet(path)
-    with pytest.raises(ValueError, match="has the columns name, expected filename"):
-        listed_images(path, folder)
-    path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(ValueError, match=r"list\.parquet: not a readable Parquet file"):
-        listed_images(path, folder)
-
-
-def test_without_pyarrow_parquet_says_what_to_do(folder, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    path = tmp_path / "list.parquet"
-    path.touch()
-    with pytest.raises(ValueError, match=r"pip install pyarrow, or write the list as \.csv"):
-        listed_images(path, folder)
+    assert (images.names, len(refused)) == (["b.png"], 1)
 
 
 @pytest.mark.parametrize(
@@ -138,14 +122,21 @@ def test_without_pyarrow_parquet_says_what_to_do(folder, tmp_path, monkeypatch):
         ("list.csv", b"", "has the columns , expected filename"),
         ("list.csv", b"filename\n", "names no images"),
         ("list.csv", b"filename\n\xff.png\n", "not a CSV file"),
-        ("list.txt", b"filename\nb.png\n", r"ends in \.csv or \.parquet"),
+        ("list.txt", b"filename\nb.png\n", r"a list of images ends in \.csv or \.parquet"),
+        ("list.parquet", b"PAR1 and no more", "not a readable Parquet file"),
     ],
 )
 def test_a_list_that_cannot_be_read_is_named(folder, tmp_path, name, content, message):
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"{name}: {message}|{name}: a list of images {message}"):
+    with pytest.raises(ValueError, match=f"{name}: {message}"):
         listed_images(path, folder)
+
+
+def test_without_pyarrow_parquet_says_what_to_do(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ValueError, match=r"pip install pyarrow, or write the list as \.csv"):
+        listed_images(tmp_path / "list.parquet", folder)
 
 
 def test_a_short_row_names_no_file(folder, tmp_path):

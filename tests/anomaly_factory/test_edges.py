@@ -1,0 +1,371 @@
+"""Edge maps: the two detectors, and extract_edges.py as a user runs it."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import extract_edges
+import numpy as np
+import pytest
+import torch
+import util.device
+from models.pidinet import load_pidinet, pidinet_detector, vanilla_kernel
+from models.scharr import scharr_edges
+from options.edge_options import edge_options
+from PIL import Image
+from torch.nn import functional as F
+from util.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+TORCHRUN = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
+
+# ---- detectors -----------------------------------------------------------------------------------
+
+# The nine weights of a 3x3 kernel, row by row, each with the (row, column) offsets of the pixel
+# that it is multiplied with and of the one subtracted from that: section 3.2 of the paper.
+RASTER = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 0), (0, 1), (1, -1), (1, 0), (1, 1)]
+NEXT_CLOCKWISE = [(-1, 0), (-1, 1), (0, 1), (-1, -1), (0, 0), (1, 1), (0, -1), (1, -1), (1, 0)]
+PAIRS = {
+    "cv": [(pixel, None) for pixel in RASTER],
+    "cd": [(pixel, (0, 0)) for pixel in RASTER],
+    "ad": list(zip(RASTER, NEXT_CLOCKWISE, strict=True)),
+    # Eight directions, outer minus inner; the first weight has no pair.
+    "rd": [((0, 0), (0, 0))]
+    + [((2 * row, 2 * column), (row, column)) for row, column in RASTER if row or column],
+}
+
+
+def seen_at(x: torch.Tensor, offset: tuple[int, int]) -> torch.Tensor:
+    """`x` (batch, channels, height, width) as seen from each pixel at `offset`, zero outside."""
+    (row, column), (height, width) = offset, x.shape[2:]
+    return F.pad(x, (2, 2, 2, 2))[:, :, 2 + row :, 2 + column :][:, :, :height, :width]
+
+
+@pytest.mark.parametrize("kind", ["cv", "cd", "ad", "rd"])
+def test_vanilla_kernel_computes_the_pixel_differences(kind):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 3, 7, 9, generator=generator, dtype=torch.float64)
+    weight = torch.randn(4, 3, 3, 3, generator=generator, dtype=torch.float64)
+    kernel = vanilla_kernel(kind, weight)
+    assert kernel.shape == ((4, 3, 5, 5) if kind == "rd" else (4, 3, 3, 3))
+    expected = sum(
+        torch.einsum(
+            "oi,bihw->bohw",
+            weight.flatten(2)[:, :, number],
+            seen_at(x, pixel) - (0 if subtracted is None else seen_at(x, subtracted)),
+        )
+        for number, (pixel, subtracted) in enumerate(PAIRS[kind])
+    )
+    torch.testing.assert_close(F.conv2d(x, kernel, padding=kernel.shape[-1] // 2), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"module.classifier.bias": None}, 'Missing key.*"classifier.bias".*; expected table5_pid'),
+        ({"module.block5_1.conv1.weight": torch.zeros(1)}, "Unexpected key.*block5_1.conv1.weight"),
+        ({"module.block1_2.conv1.weight": torch.zeros(60, 1, 5, 5)}, "block1_2.*no 3x3 kernel"),
+        ({"module.block1_1.conv2.weight": torch.zeros(60)}, "size mismatch for block1_1.conv2"),
+        ({"module.classifier.bias": torch.tensor([torch.nan])}, "'classifier.bias' holds a value"),
+        ({"module.classifier.bias": 1.0}, "expected a state dict"),
+    ],
+)
+def test_weights_of_another_network_are_refused_by_key(tmp_path, random_pidinet, change, message):
+    weights = {key: value for key, value in (random_pidinet | change).items() if value is not None}
+    torch.save({"state_dict": weights}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=rf"other\.pth: .*{message}"):
+        load_pidinet(tmp_path / "other.pth")
+    torch.save(weights, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other\.pth: no `state_dict` in it"):
+        load_pidinet(tmp_path / "other.pth")
+
+
+def test_the_strength_of_waves():
+    y, x = np.mgrid[:96, :128]
+    red = 128 + (y + 1) * np.sin(x * x / 400)  # of one slope after another, steeper downwards
+    blue = 128 + 50 * np.cos(y / 7)
+    photo = np.stack([red, np.full_like(red, 128), blue], axis=-1).round().astype(np.uint8)
+    found = scharr_edges(np.stack([photo, photo[:, ::-1]]))
+    assert found.dtype == np.uint8 and found.shape == (2, 96, 128)
+    expected = [0, 0, 47, 92, 21, 163, 168, 62, 12]
+    assert np.abs(found[0, 70, 5::15].astype(int) - expected).max() <= 1
+    assert np.abs(found[0].astype(int) - found[1, :, ::-1]).max() <= 1  # each by itself
+
+
+def test_next_to_nothing_on_plain_ground():
+    noise = np.random.default_rng(0).integers(0, 2, (1, 64, 64, 3))
+    assert abs(int(scharr_edges((200 + noise).astype(np.uint8)).max()) - 14) <= 1
+    assert scharr_edges(np.full((1, 64, 64, 3), 90, np.uint8)).max() == 0
+
+
+# ---- the program ---------------------------------------------------------------------------------
+
+
+def square_photo(path: Path, size=(64, 48)) -> None:
+    """A red square on a pale ground: edges along its border only."""
+    pixels = np.full((size[1], size[0], 3), 230, np.uint8)
+    pixels[12:36, 16:48] = (200, 30, 20)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def noise_photo(path: Path, size: tuple[int, int], seed: int) -> np.ndarray:
+    """Writes a photo of coloured noise; its pixels."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def read(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path)).astype(int)
+
+
+def note(path: Path) -> str:
+    with Image.open(path) as image:
+        return image.text["extract_edges"]
+
+
+@pytest.fixture
+def trees(tmp_path) -> list[object]:
+    """Options that name the photos in photos/ and the maps in edges/."""
+    return ["--input", tmp_path / "photos", "--output", tmp_path / "edges"]
+
+
+@pytest.fixture
+def draw(run, trees):
+    """Runs the program in this process on the two trees, on the CPU; its output."""
+
+    def draw(*arguments: object, status: int = 0) -> str:
+        return run("extract_edges.py", *trees, "--gpu_ids", -1, *arguments, status=status)
+
+    return draw
+
+
+def test_the_published_edges_through_the_program(shared, tmp_path, draw):
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        photo = shared / f"pidinet/expected/{number}_image.png"
+        (tmp_path / f"photos/{number}.png").symlink_to(photo)
+    draw("--weights", shared / "pidinet/table5_pidinet.pth")
+    assert note(tmp_path / "edges/0.png") == (
+        "pidinet 80860ac267258b5f27486e0ef152a211d0b08120f62aeb185a050acc30da486c dark_on_white"
+    )
+    for number in range(3):
+        expected = 255 - read(shared / f"pidinet/expected/{number}_edges.png")
+        difference = abs(expected - read(tmp_path / f"edges/{number}.png"))
+        # Float sums in another order, next to a whole number.
+        assert difference.max() <= 1 and np.count_nonzero(difference) <= 10
+
+
+def test_polarity_and_size(tmp_path, draw):
+    square_photo(tmp_path / "photos/deep/a.png")
+    path = tmp_path / "edges/deep/a.png"
+    assert "scharr dark_on_white: 1 photos, 1 to do" in draw("--detector", "scharr")
+    assert Image.open(path).mode == "L" and Image.open(path).size == (64, 48)
+    border = [255, 255, 255, 252, 1, 1, 252, 255, 255, 255]
+    assert np.abs(read(path)[24, 11:21] - border).max() <= 1
+    draw("--detector", "scharr", "--size", 32, 24)
+    dark = read(path)
+    assert note(path) == "scharr dark_on_white 32x24"
+    draw("--detector", "scharr", "--size", 32, 24, "--polarity", "white_on_dark")
+    assert note(path) == "scharr white_on_dark 32x24"
+    assert dark.shape == (24, 32)
+    assert dark[12, 16] == 255 and dark[12, 8] < 100  # inside, and on the border
+    assert (dark + read(path) == 255).all()
+
+
+def test_a_photo_is_resized_by_lanczos(tmp_path):
+    pixels = np.full((24, 32, 3), 20, np.uint8)
+    pixels[:, 13:, 0] = 220
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    job = extract_edges.Job(tmp_path / "a.png", tmp_path / "edges.png", (16, 12))
+    # sinc(x) sinc(x/3), three lobes over twice the width; no other filter overshoots on both sides.
+    red = [20, 20, 20, 20, 24, 4, 120, 236, 216, 220, 220, 220, 220, 220, 220, 220]
+    (found,) = extract_edges.read([job])
+    assert found[6, :, 0].tolist() == red
+
+
+def test_every_map_is_that_of_its_own_photo(tmp_path, draw):
+    """Two sizes, mixed, more than a batch of each; the broken ones are named and left out."""
+    sizes = [(40, 32), (24, 48), (40, 32), (24, 48), (40, 32), (40, 32), (24, 48)]
+    photos = {
+        f"{number}.png": noise_photo(tmp_path / f"photos/{number}.png", size, number)
+        for number, size in enumerate(sizes)
+    }
+    del photos["2.png"]
+    cut_short(tmp_path / "photos/2.png")
+    (tmp_path / "photos/text.jpg").write_text("no image")
+    Image.new("RGB", (5, 90)).save(tmp_path / "photos/tiny.png")
+    output = draw("--detector", "scharr", "--batch_size", 3, status=2)
+    for message in (
+        "2.png: not a readable image",
+        "text.jpg: not a readable image",
+        "tiny.png: 5x90, expected 8 pixels or more",
+        "extract_edges.py: error: 3 photos could not be used",
+    ):
+        assert message in output
+    assert {path.name for path in (tmp_path / "edges").iterdir()} == set(photos)
+    for name, photo in photos.items():
+        expected = 255 - scharr_edges(photo[None])[0].astype(int)
+        assert np.array_equal(read(tmp_path / "edges" / name), expected), name
+
+
+def test_pidinet_through_the_program(monkeypatch, tmp_path, draw, random_pidinet):
+    """In all of float32's bits: the strengths are rounded down."""
+    asked, weights = [], tmp_path / "weights.pth"
+    monkeypatch.setattr(util.device, "prepare", lambda exact=False: asked.append(exact))
+    torch.save({"state_dict": random_pidinet}, weights)
+    photos = [noise_photo(tmp_path / f"photos/{n}.png", (40, 32), n) for n in range(3)]
+    draw("--weights", weights, "--batch_size", 2)
+    assert asked == [True]
+    detect = pidinet_detector(weights, torch.device("cpu"))
+    for number, photo in enumerate(photos):
+        found = read(tmp_path / f"edges/{number}.png")
+        # A batch's sums may differ in the last bit.
+        assert np.abs(found - (255 - detect(photo[None])[0].astype(int))).max() <= 1
+
+
+def test_dataset_fills_pidinet_edges_beside_each_good(tmp_path, run_process):
+    """From outside the repository, with paths relative to its root and no other option."""
+    for subspecies in ("8", "8_9"):
+        square_photo(tmp_path / f"Images/{subspecies}/train/good/CAM{subspecies}.jpg")
+    relative = os.path.relpath(tmp_path, ROOT)
+    assert "2 edge maps drawn" in run_process(
+        "extract_edges.py", "--dataset", relative, "--detector", "scharr"
+    )
+    made = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png"))
+    assert made == [
+        "Images/8/train/pidinet_edges/CAM8.png",
+        "Images/8_9/train/pidinet_edges/CAM8_9.png",
+    ]
+
+
+def test_resuming_keeps_what_stands_and_redoes_what_does_not(tmp_path, draw):
+    for name in "abcd":
+        square_photo(tmp_path / f"photos/{name}.png")
+    draw("--detector", "scharr")
+    assert "4 photos, 0 to do" in draw("--detector", "scharr")
+    edges = tmp_path / "edges"
+    (edges / "a.png").unlink()
+    os.utime(tmp_path / "photos/b.png", (4e9, 4e9))  # photo b has changed since
+    Image.new("L", (64, 48)).save(edges / "c.png")  # not ours: somebody's own edge map
+    foreign = (edges / "c.png").read_bytes()
+    assert "4 photos, 2 to do" in draw("--detector", "scharr")
+    assert "4 photos, 3 to do" in draw("--detector", "scharr", "--polarity", "white_on_dark")
+    assert (edges / "c.png").read_bytes() == foreign
+    assert not list(edges.glob(".*"))
+
+
+def test_other_weights_draw_anew(tmp_path, draw, random_pidinet):
+    noise_photo(tmp_path / "photos/a.png", (40, 32), 0)
+    for name in ("one.pth", "two.pth"):
+        torch.save({"state_dict": random_pidinet}, tmp_path / name)
+        assert "1 photos, 1 to do" in draw("--weights", tmp_path / name)
+        digest = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+        assert note(tmp_path / "edges/a.png") == f"pidinet {digest} dark_on_white"
+        random_pidinet["module.classifier.bias"] += 1
+    # The same bytes under another name are the same weights; with scharr they say nothing.
+    (tmp_path / "two.pth").rename(tmp_path / "renamed.pth")
+    assert "1 photos, 0 to do" in draw("--weights", tmp_path / "renamed.pth")
+    assert "1 photos, 1 to do" in draw("--detector", "scharr", "--weights", tmp_path / "one.pth")
+    assert "1 photos, 0 to do" in draw("--detector", "scharr", "--weights", tmp_path / "none.pth")
+
+
+def test_what_cannot_be_a_map_is_an_error_and_stays(tmp_path, draw):
+    square_photo(tmp_path / "photos/a.png")
+    edges = tmp_path / "edges/a.png"
+    edges.parent.mkdir()
+    edges.write_text("no image")
+    assert f"error: {edges}: not a readable PNG" in draw("--detector", "scharr", status=2)
+    assert edges.read_text() == "no image"
+    edges.unlink()
+    os.mkfifo(edges)  # opening it would wait for a writer for ever
+    assert f"error: {edges}: a folder, a pipe or a dev" in draw("--detector", "scharr", status=2)
+
+
+def test_bad_folders_are_errors(tmp_path, run):
+    (tmp_path / "empty").mkdir()
+    square_photo(tmp_path / "twice/a.png")
+    square_photo(tmp_path / "twice/a.jpg")
+    edges = ["--output", tmp_path / "edges"]
+    for message, arguments in {
+        "no such folder": ["--input", tmp_path / "none", *edges],
+        "no photos in it": ["--input", tmp_path / "empty", *edges],
+        "would both become": ["--input", tmp_path / "twice", *edges],
+        "prepare_images.py": ["--dataset", tmp_path / "empty"],
+        "lies inside": ["--input", tmp_path / "twice", "--output", tmp_path / "twice/edges"],
+        "give either --dataset": ["--input", tmp_path],
+        "either --dataset": ["--dataset", tmp_path, *edges],
+        "--size 64 7: expected 8 pixels or more": ["--dataset", tmp_path, "--size", 64, 7],
+        "'0': expected a whole number, 1 or more": ["--dataset", tmp_path, "--batch_size", 0],
+    }.items():
+        output = run("extract_edges.py", "--gpu_ids", -1, *arguments, status=2)
+        assert "extract_edges.py: error: " in output and message in output
+
+
+def test_the_defaults_are_what_the_generators_expect(monkeypatch):
+    opt = edge_options(["--dataset", "Datasets/x"])
+    assert (opt.detector, opt.polarity, opt.size) == ("pidinet", "dark_on_white", None)
+    assert opt.weights == ROOT / "Models/edges/table5_pidinet.pth"
+    assert opt.dataset == ROOT / "Datasets/x" and opt.batch_size == 8
+    for there, processes, gpus in ((True, "1", [0]), (True, "2", [0, 1]), (False, "2", [])):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        assert edge_options(["--dataset", "x"]).gpu_ids == gpus
+
+
+def test_processes_share_the_photos(tmp_path, draw, start, trees, random_pidinet):
+    """Five photos of two sizes in batches of two, one of them broken: the maps of one process."""
+    weights = tmp_path / "weights.pth"
+    torch.save({"state_dict": random_pidinet}, weights)
+    for number, size in enumerate([(40, 32), (24, 48), (40, 32), (40, 32), (24, 48)]):
+        noise_photo(tmp_path / f"photos/{number}.png", size, number)
+    cut_short(tmp_path / "photos/4.png")
+    draw("--weights", weights, "--batch_size", 2, status=2)
+    alone = {path.name: path.read_bytes() for path in (tmp_path / "edges").iterdir()}
+    assert len(alone) == 4
+    shutil.rmtree(tmp_path / "edges")
+    shared = (*trees, "--gpu_ids", -1, "--weights", weights, "--batch_size", 2)
+    process = start("extract_edges.py", *shared, prefix=TORCHRUN)
+    output = "".join(process.communicate(timeout=300))
+    assert process.returncode != 0
+    assert output.count("5 photos, 5 to do") == output.count("4 edge maps drawn") == 1
+    assert output.count("4.png: not a readable image") == 1
+    assert "error: 1 photos could not be used" in output
+    assert {path.name: path.read_bytes() for path in (tmp_path / "edges").iterdir()} == alone
+
+
+def test_batches_hold_one_size_and_a_bounded_number_of_pixels_the_largest_first():
+    sizes = [(512, 200), *20 * [(256, 256)], (200, 512), (4000, 3000), *2 * [(1024, 1000)]]
+    jobs = [extract_edges.Job(Path(str(n)), Path(str(n)), size) for n, size in enumerate(sizes)]
+    found = [(batch[0].size, len(batch)) for batch in extract_edges.batches(jobs, 16)]
+    assert found == [
+        ((4000, 3000), 1),
+        ((1024, 1000), 1),
+        ((1024, 1000), 1),
+        ((512, 200), 1),
+        ((200, 512), 1),
+        ((256, 256), 16),
+        ((256, 256), 4),
+    ]
+
+
+def test_what_pidinet_cannot_do_is_refused_before_any_work(tmp_path, draw):
+    square_photo(tmp_path / "photos/a.png", size=(2100, 2000))
+    square_photo(tmp_path / "photos/b.png")
+    (tmp_path / "text.pth").write_text("no weights")
+    output = draw("--weights", tmp_path / "text.pth", status=2)
+    assert f"{tmp_path}/photos/a.png: 2100x2000, and PiDiNet takes 4,194,304 pixels" in output
+    assert "(1 of 2 photos have more); resize them with --size W H" in output
+    output = draw("--weights", tmp_path / "text.pth", "--size", 210, 200, status=2)
+    assert "text.pth: not a checkpoint that can be loaded safely" in output
+    output = draw("--weights", tmp_path / "none.pth", status=2)
+    for part in ("none.pth: no such file", "download_models.sh pidinet", "--detector scharr"):
+        assert part in output
+    assert not (tmp_path / "edges").exists()

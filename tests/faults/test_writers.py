@@ -1,0 +1,248 @@
+"""Every long program x every fault: what it writes is whole or absent, and it goes on.
+
+    pytest tests/faults/test_writers.py --kills 30
+
+kills each program as often, at random times; what happened is printed with -s.
+"""
+
+import errno
+import importlib
+import io
+import os
+import random
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from faults.programs import WRITERS, Finished, Programs, Writer
+from PIL import Image
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, and limits")
+
+
+SLOW = ("train_generator", "train_classifiers", "score_collection")
+
+
+@dataclass
+class Through:
+    """A program, what it wrote in one go, and how many seconds it took."""
+
+    writer: Writer
+    expected: dict[str, bytes]
+    seconds: float
+    out: Path  # where all its runs write: some files name it
+
+
+@pytest.fixture(scope="module")
+def through(programs, tmp_path_factory):
+    """What each program writes, made once."""
+    known: dict[str, Through] = {}
+
+    def run_through(name: str) -> Through:
+        if name not in known:
+            if name == "score_collection":
+                pytest.importorskip("ray", reason="needs scripts/setup.sh --with collection")
+            world = tmp_path_factory.mktemp(name)
+            writer = WRITERS[name](world)
+            out = world / "out"
+            begun = time.monotonic()
+            done = programs.run(writer.command(out))
+            assert done.status == 0, done.said
+            seconds = time.monotonic() - begun
+            known[name] = Through(writer, writer.found(out), seconds, out)
+            assert known[name].expected
+            out.rename(world / "through")
+        case = known[name]
+        if case.out.exists():
+            case.out.rename(case.out.with_name(f"out{time.monotonic_ns()}"))
+        return case
+
+    return run_through
+
+
+def check_whole(name: str, content: bytes) -> None:
+    """A file that was found after a kill opens."""
+    if name.endswith(".pth"):
+        torch.load(io.BytesIO(content), weights_only=True)
+    elif name.endswith((".png", ".jpg")):
+        Image.open(io.BytesIO(content)).load()
+    elif name.endswith(".npz"):
+        np.load(io.BytesIO(content))
+
+
+def end_well(programs: Programs, case: Through) -> Finished:
+    """Start the same command again; it ends, and all is as after one run."""
+    done = programs.run(case.writer.command(case.out))
+    assert done.status == 0, done.said
+    found = case.writer.found(case.out)
+    assert found.keys() == case.expected.keys()
+    assert [name for name in found if found[name] != case.expected[name]] == []
+    return done
+
+
+def part_files(out: Path) -> list[Path]:
+    return [path for path in out.rglob("*") if ".part" in path.name]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_killed_program_ends_as_one_that_ran_through(programs, through, request, name):
+    kills = request.config.getoption("--kills")
+    if not kills and name in SLOW:
+        pytest.skip("takes long; --kills 1 kills it, too")
+    case = through(name)
+    draw = random.Random(name)
+    for _ in range(kills or 1):
+        running = programs.start(case.writer.command(case.out))
+        time.sleep(case.seconds * draw.uniform(0.3, 0.95))
+        ended = not running.runs()
+        if not ended:
+            running.kill()
+        standing = case.writer.found(case.out)
+        for file, content in standing.items():
+            check_whole(file, content)
+        once = {path for pattern in case.writer.once for path in case.out.glob(pattern)}
+        times = {path: path.stat().st_mtime_ns for path in once if path.is_file()}
+        for path in times:
+            assert path.read_bytes() == case.expected[path.relative_to(case.out).as_posix()]
+        print(f"\n{name}: {'ended' if ended else 'killed'} with {len(times)} files", end="")
+        end_well(programs, case)
+        assert {path: path.stat().st_mtime_ns for path in times} == times, "work was redone"
+        case = through(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("prepare_images", "cut_folder", "extract_edges", "train_generator", "paint", "score"),
+        pytest.param("train_classifiers", marks=pytest.mark.slow),
+    ],
+)
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(programs, through, name):
+    case = through(name)
+    room = max(map(len, case.expected.values())) - 1
+    if name == "score":  # its output is small beside what it writes down on the way
+        room = min(map(len, case.expected.values())) - 1
+    done = programs.run(case.writer.command(case.out), room=room)
+    assert done.status not in (0, 99), done.said
+    assert "large" in done.said or "full" in done.said or "disk I/O" in done.said, done.said
+    assert str(case.out) in done.said
+    for file, content in case.writer.found(case.out).items():
+        check_whole(file, content)
+        if name not in ("train_generator", "train_classifiers"):
+            assert content == case.expected[file]
+    assert part_files(case.out) == []
+    end_well(programs, case)
+
+
+@pytest.fixture
+def locked(tmp_path) -> Path:
+    """A folder in which nothing can be made, for root neither."""
+    if os.geteuid() == 0:
+        return Path("/proc/sys")
+    tmp_path.chmod(0o500)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", ["prepare_images", "cut_folder", "extract_edges", "paint", "score"]
+)
+def test_a_folder_that_cannot_be_written_is_named(programs, through, locked, name):
+    done = programs.run(through(name).writer.command(locked / "out"))
+    assert done.status not in (0, 99), done.said
+    assert str(locked) in done.said
+
+
+# Loses a photograph when the first one is opened.
+LOSING = """
+import PIL.Image
+real = PIL.Image.open
+def open_and_lose(*arguments, **options):
+    PIL.Image.open = real
+    os.rename({path!r}, {path!r} + ".lost")
+    return real(*arguments, **options)
+PIL.Image.open = open_and_lose
+"""
+
+
+@pytest.mark.parametrize("name", ["prepare_images", "extract_edges", "score"])
+def test_a_photograph_that_vanishes_is_named_and_the_others_are_done(programs, through, name):
+    case = through(name)
+    path = case.writer.photos / "S005.png"
+    done = programs.run(case.writer.command(case.out), before=LOSING.format(path=str(path)))
+    assert done.status not in (0, 99), done.said
+    assert str(path) in done.said or path.name in done.said
+    found = case.writer.found(case.out)
+    if name == "score":
+        lines = found["predictions.txt"].decode().splitlines()
+        expected = case.expected["predictions.txt"].decode().splitlines()
+        assert [line.partition(",")[0] for line in lines] == [
+            line.partition(",")[0] for line in expected if not line.startswith(path.name)
+        ]
+    else:
+        rest = {file for file in case.expected if not file.endswith(path.name)}
+        assert found.keys() == rest
+    Path(f"{path}.lost").rename(path)
+    end_well(programs, case)
+
+
+@pytest.mark.parametrize("name", ["prepare_images", "cut_folder", "extract_edges", "paint"])
+def test_two_at_once_make_what_one_does(programs, through, name):
+    case = through(name)
+    both = [programs.start(case.writer.command(case.out)) for _ in range(2)]
+    ends = [running.wait() for running in both]
+    assert [end.status for end in ends] == [0, 0], [end.said for end in ends]
+    assert case.writer.found(case.out) == case.expected
+
+
+# Stops at the first image, until a file says go.
+STOPPED = """
+import PIL.Image, time
+real = PIL.Image.open
+def open_later(*arguments, **options):
+    open({at!r}, "w").close()
+    while not os.path.exists({go!r}):
+        time.sleep(0.01)
+    return real(*arguments, **options)
+PIL.Image.open = open_later
+"""
+
+
+@pytest.mark.parametrize("name", ["train_generator", "score"])
+def test_a_second_one_at_work_on_the_same_output_is_refused(programs, through, tmp_path, name):
+    case = through(name)
+    at, go = tmp_path / "at", tmp_path / "go"
+    before = STOPPED.format(at=str(at), go=str(go))
+    first = programs.start(case.writer.command(case.out), before=before)
+    while not at.exists():
+        assert first.runs(), first.said()
+        time.sleep(0.01)
+    second = programs.run(case.writer.command(case.out))
+    assert second.status not in (0, 99), second.said
+    assert str(case.out) in second.said
+    go.touch()
+    done = first.wait()
+    assert done.status == 0, done.said
+    assert case.writer.found(case.out) == case.expected
+
+
+@pytest.mark.parametrize("tree", ["HybridDetection", "AnomalyFactory", "scripts"])
+def test_what_must_outlive_a_power_cut_is_synced_under_its_name(tmp_path, monkeypatch, tree):
+    modules = {"HybridDetection": "files", "AnomalyFactory": "util.files"}
+    files = importlib.import_module(modules.get(tree, "common.files"))
+    synced = []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: synced.append(Path(f"/proc/self/fd/{handle}").readlink())
+    )
+    for durable, expected in ((False, 0), (True, 2)):
+        with files.atomic(tmp_path / "a.txt", durable=durable) as part:
+            part.write_text("whole")
+        assert len(synced) == expected
+    assert synced == [part, tmp_path]
+    with pytest.raises(OSError, match="told"), files.atomic(tmp_path / "a.txt") as part:
+        part.write_text("half")
+        raise OSError(errno.EIO, "told")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]

@@ -1,0 +1,132 @@
+"""common/archives.py: what is unpacked where, and archives that are refused."""
+
+import io
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from common import archives
+from common.program import InputError
+
+
+def write_tar(path: Path, names: list[str], odd: tarfile.TarInfo | None = None) -> None:
+    with tarfile.open(path, "w:gz") as file:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = 4
+            file.addfile(member, io.BytesIO(b"text"))
+        if odd:
+            file.addfile(odd)
+
+
+def write_zip(path: Path, names: list[str], *odd: zipfile.ZipInfo) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in (*names, *odd):
+            file.writestr(name, "text")
+
+
+def refused(archive: Path) -> str:
+    """The error for `archive`, of which nothing may be installed or lie elsewhere."""
+    place = archive.parent / "deep/place"
+    before = {*archive.parent.iterdir(), place.parent}
+    with pytest.raises(InputError) as raised:
+        archives.install(archive, place, ["w.pth"])
+    assert list(place.iterdir()) == []
+    assert list(place.parent.iterdir()) == [place]
+    assert {*archive.parent.iterdir()} == before
+    assert str(archive) in str(raised.value)
+    return str(raised.value)
+
+
+def test_what_lies_beside_the_names_is_moved_and_nothing_overwritten(tmp_path):
+    write_tar(tmp_path / "a.tgz", ["./model/net.pth", "./model/o/opt.txt", "readme.txt"])
+    archives.install(tmp_path / "a.tgz", tmp_path / "place", ["net.pth"])
+    assert sorted(p.name for p in (tmp_path / "place").iterdir()) == ["net.pth", "o"]
+    assert (tmp_path / "place/o/opt.txt").read_text() == "text"
+    (tmp_path / "place/net.pth").unlink()
+    with pytest.raises(InputError, match=r"place/o is there already; move it away first"):
+        archives.install(tmp_path / "a.tgz", tmp_path / "place", ["net.pth"])
+    assert [p.name for p in (tmp_path / "place").iterdir()] == ["o"]
+
+
+def test_the_folder_nearest_the_top_is_taken(tmp_path):
+    write_zip(tmp_path / "a.zip", ["x/backup/old/Images/a.png", "x/set/Images/b.png"])
+    archives.install(tmp_path / "a.zip", tmp_path / "place", ["Images"])
+    assert [path.name for path in (tmp_path / "place/Images").iterdir()] == ["b.png"]
+
+
+def test_an_empty_folder_stands_in_an_archive_by_itself(tmp_path):
+    folder = zipfile.ZipInfo("set/Images/")
+    folder.external_attr = (stat.S_IFDIR | 0o755) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr(folder, "")
+    member = tarfile.TarInfo("set/Images")
+    member.type, member.mode = tarfile.DIRTYPE, 0o755
+    write_tar(tmp_path / "a.tar", [], member)
+    for name in ("a.zip", "a.tar"):
+        archives.install(tmp_path / name, tmp_path / name[2:], ["Images"])
+        assert (tmp_path / name[2:] / "Images").is_dir()
+
+
+@pytest.mark.parametrize("write", [write_tar, write_zip])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("../../escaped.txt", "'../../escaped.txt' leaves the folder"),
+        ("a/../../../escaped.txt", "'a/../../../escaped.txt' leaves the folder"),
+        ("/escaped.txt", "'/escaped.txt' leaves the folder"),
+        ("C:/escaped.txt", "'C:/escaped.txt' leaves the folder"),
+        ("x" * 300, "cannot be unpacked"),  # no disk can hold it
+        ("a", "cannot be unpacked"),  # a folder's name
+    ],
+)
+def test_names_that_have_no_business_in_an_archive(tmp_path, write, name, reason):
+    write(tmp_path / "archive", ["w.pth", "a/w.pth", name])
+    assert reason in refused(tmp_path / "archive")
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE]
+)
+def test_a_tar_file_of_more_than_files_and_folders(tmp_path, kind):
+    """A link that stays inside, deep in the archive, would not once it is lifted to its place."""
+    odd = tarfile.TarInfo("a/b/c/odd")
+    odd.type, odd.linkname = kind, "../../../w.pth"
+    write_tar(tmp_path / "a.tar", ["w.pth"], odd)
+    assert "'a/b/c/odd' is a link or a device; expected files" in refused(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize("mode", [stat.S_IFLNK, stat.S_IFIFO])
+def test_a_zip_file_of_more_than_files_and_folders(tmp_path, mode):
+    odd = zipfile.ZipInfo("odd")
+    odd.external_attr = (mode | 0o777) << 16
+    write_zip(tmp_path / "a.zip", ["w.pth"], odd)
+    assert "'odd' is a link or a device; expected files" in refused(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("write", [write_tar, write_zip])
+def test_an_archive_larger_than_the_disk(tmp_path, monkeypatch, write):
+    write(tmp_path / "archive", ["w.pth", "x.pth"])
+    usage = archives.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda folder: usage._replace(free=7))
+    assert "0.0 GB unpacked, but" in refused(tmp_path / "archive")
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda folder: usage._replace(free=8))
+    archives.install(tmp_path / "archive", tmp_path / "place", ["w.pth"])
+
+
+def test_archives_that_are_damaged_or_hold_something_else(tmp_path):
+    write_zip(tmp_path / "a.zip", ["w.pth"])
+    (tmp_path / "a.zip").write_bytes((tmp_path / "a.zip").read_bytes().replace(b"text", b"test"))
+    write_tar(tmp_path / "b.tgz", ["w.pth"])
+    (tmp_path / "b.tgz").write_bytes((tmp_path / "b.tgz").read_bytes()[:-20])
+    (tmp_path / "page.html").write_text("<html>quota exceeded</html>")
+    write_tar(tmp_path / "c.tar", ["other/readme.txt"])
+    for name, reason in {
+        "a.zip": "cannot be unpacked (Bad CRC-32 for file 'w.pth')",
+        "b.tgz": "cannot be unpacked (",
+        "page.html": "neither a zip nor a tar file",
+        "c.tar": "no folder in it holds w.pth; it holds other, other/readme.txt",
+    }.items():
+        assert reason in refused(tmp_path / name)

@@ -1,0 +1,478 @@
+"""Contracts that outlive any rebuilding: what files hold, as goldens of a small made-up world.
+
+The programs run as a user runs them, one after the other, in this process for speed; nothing inside
+them is looked at. Texts and shapes are exact. Processors differ in the last digits of floats, so
+numbers have a tolerance: far below what another constant, order or bound would move.
+"""
+
+import csv
+import functools
+import hashlib
+import io
+import json
+import pickle
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
+from sklearn.linear_model import SGDClassifier
+from torch import nn
+
+ROOT = Path(__file__).resolve().parents[1]
+SUBMISSION = "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
+COUNTS = {"8": 8, "9": 7, "10": 6}  # photographs of each subspecies, beside six of 8 x 9
+TINY = "--gpu_ids -1 --loadSize 32 --ngf 2 --n_blocks_global 1 --nThreads 0".split()
+
+
+# ---- the made-up world, and the programs in it; a script outside the tests hashes it, too --------
+
+
+def play(program: str, *arguments: object) -> int:
+    """Run a program of the repository to its end; its exit status."""
+    before = sys.argv, torch.get_num_threads(), signal.getsignal(signal.SIGINT)
+    term = signal.getsignal(signal.SIGTERM)
+    sys.argv = [str(ROOT / program), *map(str, arguments)]
+    torch.set_num_threads(1)
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        return 0
+    except SystemExit as stopped:
+        return stopped.code or 0
+    finally:
+        sys.argv = before[0]
+        torch.set_num_threads(before[1])
+        signal.signal(signal.SIGINT, before[2])
+        signal.signal(signal.SIGTERM, term)
+
+
+def butterfly(path: Path, kind: str, number: int) -> Path:
+    """Dark wings on pale paper; their colour says the subspecies, their shape the specimen."""
+    random = np.random.default_rng([number, *map(ord, kind)])
+    image = Image.new("RGB", (96, 72), (225, 222, 205))
+    colour = {"8": (150, 40, 20), "9": (30, 50, 140), "10": (60, 120, 30)}.get(kind, (90, 45, 90))
+    pen = ImageDraw.Draw(image)
+    shift, size, spot = (int(random.integers(-4, 5)) for _ in range(3))
+    for x in (30, 66):
+        pen.ellipse((x - 20 - size // 2, 14 + shift, x + 20 + size // 2, 44 + shift), colour)
+        pen.ellipse((x - 12, 36 + shift, x + 12, 62 + shift), tuple(c // 2 for c in colour))
+        pen.ellipse((x - 4 + spot, 22 + shift, x + 4 + spot, 30 + shift), (240, 220, 90))
+    pen.rectangle((45, 24 + shift, 51, 56 + shift), fill=(40, 30, 20))
+    noise = random.integers(-9, 10, (72, 96, 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8)).save(path)
+    return path
+
+
+def make_photographs(folder: Path) -> None:
+    """challenge.csv, and the three data sets with their photographs."""
+    rows = [
+        "CAMID,file_url,hybrid_stat,split,zenodo_link,md5,subspecies,"
+        "parent_subspecies_1,parent_subspecies_2,filename"
+    ]
+    for kind, count in {**COUNTS, "8_9": 6}.items():
+        hybrid = "_" in kind
+        status = "hybrid" if hybrid else "non-hybrid"
+        for number in range(count):
+            name = f"S{kind}N{number}.png"
+            cells = ",8.0,9.0" if hybrid else f"{kind}.0,,"
+            rows.append(f"{name[:-4]},http://x/{name},{status},train,z,m,{cells},{name}")
+            for place in (
+                f"AFhybrid/Images/{status}/train/good",
+                f"Classifier/Images/{status}",
+                f"AFnonhybrid/Images/{kind}/train/good",
+            ):
+                butterfly(folder / f"Images4Train{place}" / name, kind, number)
+    (folder / "challenge.csv").write_text("\n".join(rows) + "\n")
+
+
+def make_lists(folder: Path) -> None:
+    for dataset in ("hybrid", "nonhybrid"):
+        options = ("--dataset", folder / f"Images4TrainAF{dataset}", "--detector", "scharr")
+        assert play("AnomalyFactory/extract_edges.py", *options, "--gpu_ids", -1) == 0
+    options = ("--csv", folder / "challenge.csv", "--datasets", folder, "--references", 3)
+    assert play("scripts/make_lists.py", *options) == 0
+
+
+def paint(folder: Path) -> None:
+    """A generator that learns nothing paints all lists, and its images are reported on.
+
+    Another goes on from it for a few steps: what is learned differs between processors, and is
+    looked at from afar.
+    """
+    dataset = folder / "Images4TrainAFnonhybrid"
+    where = ("--checkpoints_dir", folder / "generators", *TINY)
+    options = ("--dataroot", dataset / "List/train_AFnonhybrid", "--niter_decay", 2, "--ndf", 2)
+    options += ("--no_vgg_loss", "--block_aug", "--no_html", "--batchSize", 5, "--print_freq", 5)
+    still = ("--name", "still", "--niter", 0, "--lr", 0)
+    moved = ("--name", "moved", "--niter", 1, "--load_pretrain", folder / "generators/still")
+    for course in (still, moved):
+        assert play("AnomalyFactory/train.py", *where, *options, *course) == 0
+    where += ("--name", "still", "--dataroot", dataset, "--no_html")
+    for phase, count in (("nonhybrid", 21), ("signalhybrid", 6), ("nonsignalhybrid", 14)):
+        options = ("--results_dir", folder / "results" / phase, "--phase", f"test_{phase}")
+        options += ("--how_many", count)
+        options += ("--inherit", 0.5) if phase == "nonsignalhybrid" else ()
+        assert play("AnomalyFactory/test.py", *where, *options) == 0
+    options = ("--results", folder / "results", "--dataset", dataset, "--gpu_ids", -1)
+    assert play("AnomalyFactory/evaluate.py", *options, "--output", folder / "evaluation") == 0
+
+
+def collect(folder: Path) -> None:
+    options = ("--csv", folder / "challenge.csv", "--datasets", folder)
+    options += ("--results", folder / "results")
+    assert play("scripts/make_classifier_csv.py", *options) == 0
+
+
+def train(folder: Path) -> None:
+    """Train the members; plots, which take most of the time, stay empty."""
+
+    def save_nothing(_figure: Figure, target: object, **_options: object) -> None:
+        if isinstance(target, str | Path):
+            Path(target).touch()
+
+    options = ("--ROOT_DATA_DIR", folder / "Images4TrainClassifier", "--NEPOCH", 5)
+    options += ("--CLF_SAVE_DIR", folder / "trained", "--CACHE_DIR", folder / "cache")
+    options += ("--backbone", "efficientnet_lite0", "--DEVICE", "cpu", "--WORKERS", 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save_nothing)
+        assert play("HybridDetection/train/training.py", *options) == 0
+
+
+def make_classifiers(folder: Path) -> Path:
+    """The three members' files, of random weights for the light backbone."""
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    torch.manual_seed(0)
+    layers = []
+    for inputs, outputs in ((1280, 1024), (1024, 1024), (1024, 512)):
+        layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()]
+    linear = nn.Sequential(*layers, nn.Linear(512, 2))
+    linear[9].weight.data *= 60
+    linear[9].bias.data = 60 * linear[9].bias - torch.tensor([0, 2.1])
+    state = nn.ModuleDict({"classifier": linear}).state_dict()
+    memory = {"backbone": "efficientnet_lite0", "training": "1f3c", "preprocess": "photograph"}
+    state._metadata[""] |= memory
+    torch.save(state, folder / "clf1024.pth")
+    rows = draw.standard_normal((30, 1280))
+    sgd = SGDClassifier(loss="log_loss").fit(rows, (rows[:, 0] > 0).astype(int))
+    sgd.coef_, sgd.intercept_ = draw.standard_normal((1, 1280)) / 8, np.array([0.5])
+    vars(sgd).update({f"{name}_": text for name, text in memory.items()})
+    (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(sgd))
+    np.savez(
+        folder / "subspecies.npz",
+        subspecies=np.array(["8", "9", "10"]),
+        weights=draw.standard_normal((3, 1280)) / 20,
+        intercepts=np.zeros(3),
+        axes=draw.standard_normal((1280, 2)) / 20,
+        means=np.array([[-1.6, -0.7], [-0.4, -0.7], [-1.3, -1.1]]),
+        quantiles=np.array([[0.4, 0.9], [0.1, 0.6]]),
+        spread=np.array(0.02),
+        crosses=np.array([[0, 2]]),
+        cross_weights=draw.standard_normal((4, 1280)) / 20,
+        cross_intercepts=np.zeros(4),
+        threshold=np.array(0.625),
+        **{name: np.array(text) for name, text in memory.items()},
+    )
+    return folder
+
+
+def score(folder: Path) -> None:
+    """Photographs of every mode, by fixed classifiers: all members, and the published two."""
+    for number, kind in enumerate(["8", "9", "10", "8_9"]):
+        butterfly(folder / f"photographs/{kind}.png", kind, 50 + number)
+    with Image.open(folder / "photographs/9.png") as image:
+        image.convert("L").save(folder / "photographs/grey.png")
+        image.convert("CMYK").save(folder / "photographs/print.tif")
+        image.resize((500, 300)).save(folder / "photographs/large.jpg", quality=90)
+        clear = image.convert("RGBA")
+        clear.putalpha(image.convert("L"))
+        clear.save(folder / "photographs/clear.png")
+        deep = np.asarray(image.convert("L"), np.uint16) * 200
+        Image.fromarray(deep).save(folder / "photographs/deep.png")
+    make_classifiers(folder / "fixed")
+    options = (folder / "photographs", folder / "all", "--classifiers", folder / "fixed")
+    options += ("--device", "cpu", "--workers", 0, "--batch_size", 4)
+    assert play(f"{SUBMISSION}/ingestion.py", *options, "--details") == 0
+    options = (options[0], folder / "published", *options[2:], "--members", "sgd", "linear")
+    assert play(f"{SUBMISSION}/ingestion.py", *options) == 0
+
+
+def rate(folder: Path) -> None:
+    """Challenge scores of made-up predictions with many equal ones."""
+    draw = np.random.default_rng(7)
+    reference, predictions = ["filename,hybrid_stat,ssp_indicator"], []
+    for number in range(90):
+        kind, hybrid = ("major", "minor", "mimic")[number % 3], int(number % 5 == 0)
+        reference.append(f"{number}.jpg,{hybrid},{kind}")
+        score = np.clip(draw.normal(0.35 + 0.3 * hybrid, 0.15), 0, 1)
+        predictions.append(f"{number}.jpg,{score:.2f}")
+    (folder / "reference.csv").write_text("\n".join(reference) + "\n")
+    (folder / "predictions.txt").write_text("\n".join(reversed(predictions)))
+    command = [sys.executable, ROOT / "scripts/score_predictions.py", "--predictions"]
+    command += [folder / "predictions.txt", "--reference", folder / "reference.csv"]
+    subprocess.run([*command, "--output", folder / "scores.json"], check=True)
+
+
+def package(folder: Path) -> None:
+    """The zip, which the program plays by the organisers' loop; what it says of it."""
+    options = ("--classifiers", folder / "fixed", "--output", folder / "submission.zip")
+    with redirect_stdout(io.StringIO()) as said:
+        assert play("scripts/package_submission.py", *options) == 0
+    (folder / "packaged.txt").write_text(said.getvalue())
+
+
+STEPS = (make_photographs, make_lists, paint, collect, train, score, rate, package)
+
+
+# ---- the goldens --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """Everything that the programs make, each from what those before it made."""
+    folder = tmp_path_factory.mktemp("contracts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        for step in STEPS:
+            step(folder)
+    return folder
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_lists_and_the_classifiers_csv(world):
+    found = sorted(world.glob("Images4*/List/**/*.*"))
+    digests = [f"{digest(path)} {path.relative_to(world).as_posix()}" for path in found]
+    assert len(digests) == 16
+    whole = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    assert whole[:16] == "c046ed5bf3da3486", digests
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image).astype(int)
+
+
+def test_edge_maps(world):
+    scharr = pixels(world / "Images4TrainAFnonhybrid/Images/8/train/pidinet_edges/S8N0.png")
+    assert scharr[30, 8:17].tolist() == [238, 66, 1, 163, 249, 255, 255, 255, 255]
+    assert scharr.mean() == pytest.approx(226.858218, abs=1e-6)
+
+
+PAINTINGS = {  # the pixels (90, 60) and (128, 128), and the mean of each colour
+    "nonhybrid/AF_8_8_gen00000": (199, 139, 143, 26, 44, 14, 183.29, 147.64, 131.76),
+    "signalhybrid/AF_9_8_gen00003": (235, 195, 210, 31, 41, 4, 181.42, 142.53, 125.77),
+    "nonsignalhybrid/AF_8_10_gen00003": (170, 206, 154, 42, 22, 13, 166.92, 156.53, 128.96),
+}
+
+
+def test_paintings(world):
+    for name, expected in PAINTINGS.items():
+        image = pixels(world / f"results/{name}.png")
+        assert image.shape == (256, 256, 3)
+        assert np.abs([*image[60, 90], *image[128, 128]] - np.array(expected[:6])).max() <= 1, name
+        assert image.mean(axis=(0, 1)) == pytest.approx(expected[6:], abs=0.03), name
+
+
+def test_losses_of_a_generators_training(world):
+    """Samples, losses and their order; then what Adam and the learning rates make of them."""
+    names = ("G_GAN", "G_GAN_Feat", "D_real", "D_fake")
+    still = read_rows(world / "generators/still/loss_log.csv")
+    for place, values in {
+        0: (2.27197, 7.3768, 2.24726, 0.060617),
+        7: (2.24501, 5.4473, 2.24547, 0.0538929),
+        -1: (2.2533, 6.80613, 2.2635, 0.0588817),
+    }.items():
+        assert [float(still[place][name]) for name in names] == pytest.approx(values, rel=5e-4)
+    moved = read_rows(world / "generators/moved/loss_log.csv")
+    rates = [float(row["lr"]) for row in moved]
+    assert rates == [2e-4] * 12 + [1e-4] * 6
+    assert float(moved[1]["G_GAN"]) == pytest.approx(2.2098, rel=1e-3)
+    assert float(moved[-1]["G_GAN"]) == pytest.approx(1.58619, rel=0.01)
+    assert float(moved[-1]["G_GAN_Feat"]) == pytest.approx(5.25223, rel=0.03)
+
+
+FIGURES = {  # of the non-hybrids, and of the hybrids
+    "frechet.value": (202.8398, 173.4935),
+    "frechet.low": (192.5553, 146.9561),
+    "kid.value": (0.511832, 0.333635),
+    "diversity.value": (1.444347, 1.748139),
+    "memorised.closest": (12.358636, 7.932863),
+    "memorised.median": (13.814264, 13.214007),
+    "appearance.distance.value": (7.677344, 25.521851),
+    "appearance.way.value": (-10.345717, 0.610160),
+    "structure.f1.value": (0.634739, 0.836432),
+}
+
+
+def test_figures_of_the_generation_report(world):
+    found = json.loads((world / "evaluation/figures.json").read_text())
+    assert (found["painted"], found["photographs"], found["left_out"]) == (41, 27, [])
+    assert found["close_distance"] == pytest.approx(2.941789, rel=1e-4)
+    for name, expected in FIGURES.items():
+        for kind, value in zip(("non-hybrids", "hybrids"), expected, strict=True):
+            figure = functools.reduce(dict.get, name.split("."), found["sets"][kind])
+            assert figure == pytest.approx(value, rel=1e-3), (kind, name)
+
+
+def check_sums(path: Path, arrays: Mapping[str, np.ndarray], expected: dict) -> None:
+    """Each array's sum of absolute values, to a share of it."""
+    for name, (value, tolerance) in expected.items():
+        found = float(np.abs(np.asarray(arrays[name], np.float64)).sum())
+        assert found == pytest.approx(value, rel=tolerance), f"{name}; sha256 {digest(path)}..."
+
+
+def test_trained_linear_classifier(world):
+    state = torch.load(world / "trained/clf1024.pth", weights_only=True)
+    expected = {}
+    for layer, inputs, outputs in ((0, 1280, 1024), (3, 1024, 1024), (6, 1024, 512), (9, 512, 2)):
+        expected[f"classifier.{layer}.weight"] = (outputs, inputs)
+        expected[f"classifier.{layer}.bias"] = (outputs,)
+        if layer < 9:
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                expected[f"classifier.{layer + 1}.{name}"] = (outputs,)
+            expected[f"classifier.{layer + 1}.num_batches_tracked"] = ()
+    assert {name: tuple(value.shape) for name, value in state.items()} == expected
+    assert all(value.dtype == torch.float32 for value in state.values() if value.ndim)
+    memory = state._metadata[""]
+    assert (memory["backbone"], memory["preprocess"]) == ("efficientnet_lite0", "photograph")
+    assert re.fullmatch("[0-9a-f]{16}", memory["training"])
+    assert state["classifier.1.num_batches_tracked"] == 5
+    bias = state["classifier.9.bias"].tolist()
+    assert bias == pytest.approx([0.0112436, 0.0206855], abs=2e-5)
+    sums = {"classifier.0.weight": (18323.49, 1e-4), "classifier.1.running_var": (613.886, 1e-3)}
+    sums |= {"classifier.7.bias": (0.1725, 0.02), "classifier.9.weight": (21.9778, 1e-4)}
+    check_sums(world / "trained/clf1024.pth", state, sums)
+
+
+def test_trained_sgd_classifier(world):
+    sgd = pickle.loads((world / "trained/sgd_clf.pkl").read_bytes())
+    assert (sgd.backbone_, sgd.preprocess_) == ("efficientnet_lite0", "photograph")
+    memory = torch.load(world / "trained/clf1024.pth", weights_only=True)._metadata[""]
+    assert sgd.training_ == memory["training"]
+    folds = sgd.calibrated_classifiers_
+    found = [float(np.abs(fold.estimator.coef_).sum()) for fold in folds]
+    values = [38.1669, 43.2516, 36.5333, 40.3986, 41.6337]
+    assert found == pytest.approx(values, rel=2e-3), digest(world / "trained/sgd_clf.pkl")
+    slopes = [fold.calibrators[0].a_ for fold in folds]
+    assert slopes == pytest.approx([-0.34688, -0.40077, -0.38617, -0.37366, -0.43865], rel=5e-3)
+
+
+def test_trained_member_that_knows_the_subspecies(world):
+    path = world / "trained/subspecies.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    shapes = {name: value.shape for name, value in arrays.items()}
+    assert shapes == {
+        **{"subspecies": (3,), "weights": (3, 1280), "intercepts": (3,), "axes": (1280, 2)},
+        **{"means": (3, 2), "quantiles": (2, 2), "spread": (), "crosses": (1, 2)},
+        **{"cross_weights": (4, 1280), "cross_intercepts": (4,), "threshold": ()},
+        **{"backbone": (), "training": (), "preprocess": ()},
+    }
+    assert arrays["subspecies"].tolist() == ["10", "8", "9"]
+    assert arrays["crosses"].tolist() == [[1, 2]]
+    sums = {"weights": 1397.786, "intercepts": 2.285281, "axes": 626.1208, "means": 241.3952}
+    sums |= {"quantiles": 27.46524, "spread": 59.99259, "cross_weights": 2180.098}
+    sums |= {"cross_intercepts": 4.370588, "threshold": 0.707993}
+    assert all(arrays[name].dtype == np.float64 for name in sums)
+    check_sums(path, arrays, {name: (value, 5e-4) for name, value in sums.items()})
+
+
+def test_scores_of_held_out_images(world):
+    """Which are held out, in which order, and what each member and all together say of them."""
+    rows = read_rows(world / "trained/held_out_photographs/classifier_scores.csv")
+    names = ["S8N4", "S9N1", "S9N2", "S9N6", "S8_9N5", "AF_9_9_gen00010"]
+    assert [row["filename"] for row in rows] == [f"{name}.png" for name in names]
+    found = [[float(row[name]) for name in ("sgd", "subspecies", "ensemble")] for row in rows]
+    assert found[0] == pytest.approx([0.135327, 0.285182, 0.622485], abs=3e-3)
+    assert found[-1] == pytest.approx([0.144781, 0.97536, 0.98729], abs=3e-3)
+    rows = read_rows(world / "trained/published_split/classifier_scores.csv")
+    names = ["AF_8_8_gen00005", "S10N1", "S8N4", "S9N1", "AF_10_10_gen00016", "AF_8_8_gen00000"]
+    assert [row["filename"] for row in rows[:6]] == [f"{name}.png" for name in names]
+
+
+DETAILS = """\
+filename,score,sgd,linear,subspecies,threshold,decision,parent_1,share_1,parent_2,share_2,parents,certainty
+10.png,0.886060,0.092692,0.388527,0.813663,0.625000,hybrid,10,0.72,8,0.28,8 x 10,0.960
+8.png,0.912700,0.040492,0.713895,0.694866,0.625000,hybrid,8,0.75,10,0.25,8 x 10,0.765
+8_9.png,0.907291,0.071471,0.521838,0.806113,0.625000,hybrid,9,0.63,10,0.37,9 x 10,0.677
+9.png,0.776665,0.122819,0.518387,0.536277,0.625000,hybrid,9,0.75,10,0.25,unknown,0.498
+clear.png,0.909816,0.184203,0.269176,0.876599,0.625000,hybrid,9,0.55,10,0.45,9 x 10,0.817
+deep.png,0.908381,0.137163,0.608245,0.766132,0.625000,hybrid,9,0.75,10,0.25,9 x 10,0.534
+grey.png,0.912551,0.107245,0.659393,0.743256,0.625000,hybrid,9,0.75,10,0.25,9 x 10,0.610
+large.jpg,0.754196,0.109907,0.507940,0.500458,0.625000,hybrid,9,0.75,10,0.25,9 x 10,0.684
+print.tif,0.776665,0.122819,0.518387,0.536277,0.625000,hybrid,9,0.75,10,0.25,unknown,0.498
+"""
+
+
+def same_text(found: str, expected: str, tolerance: float) -> None:
+    """Equal, but that numbers in it, of as many decimals, may differ by `tolerance`."""
+    number = r"\d+\.\d+"
+    assert re.sub(number, "#", found) == re.sub(number, "#", expected)
+    numbers = [list(map(float, re.findall(number, text))) for text in (found, expected)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=tolerance)
+
+
+def test_predictions_and_details_of_fixed_classifiers(world):
+    found = (world / "all/details.csv").read_bytes().decode()
+    same_text(found, DETAILS, 5e-6)
+    rows = [line.split(",") for line in DETAILS.splitlines()[1:]]
+    everybody = "\n".join(f"{row[0]},{float(row[1]):.4f}" for row in rows)
+    same_text((world / "all/predictions.txt").read_bytes().decode(), everybody, 1.01e-4)
+    larger = "\n".join(f"{row[0]},{max(map(float, row[2:4])):.4f}" for row in rows)
+    same_text((world / "published/predictions.txt").read_bytes().decode(), larger, 1.01e-4)
+
+
+PLAYED = (
+    "deep.png,0.9374 grey.png,0.8337 palette.png,0.9374 print.tif,0.9748 rgb.jpg,0.9873 "
+    "transparent.png,0.9592"
+)
+
+
+def test_challenge_scores(world):
+    found = json.loads((world / "scores.json").read_text())
+    moves = found.pop("one_hybrid")
+    assert found == pytest.approx(
+        {
+            "A_score_major_recall": 4 / 6,
+            "A_score_minor_recall": 5 / 6,
+            "A_PRC_AUC": 0.8610305958132045,
+            "A_PRC_AUC_major": 0.9166666666666666,
+            "A_PRC_AUC_minor": 0.8722222222222222,
+            "mimic_recall": 3 / 6,
+            "mimic_PRC_AUC": 0.7968253968253968,
+            "challenge_score": 3 / (6 / 4 + 6 / 5 + 6 / 3),
+        },
+        abs=1e-12,
+    )
+    assert moves["challenge_score"] == pytest.approx(0.11198208286674127, abs=1e-12)
+
+
+def test_the_zip_played_by_the_organisers_loop(world):
+    with zipfile.ZipFile(world / "submission.zip") as archive:
+        names = set(archive.namelist())
+        needed = archive.read("requirements.txt").decode().split()
+    assert names >= {"model.py", "metadata", "clf1024.pth", "sgd_clf.pkl", "subspecies.npz"}
+    packages = ("torch", "torchvision", "timm", "numpy", "Pillow")
+    assert [line.partition("==")[0] for line in needed] == list(packages)
+    said = (world / "packaged.txt").read_text()
+    found = re.search("scored 6 images unpacked alone: (.*)", said)[1]
+    same_text(found, PLAYED, 1.01e-4)
