@@ -36,7 +36,8 @@ from cut_folder import read_own_mask
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
 from data_utils import FOLDS, plain
 from dataset import read_dataset
-from files import IMAGE_SUFFIXES, ImageError, atomic, open_image
+from files import ImageError, atomic, open_image
+from listing import walk
 from metrics import SEED, interval, resample, roc_auc, wilson
 from model import choose_device
 from model_utils import extract_features
@@ -94,12 +95,7 @@ def folder_photographs(folder: Path) -> pd.DataFrame:
     """The images in the subfolders of `folder`; ValueError where fewer than two hold any."""
     if not folder.is_dir():
         raise ValueError(f"--photographs {folder}: no such folder")
-    paths = sorted(
-        path
-        for path in folder.glob("*/**/*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    paths = sorted(folder / name for name in walk(folder) if "/" in name)
     names = [path.relative_to(folder).parts[0] for path in paths]
     if len(set(names)) < 2:
         raise ValueError(
