@@ -12,10 +12,6 @@ import io
 import json
 import pickle
 import re
-import runpy
-import signal
-import subprocess
-import sys
 import zipfile
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -24,36 +20,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import worlds
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from sklearn.linear_model import SGDClassifier
 from torch import nn
+from worlds import play
 
-ROOT = Path(__file__).resolve().parents[1]
 SUBMISSION = "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
 COUNTS = {"8": 8, "9": 7, "10": 6}  # photographs of each subspecies, beside six of 8 x 9
 TINY = "--gpu_ids -1 --loadSize 32 --ngf 2 --n_blocks_global 1 --nThreads 0".split()
 
 
 # ---- the made-up world, and the programs in it; a script outside the tests hashes it, too --------
-
-
-def play(program: str, *arguments: object) -> int:
-    """Run a program of the repository to its end; its exit status."""
-    before = sys.argv, torch.get_num_threads(), signal.getsignal(signal.SIGINT)
-    term = signal.getsignal(signal.SIGTERM)
-    sys.argv = [str(ROOT / program), *map(str, arguments)]
-    torch.set_num_threads(1)
-    try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
-        return 0
-    except SystemExit as stopped:
-        return stopped.code or 0
-    finally:
-        sys.argv = before[0]
-        torch.set_num_threads(before[1])
-        signal.signal(signal.SIGINT, before[2])
-        signal.signal(signal.SIGTERM, term)
 
 
 def butterfly(path: Path, kind: str, number: int) -> Path:
@@ -76,10 +55,7 @@ def butterfly(path: Path, kind: str, number: int) -> Path:
 
 def make_photographs(folder: Path) -> None:
     """challenge.csv, and the three data sets with their photographs."""
-    rows = [
-        "CAMID,file_url,hybrid_stat,split,zenodo_link,md5,subspecies,"
-        "parent_subspecies_1,parent_subspecies_2,filename"
-    ]
+    rows = [worlds.HEADER]
     for kind, count in {**COUNTS, "8_9": 6}.items():
         hybrid = "_" in kind
         status = "hybrid" if hybrid else "non-hybrid"
@@ -219,9 +195,9 @@ def rate(folder: Path) -> None:
         predictions.append(f"{number}.jpg,{score:.2f}")
     (folder / "reference.csv").write_text("\n".join(reference) + "\n")
     (folder / "predictions.txt").write_text("\n".join(reversed(predictions)))
-    command = [sys.executable, ROOT / "scripts/score_predictions.py", "--predictions"]
-    command += [folder / "predictions.txt", "--reference", folder / "reference.csv"]
-    subprocess.run([*command, "--output", folder / "scores.json"], check=True)
+    options = ("--predictions", folder / "predictions.txt", "--output", folder / "scores.json")
+    options += ("--reference", folder / "reference.csv")
+    assert play("scripts/score_predictions.py", *options) == 0
 
 
 def package(folder: Path) -> None:
@@ -441,12 +417,6 @@ def test_predictions_and_details_of_fixed_classifiers(world):
     same_text((world / "published/predictions.txt").read_bytes().decode(), larger, 1.01e-4)
 
 
-PLAYED = (
-    "deep.png,0.9374 grey.png,0.8337 palette.png,0.9374 print.tif,0.9748 rgb.jpg,0.9873 "
-    "transparent.png,0.9592"
-)
-
-
 def test_challenge_scores(world):
     found = json.loads((world / "scores.json").read_text())
     moves = found.pop("one_hybrid")
@@ -475,4 +445,5 @@ def test_the_zip_played_by_the_organisers_loop(world):
     assert [line.partition("==")[0] for line in needed] == list(packages)
     said = (world / "packaged.txt").read_text()
     found = re.search("scored 6 images unpacked alone: (.*)", said)[1]
-    same_text(found, PLAYED, 1.01e-4)
+    expected = "deep.png,0.9374 grey.png,0.8337 palette.png,0.9374 print.tif,0.9748 "
+    same_text(found, expected + "rgb.jpg,0.9873 transparent.png,0.9592", 1.01e-4)

@@ -3,6 +3,9 @@
 import csv
 import io
 import pickle
+import runpy
+import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +17,31 @@ from published_members import LinearClassifier, Origin
 from sklearn.linear_model import SGDClassifier
 from subspecies_member import Parents, SubspeciesScorer
 
+ROOT = Path(__file__).resolve().parents[1]
 HEADER = (
     "CAMID,file_url,hybrid_stat,split,zenodo_link,md5,subspecies,"
     "parent_subspecies_1,parent_subspecies_2,filename"
 )
 
 # ---- every tree ---------------------------------------------------------------------------------
+
+
+def play(program: str, *arguments: object) -> int:
+    """Run a program of the repository to its end; its exit status."""
+    before = sys.argv, torch.get_num_threads(), signal.getsignal(signal.SIGINT)
+    term = signal.getsignal(signal.SIGTERM)
+    sys.argv = [str(ROOT / program), *map(str, arguments)]
+    torch.set_num_threads(1)
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        return 0
+    except SystemExit as stopped:
+        return stopped.code or 0
+    finally:
+        sys.argv = before[0]
+        torch.set_num_threads(before[1])
+        signal.signal(signal.SIGINT, before[2])
+        signal.signal(signal.SIGTERM, term)
 
 
 def draw_photos(folder: Path, count: int, size: tuple[int, int] = (160, 120)) -> None:
