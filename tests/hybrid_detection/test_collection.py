@@ -79,8 +79,12 @@ def expected_of(photos: Path, classifiers: Path, size: int) -> dict[str, tuple[E
     return said
 
 
-def check(table: list[dict], said: dict) -> None:
-    """Each row is equal, to the bit, to what ingestion's parts say."""
+def check(table: list[dict], said: dict, off: float = 0) -> None:
+    """Each row is what ingestion's parts say, to the bit but for what numbers may be `off`."""
+
+    def equal(value: float) -> object:
+        return pytest.approx(float(value), rel=0, abs=off)
+
     assert len(table) == 23
     for row in table:
         if row["identifier"] == "a/07.jpg":
@@ -89,16 +93,14 @@ def check(table: list[dict], said: dict) -> None:
             continue
         examined, place = said[row["identifier"]]
         pair = examined.parents[place]
-        assert row["score"] == float(examined.scores[place])
+        assert row["score"] == equal(examined.scores[place])
         assert row["error"] is None
         assert {name: row[name] for name in examined.members} == {
-            name: float(values[place]) for name, values in examined.members.items()
+            name: equal(values[place]) for name, values in examined.members.items()
         }
-        assert (row["parent_1"], row["share_1"], row["parent_2"], row["share_2"]) == (
-            *(pair.first, pair.share, pair.second),
-            1 - pair.share,
-        )
-        assert (row["parents"], row["certainty"]) == (str(pair), pair.certainty)
+        assert (row["parent_1"], row["share_1"]) == (pair.first, equal(pair.share))
+        assert (row["parent_2"], row["share_2"]) == (pair.second, equal(1 - pair.share))
+        assert (row["parents"], row["certainty"]) == (str(pair), equal(pair.certainty))
 
 
 def test_a_folder_resume_and_other_settings(score, photos, classifiers, tmp_path):
@@ -304,7 +306,8 @@ def test_an_actor_that_is_killed_loses_nothing(repository, photos, classifiers, 
         said, _ = program.communicate(timeout=300)
     assert killed, said
     assert program.returncode == 1 and "scored 22 images" in said, said
-    check(parquet.read_table(output).to_pylist(), expected_of(photos, classifiers, 1))
+    # An actor computes with one thread, which moves a seventh digit.
+    check(parquet.read_table(output).to_pylist(), expected_of(photos, classifiers, 1), 1e-6)
 
 
 def scoring_actors(ancestor: int) -> list[int]:
