@@ -197,7 +197,7 @@ def rate(folder: Path) -> None:
     (folder / "predictions.txt").write_text("\n".join(reversed(predictions)))
     options = ("--predictions", folder / "predictions.txt", "--output", folder / "scores.json")
     options += ("--reference", folder / "reference.csv")
-    assert play("scripts/score_predictions.py", *options) == 0
+    assert worlds.start("scripts/score_predictions.py", *options) == 0
 
 
 def package(folder: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import pickle
 import runpy
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,12 @@ def play(program: str, *arguments: object) -> int:
         torch.set_num_threads(before[1])
         signal.signal(signal.SIGINT, before[2])
         signal.signal(signal.SIGTERM, term)
+
+
+def start(program: str, *arguments: object) -> int:
+    """The same in a process of its own, for a program that hands over to another."""
+    command = [sys.executable, ROOT / program, *arguments]
+    return subprocess.run(list(map(str, command)), check=False).returncode
 
 
 def draw_photos(folder: Path, count: int, size: tuple[int, int] = (160, 120)) -> None:
