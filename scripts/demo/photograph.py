@@ -204,12 +204,6 @@ def displacement(wing: Template, amount: float, rng: np.random.Generator) -> np.
     return amount * np.stack([smooth_noise(wing.shape.shape, 4, rng) for _ in range(2)])
 
 
-def displaced(tile: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """The tile with each pixel taken from `shift` away."""
-    y, x = np.mgrid[: tile.shape[0], : tile.shape[1]].astype(np.float32)
-    return cv2.remap(tile, x + shift[0], y + shift[1], cv2.INTER_LINEAR)
-
-
 def wing_matrix(
     where: Layout,
     wing: Template,
@@ -254,27 +248,24 @@ def draw_specimen(
         wing = template(species, name)
         colour = paint_wing(name, traits, species, fade, sheen, rng)
         outline = displacement(wing, 3.0, rng)
+        y, x = np.mgrid[: wing.shape.shape[0], : wing.shape.shape[1]].astype(np.float32)
         for side in (-1, 1):
             tile = worn(colour, wing, wear, rng)
-            tile = displaced(tile, outline + displacement(wing, 1.2, rng))
+            shift = outline + displacement(wing, 1.2, rng)
+            tile = cv2.remap(tile, x + shift[0], y + shift[1], cv2.INTER_LINEAR)
             base = np.asarray(bases[name]) + rng.normal(0, apart, 2)
             angle = lies + askew * rng.standard_normal()
             matrix = wing_matrix(where, wing, side, angle, base, stretch)
             place(canvas, tile, matrix, 0.35 if pinned else 0.22, cover)
     if pinned:
-        draw_body(canvas, where, rng, cover)
+        # The body between the wings, its thorax a little below their bases.
+        tile, thorax = body(rng)
+        turn, scale = where.turn + rng.normal(0, 0.02), where.length / WING_PIXELS
+        matrix = upright(tile, (0, 0), turn, scale)
+        at = (where.centre[0], where.centre[1] + 0.02 * where.length)
+        matrix[:, 2] = at - matrix[:, :2] @ np.asarray(thorax)
+        place(canvas, tile, matrix, cover=cover)
     return cover
-
-
-def draw_body(
-    canvas: np.ndarray, where: Layout, rng: np.random.Generator, cover: np.ndarray
-) -> None:
-    """The body between the wings, its thorax a little below their bases; in place."""
-    tile, thorax = body(rng)
-    matrix = upright(tile, (0, 0), where.turn + rng.normal(0, 0.02), where.length / WING_PIXELS)
-    at = (where.centre[0], where.centre[1] + 0.02 * where.length)
-    matrix[:, 2] = at - matrix[:, :2] @ np.asarray(thorax)
-    place(canvas, tile, matrix, cover=cover)
 
 
 def draw_props(canvas: np.ndarray, camid: str, where: Layout, rng: np.random.Generator) -> None:
