@@ -10,7 +10,6 @@ and differences within each seed.
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 from itertools import product
@@ -22,9 +21,9 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.files import atomic
+from common.program import ROOT, InputError, start
 from demo.results import KINDS, MEMBERS, PREPROCESSES, PUBLISHED, SCORES, read_scores
 
-ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "scripts/quickstart.sh"
 UNPAINTED = "photographs"  # the kind of training set without painted images
 # The rest of the quick start's settings, so that no variable of the caller's slips in. The detector
@@ -39,20 +38,15 @@ Way = tuple[str, str, str]  # what is shown of an image, kind of training set, m
 
 
 def read_seeds(text: str) -> list[int]:
-    """The seeds of `20-29` or `0,3,5-7`, sorted."""
-    seeds: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
-        if not match or int(match[2] or match[1]) < int(match[1]):
-            raise argparse.ArgumentTypeError(f"{text!r}; expected seeds such as 20-29 or 0,3,5-7")
-        seeds |= set(range(int(match[1]), int(match[2] or match[1]) + 1))
-    return sorted(seeds)
+    """The seeds of `20-29` or `5`."""
+    first, _, last = text.partition("-")
+    return list(range(int(first), int(last or first) + 1))
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("--seeds", type=read_seeds, required=True, help="such as 20-29 or 0,3,5-7")
+    add("--seeds", type=read_seeds, required=True, help="such as 20-29")
     add("--painted", action="store_true", help="with painted images, too")
     add("--preprocess", nargs="+", choices=PREPROCESSES, default=PREPROCESSES, help="default: both")
     add("--backbone", default="efficientnet_lite0")
@@ -83,7 +77,7 @@ def run_seed(seed: int, preprocess: str, options: argparse.Namespace) -> list[di
         }
         done = subprocess.run([QUICKSTART], env=os.environ | settings, stdin=subprocess.DEVNULL)
         if done.returncode:
-            raise ValueError(f"seed {seed}: {QUICKSTART} failed, as said above; start again")
+            raise InputError(f"seed {seed}: {QUICKSTART} failed, as said above; start again")
     return [
         {"seed": seed, "way": (preprocess, *pair)} | read_scores(folder, *pair) for pair in pairs
     ]
@@ -170,19 +164,14 @@ def make_report(rows: list[dict], options: argparse.Namespace) -> str:
     )
 
 
-def main() -> int:
-    options = parse_arguments()
-    try:
-        runs = product(options.seeds, options.preprocess)
-        rows = [row for seed, way in runs for row in run_seed(seed, way, options)]
-        with atomic(options.output) as temporary:
-            temporary.write_text(make_report(rows, options), encoding="utf-8")
-    except (OSError, ValueError) as error:
-        print(f"detection: {error}", file=sys.stderr)
-        return 1
+def benchmark(options: argparse.Namespace) -> int:
+    runs = product(options.seeds, options.preprocess)
+    rows = [row for seed, way in runs for row in run_seed(seed, way, options)]
+    with atomic(options.output) as temporary:
+        temporary.write_text(make_report(rows, options), encoding="utf-8")
     print(f"detection: wrote {options.output}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(benchmark, parse_arguments)

@@ -172,25 +172,18 @@ def body(rng: np.random.Generator) -> tuple[np.ndarray, tuple[float, float]]:
         disc(tile, x, y + offset * unit, radius * unit)
     for side in (-1, 1):
         disc(tile, x + side * 0.02 * unit, y - 0.098 * unit, 0.014 * unit)  # an eye
-        draw_antenna(tile, (x + side * 6, y - 0.10 * unit), side, rng)
+        spread, curl = rng.uniform(0.14, 0.30), rng.normal(0, 0.05)  # of an antenna with its club
+        tip = np.array([side * spread, -0.50 + 0.25 * spread])
+        t, root = np.linspace(0, 1, 24)[:, None], np.array((x + side * 6, y - 0.10 * unit))
+        curve = root + unit * (t * tip + np.sin(np.pi * t) * [side * curl, 0.02])
+        points = (16 * curve).round().astype(np.int32)
+        cv2.polylines(tile, [points], False, (*CHITIN, 255), 2, cv2.LINE_AA, 4)
+        cv2.polylines(tile, [points[-3:]], False, (*CHITIN, 255), 7, cv2.LINE_AA, 4)
     for _ in range(14):  # pale dots of head and thorax
         spot = rng.normal((0, -0.03), (0.016, 0.04)) * unit
         disc(tile, x + spot[0], y + spot[1], rng.uniform(1.2, 3.2), (176, 166, 118))
     disc(tile, x + 2, y + 2, 5.5, (150, 148, 142))  # the pin
     return tile, (x, y)
-
-
-def draw_antenna(
-    tile: np.ndarray, root: tuple[float, float], side: int, rng: np.random.Generator
-) -> None:
-    """A long thin antenna with its club, in place."""
-    spread, curl = rng.uniform(0.14, 0.30), rng.normal(0, 0.05)
-    tip = np.array([side * spread, -0.50 + 0.25 * spread])
-    t = np.linspace(0, 1, 24)[:, None]
-    curve = np.array(root) + WING_PIXELS * (t * tip + np.sin(np.pi * t) * [side * curl, 0.02])
-    points = (16 * curve).round().astype(np.int32)
-    cv2.polylines(tile, [points], False, (*CHITIN, 255), 2, cv2.LINE_AA, 4)
-    cv2.polylines(tile, [points[-3:]], False, (*CHITIN, 255), 7, cv2.LINE_AA, 4)
 
 
 def disc(tile: np.ndarray, x: float, y: float, radius: float, colour: Colour = CHITIN) -> None:
