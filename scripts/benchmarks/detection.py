@@ -10,7 +10,6 @@ and differences within each seed.
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 from itertools import product
@@ -22,11 +21,10 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.files import atomic
+from common.program import ROOT, InputError, start
 from demo.results import KINDS, MEMBERS, PREPROCESSES, PUBLISHED, SCORES, read_scores
 
-ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "scripts/quickstart.sh"
-BACKBONE = "efficientnet_lite0"
 UNPAINTED = "photographs"  # the kind of training set without painted images
 # The rest of the quick start's settings, so that no variable of the caller's slips in. The detector
 # of edges decides nothing but the painted images; this one needs no download.
@@ -40,32 +38,21 @@ Way = tuple[str, str, str]  # what is shown of an image, kind of training set, m
 
 
 def read_seeds(text: str) -> list[int]:
-    """The seeds of `20-29` or `0,3,5-7`, sorted."""
-    seeds: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
-        if not match or int(match[2] or match[1]) < int(match[1]):
-            raise argparse.ArgumentTypeError(f"{text!r}; expected seeds such as 20-29 or 0,3,5-7")
-        seeds |= set(range(int(match[1]), int(match[2] or match[1]) + 1))
-    return sorted(seeds)
+    """The seeds of `20-29` or `5`."""
+    first, _, last = text.partition("-")
+    return list(range(int(first), int(last or first) + 1))
 
 
 def parse_arguments() -> argparse.Namespace:
-    summary, details = __doc__.split("\n", 1)
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
-    add("--seeds", type=read_seeds, required=True, help="such as 20-29 or 0,3,5-7")
+    add("--seeds", type=read_seeds, required=True, help="such as 20-29")
     add("--painted", action="store_true", help="with painted images, too")
-    add("--preprocess", nargs="+", choices=PREPROCESSES, default=list(PREPROCESSES),
-        help="ways to show an image to the networks (default: both)")  # fmt: skip
-    add("--backbone", default=BACKBONE, help=f"default: {BACKBONE}")
-    add("--members", nargs="+", default=list(MEMBERS),
-        help=f"sets of them, beside {PUBLISHED} (default: {' '.join(MEMBERS)})")  # fmt: skip
+    add("--preprocess", nargs="+", choices=PREPROCESSES, default=PREPROCESSES, help="default: both")
+    add("--backbone", default="efficientnet_lite0")
+    add("--members", nargs="+", default=MEMBERS, help="sets of them, such as sgd+linear+subspecies")
     add("--work", type=Path, default=ROOT / "quickstart/detection", help="folder of the runs")
-    add("--output", type=Path, default=Path(__file__).with_name("DETECTION.md"),
-        help="default: DETECTION.md here")  # fmt: skip
+    add("--output", type=Path, default=Path(__file__).with_name("DETECTION.md"))
     options = parser.parse_args()
     options.members = list(dict.fromkeys([PUBLISHED, *options.members]))
     options.kinds = list(KINDS) if options.painted else [UNPAINTED]
@@ -90,7 +77,7 @@ def run_seed(seed: int, preprocess: str, options: argparse.Namespace) -> list[di
         }
         done = subprocess.run([QUICKSTART], env=os.environ | settings, stdin=subprocess.DEVNULL)
         if done.returncode:
-            raise ValueError(f"seed {seed}: {QUICKSTART} failed, as said above; start again")
+            raise InputError(f"seed {seed}: {QUICKSTART} failed, as said above; start again")
     return [
         {"seed": seed, "way": (preprocess, *pair)} | read_scores(folder, *pair) for pair in pairs
     ]
@@ -104,9 +91,9 @@ def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def markdown(head: list[str], rows: list[list[str]]) -> list[str]:
-    cells = [head, ["---"] * len(head), *rows]
-    return [*("| " + " | ".join(row) + " |" for row in cells), ""]
+def markdown(first: str, names: list[str], rows: list[list[str]]) -> str:
+    head = [*first.split(" | "), *(SCORES[name] for name in names)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
 
 def spread(values: pd.Series) -> str:
@@ -138,53 +125,53 @@ def pairs_to_compare(ways: list[Way]) -> list[tuple[Way, Way]]:
     return [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1]]
 
 
+REPORT = """# How well hybrids are found
+
+`scripts/benchmarks/detection.py` made this file of the seeds {seeds}:
+for each, `scripts/quickstart.sh` draws a demo set, trains, and scores the test set,
+with features of {backbone}. The published members are the SGD and the
+linear classifier.
+
+## Mean and standard deviation over the seeds
+
+{means}
+
+## Differences within each seed
+
+The mean over the seeds, the 95 % interval of a bootstrap over the seeds, and in how
+many of them the difference is above and below 0.
+
+{differences}
+"""
+
+
 def make_report(rows: list[dict], options: argparse.Namespace) -> str:
     """DETECTION.md from the rows of all seeds."""
     table = pd.DataFrame(rows).set_index("seed")
     ways = list(product(options.preprocess, options.kinds, options.members))
     scores = {way: table[[one == way for one in table["way"]]] for way in ways}
-    seeds = ",".join(map(str, options.seeds))
     means = [[caption(way), *(spread(scores[way][name]) for name in SHOWN)] for way in ways]
     differences = [
         [caption(this), caption(that)]
         + [compare(scores[this][name], scores[that][name]) for name in COMPARED]
         for this, that in pairs_to_compare(ways)
     ]
-    return "\n".join(
-        [
-            "# How well hybrids are found",
-            "",
-            f"`scripts/benchmarks/detection.py` made this file of the seeds {seeds}:",
-            "for each, `scripts/quickstart.sh` draws a demo set, trains, and scores the test set,",
-            f"with features of {options.backbone}. The published members are the SGD and the",
-            "linear classifier.",
-            "",
-            "## Mean and standard deviation over the seeds",
-            "",
-            *markdown(["Images, training set: members", *(SCORES[n] for n in SHOWN)], means),
-            "## Differences within each seed",
-            "",
-            "The mean over the seeds, the 95 % interval of a bootstrap over the seeds, and in how",
-            "many of them the difference is above and below 0.",
-            "",
-            *markdown(["This", "less this", *(SCORES[name] for name in COMPARED)], differences),
-        ]
+    return REPORT.format(
+        seeds=",".join(map(str, options.seeds)),
+        backbone=options.backbone,
+        means=markdown("Images, training set: members", SHOWN, means),
+        differences=markdown("This | less this", COMPARED, differences),
     )
 
 
-def main() -> int:
-    options = parse_arguments()
-    try:
-        runs = product(options.seeds, options.preprocess)
-        rows = [row for seed, way in runs for row in run_seed(seed, way, options)]
-        with atomic(options.output) as temporary:
-            temporary.write_text(make_report(rows, options), encoding="utf-8")
-    except (OSError, ValueError) as error:
-        print(f"detection: {error}", file=sys.stderr)
-        return 1
+def benchmark(options: argparse.Namespace) -> int:
+    runs = product(options.seeds, options.preprocess)
+    rows = [row for seed, way in runs for row in run_seed(seed, way, options)]
+    with atomic(options.output) as temporary:
+        temporary.write_text(make_report(rows, options), encoding="utf-8")
     print(f"detection: wrote {options.output}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(benchmark, parse_arguments)

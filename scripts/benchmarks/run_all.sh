@@ -3,7 +3,8 @@
 # with the classifiers that it trained, and write RESULTS.md beside this file:
 #     scripts/benchmarks/run_all.sh [RUN [OPTION ...]]
 # RUN is the quick start's folder (default: quickstart/scale1-seed0-*-cutout, the first there is); the
-# options are those of HybridDetection/time_detector.py. AnomalyFactory/benchmark.py times the generators.
+# options are those of HybridDetection/train/time_detector.py. AnomalyFactory/benchmark.py times the
+# generators.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/../common/python.sh"
@@ -17,7 +18,7 @@ if [[ ! -d $classifiers ]]; then
 fi
 results=$(mktemp "$HERE/.results.XXXXXX")
 trap 'rm -f "$results"' EXIT
-"$PYTHON" "$ROOT/HybridDetection/time_detector.py" --photographs "$photographs" \
+"$PYTHON" "$ROOT/HybridDetection/train/time_detector.py" --photographs "$photographs" \
     --classifiers "$classifiers" "${@:2}" > "$results"
 chmod 644 "$results"
 mv "$results" "$HERE/RESULTS.md"

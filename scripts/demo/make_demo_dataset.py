@@ -21,8 +21,6 @@ import hashlib
 import json
 import logging
 import os
-import sys
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -33,62 +31,73 @@ import numpy as np
 import pandas as pd
 from common.challenge_csv import COLUMNS
 from common.files import atomic, open_image
+from common.program import ROOT, InputError, positive, start
 from PIL import Image, ImageDraw, ImageFont
 from tqdm.contrib.concurrent import process_map
 
 from demo.photograph import photograph
 from demo.traits import LOOK_ALIKES, SIGNAL_PAIR, SUBSPECIES, SUBSPECIES_ID, individual
 
-ROOT = Path(__file__).resolve().parents[2]
 DRAWING = 1  # raised when the drawing changes, so that sets drawn before are drawn again
-SPLITS = ("train", "test")
 
 # How many specimens at scale 1, as uneven as in the challenge: one name is a subspecies, two are
 # the parents of hybrids, mother first.
-TRAIN_COUNTS = {
-    ("amalfreda",): 12,
-    ("chestertonii",): 20,
-    ("cyrbia",): 50,
-    ("erato",): 12,
-    ("hydara",): 26,
-    ("lativitta",): 72,
-    ("notabilis",): 36,
-    ("petiverana",): 12,
-    ("venus",): 22,
-    SIGNAL_PAIR: 24,
+COUNTS = {
+    "train": {
+        "": {
+            ("amalfreda",): 12,
+            ("chestertonii",): 20,
+            ("cyrbia",): 50,
+            ("erato",): 12,
+            ("hydara",): 26,
+            ("lativitta",): 72,
+            ("notabilis",): 36,
+            ("petiverana",): 12,
+            ("venus",): 22,
+            SIGNAL_PAIR: 24,
+        },
+    },
+    "test": {
+        "major": {
+            ("lativitta",): 42,
+            ("notabilis",): 18,
+            ("notabilis", "lativitta"): 36,
+            ("lativitta", "notabilis"): 4,
+        },
+        "minor": {
+            ("amalfreda",): 6,
+            ("chestertonii",): 8,
+            ("cyrbia",): 24,
+            ("erato",): 6,
+            ("hydara",): 12,
+            ("petiverana",): 6,
+            ("venus",): 10,
+            ("hydara", "amalfreda"): 8,
+            ("hydara", "erato"): 6,
+            ("hydara", "petiverana"): 10,
+            ("chestertonii", "venus"): 6,
+        },
+        "mimic": {
+            ("malleti",): 40,
+            ("plesseni",): 18,
+            ("plesseni", "malleti"): 28,
+            ("malleti", "plesseni"): 4,
+        },
+    },
 }
-TEST_COUNTS = {
-    "major": {
-        ("lativitta",): 42,
-        ("notabilis",): 18,
-        ("notabilis", "lativitta"): 36,
-        ("lativitta", "notabilis"): 4,
-    },
-    "minor": {
-        ("amalfreda",): 6,
-        ("chestertonii",): 8,
-        ("cyrbia",): 24,
-        ("erato",): 6,
-        ("hydara",): 12,
-        ("petiverana",): 6,
-        ("venus",): 10,
-        ("hydara", "amalfreda"): 8,
-        ("hydara", "erato"): 6,
-        ("hydara", "petiverana"): 10,
-        ("chestertonii", "venus"): 6,
-    },
-    "mimic": {
-        ("malleti",): 40,
-        ("plesseni",): 18,
-        ("plesseni", "malleti"): 28,
-        ("malleti", "plesseni"): 4,
-    },
-}
+SPLITS = tuple(COUNTS)
 TEST_COLUMNS = [
     "CAMID", "file_url", "hybrid_stat", "X", "subspecies_ref", "filename", "ssp_indicator",
 ]  # fmt: skip
 SOURCE = "demo"  # where the challenge has the address of the photograph
 
+# The contact sheet shows each between its parents, and then who is in none.
+CROSSES = (
+    SIGNAL_PAIR,
+    *(("hydara", other) for other in ("amalfreda", "erato", "petiverana")),
+    ("chestertonii", "venus"),
+    ("plesseni", "malleti"),
+)
 THUMBNAIL = (190, 127)
 OVERVIEW_PICTURES = 2  # of each subspecies and cross
 
@@ -126,21 +135,20 @@ class Specimen:
 
 def specimens(seed: int, scale: float) -> list[Specimen]:
     """Every specimen of the set. Neither order nor number tells what a specimen is."""
-    wanted = {"train": [(parents, "", n) for parents, n in TRAIN_COUNTS.items()]}
-    wanted["test"] = [(p, row, n) for row, counts in TEST_COUNTS.items() for p, n in counts.items()]
     rng = np.random.default_rng(seed)
     drawn = []
-    for split in SPLITS:
+    for split, groups in COUNTS.items():
         rows = [
-            (parents, row)
-            for parents, row, count in wanted[split]
+            (parents, group)
+            for group, counts in groups.items()
+            for parents, count in counts.items()
             for _ in range(max(1, round(count * scale)))
         ]
         drawn += [(split, index, *rows[i]) for index, i in enumerate(rng.permutation(len(rows)))]
     numbers = rng.permutation(len(drawn))
     return [
-        Specimen(split, index, f"DEMO{number:05d}", parents, row)
-        for (split, index, parents, row), number in zip(drawn, numbers, strict=True)
+        Specimen(split, index, f"DEMO{number:05d}", parents, group)
+        for (split, index, parents, group), number in zip(drawn, numbers, strict=True)
     ]
 
 
@@ -180,21 +188,10 @@ def write_tables(drawn: list[Specimen], md5s: list[str], output: Path) -> None:
             pd.DataFrame(rows[split], columns=columns).to_csv(part, index=False)
 
 
-def overview_rows() -> list[list[str]]:
-    """Names for the contact sheet: every cross between its parents, then who is in none."""
-    crosses = [parents for parents in TRAIN_COUNTS if len(parents) == 2]
-    for counts in TEST_COUNTS.values():
-        for parents in counts:
-            if len(parents) == 2 and not any(set(parents) == set(cross) for cross in crosses):
-                crosses.append(parents)
-    crossed = {name for cross in crosses for name in cross}
-    rows = [[first, f"{first} x {second}", second] for first, second in crosses]
-    return [*rows, [name for name in SUBSPECIES if name not in crossed]]
-
-
 def write_overview(drawn: list[Specimen], output: Path) -> None:
     """overview.png: pictures of every subspecies, with each cross between its parents."""
-    rows = overview_rows()
+    rows = [[first, f"{first} x {second}", second] for first, second in CROSSES]
+    rows.append([name for name in SUBSPECIES if not any(name in cross for cross in CROSSES)])
     cell_width, cell_height = OVERVIEW_PICTURES * (THUMBNAIL[0] + 3) + 10, THUMBNAIL[1] + 26
     sheet = Image.new("RGB", (3 * cell_width + 10, len(rows) * cell_height + 10), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
@@ -212,46 +209,38 @@ def write_overview(drawn: list[Specimen], output: Path) -> None:
         sheet.save(part)
 
 
-def description(seed: int, scale: float) -> dict:
-    """What decides every byte of the set, and what the later steps ask about it."""
-    return {
-        "drawing": DRAWING,
-        "seed": seed,
-        "scale": scale,
-        "subspecies": list(SUBSPECIES_ID),
-        "signal_pair": [SUBSPECIES_ID[name] for name in SIGNAL_PAIR],
-        "look_alikes": [[SUBSPECIES_ID[name] for name in group] for group in LOOK_ALIKES],
-    }
+def prepare_folder(output: Path, seed: int, scale: float) -> None:
+    """Make the set's folders, and write what decides every byte of it and what later steps ask.
 
-
-def prepare_folder(output: Path, wanted: dict) -> None:
-    """Make the set's folders; remove the pictures of a set drawn with other parameters."""
+    The pictures of a set that was drawn with other parameters are removed.
+    """
     record = output / "demo.json"
     if not record.is_file() and output.exists() and (output.is_file() or any(output.iterdir())):
-        raise ValueError(f"{output} holds no demo.json; --output names an empty or a new folder")
-    if record.is_file() and record.read_text(encoding="utf-8") != f"{json.dumps(wanted)}\n":
+        raise InputError(f"{output} holds no demo.json; --output names an empty or a new folder")
+    signal_pair = reference, structure = [SUBSPECIES_ID[name] for name in SIGNAL_PAIR]
+    groups = [[SUBSPECIES_ID[name] for name in group] for group in LOOK_ALIKES]
+    wanted = {"drawing": DRAWING, "seed": seed, "scale": scale, "subspecies": list(SUBSPECIES_ID)}
+    wanted |= {"signal_pair": signal_pair, "look_alikes": groups}
+    texts = {"demo.json": f"{json.dumps(wanted)}\n"}
+    if record.is_file() and record.read_text(encoding="utf-8") != texts["demo.json"]:
         logging.info("%s holds another set; drawing again", output)
         for picture in [*output.glob("*/images/*.jpg"), *output.glob("*/masks/*.png")]:
             picture.unlink()
     for split, kind in product(SPLITS, ("images", "masks")):
         (output / split / kind).mkdir(parents=True, exist_ok=True)
-    for name, text in (
-        ("list_options.txt", list_options(wanted)),
-        ("demo.json", json.dumps(wanted)),
-    ):
+    # Options of make_lists.py: no pairs to exclude beside the look-alikes. As in the published
+    # lists, the rarer subspecies of the signal pair is the structure, the commoner the reference.
+    listed = " ".join(",".join(map(str, group)) for group in groups)
+    texts["list_options.txt"] = f"--groups {listed} --signal {structure} {reference} --exclude\n"
+    for name, text in texts.items():
         with atomic(output / name) as part:
-            part.write_text(f"{text}\n", encoding="utf-8")
+            part.write_text(text, encoding="utf-8")
 
 
-def list_options(described: dict) -> str:
-    """Options of make_lists.py: look-alike groups, signal pair, no pairs to exclude beside them.
-
-    As in the published lists, the rarer subspecies of the signal pair is the structure and the
-    commoner one the reference.
-    """
-    groups = " ".join(",".join(map(str, group)) for group in described["look_alikes"])
-    reference, structure = described["signal_pair"]
-    return f"--groups {groups} --signal {structure} {reference} --exclude"
+def scale(text: str) -> float:
+    if not 0 < float(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text}: must be above 0 and at most 100")
+    return float(text)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -259,42 +248,25 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", type=Path, default=ROOT / "Datasets" / "demo",
-                        help="folder of the set (default: Datasets/demo)")  # fmt: skip
-    parser.add_argument("--scale", type=float, default=1.0,
-                        help="times 286 training and 292 test pictures (default: 1)")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="0 or more (default: 0)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1,
-                        help="processes (default: one for each core)")  # fmt: skip
-    options = parser.parse_args()
-    if not 0 < options.scale <= 100:
-        parser.error(f"--scale is {options.scale}; it must be above 0 and at most 100")
-    if options.seed < 0:
-        parser.error(f"--seed is {options.seed}; it must be 0 or more")
-    if options.workers < 1:
-        parser.error(f"--workers is {options.workers}; it must be 1 or more")
-    return options
+    add = parser.add_argument
+    add("--output", type=Path, default=ROOT / "Datasets/demo", help="default: Datasets/demo")
+    add("--scale", type=scale, default=1.0, help="times 286 training and 292 test pictures")
+    add("--seed", type=int, default=0, help="0 or more (default: 0)")
+    add("--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: cores)")
+    return parser.parse_args()
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="demo set: %(message)s")
-    options = parse_arguments()
-    described = description(options.seed, options.scale)
-    try:
-        prepare_folder(options.output, described)
-        drawn = specimens(options.seed, options.scale)
-        task = partial(draw, seed=options.seed, output=options.output)
-        md5s = process_map(
-            task, drawn, max_workers=options.workers, chunksize=4, desc="drawing", disable=None
-        )
-        write_tables(drawn, md5s, options.output)
-        write_overview(drawn, options.output)
-    except (OSError, ValueError, BrokenProcessPool) as error:
-        logging.error("%s", error)
-        return 1
+def make(options: argparse.Namespace) -> int:
+    prepare_folder(options.output, options.seed, options.scale)
+    drawn = specimens(options.seed, options.scale)
+    task = partial(draw, seed=options.seed, output=options.output)
+    workers = options.workers
+    md5s = process_map(task, drawn, max_workers=workers, chunksize=4, desc="drawing", disable=None)
+    write_tables(drawn, md5s, options.output)
+    write_overview(drawn, options.output)
     logging.info("%s is complete", options.output)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(make, parse_arguments)

@@ -172,25 +172,18 @@ def body(rng: np.random.Generator) -> tuple[np.ndarray, tuple[float, float]]:
         disc(tile, x, y + offset * unit, radius * unit)
     for side in (-1, 1):
         disc(tile, x + side * 0.02 * unit, y - 0.098 * unit, 0.014 * unit)  # an eye
-        draw_antenna(tile, (x + side * 6, y - 0.10 * unit), side, rng)
+        spread, curl = rng.uniform(0.14, 0.30), rng.normal(0, 0.05)  # of an antenna with its club
+        tip = np.array([side * spread, -0.50 + 0.25 * spread])
+        t, root = np.linspace(0, 1, 24)[:, None], np.array((x + side * 6, y - 0.10 * unit))
+        curve = root + unit * (t * tip + np.sin(np.pi * t) * [side * curl, 0.02])
+        points = (16 * curve).round().astype(np.int32)
+        cv2.polylines(tile, [points], False, (*CHITIN, 255), 2, cv2.LINE_AA, 4)
+        cv2.polylines(tile, [points[-3:]], False, (*CHITIN, 255), 7, cv2.LINE_AA, 4)
     for _ in range(14):  # pale dots of head and thorax
         spot = rng.normal((0, -0.03), (0.016, 0.04)) * unit
         disc(tile, x + spot[0], y + spot[1], rng.uniform(1.2, 3.2), (176, 166, 118))
     disc(tile, x + 2, y + 2, 5.5, (150, 148, 142))  # the pin
     return tile, (x, y)
-
-
-def draw_antenna(
-    tile: np.ndarray, root: tuple[float, float], side: int, rng: np.random.Generator
-) -> None:
-    """A long thin antenna with its club, in place."""
-    spread, curl = rng.uniform(0.14, 0.30), rng.normal(0, 0.05)
-    tip = np.array([side * spread, -0.50 + 0.25 * spread])
-    t = np.linspace(0, 1, 24)[:, None]
-    curve = np.array(root) + WING_PIXELS * (t * tip + np.sin(np.pi * t) * [side * curl, 0.02])
-    points = (16 * curve).round().astype(np.int32)
-    cv2.polylines(tile, [points], False, (*CHITIN, 255), 2, cv2.LINE_AA, 4)
-    cv2.polylines(tile, [points[-3:]], False, (*CHITIN, 255), 7, cv2.LINE_AA, 4)
 
 
 def disc(tile: np.ndarray, x: float, y: float, radius: float, colour: Colour = CHITIN) -> None:
@@ -202,12 +195,6 @@ def disc(tile: np.ndarray, x: float, y: float, radius: float, colour: Colour = C
 def displacement(wing: Template, amount: float, rng: np.random.Generator) -> np.ndarray:
     """Smooth shifts of a wing's pixels, (2, height, width): no two wings have one outline."""
     return amount * np.stack([smooth_noise(wing.shape.shape, 4, rng) for _ in range(2)])
-
-
-def displaced(tile: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """The tile with each pixel taken from `shift` away."""
-    y, x = np.mgrid[: tile.shape[0], : tile.shape[1]].astype(np.float32)
-    return cv2.remap(tile, x + shift[0], y + shift[1], cv2.INTER_LINEAR)
 
 
 def wing_matrix(
@@ -254,27 +241,24 @@ def draw_specimen(
         wing = template(species, name)
         colour = paint_wing(name, traits, species, fade, sheen, rng)
         outline = displacement(wing, 3.0, rng)
+        y, x = np.mgrid[: wing.shape.shape[0], : wing.shape.shape[1]].astype(np.float32)
         for side in (-1, 1):
             tile = worn(colour, wing, wear, rng)
-            tile = displaced(tile, outline + displacement(wing, 1.2, rng))
+            shift = outline + displacement(wing, 1.2, rng)
+            tile = cv2.remap(tile, x + shift[0], y + shift[1], cv2.INTER_LINEAR)
             base = np.asarray(bases[name]) + rng.normal(0, apart, 2)
             angle = lies + askew * rng.standard_normal()
             matrix = wing_matrix(where, wing, side, angle, base, stretch)
             place(canvas, tile, matrix, 0.35 if pinned else 0.22, cover)
     if pinned:
-        draw_body(canvas, where, rng, cover)
+        # The body between the wings, its thorax a little below their bases.
+        tile, thorax = body(rng)
+        turn, scale = where.turn + rng.normal(0, 0.02), where.length / WING_PIXELS
+        matrix = upright(tile, (0, 0), turn, scale)
+        at = (where.centre[0], where.centre[1] + 0.02 * where.length)
+        matrix[:, 2] = at - matrix[:, :2] @ np.asarray(thorax)
+        place(canvas, tile, matrix, cover=cover)
     return cover
-
-
-def draw_body(
-    canvas: np.ndarray, where: Layout, rng: np.random.Generator, cover: np.ndarray
-) -> None:
-    """The body between the wings, its thorax a little below their bases; in place."""
-    tile, thorax = body(rng)
-    matrix = upright(tile, (0, 0), where.turn + rng.normal(0, 0.02), where.length / WING_PIXELS)
-    at = (where.centre[0], where.centre[1] + 0.02 * where.length)
-    matrix[:, 2] = at - matrix[:, :2] @ np.asarray(thorax)
-    place(canvas, tile, matrix, cover=cover)
 
 
 def draw_props(canvas: np.ndarray, camid: str, where: Layout, rng: np.random.Generator) -> None:

@@ -10,18 +10,19 @@ The last kind and the last members are the detector that the story is about.
 
 import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 from common.challenge_csv import GENERATED
 from common.files import atomic
+from common.program import start
 
-from demo.results import GROUPS, KINDS, MEMBERS, PREPROCESSES, SCORES, made_by, read_scores
+from demo.results import GROUPS, KINDS, MEMBERS, PREPROCESSES, SCORES, read_scores
 
 STRIPS = 8  # painted hybrids on the page, spread evenly over all
 CARDS = 6  # specimens that were found, missed, or called hybrids by mistake
@@ -41,23 +42,18 @@ def read_calls(folder: Path, kind: str, members: str, names: Sequence[str]) -> p
     member said in a column of its name. `parents` are the two of `names`, the subspecies by number,
     that the third member puts the image between, or None; `share_1` is the share of the first.
     """
-    stage = f"{kind}-{folder.name}"
-    with made_by(f"score-{stage}-{members}", folder / kind / members / "calls.csv") as path:
-        calls = pd.read_csv(path)
-        calls["cross"] = calls["subspecies_ref"].map(cross_of)
-        calls["margin"] = calls["score"] - calls["threshold"]
-    with made_by(f"examine-{stage}", folder / kind / "details.csv") as path:
-        said = pd.read_csv(path)
-        said = said.drop(columns=set(said) & set(calls) - {"filename"})  # of all members together
-        for name in {"parent_1", "share_1", "parent_2"} - set(said):  # without the third member
-            said[name] = None
-        said["parents"] = [
-            (names[int(first)], names[int(second)]) if pd.notna(first) else None
-            for first, second in zip(said["parent_1"], said["parent_2"], strict=True)
-        ]
-        if missing := set(calls["filename"]) - set(said["filename"]):
-            raise ValueError(f"no row of {min(missing)}")
-        return calls.merge(said, on="filename", validate="one_to_one")
+    calls = pd.read_csv(folder / kind / members / "calls.csv")
+    calls["cross"] = calls["subspecies_ref"].map(cross_of)
+    calls["margin"] = calls["score"] - calls["threshold"]
+    said = pd.read_csv(folder / kind / "details.csv", index_col="filename")
+    said = said.drop(columns=set(said) & set(calls))  # of all members together
+    for name in {"parent_1", "share_1", "parent_2"} - set(said):  # without the third member
+        said[name] = None
+    said["parents"] = [
+        (names[int(first)], names[int(second)]) if pd.notna(first) else None
+        for first, second in zip(said["parent_1"], said["parent_2"], strict=True)
+    ]
+    return calls.join(said, on="filename")
 
 
 class Detector:
@@ -81,9 +77,8 @@ class Detector:
 
     def missed_by_cross(self) -> list[tuple[int, int, str]]:
         """How many hybrids are missed, of how many, of each cross with misses; most first."""
-        missed, hybrids = Counter(self.missed["cross"]), Counter(self.hybrids["cross"])
-        misses = [(missed[cross], count, cross) for cross, count in hybrids.items()]
-        return sorted(filter(lambda row: row[0], misses), key=lambda row: -row[0])
+        hybrids, missed = Counter(self.hybrids["cross"]), Counter(self.missed["cross"])
+        return [(count, hybrids[cross], cross) for cross, count in missed.most_common()]
 
     def what_members_said(self, call: tuple) -> str:
         """The probability of a hybrid that each of its members gave; `call` is a row of calls."""
@@ -96,20 +91,17 @@ class Story:
 
     def __init__(self, folder: Path, backbone: str, kinds: list[str], members: list[str]):
         self.folder, self.backbone, self.kinds = folder, backbone, kinds
-        with made_by("demo", folder / "demo/demo.json") as path:
-            self.record = json.loads(path.read_text(encoding="utf-8"))
-            self.names: list[str] = self.record["subspecies"]
-            self.look_alikes = [{self.names[n] for n in a} for a in self.record["look_alikes"]]
-            self.signal = {self.names[number] for number in self.record["signal_pair"]}
-        with made_by("demo", folder / "demo/train.csv") as path:
-            self.train = pd.read_csv(path)
-            ids = self.train[["subspecies", "parent_subspecies_1", "parent_subspecies_2"]]
-            numbers = [[int(n) for n in row if pd.notna(n)] for row in ids.itertuples(index=False)]
-            shown = [" x ".join(self.names[number] for number in row) for row in numbers]
-            self.train["cross"] = list(map(cross_of, shown))
-            hybrid = self.train["hybrid_stat"] == "hybrid"
-            cut = ((name, f"Datasets/cutouts/images/{name}") for name in self.train["filename"])
-            self.cut_out = [(name, file) for name, file in cut if self.has(file)]
+        self.record = json.loads((folder / "demo/demo.json").read_text(encoding="utf-8"))
+        self.names: list[str] = self.record["subspecies"]
+        self.look_alikes = [{self.names[n] for n in a} for a in self.record["look_alikes"]]
+        self.signal = {self.names[number] for number in self.record["signal_pair"]}
+        self.train = pd.read_csv(folder / "demo/train.csv")
+        ids = self.train[["subspecies", "parent_subspecies_1", "parent_subspecies_2"]]
+        shown = [[self.names[int(n)] for n in row if pd.notna(n)] for row in ids.to_numpy()]
+        self.train["cross"] = [" x ".join(sorted(names)) for names in shown]
+        hybrid = self.train["hybrid_stat"] == "hybrid"
+        cut = ((name, f"Datasets/cutouts/images/{name}") for name in self.train["filename"])
+        self.cut_out = [(name, file) for name, file in cut if self.has(file)]
         self.detectors = [
             Detector(folder / backbone, *pair, self.names) for pair in product(kinds, members)
         ]
@@ -165,10 +157,9 @@ class Story:
 
     def judged(self) -> dict[str, float]:
         """The figures of the paintings that are known, such as `hybrids.structure.f1.value`."""
-        with made_by("evaluation", self.folder / "evaluation/figures.json") as path:
-            sets = json.loads(path.read_text(encoding="utf-8"))["sets"]
-            figures = pd.json_normalize(sets).to_dict("records")[0]
-            return {name: one for name, one in figures.items() if isinstance(one, int | float)}
+        text = (self.folder / "evaluation/figures.json").read_text(encoding="utf-8")
+        figures = pd.json_normalize(json.loads(text)["sets"]).to_dict("records")[0]
+        return {name: one for name, one in figures.items() if isinstance(one, int | float)}
 
     def one_hybrid_moves(self, score: str) -> float:
         return max(detector.scores["one_hybrid"][score] for detector in self.detectors)
@@ -180,10 +171,8 @@ def counted(number: int, noun: str) -> str:
 
 def spread(items: Sequence, count: int) -> list:
     """At most `count` of `items`, evenly spread from the first to the last."""
-    if len(items) <= count:
-        return list(items)
-    step = (len(items) - 1) / max(count - 1, 1)
-    return [items[round(step * place)] for place in range(count)]
+    places = np.linspace(0, len(items) - 1, min(count, len(items)))
+    return [items[round(place)] for place in places]
 
 
 def extremes(calls: pd.DataFrame, count: int) -> list[tuple]:
@@ -220,36 +209,31 @@ def make_page(story: Story, preprocess: str) -> str:
 
 
 def print_scores(story: Story) -> None:
-    names = [(one.kind, one.titles[1]) for one in story.detectors]
-    names.append(("one hybrid", "moves it by"))
-    width = 2 + max(len(name) for pair in names[:-1] for name in pair)
-    for line in zip(*names, strict=True):
-        print(f"{'':<22}" + "".join(f"{name:>{width}}" for name in line))
-    for key in SCORES:
-        values = [*(one.scores[key] for one in story.detectors), story.one_hybrid_moves(key)]
-        print(f"{key:<22}" + "".join(f"{value:>{width}.3f}" for value in values))
+    columns = {
+        (one.kind, one.titles[1]): [one.scores[key] for key in SCORES] for one in story.detectors
+    }
+    columns["one hybrid", "moves it by"] = [story.one_hybrid_moves(key) for key in SCORES]
+    print(pd.DataFrame(columns, list(SCORES)).to_string(float_format="%.3f"))
 
 
-def main() -> int:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Write the page of a quick-start run.")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--backbone", required=True, help="whose classifiers to show")
     parser.add_argument("--preprocess", choices=PREPROCESSES, required=True, help="what it saw")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, required=True, help="trained on")
     parser.add_argument("--members", nargs="+", required=True, help="such as sgd+linear")
-    options = parser.parse_args()
-    try:
-        story = Story(options.run, options.backbone, options.kinds, options.members)
-        page = make_page(story, options.preprocess)
-        with atomic(options.run / "index.html") as temporary:
-            temporary.write_text(page, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        print(f"quickstart_page: {error}", file=sys.stderr)
-        return 1
+    return parser.parse_args()
+
+
+def write_page(options: argparse.Namespace) -> int:
+    story = Story(options.run, options.backbone, options.kinds, options.members)
+    with atomic(options.run / "index.html") as temporary:
+        temporary.write_text(make_page(story, options.preprocess), encoding="utf-8")
     print_scores(story)
     print(f"quickstart: open {options.run / 'index.html'}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(write_page, parse_arguments)

@@ -1,8 +1,6 @@
 """What a quick start's settings and numbers are called, and what it wrote, read back."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 PREPROCESSES = {"photograph": "whole photographs", "cutout": "cutouts"}
@@ -22,28 +20,14 @@ SCORES = {
 GROUPS = {"major": "signal", "minor": "non-signal", "mimic": "mimic"}
 
 
-@contextmanager
-def made_by(stage: str, path: Path) -> Iterator[Path]:
-    """`path`, to be read in the block; ValueError with the next step where that fails."""
-    try:
-        yield path
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path}: {type(error).__name__}: {error}; remove .done/{stage} in the run's folder "
-            "and run quickstart.sh again"
-        ) from error
-
-
 def read_scores(detectors: Path, kind: str, members: str) -> dict:
     """What score_predictions.py wrote for classifiers trained on `kind`, scoring by `members`.
 
     Each cross has its `group` and how many hybrids are `found` of it, too. `detectors` is the
     folder of a backbone in that of the run.
     """
-    stage = "-".join(("score", kind, detectors.name, members))
-    with made_by(stage, detectors / kind / members / "scores.json") as path:
-        scores = json.loads(path.read_text(encoding="utf-8"))
-        for cross in scores["crosses"].values():
-            cross["group"] = GROUPS[cross["ssp_indicator"]]
-            cross["found"] = round(cross["recall"] * cross["hybrids"])
-        return scores | {name: float(scores[name]) for name in SCORES}
+    scores = json.loads((detectors / kind / members / "scores.json").read_text(encoding="utf-8"))
+    for cross in scores["crosses"].values():
+        cross["group"] = GROUPS[cross["ssp_indicator"]]
+        cross["found"] = round(cross["recall"] * cross["hybrids"])
+    return scores

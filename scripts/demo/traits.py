@@ -5,7 +5,8 @@ The subspecies are named after the real ones that each is drawn after: species A
 photographs and from published crosses, before any detector was trained on the drawings.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,39 +28,29 @@ class Traits:
     blue: float  # blue iridescence of the dark ground
 
 
-@dataclass(frozen=True)
-class Subspecies:
-    """One row of the table: its name, species (A or its mimic B) and typical pattern."""
-
-    name: str
-    species: str
-    traits: Traits
-
-
-def _subspecies(name: str, species: str, *values: float) -> Subspecies:
-    return Subspecies(name, species, Traits(*values))
+class Subspecies(NamedTuple):
+    species: str  # A or its mimic B
+    traits: Traits  # its typical pattern
 
 
 # fmt: off
 # The id of a subspecies of A is its place in this table, as in the challenge: by name.
-SPECIES_A = (  #               place width split red yellow spot dennis rays bar margin blue
-    _subspecies("amalfreda",    "A", .60, .23, .15, .00, .80, .75, .90, .85, .00, .00, .00),
-    _subspecies("chestertonii", "A", .58, .00, .00, 1.0, .85, .00, .00, .00, .95, .00, .75),
-    _subspecies("cyrbia",       "A", .57, .27, .00, 1.0, .75, .00, .00, .00, .75, .95, .95),
-    _subspecies("erato",        "A", .64, .19, .30, .00, .90, .35, .85, .95, .00, .00, .00),
-    _subspecies("hydara",       "A", .57, .29, .00, 1.0, .80, .00, .00, .00, .00, .00, .00),
-    _subspecies("lativitta",    "A", .65, .20, .00, .00, .95, .00, .95, .95, .00, .00, .00),
-    _subspecies("notabilis",    "A", .62, .37, .90, .45, .10, .00, .00, .00, .00, .00, .00),
-    _subspecies("petiverana",   "A", .56, .26, .00, 1.0, .85, .00, .00, .00, .95, .00, .05),
-    _subspecies("venus",        "A", .59, .25, .00, 1.0, .80, .00, .00, .00, .25, .00, .80),
-)
-SPECIES_B = (
-    _subspecies("malleti",      "B", .67, .20, .10, .00, .90, .55, .95, .95, .00, .00, .00),
-    _subspecies("plesseni",     "B", .61, .38, .95, .40, .05, .00, .00, .00, .00, .00, .00),
-)
+PATTERNS = {  #                place width split red yellow spot dennis rays bar margin blue
+    ("A", "amalfreda"):    (.60, .23, .15, .00, .80, .75, .90, .85, .00, .00, .00),
+    ("A", "chestertonii"): (.58, .00, .00, 1.0, .85, .00, .00, .00, .95, .00, .75),
+    ("A", "cyrbia"):       (.57, .27, .00, 1.0, .75, .00, .00, .00, .75, .95, .95),
+    ("A", "erato"):        (.64, .19, .30, .00, .90, .35, .85, .95, .00, .00, .00),
+    ("A", "hydara"):       (.57, .29, .00, 1.0, .80, .00, .00, .00, .00, .00, .00),
+    ("A", "lativitta"):    (.65, .20, .00, .00, .95, .00, .95, .95, .00, .00, .00),
+    ("A", "notabilis"):    (.62, .37, .90, .45, .10, .00, .00, .00, .00, .00, .00),
+    ("A", "petiverana"):   (.56, .26, .00, 1.0, .85, .00, .00, .00, .95, .00, .05),
+    ("A", "venus"):        (.59, .25, .00, 1.0, .80, .00, .00, .00, .25, .00, .80),
+    ("B", "malleti"):      (.67, .20, .10, .00, .90, .55, .95, .95, .00, .00, .00),
+    ("B", "plesseni"):     (.61, .38, .95, .40, .05, .00, .00, .00, .00, .00, .00),
+}
 # fmt: on
-SUBSPECIES = {subspecies.name: subspecies for subspecies in SPECIES_A + SPECIES_B}
-SUBSPECIES_ID = {subspecies.name: number for number, subspecies in enumerate(SPECIES_A)}
+SUBSPECIES = {name: Subspecies(species, Traits(*row)) for (species, name), row in PATTERNS.items()}
+SUBSPECIES_ID = {name: i for i, name in enumerate(SUBSPECIES) if SUBSPECIES[name].species == "A"}
 
 # The two subspecies of A whose hybrids are in the training set, in the order of the CSV.
 SIGNAL_PAIR = ("lativitta", "notabilis")
@@ -71,47 +62,33 @@ LOOK_ALIKES = (
     ("notabilis",),
 )
 
-# What a hybrid shows where its parents differ: the larger value, the smaller one, or one between.
-# The red and orange pigments (optix) are dominant; the shape of the band (WntA), the bar
-# (cortex) and the iridescence (many loci) are intermediate; the white margin is recessive.
-LARGER, SMALLER, BETWEEN = "larger", "smaller", "between"
-INHERITANCE = {
-    "band_place": BETWEEN,
-    "band_width": BETWEEN,
-    "band_split": BETWEEN,
-    "band_red": LARGER,
-    "yellow": BETWEEN,
-    "spot": BETWEEN,
-    "dennis": LARGER,
-    "rays": BETWEEN,
-    "bar": BETWEEN,
-    "margin": SMALLER,
-    "blue": BETWEEN,
-}
+# What a hybrid shows where its parents differ. The red and orange pigments (optix) are dominant;
+# the white margin is recessive; the shape of the band (WntA), the bar (cortex), the iridescence
+# (many loci) and the rest lie between.
+LARGER, SMALLER = {"band_red", "dennis"}, {"margin"}
 SHARE = (0.35, 0.65)  # the share of the first parent in a trait that lies between
 # Standard deviation between individuals of one subspecies; 0.07 where not named.
 VARIATION = {"band_place": 0.014, "band_width": 0.02}
 
 
 def inherit(parent_a: Traits, parent_b: Traits, rng: np.random.Generator) -> Traits:
-    """Traits of a hybrid: each one dominant or intermediate, as INHERITANCE says."""
+    """Traits of a hybrid: each one dominant, recessive or intermediate."""
     values = {}
-    for trait, rule in INHERITANCE.items():
-        a, b = getattr(parent_a, trait), getattr(parent_b, trait)
+    for trait, a in vars(parent_a).items():
+        b = getattr(parent_b, trait)
         share = rng.uniform(*SHARE)  # drawn for every trait, so that one rule moves no other
         between = share * a + (1 - share) * b
-        values[trait] = {LARGER: max(a, b), SMALLER: min(a, b), BETWEEN: between}[rule]
+        values[trait] = max(a, b) if trait in LARGER else min(a, b) if trait in SMALLER else between
     return Traits(**values)
 
 
 def vary(typical: Traits, rng: np.random.Generator) -> Traits:
     """An individual around the typical pattern of its subspecies, each trait within 0..1."""
     values = {}
-    for field in fields(Traits):
-        value = getattr(typical, field.name)
-        deviation = VARIATION.get(field.name, 0.07) * rng.standard_normal()
+    for trait, value in vars(typical).items():
+        deviation = VARIATION.get(trait, 0.07) * rng.standard_normal()
         # A trait that a subspecies lacks altogether is not there to vary.
-        values[field.name] = float(np.clip(value + deviation, 0, 1)) if value else 0.0
+        values[trait] = float(np.clip(value + deviation, 0, 1)) if value else 0.0
     return Traits(**values)
 
 

@@ -221,14 +221,6 @@ def ground(traits: Traits, brush: Brush, sheen: float) -> Planes:
     return blend(colour, BLUE, glow)
 
 
-def pigments(traits: Traits, fade: float) -> tuple[Planes, Planes, Planes]:
-    """Red, orange and pale colour of an individual; old specimens have faded towards tan."""
-    red = blend(RED, RED_FADED, fade)
-    orange = blend(ORANGE, ORANGE_FADED, fade)
-    pale = blend(blend(WHITE, YELLOW, traits.yellow), PALE_FADED, 0.4 * fade)
-    return red, orange, pale
-
-
 def paint_band(colour: Planes, traits: Traits, brush: Brush, red: Planes, pale: Planes) -> Planes:
     """The band across the forewing, whole or in two patches, its pale part rimmed by red."""
     if traits.band_width < 0.03:
@@ -342,35 +334,29 @@ def paint_margin(colour: Planes, traits: Traits, brush: Brush) -> Planes:
     return blend(colour, WHITE, cover)
 
 
-def paint_costa(colour: Planes, brush: Brush, strength: float) -> Planes:
-    """The pale silky front of the hindwing, strong in males and weak in females."""
-    wing = brush.wing
-    silk = ramp(wing.v + 0.13 * wing.u - 0.045 + 0.006 * brush.grain, 0.11)
-    return blend(colour, COSTAL_GREY, silk * strength)
-
-
 def paint_wing(
     name: str, traits: Traits, species: str, fade: float, sheen: float, rng: np.random.Generator
 ) -> Planes:
     """Colour planes of an individual's `fore` or `hind` wing, unworn."""
     brush = Brush(template(species, name), rng)
-    red, orange, pale = pigments(traits, fade)
+    red, orange = blend(RED, RED_FADED, fade), blend(ORANGE, ORANGE_FADED, fade)
+    pale = blend(blend(WHITE, YELLOW, traits.yellow), PALE_FADED, 0.4 * fade)
     colour = ground(traits, brush, sheen)
     if name == "fore":
         colour = paint_dennis(colour, traits, brush, orange)
         colour = paint_band(colour, traits, brush, red, pale)
         colour = paint_spot(colour, traits, brush, pale)
     else:
-        colour = paint_costa(colour, brush, rng.uniform(0.15, 0.85))
+        # The pale silky front of the hindwing, strong in males and weak in females.
+        wing, strength = brush.wing, rng.uniform(0.15, 0.85)
+        silk = ramp(wing.v + 0.13 * wing.u - 0.045 + 0.006 * brush.grain, 0.11)
+        colour = blend(colour, COSTAL_GREY, silk * strength)
         colour = paint_rays(colour, traits, species, brush, orange)
         colour = paint_bar(colour, traits, brush, pale)
         colour = paint_margin(colour, traits, brush)
-    return colour * relief(brush)
-
-
-def relief(brush: Brush) -> np.ndarray:
-    """Factor for the texture of the scales and the shade along the veins."""
-    return 1 + 0.035 * brush.grain - 0.22 * np.exp(-((brush.wing.vein / 0.004) ** 2))
+    # The texture of the scales, and the shade along the veins.
+    shade = 0.22 * np.exp(-((brush.wing.vein / 0.004) ** 2))
+    return colour * (1 + 0.035 * brush.grain - shade)
 
 
 def worn(colour: Planes, wing: Template, wear: float, rng: np.random.Generator) -> np.ndarray:

@@ -5,33 +5,24 @@ import io
 import json
 import os
 import shutil
-import sys
+from argparse import Namespace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from demo import make_demo_dataset
-from demo.make_demo_dataset import specimens
+from common.program import InputError
+from demo.make_demo_dataset import make, prepare_folder, specimens
 from demo.photograph import photograph
 from demo.traits import SUBSPECIES, Traits, individual, inherit, vary
 from PIL import Image
 
-TINY = ("--scale", "0.03")  # one or two of a kind: 12 training and 19 test pictures
+SCALE = 0.03  # one or two of a kind: 12 training and 19 test pictures
 
 
-@pytest.fixture(scope="module")
-def run():
-    """Start the program in this process; gives its exit status."""
-
-    def start(output: Path, *options: str) -> int:
-        with pytest.MonkeyPatch.context() as patch:
-            command = ["demo", "--output", str(output), "--workers", "2", *TINY, *options]
-            patch.setattr(sys, "argv", command)
-            return make_demo_dataset.main()
-
-    return start
+def draw_set(output: Path, workers: int = 2) -> None:
+    make(Namespace(output=output, seed=0, scale=SCALE, workers=workers))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -41,10 +32,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory, run) -> Path:
+def demo(tmp_path_factory) -> Path:
     """A tiny set, drawn once; tests only read it."""
     output = tmp_path_factory.mktemp("demo") / "set"
-    assert run(output) == 0
+    draw_set(output)
     return output
 
 
@@ -157,16 +148,12 @@ def test_the_tables_have_the_form_of_the_challenge(demo):
     assert names.tolist() == test.filename.tolist()
     assert set(names) == {path.name for path in (demo / "test" / "images").iterdir()}
 
-
-def test_the_set_says_how_the_lists_are_to_be_made(demo):
     options = (demo / "list_options.txt").read_text()
     assert options == "--groups 0,3,5 1,2 4,7,8 6 --signal 6 5 --exclude\n"
     described = json.loads((demo / "demo.json").read_text())
-    assert (described["seed"], described["scale"]) == (0, 0.03)
     signal = [described["subspecies"][number] for number in described["signal_pair"]]
     assert signal == ["lativitta", "notabilis"]
-    with Image.open(demo / "overview.png") as overview:
-        assert overview.format == "PNG"
+    assert Image.open(demo / "overview.png").size == (1198, 1081)
 
 
 def test_a_mask_is_white_where_the_specimen_is(demo):
@@ -189,7 +176,7 @@ def test_a_mask_is_white_where_the_specimen_is(demo):
             assert grey[rim & ~mask].mean() - grey[mask & ~core].mean() > 40
 
 
-def test_what_is_missing_is_drawn_the_same_by_any_number_of_workers(demo, tmp_path, run):
+def test_what_is_missing_is_drawn_the_same_by_any_number_of_workers(demo, tmp_path):
     output = shutil.copytree(demo, tmp_path / "set")
     before = contents(output)
     pictures = sorted((output / "train/images").iterdir())
@@ -197,37 +184,31 @@ def test_what_is_missing_is_drawn_the_same_by_any_number_of_workers(demo, tmp_pa
     next((output / "test/masks").iterdir()).unlink()
     for path in pictures[1:]:
         os.utime(path, (0, 0))
-    assert run(output, "--workers", "1") == 0
+    draw_set(output, workers=1)
     assert contents(output) == before
     assert {path.stat().st_mtime for path in pictures[1:]} == {0}
 
 
-def test_another_seed_leaves_nothing_of_the_first(demo, tmp_path, run):
+@pytest.mark.parametrize(("seed", "scale"), [(1, SCALE), (0, 0.04)])
+def test_another_set_leaves_no_picture_of_the_first(demo, tmp_path, seed, scale):
     output = shutil.copytree(demo, tmp_path / "set")
-    assert run(output, "--seed", "1") == 0
-    pictures = {name: content for name, content in contents(output).items() if name.count("/") == 2}
-    assert len(pictures) == 2 * 31
-    assert not set(contents(demo).values()) & set(pictures.values())
-    listed = set(pd.read_csv(output / "train.csv").filename)
-    assert {path.name for path in (output / "train/images").iterdir()} == listed
+    prepare_folder(output, seed, scale)
+    assert not [name for name in contents(output) if name.count("/") == 2]
+    described = json.loads((output / "demo.json").read_text())
+    assert (described["seed"], described["scale"]) == (seed, scale)
 
 
-@pytest.mark.parametrize(
-    ("option", "value"), [("seed", "-1"), ("scale", "0.0"), ("scale", "nan"), ("workers", "0")]
-)
-def test_senseless_options_are_refused(tmp_path, run, capsys, option, value):
-    with pytest.raises(SystemExit, match="2"):
-        run(tmp_path / "set", f"--{option}", value)
-    assert f"--{option} is {value}; it must be " in capsys.readouterr().err
-    assert not (tmp_path / "set").exists()
-
-
-def test_folders_that_are_no_demo_set_are_left_alone(tmp_path, run, caplog):
+def test_folders_and_options_that_are_refused(tmp_path, repository, run):
+    """A file, and a folder of somebody's, are left alone."""
     (tmp_path / "file").write_text("text")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "photo.jpg").write_text("mine")
     before = contents(tmp_path)
     for name in ("file", "full"):
-        assert run(tmp_path / name) == 1
-        assert f"{tmp_path / name} holds no demo.json; --output names an empty" in caplog.text
+        with pytest.raises(InputError, match=f"{name} holds no demo.json; --output names an empt"):
+            prepare_folder(tmp_path / name, 0, 1.0)
+    command = ["-m", "demo.make_demo_dataset", "--output", tmp_path / "new", "--scale", "nan"]
+    done = run(*command, env={"PYTHONPATH": str(repository / "scripts")})
+    assert done.returncode == 2
+    assert "--scale: nan: must be above 0 and at most 100" in done.stderr
     assert contents(tmp_path) == before

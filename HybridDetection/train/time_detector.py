@@ -1,0 +1,149 @@
+"""Time the published way and ours side by side: scoring, features, the SGD classifier.
+
+    python HybridDetection/train/time_detector.py --photographs DIR --classifiers DIR [--rounds 3]
+
+Every round takes each way once, so that a busy machine slows all alike. Prints Markdown: seconds,
+how many times as fast, and how far the results lie apart; scripts/benchmarks/run_all.sh keeps it.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import submission  # noqa: F401  puts the submission folder on the path
+import classifier
+import ingestion
+import numpy as np
+import torch
+from backbones import BACKBONES, build_backbone
+from model import Model
+from model_utils import extract_features
+from PIL import Image
+from torchvision import transforms
+from tqdm import tqdm
+
+ROWS, FEATURES = 12_947, 1536  # of the published training
+ITERATIONS = 50  # of the published 1,000
+BACKBONE = "efficientnet_lite0"  # of the features
+CPU, WORKERS = torch.device("cpu"), min(4, os.cpu_count() or 1)
+
+# What is measured, and in which ways, the published one first.
+Claim = tuple[str, dict[str, Callable[[], np.ndarray]]]
+
+
+def scoring(options: argparse.Namespace, paths: list[Path]) -> Claim:
+    def published() -> np.ndarray:
+        model = Model(device="cpu", classifiers=options.classifiers)
+        model.load()
+        return np.array([model.predict(Image.open(path)) for path in paths])
+
+    def ours(*arguments: str) -> np.ndarray:
+        with tempfile.TemporaryDirectory() as output:
+            sys.argv = ["ingestion.py", str(paths[0].parent), output, "--device", "cpu"]
+            sys.argv += ["--classifiers", str(options.classifiers), *arguments]
+            with redirect_stdout(sys.stderr):
+                if ingestion.main():
+                    raise ValueError(f"{options.photographs}: not all of it was scored")
+            lines = Path(output, "predictions.txt").read_text().splitlines()
+            return np.array([float(line.rpartition(",")[2]) for line in lines])
+
+    ways = {"published: one at a time": published, "ours": ours}
+    ways["ours, --fast"] = lambda: ours("--fast")
+    return f"Scores of {len(paths)} photographs, from loading to writing", ways
+
+
+def features(options: argparse.Namespace, paths: list[Path]) -> Claim:
+    cache = paths[0].parent.with_name("cache")
+
+    def published() -> np.ndarray:
+        network, spec = build_backbone(BACKBONE, CPU), BACKBONES[BACKBONE]
+        steps = [transforms.Resize((224, 224)), transforms.ToTensor()]
+        transform = transforms.Compose([*steps, transforms.Normalize(spec.mean, spec.std)])
+        with torch.inference_mode():
+            images = (transform(Image.open(path))[None] for path in paths)
+            return np.concatenate([network(image).numpy() for image in images])
+
+    def ours() -> np.ndarray:
+        return extract_features(paths, BACKBONE, CPU, 32, WORKERS, cache)[0]
+
+    def first_run() -> np.ndarray:
+        shutil.rmtree(cache, ignore_errors=True)
+        return ours()
+
+    ways = {"published: one at a time": published, "ours: in batches, stored": first_run}
+    ways["ours: the next run"] = ours
+    return f"Features of {len(paths)} photographs by {BACKBONE}", ways
+
+
+def sgd(options: argparse.Namespace, paths: list[Path]) -> Claim:
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 2, ROWS)
+    values = draw.standard_normal((ROWS, FEATURES), np.float32)
+    values[:, :20] += 0.3 * labels[:, None]  # they tell the labels in part
+
+    known = classifier.CLASSIFIERS
+    known["short"] = lambda: known["sgd"]().set_params(estimator__max_iter=ITERATIONS)
+
+    def published() -> np.ndarray:
+        return known["short"]().fit(values, labels).predict_proba(values)
+
+    def ours() -> np.ndarray:
+        fitted = classifier.fit_classifier("short", values, labels, BACKBONE)
+        return fitted.predict_proba(values)
+
+    title = f"SGD classifier on {len(values):,} x {FEATURES:,}, {ITERATIONS} iterations"
+    return title, {"published: scikit-learn's own call": published, "ours": ours}
+
+
+def measure(title: str, ways: dict[str, Callable[[], np.ndarray]], rounds: int) -> str:
+    """A section of Markdown, a row for each way; the ratios are those of each round's times."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    results: dict[str, np.ndarray] = {}
+    for _ in tqdm(range(rounds), "rounds", disable=None):
+        for name, run in ways.items():
+            begin = time.perf_counter()
+            results[name] = run()
+            seconds[name].append(time.perf_counter() - begin)
+    first = next(iter(ways))
+    lines = [f"## {title}\n", "| Way | Seconds | Times as fast | Differs by |", "|---|---|---|---|"]
+    for name, own in seconds.items():
+        ratio = statistics.median(a / b for a, b in zip(seconds[first], own, strict=True))
+        apart = np.abs(results[name] - results[first]).max()
+        lines.append(f"| {name} | {statistics.median(own):.3g} | {ratio:.2f} | {apart:.1e} |")
+    return "\n".join([*lines, ""])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Time the published way and ours side by side.")
+    add = parser.add_argument
+    add("--photographs", type=Path, required=True, help="a folder of them")
+    add("--classifiers", type=Path, required=True, help="trained ones, that score them")
+    add("--how_many", type=int, default=64, help="photographs of those in the folder")
+    add("--rounds", type=int, default=3, help="times that each way is taken")
+    options = parser.parse_args()
+    print(f"# Published and ours\n\nMedians of {options.rounds} rounds on {platform.machine()},")
+    print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}.\n")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            found = sorted(options.photographs.iterdir())
+            photographs = Path(folder, "photographs")
+            photographs.mkdir()
+            paths = [Path(shutil.copy(one, photographs)) for one in found[: options.how_many]]
+            for claim in (scoring, features, sgd):
+                print(measure(*claim(options, paths), options.rounds), flush=True)
+    except (OSError, ValueError) as error:
+        print(f"time_detector: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
