@@ -17,7 +17,6 @@ these are the same whoever paints them and whatever was there before, and so are
 import argparse
 import hashlib
 import os
-from pathlib import Path
 
 from data.datasets import RESULT_SIZE, PaintingPairs, batches_of, loader
 from data.few_photos import inherited, with_ground_kept
@@ -45,8 +44,8 @@ def main() -> None:
     load_network(generator, opt.checkpoints_dir / opt.name, opt.which_epoch, "G")
 
     names = {pair.generated_name: (pair.edges.stem, pair.reference.stem) for pair in listed}
-    painted = None if opt.overwrite else noted_source(opt.results_dir, files.name)
-    opt.amp = chosen_amp(opt.amp, process.device, painted and bool(painted.get("amp")))
+    painted = {} if opt.overwrite else noted_source(opt.results_dir, files.name)
+    opt.amp = chosen_amp(opt.amp, process.device, painted.get("amp"))
     source = source_of(opt, files, listed)
     results = Results(opt.results_dir, files.name, names, source, RESULT_SIZE, not opt.no_html)
     missing = {n for n, pair in enumerate(pairs) if not results.is_whole(pair.generated_name)}
@@ -55,7 +54,7 @@ def main() -> None:
         results.begin(opt.overwrite)
     process.wait()
     prepare()
-    painter = Painter(generator, process.device, opt.amp, opt.compile)
+    painter = Painter(generator, process.device, opt.amp)
     samples = PaintingPairs(
         pairs, opt.loadSize, opt.align, opt.inherit is not None, opt.keep_ground
     )
@@ -68,11 +67,9 @@ def main() -> None:
             f" {len(pairs) - len(missing)} of them painted before"
         )
         if not opt.no_html:
-            groups = {
-                pair.generated_name: f"{pair.structure_subspecies} x {pair.reference_subspecies}"
-                for pair in pairs
-            }
-            tqdm.write(f"page: {results.write_page(groups)}")
+            groups = [f"{p.structure_subspecies} x {p.reference_subspecies}" for p in pairs]
+            painted = dict(zip((pair.generated_name for pair in pairs), groups, strict=True))
+            tqdm.write(f"page: {results.write_page(painted)}")
         results.check_unmixed()
     process.stop()
 
@@ -90,7 +87,6 @@ def paint(
 
     Raises InputError naming an image of values that are not finite, which is not written.
     """
-    total = sum(place in missing for batch in batches for place in batch)
 
     def write(name: str, images: Fetched, row: int) -> None:
         *panels, finite = images.get()
@@ -101,11 +97,9 @@ def paint(
             )
         results.write(name, [panel[row].numpy() for panel in panels])
 
-    with (
-        Background(os.cpu_count(), BATCHES_WRITTEN * opt.batchSize) as writers,
-        tqdm(total=total, desc="paint", unit="image", disable=quiet) as bar,
-    ):
-        for batch in loader(samples, batches, opt.nThreads, painter.device):
+    with Background(os.cpu_count(), BATCHES_WRITTEN * opt.batchSize) as writers:
+        batches = loader(samples, batches, opt.nThreads, painter.device)
+        for batch in tqdm(batches, desc="paint", unit="batch", disable=quiet):
             edges, reference = batch["edges"], batch["reference"]
             if opt.inherit is None:
                 fake, mask = painter.paint(edges, reference)
@@ -119,7 +113,6 @@ def paint(
             for row, place in enumerate(batch["place"].tolist()):
                 if place in missing:
                     writers.submit(write, samples.pairs[place].generated_name, images, row)
-                    bar.update()
 
 
 def asks_for_photos(opt: argparse.Namespace) -> bool:
@@ -134,7 +127,8 @@ def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> S
     images = [path for pair in pairs for path in (pair.edges, pair.reference)]
     if asks_for_photos(opt):
         images += [pair.target for pair in pairs]
-    lines = "\n".join(identity(path, files.dataset) for path in images)
+    status = [(path.relative_to(files.dataset), path.stat()) for path in images]
+    lines = "\n".join(f"{path}\t{now.st_size}\t{now.st_mtime_ns}" for path, now in status)
     return {
         "checkpoint": hashlib.sha256(weights).hexdigest(),
         "list": hashlib.sha256(lines.encode()).hexdigest(),
@@ -144,12 +138,6 @@ def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> S
         "inherit": opt.inherit,
         "keep_ground": opt.keep_ground or None,
     }
-
-
-def identity(path: Path, dataset: Path) -> str:
-    """A line that changes when the file does."""
-    status = path.stat()
-    return f"{path.relative_to(dataset)}\t{status.st_size}\t{status.st_mtime_ns}"
 
 
 if __name__ == "__main__":

@@ -25,9 +25,8 @@ class ListFiles:
 
 @dataclass(frozen=True)
 class Pair:
-    """One line: a structure and an appearance. `target` is the structure's own photo, where the
-    list has one. In training it is the reference, too, and the subspecies, which name what is
-    painted, are empty."""
+    """One line: a structure and an appearance. `target` is the structure's own photo, where there
+    is one; in training it is the reference too, and the subspecies are empty."""
 
     index: int
     edges: Path
@@ -42,25 +41,21 @@ class Pair:
 
 
 def find_list(dataroot: Path, phase: str) -> ListFiles:
-    """The list that `dataroot` or `phase` names.
+    """The list that `dataroot`, a list's own folder DATASET/List/NAME, or else `phase` names.
 
-    `dataroot` is a list's own folder, DATASET/List/NAME, or else the dataset folder, whose lists
-    lie in List/ or Lists/, each in a folder of its name or directly; then `phase` says which. The
-    files start with the first word of `phase`, train or test, or with the list's whole name.
-    Raises InputError that says what was looked for.
+    Lists lie in List/ or Lists/ of the dataset folder, each in a folder of its name or directly.
+    Their files start with the first word of `phase`, train or test, or with the list's whole name.
     """
     split = phase.split("_")[0]
     if dataroot.parent.name in LIST_FOLDERS:
         dataset, name = dataroot.parents[1], dataroot.name
         others = (dataset / folder / name for folder in LIST_FOLDERS)
         folders = list(dict.fromkeys((dataroot, *others)))
-    elif dataroot.name in LIST_FOLDERS:
-        dataset, name = dataroot.parent, phase
-        folders = [dataroot / phase, dataroot]
     else:
-        dataset, name = dataroot, phase
-        roots = [dataroot / folder for folder in LIST_FOLDERS]
-        folders = [root / phase for root in roots] + roots
+        name, roots = phase, [dataroot]
+        if dataroot.name not in LIST_FOLDERS:
+            roots = [dataroot / folder for folder in LIST_FOLDERS]
+        dataset, folders = roots[0].parent, [root / phase for root in roots] + roots
     # Directly in List/ a bare prefix says nothing about which list it is, unless that was asked.
     wanted = [
         folder / f"{prefix}_edges.txt"
@@ -79,12 +74,11 @@ def find_list(dataroot: Path, phase: str) -> ListFiles:
 
 
 def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[Pair]:
-    """The pairs in `files`, every path checked to be a file inside the dataset folder.
+    """The pairs in `files`, every path checked to be a file inside the dataset folder, else
+    InputError that names the list and its line.
 
-    Training reads edges and color_gt: a photo is its own reference, and color_ref, which the
-    published lists have, is not read. Painting reads edges and color_ref, and color_gt where it
-    is there; its photos need only be there where `photos` asks for them. Raises InputError that
-    names the list and its line.
+    Training reads edges and color_gt: a photo is its own reference. Painting reads edges and
+    color_ref, and color_gt where it is there; its photos must be where `photos` asks for them.
     """
     references = "color_gt" if training else "color_ref"
     columns = ["edges", references]

@@ -1,7 +1,6 @@
 """VGG19's convolutions with ImageNet weights, for the perceptual loss."""
 
 from pathlib import Path
-from urllib.error import URLError
 
 from torch import nn
 from util.checkpoint import fit, load_weights
@@ -26,11 +25,11 @@ def vgg19_features(backbones: Path) -> nn.Sequential:
             weights = VGG19_Weights.IMAGENET1K_V1.get_state_dict(
                 progress=True, check_hash=True, weights_only=True
             )
-        except (URLError, OSError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:  # no network; another file than expected
             raise InputError(
-                f"the perceptual loss needs VGG19's weights. {path} is not there, and torchvision's"
-                f" download from {VGG19_Weights.IMAGENET1K_V1.url} failed ({error}). Put the file"
-                " there, or train without it: --no_vgg_loss"
+                f"{path}: VGG19's weights are not there, and torchvision's download from"
+                f" {VGG19_Weights.IMAGENET1K_V1.url} failed ({error}). Put the file there, or train"
+                " without it: --no_vgg_loss"
             ) from error
     prefix = "features."
     convolutions = {

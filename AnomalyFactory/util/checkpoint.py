@@ -21,8 +21,7 @@ SIZES = (
 
 
 def save(content: Any, path: Path) -> None:
-    """Write `content` to `path`, which is either the old file or the new one, never half of it,
-    and outlives a power cut: hours of training hang on it.
+    """Write `content` to `path`, the old file or the new one and never half of it, for good.
 
     All tensors in it lie on the CPU, so any machine can read it. Equal content gives equal bytes:
     torch.save writes a path's name into the file, but not that of an open file.
@@ -46,7 +45,7 @@ def load(path: Path) -> Any:
                     raise ValueError("compressed")
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's readers raise many types on damaged bytes
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = (str(error) or repr(error)).splitlines()[0]
         raise InputError(
             f"{path}: not a checkpoint that can be loaded safely ({reason})"
         ) from error
@@ -99,23 +98,17 @@ def moments(optimizer: torch.optim.Adam) -> Tensors:
 
 def fit_moments(optimizer: torch.optim.Adam, found: Tensors, path: Path) -> None:
     """Load `found`, which `moments` gave, read from `path`. Raises InputError for a misfit."""
+    groups = optimizer.state_dict()["param_groups"]
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    shapes = {
-        f"{number}.{name}": torch.Size() if name == "step" else weight.shape
+    # In the memory layout of its weight, which a fused step needs; `step` is a plain number.
+    state = {
+        number: {name: torch.empty_like(weight) for name in MOMENTS} | {"step": torch.tensor(0.0)}
         for number, weight in enumerate(weights)
-        for name in MOMENTS
     }
-    if {key: value.shape for key, value in found.items()} != shapes:
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    expected = moments(optimizer)
+    if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in expected.items()}:
         raise InputError(f"{path}: does not hold what Adam remembers of these networks; {SIZES}")
     check_numbers(found, path)
-
-    def laid_out(number: int, name: str) -> torch.Tensor:
-        """In the memory layout of its weight, which a fused step needs; a number as it is."""
-        value = found[f"{number}.{name}"]
-        return torch.empty_like(weights[number]).copy_(value) if value.dim() else value
-
-    state = {
-        number: {name: laid_out(number, name) for name in MOMENTS} for number in range(len(weights))
-    }
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for key, value in expected.items():
+        value.copy_(found[key])

@@ -3,7 +3,6 @@
 import os
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -54,21 +53,12 @@ class Progress:
 
 def machine(process: Process) -> dict[str, str]:
     """What a training runs on, by the name of the fact."""
-    computes = f"CPU, {process.world} x {torch.get_num_threads()} threads"
+    name = "CPU"
     if process.device.type == "cuda":
-        properties = torch.cuda.get_device_properties(process.device)
-        memory = properties.total_memory / 2**30
-        computes = f"{process.world} x {properties.name}, {memory:.0f} GiB each"
+        name = torch.cuda.get_device_name(process.device)
     return {
-        "computes on": computes,
-        "processor": f"{processor()}, {os.cpu_count()} cores",
+        "computes on": f"{process.world} x {name}",
+        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
         "system": platform.platform(),
         "software": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
     }
-
-
-def processor(information: Path = Path("/proc/cpuinfo")) -> str:
-    """The processor's name; its kind where the system does not say."""
-    text = information.read_text(errors="replace") if information.is_file() else ""
-    _, _, named = text.partition("model name")
-    return named.partition("\n")[0].lstrip("\t :") or platform.machine()

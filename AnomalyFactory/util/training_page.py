@@ -48,12 +48,8 @@ class TrainingPage:
         self.log, self.samples = log, samples
         self.options, self.machine = options, machine
         self.due = 0.0  # by time.monotonic
-        environment = Environment(
-            loader=FileSystemLoader(Path(__file__).parent),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-        )
+        rules = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True}
+        environment = Environment(loader=FileSystemLoader(Path(__file__).parent), **rules)
         environment.filters["said"] = said
         self.template = environment.get_template("training_page.html")
 
