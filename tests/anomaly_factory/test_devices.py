@@ -22,8 +22,8 @@ from util.background import Background, Fetched, ahead
 from util.device import chosen_amp, layout, prepare
 from util.distributed import Process
 from util.errors import InputError
-from util.progress import Progress
 from util.report import Report
+from util.training_page import Progress
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 START = Progress(done=0, end=5, before=0, batch_size=2, steps_per_epoch=5, seconds=0.0)

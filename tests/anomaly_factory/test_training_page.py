@@ -8,8 +8,7 @@ import torch
 from browser import SCREENS, flaws
 from util import training_page
 from util.pages import duration
-from util.progress import Progress
-from util.training_page import DONE, RUNNING, TrainingPage
+from util.training_page import DONE, RUNNING, Progress, TrainingPage
 from util.visualizer import PANELS, LossLog, SamplePage
 
 ODD = """AF "4" & <script>alert('x')</script> für"""
