@@ -4,11 +4,9 @@ python AnomalyFactory/extract_edges.py --dataset Datasets/Images4TrainAFhybrid
 python AnomalyFactory/extract_edges.py --input PHOTOS --output EDGES --size 256 256
 
 --dataset fills pidinet_edges/ beside each good/ below DIR/Images; --input and --output mirror one
-tree of photos. Each edge map is a grey PNG with the photo's stem. A map that is there already is
-kept when it was made from the same photo with the same detector, weights, polarity and size (they
-are noted in the PNG), so an interrupted run goes on and a change takes effect. A map that this
-program did not make is never touched. With several --gpu_ids, or under torchrun, every process
-draws its share of the batches, which are the same as those of one process.
+tree of photos. Each edge map is a grey PNG with the photo's stem. A map stays when it was made from
+the same photo with the same detector, weights, polarity and size (they are noted in the PNG), or
+not by this program. With several --gpu_ids, or under torchrun, every process draws its share.
 """
 
 import argparse
@@ -63,17 +61,17 @@ def main() -> None:
     if process.first:
         tqdm.write(f"{note}: {len(pairs)} photos, {len(to_do)} to do")
 
-    jobs = []
-    for photo, edges in to_do:
-        try:
-            jobs.append(Job(photo, edges, tuple(opt.size) if opt.size else photo_size(photo)))
-        except ImageError as error:
-            if process.first:
-                tqdm.write(str(error), file=sys.stderr)
+    jobs = [Job(photo, edges, tuple(opt.size or photo_size(photo))) for photo, edges in to_do]
     process.wait()  # nobody draws before everybody has looked
     detect = scharr_edges
     if opt.detector == "pidinet":
-        refuse_large(jobs)
+        large = [job for job in jobs if job.pixels > MAX_PHOTO_PIXELS]
+        if large:
+            photo = "{}: {}x{}".format(large[0].photo, *large[0].size)
+            raise InputError(
+                f"{photo}, and PiDiNet takes {MAX_PHOTO_PIXELS:,} pixels at the most"
+                f" ({len(large)} of {len(jobs)} photos have more); resize them with --size W H"
+            )
         prepare(exact=True)
         detect = pidinet_detector(opt.weights, process.device)
 
@@ -83,17 +81,12 @@ def main() -> None:
         Background(os.cpu_count(), BATCHES_WRITTEN * opt.batch_size) as writers,
         tqdm(total=sum(map(len, mine)), desc="edges", unit="photo", disable=process.quiet) as bar,
     ):
-        read_ahead = ahead(read, mine, readers, most=os.cpu_count())
-        for batch, photos in zip(mine, read_ahead, strict=True):
-            for photo in photos:
-                if isinstance(photo, ImageError):
-                    tqdm.write(str(photo), file=sys.stderr)
-            whole = [n for n, photo in enumerate(photos) if not isinstance(photo, ImageError)]
-            strengths = detect(np.stack([photos[n] for n in whole])) if whole else []
-            for n, strength in zip(whole, strengths, strict=True):
-                writers.submit(write_edges, batch[n].edges, strength, opt.polarity, note)
-            drawn += len(whole)
-            bar.update(len(batch))
+        for photos in ahead(read, mine, readers, most=os.cpu_count()):
+            strengths = detect(np.stack(list(photos.values()))) if photos else []
+            for edges, strength in zip(photos, strengths, strict=True):
+                writers.submit(write_edges, edges, strength, opt.polarity, note)
+            drawn += len(photos)
+            bar.update(len(photos))
     drawn = process.sum(drawn)
     if process.first:
         tqdm.write(f"{drawn} edge maps drawn")
@@ -115,35 +108,28 @@ def plan(opt: argparse.Namespace) -> list[tuple[Path, Path]]:
                 " makes them from the photographs"
             )
         trees = [(good, good.parent / "pidinet_edges") for good in goods]
+    elif not opt.input.is_dir():
+        raise InputError(f"{opt.input}: no such folder; --input names a folder of photos")
+    # Inside the input, the next run would take the edge maps for photos.
+    elif opt.output.resolve().is_relative_to(opt.input.resolve()):
+        raise InputError(f"{opt.output} lies inside {opt.input}; name an --output outside it")
     else:
-        if not opt.input.is_dir():
-            raise InputError(f"{opt.input}: no such folder; --input names a folder of photos")
-        # Inside the input, the next run would take the edge maps for photos.
-        if opt.output.resolve().is_relative_to(opt.input.resolve()):
-            raise InputError(f"{opt.output} lies inside {opt.input}; name an --output outside it")
         trees = [(opt.input, opt.output)]
     owner: dict[Path, Path] = {}
     for tree, maps in trees:
-        for photo in find_photos(tree):
-            edges = maps / photo.relative_to(tree).with_suffix(".png")
+        for photo in sorted(tree.rglob("*")):
+            name = photo.relative_to(tree)
+            hidden = any(part.startswith(".") for part in name.parts)
+            if hidden or photo.suffix.lower() not in IMAGE_SUFFIXES or not photo.is_file():
+                continue
+            edges = maps / name.with_suffix(".png")
             if edges in owner:
-                raise InputError(
-                    f"{owner[edges]} and {photo} would both become {edges}; rename one"
-                )
+                both = f"{owner[edges]} and {photo}"
+                raise InputError(f"{both} would both become {edges}; rename one")
             owner[edges] = photo
     if not owner:
         raise InputError(f"{opt.dataset or opt.input}: no photos in it")
     return [(photo, edges) for edges, photo in owner.items()]
-
-
-def find_photos(folder: Path) -> list[Path]:
-    """The image files of the tree `folder`, sorted; hidden ones are left out."""
-    photos = (
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-    )
-    return [p for p in photos if not any(x.startswith(".") for x in p.relative_to(folder).parts)]
 
 
 def how_made(opt: argparse.Namespace) -> str:
@@ -152,16 +138,12 @@ def how_made(opt: argparse.Namespace) -> str:
     if opt.detector == "pidinet":
         if not opt.weights.is_file():
             raise InputError(
-                f"{opt.weights}: no such file; expected PiDiNet's table5_pidinet.pth. Fetch it"
-                " with scripts/download_models.sh pidinet, which puts it at"
-                " Models/edges/table5_pidinet.pth, or name yours with --weights, or draw plain"
-                " gradients: --detector scharr"
+                f"{opt.weights}: no such file; fetch PiDiNet's with scripts/download_models.sh"
+                " pidinet, name yours with --weights, or draw plain gradients: --detector scharr"
             )
         parts.append(hashlib.sha256(opt.weights.read_bytes()).hexdigest())
-    parts.append(opt.polarity)
-    if opt.size:
-        parts.append(f"{opt.size[0]}x{opt.size[1]}")
-    return " ".join(parts)
+    size = [f"{opt.size[0]}x{opt.size[1]}"] if opt.size else []
+    return " ".join([*parts, opt.polarity, *size])
 
 
 def stands(photo: Path, edges: Path, note: str) -> bool:
@@ -174,59 +156,46 @@ def stands(photo: Path, edges: Path, note: str) -> bool:
         return False
     except Exception as error:  # Pillow's plugins raise many types on hostile bytes
         raise InputError(f"{edges}: not a readable PNG ({error}); move it away") from error
-    if found is None:
-        return True
-    return found == note and edges.stat().st_mtime >= photo.stat().st_mtime
+    is_newer = edges.stat().st_mtime >= photo.stat().st_mtime
+    return found is None or (found == note and is_newer)
 
 
 def photo_size(path: Path) -> tuple[int, int]:
-    """Width and height from the file's header; ImageError where they cannot be had or used."""
+    """Width and height from the file's header; none of what `read` will name."""
     try:
         with Image.open(path, formats=IMAGE_FORMATS) as image:
-            width, height = image.size
-    except Exception as error:  # Pillow's plugins raise many types on hostile bytes
-        raise ImageError(f"{path}: not a readable image ({error})") from error
-    if min(width, height) < SMALLEST_SIDE:
-        raise ImageError(f"{path}: {width}x{height}, expected {SMALLEST_SIDE} pixels or more")
-    return width, height
-
-
-def refuse_large(jobs: list[Job]) -> None:
-    """Raise InputError for photos that would take PiDiNet more memory than most machines have."""
-    large = [job for job in jobs if job.pixels > MAX_PHOTO_PIXELS]
-    if large:
-        width, height = large[0].size
-        raise InputError(
-            f"{large[0].photo}: {width}x{height}, and PiDiNet takes {MAX_PHOTO_PIXELS:,} pixels at"
-            f" the most ({len(large)} of {len(jobs)} photos have more); resize them with --size W H"
-        )
+            return image.size
+    except Exception:  # Pillow's plugins raise many types on hostile bytes
+        return 0, 0
 
 
 def batches(jobs: list[Job], most: int) -> Iterator[list[Job]]:
-    """`jobs` in batches of one size each, `most` photos and MAX_BATCH_PIXELS at the most.
-
-    The largest photos come first: every later batch fits into the memory that they took.
-    """
-
+    """`jobs` in batches of one size each, `most` photos and MAX_BATCH_PIXELS at the most, the
+    largest first: every later batch fits into the memory that they took."""
     by_size = operator.attrgetter("pixels", "size")
     for (pixels, _), same in itertools.groupby(sorted(jobs, key=by_size, reverse=True), by_size):
-        count = max(1, min(most, MAX_BATCH_PIXELS // pixels))
+        count = max(1, min(most, MAX_BATCH_PIXELS // max(pixels, 1)))
         same = list(same)
         yield from (same[start : start + count] for start in range(0, len(same), count))
 
 
-def read(batch: list[Job]) -> list[np.ndarray | ImageError]:
-    """The photos at their working size, uint8 (height, width, 3); errors are returned, not raised,
-    and tell of one photo each."""
-    photos = []
+def read(batch: list[Job]) -> dict[Path, np.ndarray]:
+    """The photos at their working size, uint8 (height, width, 3), by the paths of their maps; one
+    that cannot be read is named and left out."""
+    photos = {}
     for job in batch:
         try:
             photo = open_image(job.photo)
-            if photo.size != job.size:
-                photo = photo.resize(job.size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-            photos.append(np.asarray(photo))
+            if min(job.size) < SMALLEST_SIDE:
+                width, height = photo.size
+                least = f"expected {SMALLEST_SIDE} pixels or more"
+                raise ImageError(f"{job.photo}: {width}x{height}, {least}")
         except ImageError as error:
-            photos.append(error)
+            tqdm.write(str(error), file=sys.stderr)
+            continue
+        if photo.size != job.size:
+            photo = photo.resize(job.size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        photos[job.edges] = np.asarray(photo)
     return photos
 
 

@@ -4,20 +4,16 @@ python AnomalyFactory/test.py --name AF4nonhybrid --results_dir ./results/butter
     --dataroot ./Datasets/Images4TrainAFnonhybrid/List/test_nonhybrid
 
 Writes AF_{i}_{j}_gen{index}.png, 256x256, into --results_dir: structure of subspecies i, colours
-of subspecies j (with --inherit, a share of them; with --keep_ground, on the photograph's own flat
-ground), line `index` of the list; each says in its PNG from which structure and reference it was
-painted. The page {list}.html there shows them. An interrupted run goes on where it stopped. What
-was painted with another checkpoint, list or option is an error, or with --overwrite painted anew;
-nothing is removed before its new one is whole.
-
-With several --gpu_ids, or under torchrun, every process paints its share of the list's batches;
-these are the same whoever paints them and whatever was there before, and so are the images.
+of subspecies j, line `index` of the list, and the page {list}.html that shows them. An interrupted
+run goes on where it stopped. What was painted with another checkpoint, list or option is an error,
+or with --overwrite painted anew; nothing is removed before its new one is whole. With several
+--gpu_ids, or under torchrun, every process paints its share of the list's batches, which are the
+same whoever paints them.
 """
 
 import argparse
 import hashlib
 import os
-from pathlib import Path
 
 from data.datasets import RESULT_SIZE, PaintingPairs, batches_of, loader
 from data.few_photos import inherited, with_ground_kept
@@ -39,15 +35,16 @@ def main() -> None:
     opt = test_options()
     process = distributed.start(opt.gpu_ids)
     files = find_list(opt.dataroot, opt.phase)
-    listed = read_pairs(files, training=False, photos=asks_for_photos(opt))
+    asked = opt.align, opt.inherit is not None, opt.keep_ground  # for the structures' own photos
+    listed = read_pairs(files, training=False, photos=any(asked))
     pairs = listed[: opt.how_many]
     generator = build_generator(opt)
     load_network(generator, opt.checkpoints_dir / opt.name, opt.which_epoch, "G")
 
     names = {pair.generated_name: (pair.edges.stem, pair.reference.stem) for pair in listed}
-    painted = None if opt.overwrite else noted_source(opt.results_dir, files.name)
-    opt.amp = chosen_amp(opt.amp, process.device, painted and bool(painted.get("amp")))
-    source = source_of(opt, files, listed)
+    painted = {} if opt.overwrite else noted_source(opt.results_dir, files.name)
+    opt.amp = chosen_amp(opt.amp, process.device, painted.get("amp"))
+    source = source_of(opt, files, listed, any(asked))
     results = Results(opt.results_dir, files.name, names, source, RESULT_SIZE, not opt.no_html)
     missing = {n for n, pair in enumerate(pairs) if not results.is_whole(pair.generated_name)}
     process.wait()  # nobody writes before everybody has looked
@@ -55,10 +52,8 @@ def main() -> None:
         results.begin(opt.overwrite)
     process.wait()
     prepare()
-    painter = Painter(generator, process.device, opt.amp, opt.compile)
-    samples = PaintingPairs(
-        pairs, opt.loadSize, opt.align, opt.inherit is not None, opt.keep_ground
-    )
+    painter = Painter(generator, process.device, opt.amp)
+    samples = PaintingPairs(pairs, opt.loadSize, *asked)
     batches = batches_of(len(pairs), opt.batchSize, missing)[process.share]
     paint(painter, samples, batches, missing, opt, results, process.quiet)
     process.wait()
@@ -68,11 +63,9 @@ def main() -> None:
             f" {len(pairs) - len(missing)} of them painted before"
         )
         if not opt.no_html:
-            groups = {
-                pair.generated_name: f"{pair.structure_subspecies} x {pair.reference_subspecies}"
-                for pair in pairs
-            }
-            tqdm.write(f"page: {results.write_page(groups)}")
+            groups = [f"{p.structure_subspecies} x {p.reference_subspecies}" for p in pairs]
+            painted = dict(zip((pair.generated_name for pair in pairs), groups, strict=True))
+            tqdm.write(f"page: {results.write_page(painted)}")
         results.check_unmixed()
     process.stop()
 
@@ -90,7 +83,6 @@ def paint(
 
     Raises InputError naming an image of values that are not finite, which is not written.
     """
-    total = sum(place in missing for batch in batches for place in batch)
 
     def write(name: str, images: Fetched, row: int) -> None:
         *panels, finite = images.get()
@@ -101,11 +93,9 @@ def paint(
             )
         results.write(name, [panel[row].numpy() for panel in panels])
 
-    with (
-        Background(os.cpu_count(), BATCHES_WRITTEN * opt.batchSize) as writers,
-        tqdm(total=total, desc="paint", unit="image", disable=quiet) as bar,
-    ):
-        for batch in loader(samples, batches, opt.nThreads, painter.device):
+    with Background(os.cpu_count(), BATCHES_WRITTEN * opt.batchSize) as writers:
+        batches = loader(samples, batches, opt.nThreads, painter.device)
+        for batch in tqdm(batches, desc="paint", unit="batch", disable=quiet):
             edges, reference = batch["edges"], batch["reference"]
             if opt.inherit is None:
                 fake, mask = painter.paint(edges, reference)
@@ -119,22 +109,16 @@ def paint(
             for row, place in enumerate(batch["place"].tolist()):
                 if place in missing:
                     writers.submit(write, samples.pairs[place].generated_name, images, row)
-                    bar.update()
 
 
-def asks_for_photos(opt: argparse.Namespace) -> bool:
-    """Whether an option needs the structures' own photos."""
-    return opt.align or opt.inherit is not None or opt.keep_ground
-
-
-def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> Source:
+def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair], photos: bool) -> Source:
     """All that shapes the results of the list's `pairs`."""
     weights = network_path(opt.checkpoints_dir / opt.name, opt.which_epoch, "G").read_bytes()
     # A dataset that was moved is the same one; an image that was written since is another.
     images = [path for pair in pairs for path in (pair.edges, pair.reference)]
-    if asks_for_photos(opt):
-        images += [pair.target for pair in pairs]
-    lines = "\n".join(identity(path, files.dataset) for path in images)
+    images += [pair.target for pair in pairs] if photos else []
+    status = [(path.relative_to(files.dataset), path.stat()) for path in images]
+    lines = "\n".join(f"{path}\t{now.st_size}\t{now.st_mtime_ns}" for path, now in status)
     return {
         "checkpoint": hashlib.sha256(weights).hexdigest(),
         "list": hashlib.sha256(lines.encode()).hexdigest(),
@@ -144,12 +128,6 @@ def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> S
         "inherit": opt.inherit,
         "keep_ground": opt.keep_ground or None,
     }
-
-
-def identity(path: Path, dataset: Path) -> str:
-    """A line that changes when the file does."""
-    status = path.stat()
-    return f"{path.relative_to(dataset)}\t{status.st_size}\t{status.st_mtime_ns}"
 
 
 if __name__ == "__main__":

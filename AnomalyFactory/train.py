@@ -9,8 +9,7 @@ Several machines: torchrun starts it on each, --gpu_ids names the GPUs of one
 Writes into {checkpoints_dir}/{name}/: latest_net_G.pth and latest_net_D.pth, numbered ones now
 and then, resume.pth, loss_log.csv and .png, samples.html, and training.html, which shows how it
 goes. SIGTERM and Ctrl-C save first; --continue_train goes on from there as if nothing had happened,
-and so does a restart by torchrun. A GPU never waits for any of it: losses, samples and states are
-sent for while it goes on, and written beside.
+and so does a restart by torchrun. All is written beside the steps: a GPU never waits.
 """
 
 import argparse
@@ -33,12 +32,11 @@ from util.background import Background, Fetched
 from util.device import chosen_amp, prepare
 from util.distributed import Process
 from util.errors import InputError, reported
-from util.progress import Progress
 from util.report import Report, due
+from util.training_page import Progress
 
-# What may change between a stop and its resume; every other option shapes the course and may not.
-# On purpose: where things lie, what is written when, the machine's share of the work (which moves
-# the last bits only), and the length and the learning rate of what is still to come.
+# What may change between a stop and its resume: where things lie, what is written when, the
+# machine's share of the work, and the length and the learning rate of what is still to come.
 FREE = {
     *("name", "checkpoints_dir", "dataroot", "phase", "continue_train"),
     *("load_pretrain", "which_epoch"),  # where a training began
@@ -46,12 +44,9 @@ FREE = {
     *("gpu_ids", "nThreads", "micro_batch"),
     *("niter", "niter_decay", "lr"),
     "fineSize",  # equals --loadSize
-    "compile",  # moves the last bits only, too
 }
 STOP_EVERY = 20  # steps between looks for a signal of several GPUs: each look stops them all
 WAITING = 16  # samples and plots that wait to be written
-MADE_FROM = "images made from"  # name in the course of what a data set's made_from.txt says
-PHOTOGRAPHS = "photographs"  # what they are made from where nothing says so
 
 
 def main() -> int:
@@ -72,26 +67,38 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
     resume = folder / "resume.pth"
     # torchrun counts for each machine by itself.
     opt.continue_train |= process.any(distributed.restarted()) and resume.exists()
-    check_beginning(opt, folder)
+    networks = beginning(opt, folder)
     state = resumable(resume) if opt.continue_train else None
-    before = bool(state["course"].get("--amp")) if state else None
+    before = state["course"].get("--amp") if state else None
     opt.amp = chosen_amp(opt.amp, process.device, before)
     files = find_list(opt.dataroot, opt.phase)
     pairs = read_pairs(files, training=True)
     prepare()
     model = AnomalyFactory(opt, process)
     course = course_of(opt, files, pairs)
-    done = begin(model, opt, folder, state, course, process)
+    done = go_on(model, state, course, resume) if state else 0
+    if networks:
+        loaded = model.load_networks(networks, opt.which_epoch)
+        if process.first and networks != opt.load_pretrain:
+            tqdm.write(f"{opt.load_pretrain} is not there: taking {networks}")
+        if process.first:
+            tqdm.write(f"starting from the {loaded} in {networks}")
     del state  # it is as large as the networks and what Adam remembers
     stop = StopSignals()
     steps = steps_per_epoch(len(pairs), opt.batchSize)
     end = steps * (opt.niter + opt.niter_decay)
-    place = process.rank, process.world
-    order = training_order(len(pairs), opt.batchSize, opt.seed, done, end, *place)
+    share = process.rank, process.world
+    order = training_order(len(pairs), opt.batchSize, opt.seed, done, end, *share)
     batches = loader(training_pairs(pairs, opt), order, opt.nThreads, process.device)
     progress = Progress(done, end, done, opt.batchSize, steps, 0.0)
-    latest_due = False
     reports, saves = Background(1, WAITING), Background(1, 1)
+
+    def save() -> None:
+        report.read_all()
+        state = {"model": model.state(), "steps": done, "course": course}
+        hand_over(saves, model, write_state, state, folder)
+
+    latest_due = False
     with Report(opt, folder, progress, process, reports) as report, reports, saves:
         bar = tqdm(batches, initial=done, total=end, unit="step", disable=process.quiet)
         for batch in bar:
@@ -101,16 +108,14 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
             done += 1
 
             report.after_step(model, epoch, done)
-            if process.first:
-                if done % steps == 0 and epoch % opt.save_epoch_freq == 0:
-                    report.read_all()
-                    hand_over(saves, model, write_networks, model.weights(), folder, epoch)
-                latest_due |= due(done, opt.batchSize, opt.save_latest_freq)
-                if latest_due and done < end and not saves.busy:  # else when that one is written
-                    report.read_all()
-                    hand_over(saves, model, write_state, state_of(model, done, course), folder)
-                    report.draw()
-                    latest_due = False
+            if process.first and done % steps == 0 and epoch % opt.save_epoch_freq == 0:
+                report.read_all()
+                hand_over(saves, model, write_networks, model.weights(), folder, epoch)
+            latest_due |= process.first and due(done, opt.batchSize, opt.save_latest_freq)
+            if latest_due and done < end and not saves.busy:  # else when that one is written
+                save()
+                report.draw()
+                latest_due = False
             looks = done % STOP_EVERY == 0 or model.device.type == "cpu" or process.world == 1
             if looks and process.any(stop.received is not None):
                 break
@@ -118,7 +123,7 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
         bar.close()
         report.read_all()
         if process.first:
-            hand_over(saves, model, write_state, state_of(model, done, course), folder)
+            save()
     if process.first:
         report.close(stop.received)
         tqdm.write(f"{folder}: {done} of {end} steps done, {done * opt.batchSize:,} images")
@@ -136,16 +141,17 @@ def step(model: AnomalyFactory, batch: Sample, micro_batch: int) -> None:
     model.step()
 
 
-def check_beginning(opt: argparse.Namespace, folder: Path) -> None:
-    """Raise InputError when `folder` does not allow what the options ask for.
+def beginning(opt: argparse.Namespace, folder: Path) -> Path | None:
+    """The folder of the networks that are started from, where there are any.
 
-    Starting anew never writes over a training, nor over a generator that was downloaded.
+    Raises InputError when `folder` does not allow what the options ask for: starting anew never
+    writes over a training, nor over a generator that was downloaded.
     """
     resume, generator = folder / "resume.pth", network_path(folder, "latest", "G")
     if opt.continue_train:
         if not resume.exists():
             raise InputError(f"--continue_train: {resume} is not there; leave it out to start anew")
-        return
+        return None
     if resume.exists():
         raise InputError(
             f"{resume} is there already: go on with --continue_train, choose another --name, or"
@@ -156,16 +162,12 @@ def check_beginning(opt: argparse.Namespace, folder: Path) -> None:
             f"{generator} is there already: choose another --name, with --load_pretrain {folder}"
             " to start from it, or move that folder away"
         )
-    if opt.load_pretrain:
-        pretrained(opt)
-
-
-def pretrained(opt: argparse.Namespace) -> Path:
-    """The folder of --load_pretrain, or where it is not there, the generator of its name."""
+    if not opt.load_pretrain:
+        return None
     name = opt.load_pretrain.name
-    for folder in (opt.load_pretrain, opt.checkpoints_dir / name, rooted(GENERATORS) / name):
-        if network_path(folder, opt.which_epoch, "G").is_file():
-            return folder
+    for found in (opt.load_pretrain, opt.checkpoints_dir / name, rooted(GENERATORS) / name):
+        if network_path(found, opt.which_epoch, "G").is_file():
+            return found
     raise InputError(
         f"{network_path(opt.load_pretrain, opt.which_epoch, 'G')}: no such checkpoint, nor is there"
         f" one of this name in {opt.checkpoints_dir} or {GENERATORS}. Train it first, AF4hybrid by"
@@ -184,32 +186,15 @@ def resumable(path: Path) -> dict[str, Any]:
     return state
 
 
-def begin(
-    model: AnomalyFactory,
-    opt: argparse.Namespace,
-    folder: Path,
-    state: dict[str, Any] | None,  # of the resume file in `folder`, which is gone on with
-    course: dict[str, object],
-    process: Process,
-) -> int:
-    """Load what training starts from; the number of steps already done."""
-    if state:
-        path, recorded = folder / "resume.pth", state["course"]
-        for name in {**course, **recorded}:
-            before, now = recorded.get(name), course.get(name)
-            if before != now:
-                raise InputError(f"{path} was written with {name} {before}, but now it is {now}")
-        model.load_state(state["model"], path)
-        return state["steps"]
-    if opt.load_pretrain:
-        found = pretrained(opt)
-        has_D = model.load_networks(found, opt.which_epoch)
-        if process.first:
-            if found != opt.load_pretrain:
-                tqdm.write(f"{opt.load_pretrain} is not there: taking {found}")
-            networks = "generator and discriminator" if has_D else "generator"
-            tqdm.write(f"starting from the {networks} in {found}")
-    return 0
+def go_on(model: AnomalyFactory, state: dict[str, Any], course: dict, path: Path) -> int:
+    """Load the `state` of the resume file `path`; the number of steps already done."""
+    recorded = state["course"]
+    for name in {**course, **recorded}:
+        before, now = recorded.get(name), course.get(name)
+        if before != now:
+            raise InputError(f"{path} was written with {name} {before}, but now it is {now}")
+    model.load_state(state["model"], path)
+    return state["steps"]
 
 
 def hand_over(saves: Background, model: AnomalyFactory, write: Callable, *content: object) -> None:
@@ -217,10 +202,6 @@ def hand_over(saves: Background, model: AnomalyFactory, write: Callable, *conten
     saves.submit(lambda fetched: write(*fetched.get()), Fetched(content))
     if model.device.type == "cpu":
         saves.wait()
-
-
-def state_of(model: AnomalyFactory, done: int, course: dict[str, object]) -> dict[str, Any]:
-    return {"model": model.state(), "steps": done, "course": course}
 
 
 def write_state(state: dict[str, Any], folder: Path) -> None:
@@ -233,14 +214,13 @@ def write_state(state: dict[str, Any], folder: Path) -> None:
 
 def course_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> dict[str, object]:
     """What fixes the samples, their order and the losses, under the names that a user knows."""
-    paths = [
-        path.relative_to(files.dataset) for pair in pairs for path in (pair.edges, pair.target)
-    ]
-    content = hashlib.sha256("\n".join(map(str, paths)).encode()).hexdigest()
+    paths = [path for pair in pairs for path in (pair.edges, pair.target)]
+    lines = "\n".join(str(path.relative_to(files.dataset)) for path in paths)
+    content = hashlib.sha256(lines.encode()).hexdigest()
     options = {f"--{name}": value for name, value in vars(opt).items() if name not in FREE}
     note = files.dataset / "made_from.txt"
-    source = note.read_text("utf-8", "replace").strip() if note.is_file() else PHOTOGRAPHS
-    return options | {"the list's content, in SHA-256,": content, MADE_FROM: source}
+    source = note.read_text("utf-8", "replace").strip() if note.is_file() else "photographs"
+    return options | {"the list's content, in SHA-256,": content, "images made from": source}
 
 
 def decay(epoch: int, niter: int, niter_decay: int) -> float:

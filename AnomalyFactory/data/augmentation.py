@@ -64,9 +64,7 @@ def training_sample(
         if augmentation.margins:
             image = with_margins(image, augmentation.margins, border)
         if augmentation.flip:
-            image = np.ascontiguousarray(
-                image[:, ::-1] if augmentation.flip == "lr" else image[::-1]
-            )
+            image = cv2.flip(image, 1 if augmentation.flip == "lr" else 0)
         return blackened(image, augmentation.window) if augmentation.window else image
 
     def moved(image: np.ndarray, warp: Warp | None) -> np.ndarray:
@@ -81,10 +79,8 @@ def training_sample(
 
 
 def with_margins(image: np.ndarray, margins: tuple[int, int, int, int], border: int) -> np.ndarray:
-    """`image` with `margins` (top, bottom, left, right) added, resized back to its size.
-
-    `border` is OpenCV's: BORDER_REFLECT, or BORDER_CONSTANT for white.
-    """
+    """`image` with `margins` (top, bottom, left, right) added, resized back to its size; `border`
+    is OpenCV's BORDER_REFLECT, or BORDER_CONSTANT for white."""
     size = image.shape[1::-1]
     wider = cv2.copyMakeBorder(image, *margins, border, value=WHITE)
     return cv2.resize(wider, size, interpolation=cv2.INTER_CUBIC)

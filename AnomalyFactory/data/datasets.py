@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from util.images import read_square
 
-from data.augmentation import Augmentation, random_augmentation, training_sample
+from data.augmentation import Augmentation, random_augmentation
 from data.few_photos import ERASE, RECOLOUR, WARP, FewPhotos, aligned, ground_of
 from data.lists import Pair
 from data.warp import SHIFT
@@ -36,7 +36,8 @@ class TrainingPairs(Dataset):
         augment: Callable[[np.random.Generator, int], Augmentation],  # draws for images of a size
         few_photos: FewPhotos | None = None,  # changes what the published samples are
     ):
-        self.pairs, self.size, self.augment, self.few_photos = pairs, size, augment, few_photos
+        self.pairs, self.size, self.augment = pairs, size, augment
+        self.few_photos = few_photos or FewPhotos()
 
     def __getitem__(self, key: Key) -> Sample:
         index, seed = key
@@ -44,10 +45,7 @@ class TrainingPairs(Dataset):
         edges, photo = read_square(pair.edges, self.size), read_square(pair.target, self.size)
         random = np.random.default_rng(seed)
         augmentation = self.augment(random, self.size)
-        if self.few_photos:
-            images = self.few_photos.sample(edges, photo, augmentation, random)
-        else:
-            images = training_sample(edges, photo, augmentation)
+        images = self.few_photos.sample(edges, photo, augmentation, random)
         names = ("edges", "reference", "target")
         return {name: torch.from_numpy(image) for name, image in zip(names, images, strict=True)}
 
@@ -60,20 +58,16 @@ def training_pairs(pairs: list[Pair], opt: argparse.Namespace) -> TrainingPairs:
         windows=opt.block_aug,
         warps=opt.tps_percent if opt.tps_aug else 0.0,
     )
-    few_photos = FewPhotos(
-        recolour=RECOLOUR if opt.ask_reference else 0.0,
-        erase=ERASE if opt.ask_reference else 0.0,
-        warp=WARP if opt.gentle else SHIFT,
-    )
+    asked = (RECOLOUR, ERASE) if opt.ask_reference else (0.0, 0.0)
+    few_photos = FewPhotos(*asked, warp=WARP if opt.gentle else SHIFT)
     return TrainingPairs(pairs, opt.loadSize, augment, few_photos)
 
 
 class PaintingPairs(Dataset):
     """Samples to paint: `edges`, `reference`, each uint8 (S, S, 3), and the pair's `place`.
 
-    With `align`, the reference is moved onto the structure's own photo. With `inherit`, that photo
-    comes too: `photo`, of the same size, and `full_photo`, of the size of a result. With
-    `keep_ground`, `full_photo` comes and its `ground`, bool.
+    `align` moves the reference onto the structure's own photo. `inherit` adds that `photo` and
+    `full_photo`, of the size of a result; `keep_ground` the latter and its `ground`, bool.
     """
 
     def __init__(self, pairs: list[Pair], size: int, align=False, inherit=False, keep_ground=False):
@@ -85,10 +79,8 @@ class PaintingPairs(Dataset):
 
     def __getitem__(self, place: int) -> Sample:
         pair = self.pairs[place]
-        images = {
-            "edges": read_square(pair.edges, self.size),
-            "reference": read_square(pair.reference, self.size),
-        }
+        files = {"edges": pair.edges, "reference": pair.reference}
+        images = {name: read_square(path, self.size) for name, path in files.items()}
         if self.align or self.inherit:
             photo = read_square(pair.target, self.size)
         if self.align:
@@ -115,7 +107,7 @@ def training_order(
     """Batches of keys from step `start` to step `end`, one process's share of each.
 
     An epoch visits every pair once in a random order; its last batch is filled up with pairs of
-    the same epoch, augmented differently, so that all batches and all shares are of one size.
+    the same epoch, augmented differently.
     """
     steps = steps_per_epoch(count, batch_size)
     for number in range(start, end):
@@ -132,15 +124,15 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 def batches_of(count: int, size: int, wanted: set[int]) -> list[list[int]]:
     """Those batches of the places 0 to count - 1, `size` in each, that hold a wanted one.
 
-    Who shares the work, and what of it was done before, makes no other batches: the sums of a batch
-    of one differ in their last bits from those of a larger one.
+    They are the same whoever shares the work and whatever was done before: the sums of a batch of
+    one differ in their last bits from those of a larger one.
     """
     batches = (range(start, min(start + size, count)) for start in range(0, count, size))
     return [list(batch) for batch in batches if not wanted.isdisjoint(batch)]
 
 
 def loader(
-    dataset: TrainingPairs | PaintingPairs,
+    dataset: Dataset,
     batches: Iterable[list[Any]],  # keys of the samples in each batch
     workers: int,
     device: torch.device,

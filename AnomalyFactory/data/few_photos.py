@@ -41,15 +41,13 @@ GROUND_NOISE = 8  # levels of 255 by which ground differs from its colour, in an
 class FewPhotos:
     """Training samples that ask for more than the published ones.
 
-    On few photos a generator learns which colours go with which structure and stops looking at
-    the reference; where colours are drawn by chance, only the reference can tell them. Random
-    Erasing (Zhong et al. 2020) of edges does the same for patterns: where they are gone, they are
-    to be found in the reference.
+    On few photos a generator learns which colours go with which structure. Where colours are drawn
+    by chance and edges erased at random (Zhong et al. 2020), only the reference can tell.
     """
 
-    recolour: float = 0.0  # chance that the photo gets other colours
-    erase: float = 0.0  # chance that parts of the edge map are erased
-    warp: float = SHIFT  # the most a point of a warp moves along each axis, as a part of the side
+    recolour: float = 0.0  # as RECOLOUR
+    erase: float = 0.0  # as ERASE
+    warp: float = SHIFT  # as WARP
 
     def sample(
         self,
@@ -61,12 +59,9 @@ class FewPhotos:
         """As `training_sample`, with this object's changes around it."""
         if random.random() < self.recolour:
             photo = with_hues(photo, random_hues(random), random.uniform(*SATURATION))
-        gentler = replace(
-            augmentation,
-            structure_warp=self.gentler(augmentation.structure_warp),
-            reference_warp=self.gentler(augmentation.reference_warp),
-        )
-        edges, reference, target = training_sample(edges, photo, gentler)
+        names = ("structure_warp", "reference_warp")
+        warps = {name: self.gentler(getattr(augmentation, name)) for name in names}
+        edges, reference, target = training_sample(edges, photo, replace(augmentation, **warps))
         if random.random() < self.erase:
             edges = edges.copy()
             for _ in range(random.integers(*ERASED, endpoint=True)):
@@ -108,27 +103,22 @@ def random_rectangle(random: np.random.Generator, size: int) -> tuple[slice, sli
 def aligned(reference: np.ndarray, structure: np.ndarray) -> np.ndarray:
     """`reference` moved so that its specimen covers that of `structure`, both uint8 (S, S, 3).
 
-    The affine map that correlates their brightnesses best, searched from no movement (Evangelidis
-    and Psarakis 2008); reflected beyond the border. Where the search finds none that helps, the
-    reference as it lies.
+    By the affine map that correlates their brightnesses best (Evangelidis and Psarakis 2008), where
+    the search finds one that helps; reflected beyond the border.
     """
     fixed, moving = comparable(structure), comparable(reference)
     found = np.eye(2, 3, dtype=np.float32)
     try:
         _, found = cv2.findTransformECC(fixed, moving, found, cv2.MOTION_AFFINE, STOP, None, 1)
-    except cv2.error as error:
-        if error.code != cv2.Error.StsNoConv:
-            raise
+        stretches = np.linalg.svd(found[:, :2], compute_uv=False)
+    except (cv2.error, np.linalg.LinAlgError):  # it does not converge, or to no numbers
         return reference
-    if not np.isfinite(found).all():
-        return reference
-    stretches = np.linalg.svd(found[:, :2], compute_uv=False)
-    if stretches.min() < STRETCH[0] or stretches.max() > STRETCH[1]:
+    if not STRETCH[0] <= stretches.min() <= stretches.max() <= STRETCH[1]:
         return reference
     before, after = (
         np.corrcoef(fixed.ravel(), image.ravel())[0, 1] for image in (moving, move(moving, found))
     )
-    if after <= before:
+    if not after > before:
         return reference
     # Pixel centres stay pixel centres when the map is taken to another size.
     scale = reference.shape[0] / SIDE
@@ -145,13 +135,9 @@ def comparable(image: np.ndarray) -> np.ndarray:
 
 def move(image: np.ndarray, sampling: np.ndarray) -> np.ndarray:
     """`image` read bilinearly where the affine map `sampling` (2, 3) says."""
-    return cv2.warpAffine(
-        image,
-        sampling,
-        image.shape[1::-1],
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REFLECT_101,
-    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = image.shape[1::-1]
+    return cv2.warpAffine(image, sampling, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
 
 
 @torch.inference_mode()
@@ -166,9 +152,8 @@ def inherited(
     """Results (N, 3, T, T) in [-1, 1], and masks (N, 3, S, S); `paint` is a Painter's.
 
     A result is the structure's photo and `share` of what the reference changes: the painting with
-    the reference less the painting with the structure's own photo, an image analogy (Hertzmann et
-    al. 2001) in its plainest form. What the generator does to both alike, its blur and its traces,
-    cancels out.
+    the reference less that with the structure's own photo, an image analogy (Hertzmann et al. 2001)
+    in its plainest form. The generator's blur and traces cancel out.
     """
     with_reference, mask = paint(edges, reference)
     with_photo, _ = paint(edges, photo)
@@ -187,8 +172,8 @@ def as_large_as(whole: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 def ground_of(photo: np.ndarray) -> np.ndarray:
     """Where the flat ground around the specimen of a cutout is, bool (T, T); `photo` is uint8.
 
-    That is all of the colour of the corners that hangs together with the border. A pale spot
-    within a wing does not. Of a whole photograph, whose ground is not flat, it is only a part.
+    That is all of the colour of the corners that hangs together with the border, as a pale spot
+    within a wing does not.
     """
     colour = np.median(photo[[0, 0, -1, -1], [0, -1, 0, -1]].astype(float), axis=0)
     alike = (np.abs(photo - colour) <= GROUND_NOISE).all(axis=2)

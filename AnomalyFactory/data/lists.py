@@ -25,9 +25,8 @@ class ListFiles:
 
 @dataclass(frozen=True)
 class Pair:
-    """One line: a structure and an appearance. `target` is the structure's own photo, where the
-    list has one. In training it is the reference, too, and the subspecies, which name what is
-    painted, are empty."""
+    """One line: a structure and an appearance. `target` is the structure's own photo, where there
+    is one; in training it is the reference too, and the subspecies are empty."""
 
     index: int
     edges: Path
@@ -42,25 +41,21 @@ class Pair:
 
 
 def find_list(dataroot: Path, phase: str) -> ListFiles:
-    """The list that `dataroot` or `phase` names.
+    """The list that `dataroot`, a list's own folder DATASET/List/NAME, or else `phase` names.
 
-    `dataroot` is a list's own folder, DATASET/List/NAME, or else the dataset folder, whose lists
-    lie in List/ or Lists/, each in a folder of its name or directly; then `phase` says which. The
-    files start with the first word of `phase`, train or test, or with the list's whole name.
-    Raises InputError that says what was looked for.
+    Lists lie in List/ or Lists/ of the dataset folder, each in a folder of its name or directly.
+    Their files start with the first word of `phase`, train or test, or with the list's whole name.
     """
     split = phase.split("_")[0]
     if dataroot.parent.name in LIST_FOLDERS:
         dataset, name = dataroot.parents[1], dataroot.name
         others = (dataset / folder / name for folder in LIST_FOLDERS)
         folders = list(dict.fromkeys((dataroot, *others)))
-    elif dataroot.name in LIST_FOLDERS:
-        dataset, name = dataroot.parent, phase
-        folders = [dataroot / phase, dataroot]
     else:
-        dataset, name = dataroot, phase
-        roots = [dataroot / folder for folder in LIST_FOLDERS]
-        folders = [root / phase for root in roots] + roots
+        name, roots = phase, [dataroot]
+        if dataroot.name not in LIST_FOLDERS:
+            roots = [dataroot / folder for folder in LIST_FOLDERS]
+        dataset, folders = roots[0].parent, [root / phase for root in roots] + roots
     # Directly in List/ a bare prefix says nothing about which list it is, unless that was asked.
     wanted = [
         folder / f"{prefix}_edges.txt"
@@ -71,29 +66,27 @@ def find_list(dataroot: Path, phase: str) -> ListFiles:
     for edges in wanted:
         if edges.is_file():
             return ListFiles(dataset, name, edges)
+    looked_for = ", ".join(map(str, wanted))
     raise InputError(
-        f"--dataroot {dataroot}: no list for --phase {phase}; looked for "
-        + ", ".join(map(str, wanted))
-        + ". scripts/make_lists.py makes the lists"
+        f"--dataroot {dataroot}: no list for --phase {phase}; looked for {looked_for}."
+        " scripts/make_lists.py makes the lists"
     )
 
 
 def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[Pair]:
-    """The pairs in `files`, every path checked to be a file inside the dataset folder.
+    """The pairs in `files`, every path checked to be a file inside the dataset folder, else
+    InputError that names the list and its line.
 
-    Training reads edges and color_gt: a photo is its own reference, and color_ref, which the
-    published lists have, is not read. Painting reads edges and color_ref, and color_gt where it
-    is there; its photos need only be there where `photos` asks for them. Raises InputError that
-    names the list and its line.
+    Training reads edges and color_gt: a photo is its own reference. Painting reads edges and
+    color_ref, and color_gt where it is there; its photos must be where `photos` asks for them.
     """
     references = "color_gt" if training else "color_ref"
     columns = ["edges", references]
     if not training and (photos or files.column("color_gt").exists()):
         columns.append("color_gt")
     lines = {column: read_lines(files.column(column)) for column in columns}
-    counts = {files.column(column).name: len(found) for column, found in lines.items()}
-    if len(set(counts.values())) > 1:
-        found = ", ".join(f"{name} has {count} lines" for name, count in counts.items())
+    if len(set(map(len, lines.values()))) > 1:
+        found = ", ".join(f"{files.column(c).name} has {len(lines[c])} lines" for c in columns)
         raise InputError(f"{files.edges.parent}: the lists of {files.name} must align, but {found}")
     if not lines["edges"]:
         raise InputError(f"{files.edges}: the list is empty")
@@ -109,20 +102,11 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
                 if column in subspecies and not training:
                     subspecies[column] = subspecies_in(lines[column][index])
             if photos and own(paths["color_gt"]) != own(paths["edges"]):
-                raise ValueError(
-                    f"{paths['color_gt']} is not the photo of {paths['edges']}; expected the same"
-                    " name, in a folder beside it"
-                )
+                raise ValueError(f"{paths['color_gt']} is not the photo of {paths['edges']}")
         except (ValueError, OSError) as error:  # OSError: a name too long for any file
             raise InputError(f"{files.column(column)}, line {index + 1}: {error}") from error
-        return Pair(
-            index,
-            paths["edges"],
-            paths[references],
-            paths.get("color_gt"),
-            subspecies["edges"],
-            subspecies[references],
-        )
+        images = paths["edges"], paths[references], paths.get("color_gt")
+        return Pair(index, *images, subspecies["edges"], subspecies[references])
 
     return [pair(index) for index in range(len(lines["edges"]))]
 

@@ -29,24 +29,19 @@ def build_generator(opt: argparse.Namespace) -> Generator:
 class Painter:
     """A trained generator on `device`, ready to paint batches of uint8 images (N, S, S, 3)."""
 
-    def __init__(
-        self, generator: Generator, device: torch.device, amp: bool, compiled: bool = False
-    ):
+    def __init__(self, generator: Generator, device: torch.device, amp: bool):
         # All weights are convolutions'. They are turned into bfloat16 once: autocast would do so at
         # every batch, which costs as much as computing.
         kind = torch.bfloat16 if amp else torch.float32
         self.generator = generator.to(device, kind, memory_format=torch.channels_last).eval()
         self.device, self.amp = device, amp
-        if compiled:
-            generator.compile()
 
     @torch.inference_mode()
     def paint(
         self, edges: torch.Tensor, reference: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Results and masks, each (N, 3, S, S) in [-1, 1]."""
-        images = [to_network(part, self.device) for part in (edges, reference)]
-        pair = torch.cat(images, dim=1)
+        pair = torch.cat([to_network(part, self.device) for part in (edges, reference)], dim=1)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             return self.generator(pair)
 
@@ -63,9 +58,8 @@ class AnomalyFactory:
     """Generator and discriminator in training.
 
     A step is `set_input`, `forward`, `backward_D`, `backward_G` for each part of a batch, and then
-    `step`. All gradients are taken at the same weights, as in the published code. No layer mixes
-    images and all losses are means over them, so gradients and losses of a batch are the sums of
-    its parts', weighted by their shares.
+    `step`: all gradients are taken at the same weights, as published. Gradients and losses of a
+    batch are the sums of its parts', weighted by their shares: no layer mixes images.
     """
 
     def __init__(
@@ -86,10 +80,6 @@ class AnomalyFactory:
             self.vgg = PerceptualLoss(features or vgg19_features(BACKBONES))
         for network in filter(None, (self.netG, self.netD, self.vgg)):
             network.to(self.device, memory_format=layout(self.device))
-        # Not the discriminator: its graph is walked twice, which compiling forbids, since it frees
-        # what the first walk has used.
-        for network in filter(None, (self.netG, self.vgg) if opt.compile else ()):
-            network.compile()
         adam = {"lr": opt.lr, "betas": (opt.beta1, 0.999), "fused": True}
         self.optimizer_G = torch.optim.Adam(self.netG.parameters(), **adam)
         self.optimizer_D = torch.optim.Adam(self.netD.parameters(), **adam)
@@ -128,8 +118,7 @@ class AnomalyFactory:
         torch.autograd.backward(loss, retain_graph=True, inputs=list(self.netD.parameters()))
 
     def backward_G(self) -> None:
-        """Add to the gradients of the generator: through discriminator and VGG to the image, then
-        back."""
+        """Add to the gradients of the generator: through the judges to the image, then back."""
         losses = {"G_GAN": lsgan(self.fake_scores, 1.0)}
         if self.match_features:
             matching = feature_matching(self.fake_scores, self.real_scores)
@@ -157,22 +146,16 @@ class AnomalyFactory:
         self.losses_G, self.losses_D = {}, {}
 
     def losses(self) -> torch.Tensor:
-        """The last step's, (losses,), in the order of `last_losses`: those of the whole batch, of
-        all processes. So all of them know when one has failed, before any of them saves. Asking
-        for them does not wait for the device."""
+        """The last step's, (losses,), in the order of `last_losses`, over all processes: all of
+        them know when one has failed, before any saves. Does not wait for the device."""
         values = torch.stack(list(self.last_losses.values()))
         self.process.average([values])
         return values
 
     def panels(self) -> dict[str, torch.Tensor]:
         """The last images by name."""
-        return {
-            "edges": self.edges,
-            "reference": self.reference,
-            "result": self.fake,
-            "target": self.target,
-            "mask": self.mask,
-        }
+        names = ("edges", "reference", "target", "mask")
+        return {name: getattr(self, name) for name in names} | {"result": self.fake}
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp)
@@ -186,19 +169,18 @@ class AnomalyFactory:
         """Those of both networks, by letter."""
         return {"G": self.netG.state_dict(), "D": self.netD.state_dict()}
 
-    def load_networks(self, folder: Path, epoch: str | int) -> bool:
-        """Load G and, if it is there, D; whether D was."""
+    def load_networks(self, folder: Path, epoch: str | int) -> str:
+        """Load the generator and, if it is there, the discriminator; which of them was loaded."""
         load_network(self.netG, folder, epoch, "G")
-        has_D = network_path(folder, epoch, "D").exists()
-        if has_D:
-            load_network(self.netD, folder, epoch, "D")
-        return has_D
+        if not network_path(folder, epoch, "D").exists():
+            return "generator"
+        load_network(self.netD, folder, epoch, "D")
+        return "generator and discriminator"
 
     def state(self) -> dict[str, Any]:
         """All that a resumed training needs of this object."""
-        return {
-            "netG": self.netG.state_dict(),
-            "netD": self.netD.state_dict(),
+        networks = {f"net{letter}": weights for letter, weights in self.weights().items()}
+        return networks | {
             "optimizer_G": checkpoint.moments(self.optimizer_G),
             "optimizer_D": checkpoint.moments(self.optimizer_D),
         }

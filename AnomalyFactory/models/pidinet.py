@@ -49,8 +49,7 @@ def vanilla_kernel(kind: str, weight: Tensor) -> Tensor:
 
     `weight` is (out, in, 3, 3). `kind` is "cv" (vanilla: returned as it is), "cd" (each pixel
     minus the centre), "ad" (each pixel of the ring minus the next one clockwise) or "rd" (outer
-    ring minus inner ring). Returns (out, in, 3, 3), or (out, in, 5, 5) for "rd". Section 3.2 of
-    the paper, with the weights of each pixel gathered. Raises ValueError for another `kind`.
+    ring minus inner ring, (out, in, 5, 5)). Section 3.2 of the paper.
     """
     if kind == "cv":
         return weight
@@ -62,12 +61,10 @@ def vanilla_kernel(kind: str, weight: Tensor) -> Tensor:
     if kind == "ad":
         # A pixel has its own weight, and is subtracted under that of the one before it.
         return (flat - flat[:, :, PRECEDING]).view_as(weight)
-    if kind == "rd":
-        radial = weight.new_zeros(*weight.shape[:2], 25)
-        radial[:, :, OUTER] = flat[:, :, 1:]  # the first weight has no pixel pair in the paper
-        radial[:, :, INNER] = -flat[:, :, 1:]
-        return radial.view(*weight.shape[:2], 5, 5)
-    raise ValueError(f"pixel difference {kind!r}; expected cd, ad, rd or cv")
+    radial = weight.new_zeros(*weight.shape[:2], 25)
+    radial[:, :, OUTER] = flat[:, :, 1:]  # the first weight has no pixel pair in the paper
+    radial[:, :, INNER] = -flat[:, :, 1:]
+    return radial.view(*weight.shape[:2], 5, 5)
 
 
 class PDCBlock(nn.Module):
@@ -78,14 +75,8 @@ class PDCBlock(nn.Module):
         self.downsample = downsample
         if downsample:
             self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
-        self.conv1 = nn.Conv2d(
-            in_channels,
-            in_channels,
-            kernel_size,
-            padding=kernel_size // 2,
-            groups=in_channels,
-            bias=False,
-        )
+        depthwise = {"padding": kernel_size // 2, "groups": in_channels, "bias": False}
+        self.conv1 = nn.Conv2d(in_channels, in_channels, kernel_size, **depthwise)
         self.conv2 = nn.Conv2d(in_channels, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -102,10 +93,8 @@ class CDCM(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 1)
         for number, dilation in enumerate((5, 7, 9, 11), start=1):
-            conv = nn.Conv2d(
-                out_channels, out_channels, 3, padding=dilation, dilation=dilation, bias=False
-            )
-            self.add_module(f"conv2_{number}", conv)
+            spread = {"padding": dilation, "dilation": dilation, "bias": False}
+            self.add_module(f"conv2_{number}", nn.Conv2d(out_channels, out_channels, 3, **spread))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(F.relu(x))
@@ -148,11 +137,8 @@ class PiDiNet(nn.Module):
         self.classifier = nn.Conv2d(len(STAGES), 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Edge probability (batch, 1, height, width) in [0, 1].
-
-        `images` is (batch, 3, height, width), RGB, normalised by `normalise`; both sides are 8
-        pixels or more, for three halvings.
-        """
+        """Edge probability (batch, 1, height, width) in [0, 1] of `images` from `normalise`, with
+        sides of 8 pixels or more, for three halvings."""
         x = self.init_block(images)
         maps = []
         for index, (stage, blocks) in enumerate(STAGES):
@@ -173,11 +159,8 @@ def normalise(pixels: Tensor) -> Tensor:
 
 
 def load_pidinet(path: Path) -> PiDiNet:
-    """The network in evaluation mode with the weights of `path`, on the CPU.
-
-    `path` is `table5_pidinet.pth` as the authors publish it: keys under `state_dict`, prefixed
-    `module.`, pixel-difference kernels. Raises InputError when it holds anything else.
-    """
+    """The network in evaluation mode, on the CPU, with the weights of `path`: `table5_pidinet.pth`
+    as its authors publish it. Raises InputError when it holds anything else."""
     content = checkpoint.load(path)
     if not isinstance(content, dict) or "state_dict" not in content:
         raise InputError(f"{path}: no `state_dict` in it; expected table5_pidinet.pth")
@@ -197,11 +180,8 @@ def load_pidinet(path: Path) -> PiDiNet:
 
 
 def pidinet_detector(path: Path, device: torch.device) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from photos, RGB uint8 (n, h, w, 3), to edge strength, uint8 (n, h, w).
-
-    The strength is 255 times PiDiNet's output, rounded down as published. Raises InputError as
-    `load_pidinet` does.
-    """
+    """A function from photos, RGB uint8 (n, h, w, 3), to edge strength, uint8 (n, h, w): 255 times
+    PiDiNet's output, rounded down as published."""
     network = load_pidinet(path).to(device)
     keep_freed_memory()
 

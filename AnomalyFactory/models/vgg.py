@@ -1,7 +1,6 @@
 """VGG19's convolutions with ImageNet weights, for the perceptual loss."""
 
 from pathlib import Path
-from urllib.error import URLError
 
 from torch import nn
 from util.checkpoint import fit, load_weights
@@ -11,10 +10,7 @@ FILE_NAME = "vgg19-dcbb9e9d.pth"
 
 
 def vgg19_features(backbones: Path) -> nn.Sequential:
-    """`vgg19().features` with the weights in `backbones`, else from torchvision's download.
-
-    Raises InputError when neither can be had.
-    """
+    """`vgg19().features` with the weights in `backbones`, else from torchvision's download."""
     # Importing torchvision takes longer than importing torch; painting never needs it.
     from torchvision.models import VGG19_Weights
 
@@ -26,18 +22,16 @@ def vgg19_features(backbones: Path) -> nn.Sequential:
             weights = VGG19_Weights.IMAGENET1K_V1.get_state_dict(
                 progress=True, check_hash=True, weights_only=True
             )
-        except (URLError, OSError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:  # no network; another file than expected
             raise InputError(
-                f"the perceptual loss needs VGG19's weights. {path} is not there, and torchvision's"
-                f" download from {VGG19_Weights.IMAGENET1K_V1.url} failed ({error}). Put the file"
-                " there, or train without it: --no_vgg_loss"
+                f"{path}: VGG19's weights are not there, and torchvision's download from"
+                f" {VGG19_Weights.IMAGENET1K_V1.url} failed ({error}). Put the file there, or train"
+                " without it: --no_vgg_loss"
             ) from error
-    prefix = "features."
-    convolutions = {
-        key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
-    }
+    parts = {key.partition("features.")[2]: value for key, value in weights.items()}
+    parts.pop("", None)  # the classifier
     features = vgg19_layers()
-    fit(features, convolutions, path, advice=f"expected torchvision's {FILE_NAME}")
+    fit(features, parts, path, advice=f"expected torchvision's {FILE_NAME}")
     return features
 
 

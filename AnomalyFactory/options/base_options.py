@@ -4,6 +4,7 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from util import ROOT
@@ -34,10 +35,9 @@ PUBLISHED = {
 }
 
 
-# ---- types: each turns a text into a value, or says what it expects -----------------------------
+def checked(kind: type, expected: str, accepts: Callable[[Any], bool]) -> Callable[[str], Any]:
+    """A type for argparse, which turns a text into a value or says what it expects."""
 
-
-def checked(kind: type, expected: str, accepts: Callable[[float], bool]) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:
             if accepts(value := kind(text)):
@@ -77,23 +77,10 @@ def gpus_there() -> list[int]:
     return list(range(local_world())) if torch.cuda.is_available() else []
 
 
-def only(value: object, reason: str) -> Callable[[str], None]:
+def only(value: object, reason: str) -> Callable[[str], object]:
     """Accepts the text of `value` alone; 0, 0.0 and 0e0 are one number."""
-
-    def parse(text: str) -> None:
-        try:
-            same = text == value if isinstance(value, str) else float(text) == value
-        except ValueError:
-            same = False
-        if not same:
-            raise argparse.ArgumentTypeError(
-                f"{text!r}: expected {value}, the only one there is: {reason}"
-            )
-
-    return parse
-
-
-# ---- parsers -------------------------------------------------------------------------------------
+    kind = str if isinstance(value, str) else float
+    return checked(kind, f"{value}, the only one there is: {reason}", lambda found: found == value)
 
 
 def new_parser(description: str) -> argparse.ArgumentParser:
@@ -110,13 +97,12 @@ def add_published(
 ) -> None:
     """Accept each of `options` with its one value, or as a bare switch."""
     group = parser.add_argument_group(f"accepted with one value only, {title}")
+    common = {"dest": "published", "default": argparse.SUPPRESS}
     for name, (value, reason) in options.items():
-        form = {"action": "store_true"}
-        if value is not None:
-            form = {"type": only(value, reason), "metavar": str(value)}
-        group.add_argument(
-            f"--{name}", dest="published", default=argparse.SUPPRESS, help=reason, **form
-        )
+        form = {"type": only(value, reason), "metavar": str(value)}
+        if value is None:
+            form = {"action": "store_true"}
+        group.add_argument(f"--{name}", help=reason, **common, **form)
 
 
 def generator_parser(description: str, phase: str) -> argparse.ArgumentParser:
@@ -139,7 +125,6 @@ def generator_parser(description: str, phase: str) -> argparse.ArgumentParser:
         " what is gone on with, and anew in bfloat16 on GPUs that have it"
     )
     add("--amp", action=argparse.BooleanOptionalAction, help=amp)
-    add("--compile", action="store_true", help="compile the networks first: minutes, then faster")
     add("--no_html", action="store_true", help="write no pages with pictures")
     add("--ngf", type=positive, default=64, help="generator: channels of its first layer")
     add("--n_downsample_global", type=positive, default=4, help="generator: halvings")
@@ -153,14 +138,10 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
     options = parser.parse_args(arguments)
     vars(options).pop("published", None)
     if options.fineSize not in (None, options.loadSize):
-        raise InputError(
-            f"--fineSize {options.fineSize}: photos are not cropped, so it must equal --loadSize"
-            f" {options.loadSize}"
-        )
+        raise InputError(f"--fineSize {options.fineSize}: photos are not cropped: leave it out")
     factor, least = max(16, 2**options.n_downsample_global), 2 * 2**options.n_downsample_global
     if options.loadSize % factor or options.loadSize < least:
         raise InputError(
-            f"--loadSize {options.loadSize}: must be a multiple of {factor} and at least {least},"
-            f" because the generator halves the image {options.n_downsample_global} times"
+            f"--loadSize {options.loadSize}: must be a multiple of {factor} and at least {least}"
         )
     return options

@@ -3,20 +3,17 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-
-Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 class Fetched:
     """Tensors on their way to the CPU, in whatever dictionaries and lists they lie.
 
-    From a GPU they are only sent for here, into pinned memory and between the steps before and
-    after; so they hold what they hold now, and the GPU does not stop. `get` waits for them, in any
-    thread; no other thread may ask a GPU for anything, since that would take the first one. On a
-    CPU they are the very tensors: what a later step changes in place must be used before it.
+    From a GPU they are only sent for here, in the state of now, and `get` waits for them in any
+    thread; no other thread may ask a GPU for anything. On a CPU they are the very tensors: what a
+    later step changes in place must be used before it.
     """
 
     def __init__(self, content: Any):
@@ -32,10 +29,8 @@ class Fetched:
 
 
 def on_cpu(content: Any, non_blocking: bool = False) -> Any:
-    """`content` with every tensor in its dictionaries and lists on the CPU, or on its way there.
-
-    All are laid out plainly, whatever the layout of the networks: files are alike from any device.
-    """
+    """`content` with every tensor in its dictionaries and lists on the CPU, or on its way there,
+    laid out plainly: files are alike from any device."""
     if isinstance(content, torch.Tensor):
         plain = torch.contiguous_format
         return content.detach().to("cpu", non_blocking=non_blocking, memory_format=plain)
@@ -50,8 +45,7 @@ class Background:
     """Threads that work beside the main one. An error in them comes up in the main thread, at its
     next call.
 
-    The end of its `with` block waits for all work. After an error in the block what was handed in
-    is still done, and an error in it is not told: the block's own is.
+    The end of its `with` block waits for all work. An error of the block goes before one of work.
     """
 
     def __init__(
@@ -88,10 +82,10 @@ class Background:
 
 
 def ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], pool: ThreadPoolExecutor, most: int
-) -> Iterator[Result]:
+    work: Callable[[Any], Any], items: Iterable[Any], pool: ThreadPoolExecutor, most: int
+) -> Iterator[Any]:
     """What `work` makes of `items`, in their order; `pool` is at most `most` of them ahead."""
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[Future] = deque()
     for item in items:
         waiting.append(pool.submit(work, item))
         if len(waiting) > most:

@@ -21,12 +21,8 @@ SIZES = (
 
 
 def save(content: Any, path: Path) -> None:
-    """Write `content` to `path`, which is either the old file or the new one, never half of it,
-    and outlives a power cut: hours of training hang on it.
-
-    All tensors in it lie on the CPU, so any machine can read it. Equal content gives equal bytes:
-    torch.save writes a path's name into the file, but not that of an open file.
-    """
+    """Write `content` whole to `path`, for good, its tensors for any machine. Equal content gives
+    equal bytes: torch.save writes a path's name into the file, but not that of an open file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path, durable=True) as temporary, temporary.open("wb") as file:
         try:
@@ -46,7 +42,7 @@ def load(path: Path) -> Any:
                     raise ValueError("compressed")
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's readers raise many types on damaged bytes
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = (str(error) or repr(error)).splitlines()[0]
         raise InputError(
             f"{path}: not a checkpoint that can be loaded safely ({reason})"
         ) from error
@@ -67,10 +63,8 @@ def as_tensors(weights: Any, path: Path) -> Tensors:
 
 
 def fit(network: nn.Module, weights: Tensors, path: Path, advice: str = SIZES) -> None:
-    """Load `weights`, read from `path`, into `network`.
-
-    Raises InputError with `advice` for a misfit, and for a value that is no finite number.
-    """
+    """Load `weights`, read from `path`, into `network`. Raises InputError for a misfit, with
+    `advice`, and for a value that is no finite number."""
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -83,8 +77,7 @@ def check_numbers(tensors: Tensors, path: Path) -> None:
     for key, value in tensors.items():
         if not value.isfinite().all():
             raise InputError(
-                f"{path}: {key!r} holds a value that is no finite number; fetch the file again, or"
-                " go back to an earlier one of the training"
+                f"{path}: {key!r} holds a value that is no finite number; take another file"
             )
 
 
@@ -99,23 +92,17 @@ def moments(optimizer: torch.optim.Adam) -> Tensors:
 
 def fit_moments(optimizer: torch.optim.Adam, found: Tensors, path: Path) -> None:
     """Load `found`, which `moments` gave, read from `path`. Raises InputError for a misfit."""
+    groups = optimizer.state_dict()["param_groups"]
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    shapes = {
-        f"{number}.{name}": torch.Size() if name == "step" else weight.shape
+    # In the memory layout of its weight, which a fused step needs; `step` is a plain number.
+    state = {
+        number: {name: torch.empty_like(weight) for name in MOMENTS} | {"step": torch.tensor(0.0)}
         for number, weight in enumerate(weights)
-        for name in MOMENTS
     }
-    if {key: value.shape for key, value in found.items()} != shapes:
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    expected = moments(optimizer)
+    if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in expected.items()}:
         raise InputError(f"{path}: does not hold what Adam remembers of these networks; {SIZES}")
     check_numbers(found, path)
-
-    def laid_out(number: int, name: str) -> torch.Tensor:
-        """In the memory layout of its weight, which a fused step needs; a number as it is."""
-        value = found[f"{number}.{name}"]
-        return torch.empty_like(weights[number]).copy_(value) if value.dim() else value
-
-    state = {
-        number: {name: laid_out(number, name) for name in MOMENTS} for number in range(len(weights))
-    }
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for key, value in expected.items():
+        value.copy_(found[key])

@@ -2,8 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,15 +12,6 @@ import torch.distributed as dist
 from util.errors import InputError
 
 PATIENCE = timedelta(hours=2)  # that processes wait for one whose share takes longer
-
-
-@contextmanager
-def others_there() -> Iterator[None]:
-    """Raise ConnectionError where the block fails because another process has ended."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise ConnectionError("another process has ended, which says why") from error
 
 
 @dataclass(frozen=True)
@@ -46,31 +36,33 @@ class Process:
         """For tqdm's `disable`: a bar in the first process only, and only on a terminal."""
         return None if self.first else True
 
-    def wait(self) -> None:
+    def add_up(self, tensor: torch.Tensor) -> None:
+        """Replace `tensor` by the sum of those of all processes."""
         if self.world > 1:
-            with others_there():
-                dist.barrier()
+            try:
+                dist.all_reduce(tensor)
+            except RuntimeError as error:
+                raise ConnectionError("another process has ended, which says why") from error
 
     def average(self, tensors: Iterable[torch.Tensor]) -> None:
         """Give each tensor the mean of its values in all processes."""
-        if self.world > 1:
-            for tensor in tensors:
-                with others_there():
-                    dist.all_reduce(tensor)
-                tensor /= self.world
+        for tensor in tensors if self.world > 1 else ():
+            self.add_up(tensor)
+            tensor /= self.world
 
     def sum(self, number: int) -> int:
         """The sum of the numbers of all processes."""
-        if self.world == 1:
-            return number
         total = torch.tensor(number, device=self.device)
-        with others_there():
-            dist.all_reduce(total)
+        self.add_up(total)
         return int(total)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in at least one process."""
-        return self.sum(int(flag)) > 0
+        return flag if self.world == 1 else self.sum(int(flag)) > 0
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        self.any(False)
 
     def stop(self) -> None:
         """Leave together: torchrun ends the others as soon as one process has left."""
@@ -80,29 +72,22 @@ class Process:
 
 
 def start(gpu_ids: list[int]) -> Process:
-    """Take the device and join the other processes; no `gpu_ids` means CPU.
-
-    With several GPUs and no torchrun, this process becomes torchrun, which starts the program
-    once for each GPU. Raises InputError when a GPU that is asked for is not there.
-    """
+    """Take the device, the CPU without `gpu_ids`, and join the other processes. For several GPUs
+    this process becomes torchrun, where it is not started by it: one process for each GPU."""
     device = torch.device("cpu")
     if gpu_ids:
         found = torch.cuda.device_count()
-        missing = [gpu for gpu in gpu_ids if gpu >= found]
-        if missing:
+        for missing in (gpu for gpu in gpu_ids if gpu >= found):
             raise InputError(
-                f"--gpu_ids {','.join(map(str, gpu_ids))}: GPU {missing[0]} is not there, this"
-                f" machine has {found}. Use --gpu_ids -1 to work on the CPU"
+                f"--gpu_ids: GPU {missing} is not there, this machine has {found}. Use"
+                " --gpu_ids -1 to work on the CPU"
             )
+        count = f"--nproc_per_node={len(gpu_ids)}"
         if len(gpu_ids) > 1 and not dist.is_torchelastic_launched():
-            torchrun = ["-m", "torch.distributed.run", "--standalone"]
-            count = f"--nproc_per_node={len(gpu_ids)}"
-            os.execv(sys.executable, [sys.executable, *torchrun, count, *sys.argv])
+            torchrun = ["-m", "torch.distributed.run", "--standalone", count]
+            os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv])
         if len(gpu_ids) != local_world():
-            raise InputError(
-                f"--gpu_ids names {len(gpu_ids)} GPUs for {local_world()} processes. Start one for"
-                f" each, --nproc_per_node={len(gpu_ids)}; without torchrun the program does so"
-            )
+            raise InputError(f"--gpu_ids: one for each of {local_world()} processes, or {count}")
         device = torch.device("cuda", gpu_ids[int(os.environ.get("LOCAL_RANK", 0))])
         torch.cuda.set_device(device)
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
@@ -118,7 +103,6 @@ def local_world() -> int:
 
 
 def restarted() -> bool:
-    """Whether torchrun has started the processes again, after one of them ended with an error, or
-    Slurm the whole job."""
+    """Whether torchrun has started the processes again after an error, or Slurm the whole job."""
     counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
     return any(int(os.environ.get(count, 0)) > 0 for count in counts)

@@ -1,17 +1,12 @@
 """Errors that are the user's to mend: one line that says what is wrong, no traceback."""
 
-import os
-import signal
 import sys
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from util.files import ImageError
-
-TURN = 5  # seconds; torchrun ends all processes sooner when one has failed
 
 
 class InputError(ValueError):
@@ -34,20 +29,8 @@ def reported(program: str) -> Iterator[None]:
             raise SystemExit(130) from error
         if not isinstance(error, InputError | ImageError | OSError):
             raise
-        let_first_report()
         print(f"{program}: error: {message_of(error)}", file=sys.stderr)
         raise SystemExit(2) from error
-
-
-def let_first_report() -> None:
-    """Under torchrun, wait a turn in all processes but the first.
-
-    Processes fail together over one mistake. Whoever reports first leaves, and torchrun ends those
-    that wait.
-    """
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # training notes it only
-        time.sleep(TURN * (os.environ["RANK"] != "0"))
 
 
 def message_of(error: BaseException) -> str:

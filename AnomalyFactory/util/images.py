@@ -13,16 +13,13 @@ from util.files import atomic, open_image
 
 def read_square(path: Path, size: int) -> np.ndarray:
     """The image in `path` resized to size x size as published, by Pillow's bicubic; uint8 RGB.
-
-    Its proportions are not kept.
-    """
+    Its proportions are not kept."""
     image = open_image(path).resize((size, size), Image.Resampling.BICUBIC)
     return np.array(image)  # a copy: Pillow's own memory is read-only
 
 
 def write_jpeg(path: Path, image: Image.Image) -> None:
-    """Write `image`, whole or not at all: Pillow itself takes a file that a full disk cuts short
-    for a whole one."""
+    """Write `image` by way of memory: Pillow takes a file that a full disk cut short for whole."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=88)
     with atomic(path) as temporary:
@@ -35,12 +32,7 @@ def to_network(images: torch.Tensor, device: torch.device) -> torch.Tensor:
     return images.contiguous(memory_format=layout(device)).float() / 127.5 - 1
 
 
-def to_pixels(tensor: torch.Tensor) -> np.ndarray:
-    """(..., C, H, W) in [-1, 1] -> uint8 (..., H, W, C)."""
-    return as_pixels(tensor).cpu().numpy()
-
-
 def as_pixels(tensor: torch.Tensor) -> torch.Tensor:
-    """As `to_pixels`, where the tensor lies."""
+    """(..., C, H, W) in [-1, 1] -> uint8 (..., H, W, C)."""
     image = tensor.detach().float().add(1).mul(127.5).round().clamp(0, 255)
     return image.to(torch.uint8).movedim(-3, -1)

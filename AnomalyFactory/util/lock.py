@@ -8,19 +8,15 @@ from filelock import FileLock, Timeout
 
 from util.errors import InputError
 
-NAME = "training.lock"
 UNFINISHED = f".{'[0-9a-f]' * 16}.part*"  # as util/files.py names a file until it is whole
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold `folder` alone during the block; what killed savings left in it is removed first.
-
-    The system lets go of the lock when its process ends, however that happens. Raises InputError
-    when another process holds the folder.
-    """
+    """Hold `folder` alone during the block, else raise InputError; what killed savings left in it
+    is removed first. The system lets go when the process ends, however that happens."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / NAME
+    path = folder / "training.lock"
     try:
         with FileLock(path, timeout=0):
             for unfinished in folder.glob(UNFINISHED):

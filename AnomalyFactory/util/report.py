@@ -2,6 +2,8 @@
 
 import argparse
 import math
+import os
+import platform
 import signal
 import time
 from collections import deque
@@ -9,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 from tqdm import tqdm
 
 from util.background import Background, Fetched
 from util.distributed import Process
 from util.errors import InputError, message_of
-from util.progress import Progress, machine
-from util.training_page import DONE, TrainingPage
+from util.training_page import DONE, Progress, TrainingPage
 from util.visualizer import LossLog, SamplePage
 
 if TYPE_CHECKING:
@@ -139,6 +141,19 @@ class Report:
         else:  # the signal may have reached another process
             name = signal.Signals(received or signal.SIGTERM).name
             self.page.write(self.progress, f"it received {name}.")
+
+
+def machine(process: Process) -> dict[str, str]:
+    """What a training runs on, by the name of the fact."""
+    name = "CPU"
+    if process.device.type == "cuda":
+        name = torch.cuda.get_device_name(process.device)
+    return {
+        "computes on": f"{process.world} x {name}",
+        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
+        "system": platform.platform(),
+        "software": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
+    }
 
 
 def due(done: int, batch_size: int, every: int) -> bool:

@@ -30,9 +30,8 @@ def result_name(i: str, j: str, index: int) -> str:
 class Results:
     """Results of one list: AF_*.png in `folder`, strips for its page in gallery/{list}/.
 
-    Every image bears its list and its source, and the names of its structure and its reference:
-    lists can be made anew after it. Nothing is removed, only replaced: an image of another source
-    stays until its own new one is whole. The note painted.json tells a reader of the last source.
+    Every image bears its list and source and the names of what it was painted from. An image of
+    another source stays until its own new one is whole. painted.json tells of the last source.
     """
 
     def __init__(
@@ -64,19 +63,18 @@ class Results:
     def check_unmixed(self) -> None:
         """Raise InputError when images of another source are left beside the painted ones."""
         others = self.others()
-        if not others:
-            return
-        advice = "--overwrite without --how_many paints anew what is in the list"
-        unlisted = [name for name in others if name not in self.pairs]
-        if unlisted:
-            advice += f"; {len(unlisted)}, such as {unlisted[0]}, are not in it: move them away"
-        raise InputError(f"{self.folder}: not finished, {self.describe(others)}. {advice}")
+        if others:
+            advice = "--overwrite without --how_many paints anew what is in the list"
+            unlisted = [name for name in others if name not in self.pairs]
+            if unlisted:
+                advice += f"; {len(unlisted)}, such as {unlisted[0]}, are not in it: move them away"
+            raise InputError(f"{self.folder}: not finished, {self.describe(others)}. {advice}")
 
-    def describe(self, others: dict[str, Source | None]) -> str:
+    def describe(self, others: dict[str, Source]) -> str:
         """What is different about images of another source."""
         name, before = next(iter(others.items()))
         what = f"{len(others)} results of {self.list_name}, such as {name}, are of another painting"
-        if before is None:
+        if not before:
             return f"{what}, and do not say of which"
         changes = [
             f"{key} was {str(before.get(key))[:12]}, now {str(self.source.get(key))[:12]}"
@@ -85,34 +83,34 @@ class Results:
         ]
         return f"{what}: {', '.join(changes) or 'of another list'}"
 
-    def others(self) -> dict[str, Source | None]:
-        """The images that are there and of another source, with it where they say so: those in the
-        list, and those of a list of this name."""
-        there = sorted(path.name for path in self.folder.glob("AF_*.png"))
-        found = {name: self.painted_from(name) for name in there if NAME.fullmatch(name)}
-        return {
-            name: source
-            for name, (list_name, source) in found.items()
-            if (list_name, source) != (self.list_name, self.source)
-            if name in self.pairs or list_name == self.list_name
-        }
+    def others(self) -> dict[str, Source]:
+        """The images that are there and of another source: those in the list, and those of a list
+        of this name."""
+        found = {}
+        for name in sorted(path.name for path in self.folder.glob("AF_*.png")):
+            list_name, source = self.painted_from(name)
+            ours = name in self.pairs or list_name == self.list_name
+            if NAME.fullmatch(name) and ours and not self.is_current(name):
+                found[name] = source
+        return found
 
-    def painted_from(self, name: str) -> tuple[str, Source | None]:
-        """List and source that the image `name` bears; none where it bears none or is not there."""
+    def painted_from(self, name: str) -> tuple[str, Source]:
+        """List and source that the image `name` bears; empty where it bears none, or is absent."""
         path = self.folder / name
         refuse_special(path)
         try:
             with Image.open(path, formats=["PNG"]) as image:
                 list_name, source = json.loads(image.info[KEY])
+                return list_name, dict(source)
         except Exception:  # it is absent, or not of this program: Pillow raises many types then
-            return "", None
-        return list_name, source
+            return "", {}
+
+    def is_current(self, name: str) -> bool:
+        return self.painted_from(name) == (self.list_name, self.source)
 
     def is_whole(self, name: str) -> bool:
         """Whether nothing of the image `name` is left to paint."""
-        if self.with_page and not self.strip(name).exists():
-            return False
-        if self.painted_from(name) != (self.list_name, self.source):
+        if (self.with_page and not self.strip(name).exists()) or not self.is_current(name):
             return False
         with (self.folder / name).open("rb") as file:
             file.seek(-len(PNG_END), 2)
@@ -136,13 +134,9 @@ class Results:
 
     def write_page(self, groups: dict[str, str]) -> Path:
         """Write the page of all images in `groups`, by name, beside them; its path."""
+        strips = self.gallery.relative_to(self.folder)
         rows = [
-            Row(
-                strip=self.strip(name).relative_to(self.folder).as_posix(),
-                link=name,
-                caption=name.removesuffix(".png"),
-                group=group,
-            )
+            Row(f"{strips}/{self.strip(name).name}", name, name.removesuffix(".png"), group)
             for name, group in groups.items()
         ]
         page = self.folder / f"{self.list_name}.html"
@@ -157,17 +151,14 @@ def note_path(folder: Path, list_name: str) -> Path:
     return folder / "gallery" / list_name / "painted.json"
 
 
-def noted_source(folder: Path, list_name: str) -> Source | None:
-    """What the results of a list in `folder` were painted from last; None where no note says so.
+def noted_source(folder: Path, list_name: str) -> Source:
+    """What the results of a list in `folder` were painted from last; empty where no note says so.
     Raises InputError for a note that is not one."""
     path = note_path(folder, list_name)
-    if not path.exists():
-        return None
     refuse_special(path)
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))["source"])
+    except FileNotFoundError:
+        return {}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"{path}: not a note of this program ({error}); move {folder} away, or choose another"
-            " --results_dir"
-        ) from error
+        raise InputError(f"{path}: not a note of this program ({error}); move it away") from error

@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 
 from util.files import atomic
 from util.html import Row, write_page, write_strip
-from util.images import to_pixels
+from util.images import as_pixels
 
 POINTS = 2000  # of a curve: more cannot be told apart
 SHOWN = 500  # samples on the page
@@ -31,15 +30,17 @@ class LossLog:
         # Rows past the resume point will be written again.
         self.rows = rows_until(self.csv, images) if images and self.csv.is_file() else []
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic(self.csv) as temporary, temporary.open("w", newline="") as file:
-            write_rows(file, self.rows, header=True)
+        with atomic(self.csv) as temporary, temporary.open("w") as file:
+            for texts in [*self.rows[:1], *(row.values() for row in self.rows)]:  # names first
+                print(*texts, sep=",", file=file)
 
     def add(self, row: dict[str, int | float]) -> None:
-        texts = {key: f"{value:.6g}" for key, value in row.items()}
-        texts["images"] = str(row["images"])
+        texts = {key: f"{value:.6g}" for key, value in row.items()} | {"images": str(row["images"])}
         try:
-            with self.csv.open("a", newline="") as file:
-                write_rows(file, [texts], header=not self.rows)
+            with self.csv.open("a") as file:
+                if not self.rows:
+                    print(*texts, sep=",", file=file)
+                print(*texts.values(), sep=",", file=file)
         except OSError as error:  # that of a full disk names no file
             raise OSError(error.errno, error.strerror, str(self.csv)) from error
         self.rows.append(texts)
@@ -52,15 +53,13 @@ class LossLog:
         every = math.ceil(len(rows) / POINTS)
         images = [int(row["images"]) for row in rows[::every]]
         panels = {"G_": "Generator", "D_": "Discriminator"}
-        for axes, (prefix, title) in zip(
-            figure.subplots(2, sharex=True), panels.items(), strict=True
-        ):
+        for axes, prefix in zip(figure.subplots(2, sharex=True), panels, strict=True):
             for name in self.names():
                 if name.startswith(prefix):
                     values = [float(row[name]) for row in rows]
                     (line,) = axes.plot(images, running_mean(values)[::every], label=name, lw=1.8)
                     axes.plot(images, values[::every], color=line.get_color(), lw=0.6, alpha=0.4)
-            axes.set(title=title, ylabel="loss", yscale="log")
+            axes.set(title=panels[prefix], ylabel="loss", yscale="log")
             if axes.lines:
                 axes.legend(loc="upper right")
             axes.grid(alpha=0.3)
@@ -82,22 +81,13 @@ def running_mean(values: Sequence[float]) -> np.ndarray:
     return (sums[last] - sums[first]) / (last - first)
 
 
-def write_rows(file: TextIO, rows: list[dict[str, str]], header: bool) -> None:
-    if rows:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        if header:
-            writer.writeheader()
-        writer.writerows(rows)
-
-
 def rows_until(path: Path, images: int) -> list[dict[str, str]]:
     """The rows of the log in `path` up to `images`; one that was cut short ends them."""
     rows = []
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         try:
             for row in csv.DictReader(file):
-                numbers = {name: float(value) for name, value in row.items()}
-                if numbers["images"] > images:
+                if {name: float(value) for name, value in row.items()}["images"] > images:
                     break
                 rows.append(row)
         except (csv.Error, KeyError, TypeError, ValueError):
@@ -112,41 +102,33 @@ class SamplePage:
     def __init__(self, folder: Path, name: str, images: int):
         """Continue the page in `folder` after `images` images; start a new one at 0."""
         self.page, self.strips, self.name = folder / "samples.html", folder / "samples", name
-        self.all: list[Path] = []  # the oldest first; listing the folder would take ever longer
-        for path in sorted(path for path in self.strips.glob("*.jpg") if parts_of(path)):
-            if parts_of(path)[1] > images:
+        self.all: list[Row] = []  # the oldest first; listing the folder would take ever longer
+        for path in sorted(self.strips.glob("*.jpg")):
+            match = STRIP.fullmatch(path.name)
+            if match and int(match["images"]) > images:
                 path.unlink()
-            else:
-                self.all.append(path)
+            elif match:
+                self.all.append(sample_row(int(match["epoch"]), int(match["images"])))
 
     def add(self, epoch: int, images: int, panels: dict[str, torch.Tensor]) -> None:
         """Add the first image of each batch in `panels`, by PANELS, and rewrite the page."""
         self.strips.mkdir(parents=True, exist_ok=True)
-        strip = self.strips / f"epoch{epoch:05d}_images{images:09d}.jpg"
-        write_strip(strip, [to_pixels(panels[name][0]) for name in PANELS])
-        self.all.append(strip)
-        rows = [self.row(path) for path in reversed(self.all[-SHOWN:])]
-        write_page(self.page, f"{self.name}: samples of its training", PANELS, rows)
-
-    def row(self, path: Path) -> Row:
-        """What pages say of the strip in `path`."""
-        link = f"{self.strips.name}/{path.name}"
-        epoch, images = parts_of(path)
-        before = (epoch - 1) // GROUPED * GROUPED
-        group = f"epochs {before + 1} to {before + GROUPED}"
-        return Row(link, link, f"epoch {epoch}, {images:,} images", group)
+        row = sample_row(epoch, images)
+        pictures = [as_pixels(panels[name][0]).numpy() for name in PANELS]
+        write_strip(self.page.parent / row.strip, pictures)
+        self.all.append(row)
+        title = f"{self.name}: samples of its training"
+        write_page(self.page, title, PANELS, self.all[: -SHOWN - 1 : -1])
 
     def spread(self, count: int) -> list[Row]:
         """At most `count` rows, evenly spread from the first strip to the last."""
-        if len(self.all) <= count:
-            return [self.row(path) for path in self.all]
-        step = (len(self.all) - 1) / (count - 1)
-        return [self.row(self.all[round(step * place)]) for place in range(count)]
+        places = np.linspace(0, len(self.all) - 1, min(count, len(self.all)))
+        return [self.all[round(place)] for place in places]
 
 
-def parts_of(strip: Path) -> tuple[int, int] | None:
-    """The epoch in which a training wrote `strip`, and how many images it had seen; None where the
-    file is no strip of a training.
-    """
-    match = STRIP.fullmatch(strip.name)
-    return (int(match["epoch"]), int(match["images"])) if match else None
+def sample_row(epoch: int, images: int) -> Row:
+    """What pages say of the strip of a sample."""
+    strip = f"samples/epoch{epoch:05d}_images{images:09d}.jpg"
+    before = (epoch - 1) // GROUPED * GROUPED
+    group = f"epochs {before + 1} to {before + GROUPED}"
+    return Row(strip, strip, f"epoch {epoch}, {images:,} images", group)

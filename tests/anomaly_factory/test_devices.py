@@ -13,8 +13,7 @@ import torch
 import train
 from data.datasets import loader
 from models.anomaly_factory import AnomalyFactory, Painter
-from models.losses import PerceptualLoss
-from models.networks import Generator, InstanceNorm, MultiscaleDiscriminator
+from models.networks import Generator, InstanceNorm
 from options.train_options import train_options
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
@@ -23,8 +22,8 @@ from util.background import Background, Fetched, ahead
 from util.device import chosen_amp, layout, prepare
 from util.distributed import Process
 from util.errors import InputError
-from util.progress import Progress
 from util.report import Report
+from util.training_page import Progress
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 START = Progress(done=0, end=5, before=0, batch_size=2, steps_per_epoch=5, seconds=0.0)
@@ -165,18 +164,6 @@ def test_how_cudnn_convolves(monkeypatch):
 def test_memory_is_pinned_for_a_gpu_only():
     assert layout(CPU) == torch.contiguous_format and layout(GPU) == torch.channels_last
     assert [loader([], [], 0, device).pin_memory for device in (CPU, GPU)] == [False, True]
-
-
-def test_only_what_is_walked_once_is_compiled(monkeypatch):
-    compiled = []
-    monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(type(module)))
-    AnomalyFactory(train_options(SMALL), Process(CPU), small_vgg())
-    Painter(Generator(2, 4, 1), CPU, amp=False)
-    assert compiled == []
-    model = AnomalyFactory(train_options([*SMALL, "--compile"]), Process(CPU), small_vgg())
-    Painter(Generator(2, 4, 1), CPU, amp=False, compiled=True)
-    assert compiled == [Generator, PerceptualLoss, Generator]
-    assert isinstance(model.netD, MultiscaleDiscriminator)
 
 
 class Event:

@@ -187,7 +187,7 @@ def test_a_photo_is_resized_by_lanczos(tmp_path):
     job = extract_edges.Job(tmp_path / "a.png", tmp_path / "edges.png", (16, 12))
     # sinc(x) sinc(x/3), three lobes over twice the width; no other filter overshoots on both sides.
     red = [20, 20, 20, 20, 24, 4, 120, 236, 216, 220, 220, 220, 220, 220, 220, 220]
-    (found,) = extract_edges.read([job])
+    (found,) = extract_edges.read([job]).values()
     assert found[6, :, 0].tolist() == red
 
 

@@ -1,15 +1,14 @@
 """What is shown of a training and of its errors: log, page of samples, messages."""
 
 import re
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 from browser import SCREENS, flaws
 from matplotlib.axes import Axes
-from util import errors, visualizer
-from util.errors import InputError, reported
+from util import visualizer
+from util.errors import reported
 from util.html import Row, write_page
 from util.visualizer import PANELS, LossLog, SamplePage, running_mean
 
@@ -117,21 +116,3 @@ def test_an_error_of_a_worker_is_its_last_line(capsys):
         report(OSError("Caught OSError in DataLoader worker 0.\nTraceback:\nOSError: x.png: gone"))
     assert stop.value.code == 2
     assert capsys.readouterr().err == "train.py: error: x.png: gone\n"
-
-
-@pytest.mark.parametrize(
-    ("rank", "error", "seconds"),
-    [
-        (0, InputError("wrong"), 0),
-        (1, InputError("wrong"), errors.TURN),
-    ],
-)
-def test_processes_take_turns_to_report(monkeypatch, rank, error, seconds):
-    waited = []
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", str(rank))
-    monkeypatch.setattr(errors.time, "sleep", waited.append)
-    monkeypatch.setattr(errors.signal, "signal", lambda *handler: waited.append(handler))
-    with pytest.raises(SystemExit):
-        report(error)
-    assert waited == [(signal.SIGTERM, signal.SIG_DFL), seconds]
