@@ -4,12 +4,9 @@ python AnomalyFactory/evaluate.py --results results/butterflyContest \\
     --dataset Datasets/Images4TrainAFnonhybrid
 
 --results is searched for what test.py wrote, --dataset is the folder from which it was painted.
-Writes into --output, by default RESULTS/evaluation: index.html, the report, which needs no server
-and nothing outside its folder; figures.json, all figures of it; pairs.csv and images.csv, a row for
-each pair of subspecies and for each painted image.
-
-An image whose inputs are missing or unreadable is named and left out, and the exit status is then
-1. A figure that there are too few images for is left out, and the report says which.
+Writes index.html, the report, figures.json, pairs.csv and images.csv into RESULTS/evaluation or
+--output. An image whose inputs are missing or unreadable is named and left out, and the exit status
+is then 1. A figure that there are too few images for is left out, and the report says which.
 """
 
 import sys
@@ -46,11 +43,10 @@ def main() -> int:
     finder = edge_finder(dataset, opt.detector, opt.weights, device)
     photos = measure_photos(dataset, extract, problems)
     drawn = draw(found, opt.how_many, random)
-    painted = measure_painted(drawn, dataset, photos, extract, finder.detect, problems)
     evaluation = Evaluation(
         dataset=dataset,
         photos=photos,
-        painted=painted,
+        painted=measure_painted(drawn, dataset, photos, extract, finder, problems),
         finder=finder,
         backbone=BACKBONES[opt.backbone],
         painted_found=len(found),
@@ -76,5 +72,4 @@ def draw(found: list[PaintedImage], most: int, random: np.random.Generator) -> l
 
 if __name__ == "__main__":
     with reported("evaluate.py"):
-        status = main()
-    sys.exit(status)
+        sys.exit(main())

@@ -10,37 +10,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from quality.formulas import (
-    diversity,
-    euclidean,
-    frechet,
-    frechet_by_torchmetrics,
-    kernel,
-    kid,
-    kid_by_torchmetrics,
-    mean_with_interval,
-    told_apart,
-    weighted_mean,
-    with_interval,
-)
+from quality import formulas, plots
+from quality.formulas import frechet, kid, mean_with_interval, weighted_mean, with_interval
 from quality.measure import CLOSE, PHOTOGRAPHED, Comparison, Evaluation, comparisons
-from quality.plots import (
-    DASH,
-    KIND_LOOKS,
-    Drawing,
-    Series,
-    bars_of,
-    by_kind,
-    histograms,
-    hundredths,
-    intervals,
-    map_plot,
-    per_thousand,
-    percent,
-    span,
-    spread,
-    tenths,
-)
+from quality.plots import DASH, Drawing, Series, by_kind, histograms, hundredths, percent, tenths
 
 FEWEST = 20  # painted images, and photographs, for a figure of their distributions
 HALVINGS = 10  # of the photographs, at random; the yardstick is the mean over them
@@ -105,62 +78,59 @@ def find_figures(evaluation: Evaluation, random: np.random.Generator) -> None:
 
 def cell(figure: Figure, found: Found) -> tuple[str, str]:
     """What the table at the top says of a figure in a set: the value, and what is beside it."""
-    there = found[figure.key]
+    there, write = found[figure.key], figure.interval
     if there is None:
         return DASH, figure.missing
     there = there[figure.part] if figure.part else there
-    beside = spread(there, figure.interval), figure.yardstick(found)
-    return figure.interval(there["value"]), "; ".join(filter(None, beside))
+    beside = spread(there, write), figure.yardstick(found)
+    return write(there["value"]), "; ".join(filter(None, beside))
+
+
+def spread(found: dict[str, float], write: Callable[[float], str]) -> str:
+    """`[low to high]` of a figure; nothing where it has no interval."""
+    known = np.isfinite(found["low"])
+    return f"[{write(found['low'])} to {write(found['high'])}]" if known else ""
 
 
 # ---- how each is found --------------------------------------------------------------------------
 
 
 def find_frechet(one: Comparison, random: np.random.Generator) -> Found:
-    return with_interval(
-        partial(frechet, one.features, one.photo_features),
-        [one.structures, one.photo_keys],
-        random,
-        frechet_by_torchmetrics(one.features, one.photo_features),
-    )
+    sides, groups = (one.features, one.photo_features), [one.structures, one.photo_keys]
+    return with_interval(partial(frechet, *sides), groups, random, frechet(*sides))
 
 
 def find_kid(one: Comparison, random: np.random.Generator) -> Found:
-    return with_interval(
-        partial(kid, *kernels(one.features, one.photo_features)),
-        [one.structures, one.photo_keys],
-        random,
-        kid_by_torchmetrics(one.features, one.photo_features),
-    )
-
-
-def kernels(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return kernel(one, one), kernel(other, other), kernel(one, other)
+    kernels = formulas.kernels(one.features, one.photo_features)
+    groups, value = [one.structures, one.photo_keys], formulas.kid_of_subsets(*kernels)
+    return with_interval(partial(kid, *kernels), groups, random, value)
 
 
 def find_halves(one: Comparison, random: np.random.Generator) -> Found | None:
     """Equal numbers against one half of the photographs: the other half, and what was painted
     from the other half alone. None where a half has too few."""
-    sources, keys = one.sources, one.photo_keys
+    sources, keys, photos = one.sources, one.photo_keys, one.photo_features
     everyone = list(dict.fromkeys([*keys, *(key for pair in sources for key in pair)]))
     rows = []
     for _ in range(HALVINGS):
         order = random.permutation(len(everyone))
         first = {everyone[place] for place in order[: len(order) // 2]}
-        own = random.permutation([place for place, key in enumerate(keys) if key in first])
-        other = random.permutation([place for place, key in enumerate(keys) if key not in first])
-        new = [place for place, pair in enumerate(sources) if first.issuperset(pair)]
-        new = random.permutation(new)
+        own, other, new = (
+            random.permutation(np.flatnonzero(chosen))
+            for chosen in (
+                [key in first for key in keys],
+                [key not in first for key in keys],
+                [first.issuperset(pair) for pair in sources],
+            )
+        )
         size = min(len(own), len(other), len(new))
         if size < FEWEST // 2:
             continue
-        against, ones = one.photo_features[other[:size].astype(int)], np.ones(size)
+        against, ones = photos[other[:size]], np.ones(size)
         row = [size]
-        for side in (
-            one.features[new[:size].astype(int)],
-            one.photo_features[own[:size].astype(int)],
-        ):
-            row += [frechet(side, against), kid(*kernels(side, against), ones, ones)]
+        for side in (one.features[new[:size]], photos[own[:size]]):
+            kernels = formulas.kernels(side, against)
+            row += [frechet(side, against), kid(*kernels, ones, ones)]
         rows.append(row)
     names = ("images", "frechet_painted", "kid_painted", "frechet_photographs", "kid_photographs")
     return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True)) if rows else None
@@ -168,7 +138,7 @@ def find_halves(one: Comparison, random: np.random.Generator) -> Found | None:
 
 def find_told_apart(one: Comparison, random: np.random.Generator) -> Found | None:
     sides = one.features, one.photo_features
-    found, looks = told_apart(*sides, one.sources, one.photo_keys, random)
+    found, looks = formulas.told_apart(*sides, one.sources, one.photo_keys, random)
     if one.title != PHOTOGRAPHED:  # which are among the hybrids, and have been looked at
         one.evaluation.painted.table.loc[one.table.index, "looks_painted"] = looks
     return found
@@ -181,9 +151,9 @@ def find_diversity(one: Comparison, random: np.random.Generator) -> Found | None
     numbers = np.array([list(within).index(pair) for pair in pairs])
     expected = np.array(list(within.values()))[numbers]
     known = np.isfinite(expected)
-    distances = euclidean(one.features[known], one.features[known])
+    distances = formulas.euclidean(one.features[known], one.features[known])
     found = with_interval(
-        partial(diversity, distances, numbers[known], expected[known]),
+        partial(formulas.diversity, distances, numbers[known], expected[known]),
         [[source for source, use in zip(one.structures, known, strict=True) if use]],
         random,
     )
@@ -194,18 +164,15 @@ def find_memorised(one: Comparison, random: np.random.Generator) -> Found:
     """How near painted images lie to photographs that the generator was trained on."""
     photos, distance = one.evaluation.photos, one.table["nearest_distance"]
     closest = [photos.keys[place] for place in one.evaluation.painted.nearest[one.table.index]]
-    is_structure, is_reference = (
-        np.array([key == source for key, source in zip(closest, sources, strict=True)])
-        for sources in zip(*one.sources, strict=True)
-    )
+    near = list(zip(closest, one.sources, strict=True))
     return {
         "close": mean_with_interval(distance <= photos.close, one.structures, random),
         "closest": float(distance.min()),
         "median": float(distance.median()),
         "median_between_photographs": float(np.median(photos.between)),
         "closest_between_photographs": float(photos.between.min()),
-        "nearest_is_structure": float(is_structure.mean()),
-        "nearest_is_reference": float((is_reference & ~is_structure).mean()),
+        "nearest_is_structure": float(np.mean([key == pair[0] for key, pair in near])),
+        "nearest_is_reference": float(np.mean([key == pair[1] != pair[0] for key, pair in near])),
     }
 
 
@@ -213,14 +180,12 @@ def find_structure(one: Comparison, random: np.random.Generator) -> Found | None
     """Edges found against edges asked for; None where no detector looked for them."""
     if one.table["edges_f1"].isna().all():
         return None
-    return {
-        **{
-            name: mean_with_interval(one.table[f"edges_{name}"], one.structures, random)
-            for name in ("f1", "precision", "recall")
-        },
-        "f1_of_photograph": one.table["edges_f1_of_photograph"].mean(),
-        "f1_of_another": one.table["edges_f1_of_another"].mean(),
+    found = {
+        name: mean_with_interval(one.table[f"edges_{name}"], one.structures, random)
+        for name in ("f1", "precision", "recall")
     }
+    others = ("f1_of_photograph", "f1_of_another")
+    return found | {name: one.table[f"edges_{name}"].mean() for name in others}
 
 
 def find_appearance(one: Comparison, random: np.random.Generator) -> Found:
@@ -247,38 +212,10 @@ PAINTED, OUTLINED, EDGES_FOUND = "painted", "painted, wings outlined", "edges fo
 NEAREST = "nearest photograph"
 INPUTS = (EDGES_ASKED, REFERENCE, STRUCTURE)
 
-BARS = " The bars are intervals."
 
-
-def draw_areas(evaluation: Evaluation) -> list[Drawing]:
-    bars = bars_of(evaluation, "told_apart")
-    low, _ = span([0.4, *(value for bar in bars for value in bar[2:])])
-    caption = "0.5: nobody could tell; 1: told every time." + BARS
+def draw_looks(evaluation: Evaluation) -> list[Drawing]:
     looks = by_kind(evaluation, evaluation.painted.table["looks_painted"])
-    return [
-        *intervals(bars, "area under the ROC curve", caption, ends=(low, 1)),
-        *histograms(looks, "probability of being painted", ", by how painted they look."),
-    ]
-
-
-def equal_numbers(halves: Found) -> str:
-    return f"{halves['images']:.0f} against {halves['images']:.0f}"
-
-
-def draw_halves_and_map(evaluation: Evaluation) -> list[Drawing]:
-    bars = []
-    for title, found in evaluation.sets.items():
-        if halves := found["halves"]:
-            looks = {"painted": KIND_LOOKS.get(title, "other"), "photographs": "photo"}
-            for what, look in looks.items():
-                name = f"{title}: {what}, {equal_numbers(halves)}"
-                bars.append((name, look, halves[f"frechet_{what}"], np.nan, np.nan))
-    caption = Series("Photographs", "photo", np.zeros(0)).ink + (
-        " against other photographs are the yardstick: no generator can be expected to come below."
-        " The scale begins at 0."
-    )
-    plots = intervals(bars, "Fréchet distance at equal numbers", caption)
-    return [*plots, map_plot(evaluation)]
+    return histograms(looks, "probability of being painted", ", by how painted they look.")
 
 
 def draw_distances(evaluation: Evaluation) -> list[Drawing]:
@@ -291,10 +228,8 @@ def draw_distances(evaluation: Evaluation) -> list[Drawing]:
 
 def draw_edges(evaluation: Evaluation) -> list[Drawing]:
     table = evaluation.painted.table
-    marks = {
-        "another image": table["edges_f1_of_another"].mean(),
-        "photographs": table["edges_f1_of_photograph"].mean(),
-    }
+    names = {"another image": "edges_f1_of_another", "photographs": "edges_f1_of_photograph"}
+    marks = {name: table[column].mean() for name, column in names.items()}
     caption = ". Lines: the means in another image, and in photographs."
     return histograms(by_kind(evaluation, table["edges_f1"]), "F1 of the edges", caption, marks)
 
@@ -318,22 +253,23 @@ FIGURES = [  # in the order in which they draw at random
         interval=tenths,
         yardstick=lambda found: (
             found["halves"]
-            and f"{equal_numbers(found['halves'])}: painted"
+            and f"{found['halves']['images']:.0f} against as many: painted"
             f" {tenths(found['halves']['frechet_painted'])}, photographs"
             f" {tenths(found['halves']['frechet_photographs'])}"
         ),
         fewest=FEWEST,
         heading="Fréchet distance and KID",
-        plot=draw_halves_and_map,
+        plot=lambda evaluation: [plots.map_plot(evaluation)],
     ),
     Figure(
         key="kid",
         value=find_kid,
         title="KID \N{MULTIPLICATION SIGN} 1000",
         meaning="the same question; 0: alike, however few images",
-        interval=per_thousand,
+        interval=plots.per_thousand,
         yardstick=lambda found: (
-            found["halves"] and f"photographs {per_thousand(found['halves']['kid_photographs'])}"
+            found["halves"]
+            and f"photographs {plots.per_thousand(found['halves']['kid_photographs'])}"
         ),
         fewest=FEWEST,
     ),
@@ -351,7 +287,7 @@ FIGURES = [  # in the order in which they draw at random
         fewest=FEWEST,
         too_few="too few images for a fold of the classifier",
         heading="Painted or photographed?",
-        plot=draw_areas,
+        plot=draw_looks,
         ranking=Ranking(
             column="looks_painted",
             says="probability of being painted {looks_painted:.2f}",
@@ -366,11 +302,6 @@ FIGURES = [  # in the order in which they draw at random
         meaning="1: as varied as photographs; 0: all the same",
         too_few="no pair has two painted images to compare",
         heading="Diversity",
-        plot=lambda evaluation: intervals(
-            bars_of(evaluation, "diversity"),
-            "diversity, as a share of the photographs'",
-            "1: as varied as photographs of one subspecies." + BARS,
-        ),
     ),
     Figure(
         key="memorised",

@@ -4,19 +4,16 @@ asked what is painted."""
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import nn
 
-KID_SUBSETS = 50  # over which torchmetrics averages
+KID_SUBSETS = 50  # over which KID is averaged
 KID_SUBSET = 1000  # images of each, at the most
 
 DRAWS = 200  # of a bootstrap
@@ -39,58 +36,17 @@ PLATE = 0.88  # a chart or label fills more than this share of its rectangle; wi
 # ---- distances ----------------------------------------------------------------------------------
 
 
-class Features(nn.Module):
-    """Hands features through, where torchmetrics expects a network that extracts them."""
-
-    def __init__(self, number: int):
-        super().__init__()
-        self.num_features = number
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return features
-
-
-def frechet_by_torchmetrics(painted: np.ndarray, photos: np.ndarray) -> float:
-    """torchmetrics' Frechet distance (Heusel et al. 2017) of features (n, d) and (m, d)."""
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    metric = FrechetInceptionDistance(feature=Features(painted.shape[1]))
-    return float(computed(metric, painted, photos))
-
-
-def kid_by_torchmetrics(painted: np.ndarray, photos: np.ndarray) -> float:
-    """torchmetrics' KID (Binkowski et al. 2018) of features (n, d) and (m, d): the mean over random
-    subsets, drawn from a seed of their own."""
-    from torchmetrics.image.kid import KernelInceptionDistance
-
-    size = min(KID_SUBSET, len(painted), len(photos))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it says that it keeps the features
-        metric = KernelInceptionDistance(
-            feature=Features(painted.shape[1]), subsets=KID_SUBSETS, subset_size=size
-        )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return float(computed(metric, painted, photos)[0])
-
-
-def computed(metric, painted: np.ndarray, photos: np.ndarray):
-    metric.update(torch.from_numpy(photos).double(), real=True)
-    metric.update(torch.from_numpy(painted).double(), real=False)
-    return metric.compute()
-
-
 def frechet(
     one: np.ndarray,  # (n, d) features
     other: np.ndarray,  # (m, d)
     weights: np.ndarray | None = None,  # (n,) how often each counts; default: once
     other_weights: np.ndarray | None = None,  # (m,)
 ) -> float:
-    """The Frechet distance between two Gaussians with the means and covariances of the features.
+    """The Frechet distance (Heusel et al. 2017) between Gaussians with the means and covariances
+    of the features; NaN where either side has less than two images.
 
-    The same number as torchmetrics', a hundred times as fast where there are fewer images than
-    features: the trace of the root of the covariances' product is the nuclear norm of the product
-    of the centred features. NaN where either side has less than two images.
+    The trace of the root of the covariances' product is the nuclear norm of the product of the
+    centred features, which is fast where there are fewer images than features.
     """
     means, sides = [], []
     for features, counts in ((one, weights), (other, other_weights)):
@@ -107,9 +63,10 @@ def frechet(
     return float(shift + spread - 2 * np.linalg.norm(sides[0] @ sides[1].T, "nuc"))
 
 
-def kernel(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """KID's kernel (n, m) of features (n, d) and (m, d): (x.y / d + 1)^3."""
-    return (one.astype(float) @ other.astype(float).T / one.shape[1] + 1) ** 3
+def kernels(one: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
+    """KID's kernel (x.y / d + 1)^3 of features (n, d) and (m, d): (n, n), (m, m) and (n, m)."""
+    pairs = (one, one), (other, other), (one, other)
+    return [(a.astype(float) @ b.astype(float).T / a.shape[1] + 1) ** 3 for a, b in pairs]
 
 
 def kid(
@@ -119,12 +76,25 @@ def kid(
     weights: np.ndarray,  # (n,) how often each counts
     other_weights: np.ndarray,  # (m,)
 ) -> float:
-    """The unbiased squared maximum mean discrepancy; an image is never compared with itself."""
+    """The unbiased squared maximum mean discrepancy (Binkowski et al. 2018); an image is never
+    compared with itself."""
     total, other_total = weights.sum(), other_weights.sum()
     if not total or not other_total:
         return float("nan")
     cross = weights @ between @ other_weights / (total * other_total)
     return float(mean_of_pairs(own, weights) + mean_of_pairs(other, other_weights) - 2 * cross)
+
+
+def kid_of_subsets(own: np.ndarray, other: np.ndarray, between: np.ndarray) -> float:
+    """The mean KID over random subsets, drawn as torchmetrics does from a seed of their own."""
+    size, random = min(KID_SUBSET, *between.shape), torch.Generator().manual_seed(0)
+    found = []
+    for _ in range(KID_SUBSETS):
+        photos = torch.randperm(len(other), generator=random)[:size].numpy()
+        painted = torch.randperm(len(own), generator=random)[:size].numpy()
+        kernels = own[np.ix_(painted, painted)], other[np.ix_(photos, photos)]
+        found.append(kid(*kernels, between[np.ix_(painted, photos)], np.ones(size), np.ones(size)))
+    return float(np.mean(found))
 
 
 def mean_of_pairs(values: np.ndarray, weights: np.ndarray) -> float:
@@ -143,13 +113,6 @@ def euclidean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(squares, 0))
 
 
-def nearest_others(photos: np.ndarray) -> np.ndarray:
-    """The distance (m,) of each of two photographs at least to the nearest other one."""
-    distances = euclidean(photos, photos)
-    np.fill_diagonal(distances, np.inf)
-    return distances.min(axis=1)
-
-
 def diversity(
     distances: np.ndarray,  # (n, n) between painted images
     pairs: np.ndarray,  # (n,) the number of each one's pair of subspecies
@@ -165,13 +128,6 @@ def diversity(
     there = weights @ (same * distances) @ weights
     wanted = weights @ (same * expected) @ weights
     return float(there / wanted) if wanted > 0 else float("nan")
-
-
-def principal_places(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places (n, 2) of features along their two main directions, and the share (2,) of the
-    variance that each holds (Pearson 1901)."""
-    directions = PCA(2, svd_solver="full")
-    return directions.fit_transform(features.astype(float)), directions.explained_variance_ratio_
 
 
 # ---- how far a figure moves when other specimens are drawn: the bootstrap, by photograph ---------
@@ -212,8 +168,7 @@ def with_interval(
         return found
     draws = np.array([figure(*weights) for weights in weights_by_source(groups, random)])
     draws = draws[np.isfinite(draws)]
-    own = figure(*[np.ones(len(group)) for group in groups]) if value is None else value
-    found["value"] = float(own)
+    found["value"] = figure(*[np.ones(len(group)) for group in groups]) if value is None else value
     if len(draws) and value is not None:
         draws += value - draws.mean()
     if len(draws) and np.ptp(draws) > 0:
@@ -243,36 +198,22 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray) -> float:
 # ---- painted or photographed? -------------------------------------------------------------------
 
 
-class Fold(NamedTuple):
-    """Places of painted images and of photographs, to fit on and to test with."""
-
-    fit_painted: np.ndarray
-    fit_photos: np.ndarray
-    test_painted: np.ndarray
-    test_photos: np.ndarray
-
-
 def folds_by_photograph(
     sources: Sequence[tuple[Hashable, Hashable]],  # of each painted image: structure, reference
     photos: Sequence[Hashable],
     random: np.random.Generator,
-) -> list[Fold]:
-    """FOLDS folds that share no photograph: a painted image is fitted on only when both of its
-    sources are, and tested with only when neither is."""
+) -> Iterator[list[np.ndarray]]:
+    """FOLDS folds that share no photograph: places of painted images and of photographs to fit on,
+    and of those to test with. A painted image is fitted on only when both of its sources are, and
+    tested with only when neither is."""
     keys = list(dict.fromkeys([*photos, *chain.from_iterable(sources)]))
-    order = random.permutation(len(keys)) % FOLDS
-    fold_of = dict(zip(keys, order.tolist(), strict=True))
+    fold_of = dict(zip(keys, random.permutation(len(keys)) % FOLDS, strict=True))
     painted = np.array([[fold_of[key] for key in pair] for pair in sources]).reshape(-1, 2)
     photographed = np.array([fold_of[key] for key in photos])
-    return [
-        Fold(
-            np.flatnonzero((painted != fold).all(axis=1)),
-            np.flatnonzero(photographed != fold),
-            np.flatnonzero((painted == fold).all(axis=1)),
-            np.flatnonzero(photographed == fold),
-        )
-        for fold in range(FOLDS)
-    ]
+    for fold in range(FOLDS):
+        to_fit = (painted != fold).all(axis=1), photographed != fold
+        to_test = (painted == fold).all(axis=1), photographed == fold
+        yield [np.flatnonzero(chosen) for chosen in (*to_fit, *to_test)]
 
 
 def told_apart(
@@ -288,34 +229,33 @@ def told_apart(
     nobody could tell; 1: always told. The second is the mean probability over the folds that
     tested the image, NaN for one that was in none. None where no fold is large enough.
     """
-    outcomes = []  # each fold, and whether its painted images (rows) look it more than photographs
+    outcomes = []  # what was tested, and whether painted images (rows) look it more
     looks, tests = np.zeros(len(painted)), np.zeros(len(painted))
     for _ in range(REPEATS):
         for fold in folds_by_photograph(sources, keys, random):
             if min(map(len, fold)) < FEWEST_IN_FOLD:
                 continue
-            fitted = np.concatenate([painted[fold.fit_painted], photos[fold.fit_photos]])
-            labels = np.repeat([1, 0], [len(fold.fit_painted), len(fold.fit_photos)])
-            model = fit(fitted, labels)
-            found = model.predict_proba(painted[fold.test_painted])[:, 1]
-            others = model.predict_proba(photos[fold.test_photos])[:, 1]
-            looks[fold.test_painted] += found
-            tests[fold.test_painted] += 1
-            outcomes.append((fold, np.heaviside(found[:, None] - others, 0.5)))
+            ours, others, new, photographed = fold
+            labels = np.repeat([1, 0], [len(ours), len(others)])
+            model = fit(np.concatenate([painted[ours], photos[others]]), labels)
+            found = model.predict_proba(painted[new])[:, 1]
+            beside = model.predict_proba(photos[photographed])[:, 1]
+            looks[new] += found
+            tests[new] += 1
+            outcomes.append((new, photographed, np.heaviside(found[:, None] - beside, 0.5)))
     looks = np.divide(looks, tests, out=np.full(len(painted), np.nan), where=tests > 0)
     if not outcomes:
         return None, looks
 
     def area(weights: np.ndarray, photo_weights: np.ndarray) -> float:
         areas = []  # Mann and Whitney 1947
-        for fold, won in outcomes:
-            ours, others = weights[fold.test_painted], photo_weights[fold.test_photos]
+        for new, photographed, won in outcomes:
+            ours, others = weights[new], photo_weights[photographed]
             if ours.any() and others.any():
                 areas.append(ours @ won @ others / (ours.sum() * others.sum()))
         return float(np.mean(areas)) if areas else float("nan")
 
-    structures = [structure for structure, _ in sources]
-    result = with_interval(area, [structures, keys], random)
+    result = with_interval(area, [[structure for structure, _ in sources], keys], random)
     return {**result, "tested": int((tests > 0).sum())}, looks
 
 

@@ -1,10 +1,10 @@
 """What is on disk: the photographs, the painted images and what each was painted from, and the
 detector that drew the edge maps."""
 
-import json
-import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ from models.scharr import scharr_edges
 from PIL import Image
 from util.errors import InputError
 from util.files import IMAGE_SUFFIXES
+from util.results import NAME, noted_source
 
-NAME = re.compile(r"AF_(?P<i>[^_/\\]+)_(?P<j>[^_/\\]+)_gen\d{5,}\.png")
 PHOTOS, EDGES = "good", "pidinet_edges"  # the folders of a dataset
 NON_HYBRIDS, HYBRIDS = "non-hybrids", "hybrids"
 
@@ -47,6 +47,10 @@ class PaintedImage:
         return self.structure[0], self.reference[0]
 
     @property
+    def sources(self) -> tuple[Key, Key]:
+        return self.structure, self.reference
+
+    @property
     def kind(self) -> str:
         return NON_HYBRIDS if self.structure[0] == self.reference[0] else HYBRIDS
 
@@ -61,14 +65,10 @@ def read_dataset(folder: Path) -> Dataset:
         parts = path.relative_to(folder).parts
         kind = next((part for part in parts[2:-1] if part in found), None)
         hidden = any(part.startswith(".") for part in parts)
-        if kind is None or hidden or path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        if not path.is_file():
-            continue
-        key = parts[1], path.stem
-        other = found[kind].setdefault(key, path)
-        if other != path:
-            raise InputError(f"{other} and {path} are both {kind} of {key[1]}; rename one")
+        if kind and not hidden and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            other = found[kind].setdefault((parts[1], path.stem), path)
+            if other != path:
+                raise InputError(f"{other} and {path} are both {kind} of {path.stem}; rename one")
     if not found[PHOTOS]:
         raise InputError(
             f"{folder}: no photographs in Images/SUBSPECIES/.../{PHOTOS}/; --dataset names the"
@@ -92,27 +92,16 @@ def find_painted(results: Path, dataset: Dataset) -> tuple[list[PaintedImage], l
             f"{results}: no painted image AF_*_*_gen*.png in it; paint some:"
             " AnomalyFactory/scripts/test_AF4nonhybrid.sh and test_AF4hybrid.sh"
         )
-    listed: dict[str, set[tuple[str, str]]] | None = None
+    listed = cache(lambda: listed_inputs(dataset.folder))
     found: dict[str, PaintedImage] = {}
     problems = []
     for path in sorted(paths, key=lambda path: (path.name, path)):
         try:
             if path.name in found:
-                raise InputError(f"{path}: left out, {found[path.name].path} has the same name")
-            names = stated_inputs(path)
-            if names is None:
-                listed = listed_inputs(dataset.folder) if listed is None else listed
-                choices = listed.get(path.name, set())
-                if len(choices) != 1:
-                    lists = f"{len(choices)} lists that disagree" if choices else "no list"
-                    raise InputError(
-                        f"{path}: left out, it does not say what it was painted from, and {lists}"
-                        f" of {dataset.folder} names it"
-                    )
-                [names] = choices
-            found[path.name] = with_inputs(path, names, dataset)
-        except InputError as error:
-            problems.append(str(error))
+                raise ValueError(f"{found[path.name].path} has the same name")
+            found[path.name] = with_inputs(path, inputs_of(path, listed), dataset)
+        except ValueError as error:
+            problems.append(f"{path}: left out, {error}")
     if not found:
         raise InputError(
             f"{results}: none of its {len(paths)} painted images can be used; the first:"
@@ -122,7 +111,7 @@ def find_painted(results: Path, dataset: Dataset) -> tuple[list[PaintedImage], l
 
 
 def with_inputs(path: Path, names: tuple[str, str], dataset: Dataset) -> PaintedImage:
-    """The painted image in `path`. Raises InputError unless the data set has all its inputs."""
+    """The painted image in `path`. Raises ValueError unless the data set has all its inputs."""
     match = NAME.fullmatch(path.name)
     structure, reference = (match["i"], names[0]), (match["j"], names[1])
     for what, key, there in (
@@ -131,48 +120,45 @@ def with_inputs(path: Path, names: tuple[str, str], dataset: Dataset) -> Painted
         ("reference", reference, dataset.photos),
     ):
         if key not in there:
-            raise InputError(
-                f"{path}: left out, the {what} {key[1]!r} of subspecies {key[0]!r} is not in"
-                f" {dataset.folder}"
-            )
+            where = f"of subspecies {key[0]!r} is not in {dataset.folder}"
+            raise ValueError(f"the {what} {key[1]!r} {where}")
     return PaintedImage(path, structure, reference)
 
 
-def stated_inputs(path: Path) -> tuple[str, str] | None:
-    """Structure and reference as the PNG itself names them; None where it does not."""
+def inputs_of(path: Path, listed: Callable[[], dict[str, set]]) -> tuple[str, str]:
+    """Structure and reference, as the PNG itself names them or the lists do. Raises ValueError."""
     try:
         if not path.is_file():  # opening a pipe would wait for ever
             raise ValueError("no file")
         with Image.open(path, formats=["PNG"]) as image:
             names = image.info.get("structure"), image.info.get("reference")
     except Exception as error:  # Pillow's plugins raise many types on hostile bytes
-        raise InputError(f"{path}: left out, not a readable PNG ({error})") from error
-    return names if all(names) else None
+        raise ValueError(f"not a readable PNG ({error})") from error
+    if all(names):
+        return names
+    choices = listed().get(path.name, ())
+    if len(choices) != 1:
+        lists = f"{len(choices)} lists that disagree name it" if choices else "no list names it"
+        raise ValueError(f"it does not say what it was painted from, and {lists}")
+    return next(iter(choices))
 
 
 def listed_inputs(folder: Path) -> dict[str, set[tuple[str, str]]]:
     """The structures and references that the lists of a data set give to each name of a result:
     images of the published program do not state them."""
-    found: dict[str, set[tuple[str, str]]] = {}
-    for edges in (
-        path for root in LIST_FOLDERS for path in (folder / root).rglob("test*_edges.txt")
-    ):
-        for pair in read_pairs(ListFiles(folder, edges.parent.name, edges), training=False):
-            names = pair.edges.stem, pair.reference.stem
-            found.setdefault(pair.generated_name, set()).add(names)
+    found = defaultdict(set)
+    for lists in LIST_FOLDERS:
+        for edges in (folder / lists).rglob("test*_edges.txt"):
+            for pair in read_pairs(ListFiles(folder, edges.parent.name, edges), training=False):
+                found[pair.generated_name].add((pair.edges.stem, pair.reference.stem))
     return found
 
 
 def how_painted(results: Path) -> list[str]:
     """What the notes that test.py leaves say of options and generator, a line each list."""
     lines = []
-    for note in sorted(results.rglob("painted.json")):
-        if not note.is_file():  # opening a pipe would wait for ever
-            continue
-        try:
-            source = dict(json.loads(note.read_text(encoding="utf-8"))["source"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            continue  # a note that says nothing is no reason to say nothing of the images
+    for note in sorted(results.rglob("gallery/*/painted.json")):
+        source = noted_source(note.parents[2], note.parent.name)
         options = [
             f"--{name}" if value is True else f"--{name} {value}"
             for name, value in source.items()
@@ -186,8 +172,8 @@ def how_painted(results: Path) -> list[str]:
 def crosses(subspecies: str) -> set[frozenset[str]]:
     """The pairs of subspecies that a folder of photographed hybrids, such as 8_9, is of."""
     parts = subspecies.split("_")
-    joined = ("_".join(parts[:cut]) for cut in range(1, len(parts)))
-    return {frozenset((first, subspecies[len(first) + 1 :])) for first in joined}
+    cuts = range(1, len(parts))
+    return {frozenset(("_".join(parts[:cut]), "_".join(parts[cut:]))) for cut in cuts}
 
 
 # ---- the detector of edges ----------------------------------------------------------------------
@@ -209,9 +195,9 @@ def edge_finder(
 
     Raises InputError when PiDiNet is wanted by name and its `weights` cannot be used.
     """
-    notes = [note_of(path) for path in dataset.edges.values()]
-    drawn_by = sorted({note[0] for note in notes})
-    if any("dark_on_white" not in note for note in notes if len(note) > 1):
+    notes = set(map(note_of, dataset.edges.values()))
+    drawn_by = sorted({note.split()[0] for note in notes})
+    if any("dark_on_white" not in note for note in notes):
         return EdgeFinder("", None, "edge maps are light on dark, where dark on light is expected")
     if wanted is None and len(drawn_by) > 1:
         found = " and ".join(drawn_by)
@@ -228,11 +214,12 @@ def edge_finder(
         return EdgeFinder(name, None, f"the edge maps are PiDiNet's, and {error}; {advice}")
 
 
-def note_of(path: Path) -> list[str]:
+def note_of(path: Path) -> str:
     """How extract_edges.py says it drew a map, the detector first; the published maps, which are
     PiDiNet's, say nothing."""
+    plain = "pidinet dark_on_white"
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            return str(image.info.get("extract_edges", "")).split() or ["pidinet"]
+            return image.info.get("extract_edges") or plain
     except Exception:  # Pillow's plugins raise many types; it is named when it is to be read
-        return ["pidinet"]
+        return plain

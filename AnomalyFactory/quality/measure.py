@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -14,27 +15,10 @@ from util.errors import InputError
 from util.files import ImageError
 from util.images import read_square
 
+from quality import formulas
 from quality.backbone import Extractor
-from quality.formulas import (
-    colour_distance,
-    colours_of,
-    edge_agreement,
-    euclidean,
-    is_edge,
-    mean_of_pairs,
-    nearest_others,
-    wings_of,
-)
-from quality.inputs import (
-    HYBRIDS,
-    NON_HYBRIDS,
-    Dataset,
-    Detector,
-    EdgeFinder,
-    Key,
-    PaintedImage,
-    crosses,
-)
+from quality.formulas import colour_distance, colours_of, edge_agreement, euclidean, wings_of
+from quality.inputs import HYBRIDS, NON_HYBRIDS, Dataset, EdgeFinder, Key, PaintedImage, crosses
 
 BATCH = 16  # images that the network sees at once
 PHOTOGRAPHED = "hybrids of photographed crosses"
@@ -42,6 +26,10 @@ SIDE = 256  # pixels, of all images that are compared here
 
 CLOSE = 5  # per cent of the photographs have another one as close as what is called close
 
+EDGE_COLUMNS = (
+    *("edges_f1", "edges_precision", "edges_recall"),
+    *("edges_f1_of_photograph", "edges_f1_of_another"),
+)
 HIDDEN = ["kind", "edges_f1_of_another"]  # columns of the table that images.csv does not have
 
 Item = TypeVar("Item")
@@ -54,7 +42,6 @@ class Photos:
     keys: list[Key]
     features: np.ndarray  # (m, d)
     colours: np.ndarray  # (m, LEVELS, 3) inside the wings
-    wings: np.ndarray  # (m, SIDE, SIDE / 8) masks, eight pixels a byte
     between: np.ndarray  # (m,) distance of the features to the nearest other photograph
 
     @property
@@ -62,16 +49,13 @@ class Photos:
         """The distance that CLOSE per cent of the photographs have to another one at most."""
         return float(np.percentile(self.between, CLOSE))
 
-    def mask(self, place: int) -> np.ndarray:
-        return np.unpackbits(self.wings[place], axis=1).astype(bool)
-
     def distance_within(self, *subspecies: str) -> float:
         """The mean distance between photographs of one subspecies, and of several the mean of
         these; NaN where no two photographs of one differ by more than rounding."""
         means = []
         for name in subspecies:
             features = self.features[[key[0] == name for key in self.keys]]
-            mean = mean_of_pairs(euclidean(features, features), np.ones(len(features)))
+            mean = formulas.mean_of_pairs(euclidean(features, features), np.ones(len(features)))
             rounding = 1e-5 * np.linalg.norm(features, axis=1).mean() if len(features) else 0.0
             means.append(mean if mean > rounding else np.nan)
         return sum(means) / len(means)
@@ -129,14 +113,13 @@ class Comparison:
         return [structure for structure, _ in self.sources]
 
 
-def comparisons(evaluation: Evaluation) -> list[Comparison]:
+def comparisons(evaluation: Evaluation) -> Iterator[Comparison]:
     """Non-hybrids and hybrids, each beside the photographs of their subspecies; and the hybrids of
     which there are photographs, beside these. Empty sets are left out."""
     photos, painted = evaluation.photos, evaluation.painted
     names = [key[0] for key in photos.keys]
     photographed = set().union(*map(crosses, names))
     pairs = [frozenset(image.pair) for image in painted.images]
-    found = []
     for title, against in (
         (NON_HYBRIDS, "photographs of the same subspecies"),
         (HYBRIDS, "photographs of the parents' subspecies, which are no hybrids"),
@@ -145,27 +128,23 @@ def comparisons(evaluation: Evaluation) -> list[Comparison]:
         of_cross = title == PHOTOGRAPHED
         seen = [len(pair) == 2 and pair in photographed for pair in pairs]
         rows = painted.table[seen if of_cross else painted.table["kind"] == title]
+        if rows.empty:
+            continue
         there = {pairs[place] for place in rows.index}
         parents = set().union(*there)
-        beside = [
-            place
-            for place, name in enumerate(names)
-            if (crosses(name) & there if of_cross else name in parents)
-        ]
-        if len(rows):
-            images = [painted.images[place] for place in rows.index]
-            one = Comparison(
-                title=title,
-                against=against,
-                table=rows,
-                features=painted.features[rows.index],
-                sources=[(image.structure, image.reference) for image in images],
-                photo_keys=[photos.keys[place] for place in beside],
-                photo_features=photos.features[beside],
-                evaluation=evaluation,
-            )
-            found.append(one)
-    return found
+        like = [bool(crosses(name) & there) if of_cross else name in parents for name in names]
+        beside = np.flatnonzero(like)
+        images = [painted.images[place] for place in rows.index]
+        yield Comparison(
+            title=title,
+            against=against,
+            table=rows,
+            features=painted.features[rows.index],
+            sources=[image.sources for image in images],
+            photo_keys=[photos.keys[place] for place in beside],
+            photo_features=photos.features[beside],
+            evaluation=evaluation,
+        )
 
 
 def measure_photos(dataset: Dataset, extract: Extractor, problems: list[str]) -> Photos:
@@ -173,25 +152,20 @@ def measure_photos(dataset: Dataset, extract: Extractor, problems: list[str]) ->
 
     Raises InputError when less than two can be read.
     """
-
-    def read(key: Key) -> list[np.ndarray]:
-        return [read_square(dataset.photos[key], SIDE)]
-
-    keys, features, colours, wings = [], [], [], []
-    for batch in readable(list(dataset.photos), read, "photographs", problems):
+    keys, features, colours = [], [], []
+    for batch in readable(list(dataset.photos), lambda key: [dataset.photos[key]], problems):
         features.append(extract([image for _, [image] in batch]))
-        for key, [image] in batch:
-            mask = wings_of(image)
-            keys.append(key)
-            colours.append(colours_of(image, mask))
-            wings.append(np.packbits(mask, axis=1))
+        keys += [key for key, _ in batch]
+        colours += [colours_of(image, wings_of(image)) for _, [image] in batch]
     if len(keys) < 2:
         raise InputError(
             f"{dataset.folder}: {len(keys)} of its {len(dataset.photos)} photographs can be read;"
             " two at least are needed to compare with"
         )
     features = np.concatenate(features)
-    return Photos(keys, features, np.stack(colours), np.stack(wings), nearest_others(features))
+    distances = euclidean(features, features)
+    np.fill_diagonal(distances, np.inf)
+    return Photos(keys, features, np.stack(colours), distances.min(axis=1))
 
 
 def measure_painted(
@@ -199,7 +173,7 @@ def measure_painted(
     dataset: Dataset,
     photos: Photos,
     extract: Extractor,
-    detect: Detector | None,  # of edges; without one, nothing is said of them
+    finder: EdgeFinder,  # without a detector nothing is said of edges
     problems: list[str],
 ) -> Painted:
     """What is measured of the painted images; those that cannot be are noted in `problems`.
@@ -216,51 +190,45 @@ def measure_painted(
         else:
             usable.append(image)
 
-    def read(image: PaintedImage) -> list[np.ndarray]:
-        structure = image.structure
-        files = image.path, dataset.photos[structure], dataset.edges[structure]
-        return [read_square(path, SIDE) for path in files]
+    def files(image: PaintedImage) -> list[Path]:
+        return [image.path, dataset.photos[image.structure], dataset.edges[image.structure]]
 
     kept, features, rows = [], [], []
     before: tuple[Key, np.ndarray] | None = None  # the last one's structure, and the edges in it
-    for batch in readable(usable, read, "painted images", problems):
-        painted, photographs, maps = (
-            np.stack(all) for all in zip(*(b for _, b in batch), strict=True)
-        )
+    for batch in readable(usable, files, problems):
+        painted, photographs, maps = map(np.stack, zip(*(read for _, read in batch), strict=True))
         features.append(extract(list(painted)))
-        if detect:
-            found, photographed = (is_edge(255 - detect(all)) for all in (painted, photographs))
+        if finder.detect:
+            found, in_photos = (
+                formulas.is_edge(255 - finder.detect(all)) for all in (painted, photographs)
+            )
         for number, (image, _) in enumerate(batch):
-            structure, reference = places[image.structure], places[image.reference]
-            own = colours_of(painted[number], photos.mask(structure))
-            first, second = photos.colours[structure], photos.colours[reference]
-            f1 = precision = recall = in_photo = elsewhere = np.nan
-            if detect:
-                asked, there = is_edge(maps[number][..., 0]), found[number]
-                f1, precision, recall = edge_agreement(asked, there)
-                in_photo = edge_agreement(asked, photographed[number])[0]
+            own = colours_of(painted[number], wings_of(photographs[number]))
+            first, second = (photos.colours[places[key]] for key in image.sources)
+            row = {
+                "image": shown(image.path.name),
+                "structure_subspecies": shown(image.structure[0]),
+                "structure": shown(image.structure[1]),
+                "reference_subspecies": shown(image.reference[0]),
+                "reference": shown(image.reference[1]),
+                **dict.fromkeys(EDGE_COLUMNS, np.nan),
+                "colour_distance": colour_distance(own, second),
+                "colour_distance_to_structure": colour_distance(own, first),
+                "colour_distance_before": colour_distance(first, second),
+                "kind": image.kind,
+            }
+            if finder.detect:
+                asked, there = formulas.is_edge(maps[number][..., 0]), found[number]
+                values = [
+                    *edge_agreement(asked, there),
+                    edge_agreement(asked, in_photos[number])[0],
+                ]
                 if before and before[0] != image.structure:
-                    elsewhere = edge_agreement(asked, before[1])[0]
+                    values.append(edge_agreement(asked, before[1])[0])
+                row |= zip(EDGE_COLUMNS, values, strict=False)
                 before = image.structure, there
             kept.append(image)
-            rows.append(
-                {
-                    "image": shown(image.path.name),
-                    "structure_subspecies": shown(image.structure[0]),
-                    "structure": shown(image.structure[1]),
-                    "reference_subspecies": shown(image.reference[0]),
-                    "reference": shown(image.reference[1]),
-                    "edges_f1": f1,
-                    "edges_precision": precision,
-                    "edges_recall": recall,
-                    "edges_f1_of_photograph": in_photo,
-                    "colour_distance": colour_distance(own, second),
-                    "colour_distance_to_structure": colour_distance(own, first),
-                    "colour_distance_before": colour_distance(first, second),
-                    "kind": image.kind,
-                    "edges_f1_of_another": elsewhere,
-                }
-            )
+            rows.append(row)
     if not kept:
         raise InputError(f"no painted image can be evaluated; the last problem: {problems[-1]}")
     features, table = np.concatenate(features), pd.DataFrame(rows)
@@ -277,30 +245,23 @@ def shown(name: str) -> str:
 
 
 def readable(
-    items: Sequence[Item],
-    read: Callable[[Item], list[np.ndarray]],  # raises ImageError
-    title: str,
-    problems: list[str],
+    items: Sequence[Item], files: Callable[[Item], list[Path]], problems: list[str]
 ) -> Iterator[list[tuple[Item, list[np.ndarray]]]]:
-    """Batches of `items` with their images; one that cannot be read is noted in `problems`."""
+    """Batches of `items` with the images in their `files`; one that cannot be read is noted in
+    `problems`."""
 
-    def attempt(item: Item) -> list[np.ndarray] | ImageError:
+    def read(item: Item) -> list[np.ndarray] | ImageError:
         try:
-            return read(item)
+            return [read_square(path, SIDE) for path in files(item)]
         except ImageError as error:
             return error
 
-    with (
-        ThreadPoolExecutor() as pool,
-        tqdm(total=len(items), desc=title, unit="image", disable=None) as bar,
-    ):
-        for start in range(0, len(items), BATCH):
+    with ThreadPoolExecutor() as pool:
+        for start in tqdm(range(0, len(items), BATCH), desc="images", disable=None):
             batch = items[start : start + BATCH]
-            found = list(zip(batch, pool.map(attempt, batch), strict=True))
+            found = list(zip(batch, pool.map(read, batch), strict=True))
             problems += [
                 f"{error}: left out" for _, error in found if isinstance(error, ImageError)
             ]
-            whole = [pair for pair in found if not isinstance(pair[1], ImageError)]
-            if whole:
+            if whole := [pair for pair in found if not isinstance(pair[1], ImageError)]:
                 yield whole
-            bar.update(len(batch))

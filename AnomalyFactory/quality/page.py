@@ -2,17 +2,14 @@
 
 import json
 import math
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
-from util.files import atomic
 from util.images import read_square, write_jpeg
+from util.pages import TEMPLATES, write_text
 
 from quality import figures, formulas, plots
 from quality.figures import Ranking
@@ -23,7 +20,6 @@ from quality.plots import hundredths, percent, tenths, whole
 SHOWN = 4  # the best and the worst of each ranking
 PICTURE = 192  # pixels of a picture's side
 FOLDER = "pictures"
-HERE = Path(__file__).parent
 
 # Columns of the table of pairs, with their titles on the page and how it writes them.
 PAIR_COLUMNS = {
@@ -40,7 +36,6 @@ PAIR_COLUMNS = {
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
     """Write the report into `folder`; the path of its page."""
-    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     photos, table, pairs = evaluation.photos, evaluation.painted.table, pair_table(evaluation)
     numbers = {
         "backbone": evaluation.backbone,
@@ -55,21 +50,14 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         "too_few": evaluation.too_few,
         "left_out": evaluation.left_out,
     }
-    write_text(folder / "figures.json", json.dumps(without_nan(numbers), indent=1))
-    write_text(folder / "pairs.csv", as_csv(pairs))
-    write_text(folder / "images.csv", as_csv(table.drop(columns=HIDDEN).sort_values("image")))
     pictures = Pictures(evaluation, folder / FOLDER)
-    templates = Environment(
-        loader=FileSystemLoader([HERE, HERE.parent / "util"]),
-        autoescape=True,
-        extensions=["jinja2.ext.do"],
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    names = {**numbers, **vars(formulas), **vars(plots), **vars(figures)}
-    page = templates.get_template("page.html").render(
-        names,
+    write_text(folder / "figures.json", json.dumps(without_nan(numbers), indent=1))
+    images = table.drop(columns=HIDDEN).sort_values("image")
+    for name, rows in {"pairs": pairs, "images": images}.items():
+        text = rows.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        write_text(folder / f"{name}.csv", text)
+    page = TEMPLATES.get_template("quality/page.html").render(
+        {**numbers, **vars(formulas), **vars(plots), **vars(figures)},
         evaluation=evaluation,
         # The plainest question leads.
         on_page=sorted(figures.FIGURES, key=lambda figure: figure.key != "told_apart"),
@@ -78,14 +66,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         ranked=pictures.ranked,
     )
     write_text(folder / "index.html", page)
-    pictures.remove_older()
     return folder / "index.html"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` as it is, but for what names of files have that is not UTF-8: `\\udcff`."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def without_nan(value: object) -> object:
@@ -95,11 +76,6 @@ def without_nan(value: object) -> object:
     if isinstance(value, list | tuple):
         return [without_nan(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def as_csv(table: pd.DataFrame) -> str:
-    """Numbers with six digits, what is unknown empty."""
-    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def pair_table(evaluation: Evaluation) -> pd.DataFrame:
@@ -113,14 +89,13 @@ def pair_table(evaluation: Evaluation) -> pd.DataFrame:
         images, features = painted.table.loc[groups[pair]], painted.features[groups[pair]]
         distances = formulas.euclidean(features, features)
         within = formulas.mean_of_pairs(distances, np.ones(len(images)))
+        means = ["edges_f1", "colour_distance", "colour_distance_before"]
         rows.append(
             {
                 "structure": images["structure_subspecies"].iloc[0],
                 "reference": images["reference_subspecies"].iloc[0],
                 "painted": len(images),
-                "edges_f1": images["edges_f1"].mean(),
-                "colour_distance": images["colour_distance"].mean(),
-                "colour_distance_before": images["colour_distance_before"].mean(),
+                **images[means].mean(),
                 "diversity": within / photos.distance_within(*pair),
                 "nearest_photograph": images["nearest_distance"].median(),
                 "close": (images["nearest_distance"] <= photos.close).mean(),
@@ -131,11 +106,15 @@ def pair_table(evaluation: Evaluation) -> pd.DataFrame:
 
 
 class Pictures:
-    """Pictures of the best and the worst images, each written once, as 0001.jpg and so on."""
+    """Pictures of the best and the worst images, each written once, as 0001.jpg and so on, in the
+    place of those of an earlier report."""
 
     def __init__(self, evaluation: Evaluation, folder: Path):
         self.evaluation, self.folder = evaluation, folder
-        self.written: dict[tuple[str, Path], str] = {}
+        self.written: dict[tuple[Path, str], str] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("[0-9][0-9][0-9][0-9].jpg"):
+            path.unlink()
 
     def ranked(self, ranking: Ranking) -> list[tuple[str, list[dict[str, object]]]]:
         """The images at both ends of a ranking, under their titles; none where nothing is known."""
@@ -159,48 +138,31 @@ class Pictures:
 
     def panel(self, place: int, name: str) -> tuple[str, str, str]:
         """Of a painted image: the address of a picture, its label, and whom it shows."""
-        image, photos = self.evaluation.painted.images[place], self.evaluation.photos
-        nearest = photos.keys[self.evaluation.painted.nearest[place]]
-        files = self.evaluation.dataset.photos
-        inputs = {
-            figures.EDGES_ASKED: (self.evaluation.dataset.edges, image.structure),
-            figures.REFERENCE: (files, image.reference),
-            figures.STRUCTURE: (files, image.structure),
-            figures.NEAREST: (files, nearest),
-        }
-        path, whom, change = image.path, image.path.name, None
-        if name in inputs:
-            there, (subspecies, specimen) = inputs[name]
-            path, whom = there[subspecies, specimen], f"{specimen}, subspecies {subspecies}"
-        elif name == figures.EDGES_FOUND:
-            change = self.edges_found
-        elif name == figures.OUTLINED:
-            wings = photos.mask(photos.keys.index(image.structure))
-            outlines = formulas.outlines_of(wings)
-            change = lambda pixels: cv2.drawContours(pixels, outlines, -1, (255, 0, 255), 1)  # noqa: E731
+        painted, data = self.evaluation.painted, self.evaluation.dataset
+        image = painted.images[place]
+        nearest = self.evaluation.photos.keys[painted.nearest[place]]
+        files, key = {
+            figures.EDGES_ASKED: (data.edges, image.structure),
+            figures.REFERENCE: (data.photos, image.reference),
+            figures.STRUCTURE: (data.photos, image.structure),
+            figures.NEAREST: (data.photos, nearest),
+        }.get(name, ({}, None))
+        path = files[key] if key else image.path
+        whom = f"{key[1]}, subspecies {key[0]}" if key else path.name
         label = name
-        if name == figures.NEAREST and nearest in (image.structure, image.reference):
+        if name == figures.NEAREST and nearest in image.sources:
             label += ": its structure's" if nearest == image.structure else ": its reference"
-        return self.picture(path, name, change), label, f"{label}: {whom}"
-
-    def picture(self, path: Path, name: str, change: Callable | None) -> str:
-        """The address, from the page, of the image in `path`, changed as `name` says."""
-        key = (name if change else "", path)
-        if key not in self.written:
+        change = name if name in (figures.EDGES_FOUND, figures.OUTLINED) else ""
+        if (path, change) not in self.written:
             pixels = read_square(path, SIDE)
-            shown = Image.fromarray(change(pixels) if change else pixels)
+            if name == figures.EDGES_FOUND:
+                strength = self.evaluation.finder.detect(pixels[None])[0]
+                pixels = np.repeat(255 - strength[..., None], 3, axis=2)
+            elif name == figures.OUTLINED:
+                wings = formulas.wings_of(read_square(data.photos[image.structure], SIDE))
+                cv2.drawContours(pixels, formulas.outlines_of(wings), -1, (255, 0, 255), 1)
+            small = Image.fromarray(pixels).resize((PICTURE, PICTURE), Image.Resampling.LANCZOS)
             file = f"{len(self.written) + 1:04d}.jpg"
-            small = shown.resize((PICTURE, PICTURE), Image.Resampling.LANCZOS)
             write_jpeg(self.folder / file, small)
-            self.written[key] = f"{FOLDER}/{file}"
-        return self.written[key]
-
-    def edges_found(self, pixels: np.ndarray) -> np.ndarray:
-        strength = self.evaluation.finder.detect(pixels[None])[0]
-        return np.repeat(255 - strength[..., None], 3, axis=2)
-
-    def remove_older(self) -> None:
-        """Remove what an earlier report left beyond the pictures of this one."""
-        for path in self.folder.glob("*.jpg"):
-            if re.fullmatch(r"\d{4}", path.stem) and int(path.stem) > len(self.written):
-                path.unlink()
+            self.written[path, change] = f"{FOLDER}/{file}"
+        return self.written[path, change], label, f"{label}: {whom}"

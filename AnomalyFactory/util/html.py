@@ -3,19 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import cv2
 import numpy as np
-from dominate import tags
-from dominate.util import raw
 from PIL import Image
 
 from util.images import write_jpeg
-from util.pages import new_page, save_page
+from util.pages import TEMPLATES, write_text
 
 PANEL = 128  # pixels of a panel's side
-SCRIPT = (Path(__file__).parent / "gallery.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -30,33 +26,9 @@ class Row:
 
 def write_page(path: Path, title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Write an HTML page of `rows`, whose strips have one panel per name in `columns`."""
-    page = new_page(title, kind="gallery")
-    width = PANEL * len(columns)
-    with page:
-        tags.h1(title)
-        with tags.nav():
-            with tags.select(aria_label="show"):
-                tags.option("all", value="")
-                for group in dict.fromkeys(row.group for row in rows):  # in the order of the rows
-                    tags.option(group)
-            tags.button("previous")
-            tags.button("next")
-            tags.span(f"{len(rows)} rows", id="place", role="status")
-            with tags.div(cls="columns", style=f"max-width: {width}px"):
-                for column in columns:
-                    tags.span(column)
-        for row in rows:
-            with tags.figure(data_group=row.group):
-                strip_picture(row.strip, row.link, f"{row.caption}: {', '.join(columns)}", width)
-                tags.figcaption(row.caption)
-        tags.script(raw(SCRIPT))
-    save_page(page, path)
-
-
-def strip_picture(strip: str, link: str, text: str, width: int) -> None:
-    """A strip `width` pixels wide where the screen is, with the `text` that says what it shows."""
-    with tags.a(href=quote(link)):
-        tags.img(src=quote(strip), alt=text, width=width, height=PANEL, loading="lazy")
+    look = {"width": PANEL * len(columns), "panel": PANEL}
+    page = TEMPLATES.get_template("util/gallery.html")
+    write_text(path, page.render(title=title, columns=columns, rows=rows, **look))
 
 
 def write_strip(path: Path, images: Sequence[np.ndarray]) -> None:

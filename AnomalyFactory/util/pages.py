@@ -1,45 +1,26 @@
 """Pages for a browser: what all of them share. They fit a phone, print and either colour scheme."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from dominate import document, tags
-from dominate.util import raw
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from util.files import atomic
 
-STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+HERE = Path(__file__).parent
+STYLE = (HERE / "style.css").read_text(encoding="utf-8")
+TEMPLATES = Environment(  # by their paths below AnomalyFactory/
+    loader=FileSystemLoader(HERE.parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
-def new_page(title: str, style: str = "", refresh: int | None = None, kind: str = "") -> document:
-    """A page without content, for screens of any size; read again every `refresh` seconds. The
-    style sheet has rules for each `kind` of page."""
-    page = document(title=title)
-    page.body["class"] = kind
-    page["lang"] = "en"
-    with page.head:
-        tags.meta(charset="utf-8")
-        tags.meta(name="viewport", content="width=device-width, initial-scale=1")
-        if refresh is not None:
-            tags.meta(http_equiv="refresh", content=str(refresh))
-        tags.style(raw(STYLE + style))
-    return page
-
-
-def save_page(page: document, path: Path) -> None:
-    """Write `page`; bytes in the name of a file that are no UTF-8 as `\\udcff`."""
-    text = page.render(pretty=False)
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as it is, but for what names of files have that is not UTF-8: `\\udcff`."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-def show_facts(kind: str, facts: Mapping[str, object]) -> None:
-    """Values under their names: of the `kind` "facts" on cards, "options" in rows."""
-    with tags.dl(cls=kind):
-        for name, value in facts.items():
-            with tags.div():
-                tags.dt(name)
-                tags.dd(said(value))
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def said(value: object) -> str:

@@ -7,9 +7,11 @@ import platform
 import signal
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from tqdm import tqdm
@@ -26,23 +28,11 @@ if TYPE_CHECKING:
 LAG = 3  # steps after which a GPU's losses are read: it is busy with those in between
 
 
-class LateStep(NamedTuple):
-    """A training step whose losses are on their way."""
-
-    number: int  # from 1
-    epoch: int
-    rate: float  # the learning rate
-    names: tuple[str, ...]  # of the losses
-    losses: Fetched
-    is_logged: bool
-
-
 class Report:
     """Reads the losses of every step, LAG steps late on a GPU; writes the loss log, the samples and
     the page of the training when they are due, which one process does.
 
-    As a context, outside that of its background, it also notes on the page what ended a training
-    early.
+    As a context it also notes on the page what ended a training early.
     """
 
     def __init__(
@@ -64,7 +54,7 @@ class Report:
                 self.page = TrainingPage(folder, opt.name, self.log, self.samples, *facts)
                 self.page.write_if_due(start)
         self.lag = LAG if process.device.type == "cuda" else 0
-        self.unread: deque[LateStep] = deque()
+        self.unread: deque[Callable[[], None]] = deque()  # steps whose losses are on their way
         self.started = time.monotonic()
 
     def __enter__(self) -> "Report":
@@ -76,19 +66,12 @@ class Report:
 
     def after_step(self, model: "AnomalyFactory", epoch: int, done: int) -> None:
         """Take up the step that was the training's `done`-th."""
-        opt = self.opt
+        opt, rate = self.opt, model.optimizer_G.param_groups[0]["lr"]
         self.progress = replace(self.progress, done=done, seconds=time.monotonic() - self.started)
-        step = LateStep(
-            number=done,
-            epoch=epoch,
-            rate=model.optimizer_G.param_groups[0]["lr"],
-            names=tuple(model.last_losses),
-            losses=Fetched(model.losses()),
-            is_logged=due(done, opt.batchSize, opt.print_freq),
-        )
-        self.unread.append(step)
+        losses = tuple(model.last_losses), Fetched(model.losses())
+        self.unread.append(partial(self.read, done, epoch, rate, *losses))
         while len(self.unread) > self.lag:
-            self.read(self.unread.popleft())
+            self.unread.popleft()()
         if self.page is None:
             return
         if due(done, opt.batchSize, opt.display_freq):
@@ -98,32 +81,31 @@ class Report:
             self.background.submit(self.page.write_if_due, self.progress)
 
     def read_all(self) -> None:
-        """Read what is still on its way, and wait until it is written. Waits for a GPU.
-
-        What a training saves next is gone on from, so its samples must not be written later: a
-        kill between the two would leave them out.
-        """
+        """Read what is still on its way, and wait until it is written: what a training saves next
+        is gone on from, and a kill must not leave out samples from before it."""
         while self.unread:
-            self.read(self.unread.popleft())
+            self.unread.popleft()()
         self.background.wait()
 
-    def read(self, step: LateStep) -> None:
-        """Log the losses of `step` where they are due. Raises InputError when one is not finite:
+    def read(
+        self, step: int, epoch: int, rate: float, names: tuple[str, ...], losses: Fetched
+    ) -> None:
+        """Log the losses of a step where they are due. Raises InputError when one is not finite:
         all weights are lost one step later."""
-        losses = dict(zip(step.names, step.losses.get().tolist(), strict=True))
-        images = step.number * self.opt.batchSize
-        for name, value in losses.items():
+        values = dict(zip(names, losses.get().tolist(), strict=True))
+        for name, value in values.items():
             if not math.isfinite(value):
                 raise InputError(
-                    f"step {step.number}, epoch {step.epoch}: the loss {name} is {value}, so the"
-                    f" training has failed. {self.folder} keeps what was saved before: go on from"
-                    f" there with --continue_train and a --lr below {step.rate:g}"
+                    f"step {step}, epoch {epoch}: the loss {name} is {value}, so the training has"
+                    f" failed. {self.folder} keeps what was saved before: go on from there with"
+                    f" --continue_train and a --lr below {rate:g}"
                 )
-        if step.is_logged and self.process.first:
-            self.log.add({"images": images, "epoch": step.epoch, "lr": step.rate} | losses)
-            text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        if self.process.first and due(step, self.opt.batchSize, self.opt.print_freq):
+            images = step * self.opt.batchSize
+            self.log.add({"images": images, "epoch": epoch, "lr": rate} | values)
+            text = " ".join(f"{name} {value:.3f}" for name, value in values.items())
             speed = self.progress.speed
-            tqdm.write(f"epoch {step.epoch}, {images:,} images, {speed:.1f} images/s: {text}")
+            tqdm.write(f"epoch {epoch}, {images:,} images, {speed:.1f} images/s: {text}")
 
     def show(self, epoch: int, images: int, panels: Fetched) -> None:
         self.samples.add(epoch, images, panels.get())

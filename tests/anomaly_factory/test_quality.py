@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from quality import figures, formulas, plots
 from quality.inputs import crosses
 from quality.measure import Comparison, Photos
+from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 from util.images import read_square
 
@@ -27,29 +28,35 @@ def column(*values: float) -> np.ndarray:
 
 
 def photos_of(features: np.ndarray, between: np.ndarray | None = None) -> Photos:
-    empty = np.zeros(0)
-    return Photos(
-        keys(len(features)), features, empty, empty, empty if between is None else between
-    )
+    return Photos(keys(len(features)), features, np.zeros(0), between)
 
 
 # ---- distances ----------------------------------------------------------------------------------
 
 
+def by_torchmetrics(metric: type, one: np.ndarray, other: np.ndarray, **options: int) -> object:
+    network = torch.nn.Identity()
+    network.num_features = one.shape[1]
+    metric = metric(feature=network, **options)
+    metric.update(torch.from_numpy(other).double(), real=True)
+    metric.update(torch.from_numpy(one).double(), real=False)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return metric.compute()
+
+
 def test_frechet_distance_of_two_gaussians():
     # Means 1 and 5, variances 2 and 8: 4^2 + (sqrt 8 - sqrt 2)^2.
-    one, other = column(0, 2), column(3, 7)
-    assert formulas.frechet(one, other) == pytest.approx(16 + 2)
-    assert formulas.frechet_by_torchmetrics(one, other) == pytest.approx(18)
+    assert formulas.frechet(column(0, 2), column(3, 7)) == pytest.approx(16 + 2)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 99), st.sampled_from([(5, 7, 12), (40, 30, 6)]))
-def test_the_fast_frechet_distance_is_torchmetrics_and_weights_repeat_images(seed, sizes):
+def test_the_frechet_distance_is_torchmetrics_and_weights_repeat_images(seed, sizes):
     random, (count, other, size) = np.random.default_rng(seed), sizes
     one = random.normal(size=(count, size)).astype(np.float32)
     two = random.normal(1, 2, size=(other, size)).astype(np.float32)
-    expected = formulas.frechet_by_torchmetrics(one, two)
+    expected = float(by_torchmetrics(FrechetInceptionDistance, one, two))
     assert formulas.frechet(one, two) == pytest.approx(expected, rel=1e-5)
     weights = random.integers(0, 3, count)
     weights[:2] = 1
@@ -60,24 +67,23 @@ def test_the_fast_frechet_distance_is_torchmetrics_and_weights_repeat_images(see
 
 def test_kid_of_two_images_each():
     # (xy + 1)^3 is 1 within {0, 1}, 27 within {1, 2}, and 1, 1, 8, 27 between: 1 + 27 - 2 * 9.25.
-    one, other = column(0, 1), column(1, 2)
-    found = formulas.kid(*figures.kernels(one, other), np.ones(2), np.ones(2))
-    assert found == pytest.approx(9.5)
-    assert formulas.kid_by_torchmetrics(one, other) == pytest.approx(9.5)
-    assert formulas.kernel(np.full((1, 4), 2.0), np.ones((1, 4))) == pytest.approx(27)
+    sides = formulas.kernels(column(0, 1), column(1, 2))
+    assert formulas.kid(*sides, np.ones(2), np.ones(2)) == pytest.approx(9.5)
+    assert formulas.kernels(np.full((1, 4), 2.0), np.ones((1, 4)))[2] == pytest.approx(27)
 
 
 @pytest.mark.filterwarnings("ignore:Metric:UserWarning")  # KID keeps the features
-def test_kid_is_the_mean_over_50_subsets_and_the_same_each_time(monkeypatch):
+def test_kid_is_torchmetrics_over_its_subsets(monkeypatch):
     random = np.random.default_rng(0)
     one, other = random.normal(size=(6, 2)), random.normal(size=(11, 2))
-    metric = KernelInceptionDistance(formulas.Features(2), subsets=50, subset_size=6)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        expected = float(formulas.computed(metric, one, other)[0])
-    assert formulas.kid_by_torchmetrics(one, other) == pytest.approx(expected, rel=1e-9)
-    monkeypatch.setattr(formulas, "computed", lambda metric, *_: [metric.subset_size])
-    assert formulas.kid_by_torchmetrics(np.zeros((1001, 2)), np.zeros((1100, 2))) == 1000
+    options = {"subsets": 50, "subset_size": 6}
+    expected = float(by_torchmetrics(KernelInceptionDistance, one, other, **options)[0])
+    found = formulas.kid_of_subsets(*formulas.kernels(one, other))
+    assert found == pytest.approx(expected, rel=1e-9)
+    taken = []
+    monkeypatch.setattr(formulas, "kid", lambda *sides: taken.append(len(sides[3])) or 0)
+    formulas.kid_of_subsets(*formulas.kernels(np.zeros((1001, 1)), np.zeros((1100, 1))))
+    assert taken == [1000] * 50
 
 
 def test_an_image_is_not_compared_with_itself():
@@ -92,7 +98,6 @@ def test_an_image_is_not_compared_with_itself():
 def test_distances_to_the_nearest():
     one, other = np.array([[0.0, 0], [3, 4]]), np.array([[0.0, 0], [3, 0]])
     assert formulas.euclidean(one, other) == pytest.approx(np.array([[0, 3], [5, 4]]))
-    assert formulas.nearest_others(column(0, 1, 5)) == pytest.approx([1, 1, 4])
     # Close is what 5 of 100 photographs are to another one.
     assert photos_of(column(0), np.arange(101.0)).close == 5
 
@@ -123,29 +128,26 @@ def test_the_folder_of_a_cross_names_its_parents():
     assert crosses("a_b_c") == {frozenset({"a", "b_c"}), frozenset({"a_b", "c"})}
 
 
-def comparison(features: np.ndarray) -> Comparison:
-    """Painted images that are their own photographs."""
-    there = keys(len(features))
-    sources = list(zip(there, there, strict=True))
-    return Comparison("", "", pd.DataFrame(), features, sources, there, features, None)
-
-
 def test_halves_are_held_against_the_other_half(monkeypatch):
     features = np.random.default_rng(0).normal(size=(40, 3))
-    drawn = []
-    monkeypatch.setattr(
-        figures, "frechet", lambda *sides: drawn.append(sides) or formulas.frechet(*sides)
-    )
-    found = figures.find_halves(comparison(features), np.random.default_rng(1))
-    assert found["images"] == 20
-    assert len(drawn) == 2 * 10  # painted images and photographs, ten times
-    # Painted images are as far from the other half as the photographs; in the same half they
-    # would be equal.
+    drawn, plain = [], formulas.frechet
+    monkeypatch.setattr(figures, "frechet", lambda *sides: drawn.append(0) or plain(*sides))
+
+    def halves(count: int) -> dict[str, float] | None:
+        """Of painted images that are their own photographs."""
+        there, of = keys(count), features[:count]
+        sources = list(zip(there, there, strict=True))
+        one = Comparison("", "", pd.DataFrame(), of, sources, there, of, None)
+        return figures.find_halves(one, np.random.default_rng(1))
+
+    found = halves(40)
+    assert (found["images"], len(drawn)) == (20, 2 * 10)  # ten times, painted and photographs
+    # In the same half they would be equal to what they are held against.
     assert found["frechet_painted"] == pytest.approx(found["frechet_photographs"])
     assert found["kid_painted"] == pytest.approx(found["kid_photographs"])
     assert found["frechet_painted"] > 0.1
-    assert figures.find_halves(comparison(features[:20]), np.random.default_rng(1))["images"] == 10
-    assert figures.find_halves(comparison(features[:18]), np.random.default_rng(1)) is None
+    assert halves(20)["images"] == 10
+    assert halves(18) is None
 
 
 # ---- the bootstrap ------------------------------------------------------------------------------
@@ -289,15 +291,15 @@ def test_folds_share_no_photograph():
     random = np.random.default_rng(0)
     photos = keys(60)
     sources = [(photos[a], photos[b]) for a, b in random.integers(0, 60, (400, 2))]
-    folds = formulas.folds_by_photograph(sources, photos, random)
+    folds = list(formulas.folds_by_photograph(sources, photos, random))
     assert len(folds) == 3
-    assert sorted(np.concatenate([fold.test_photos for fold in folds])) == list(range(60))
-    for fold in folds:
-        fitted = {photos[place] for place in fold.fit_photos}
-        fitted |= {key for place in fold.fit_painted for key in sources[place]}
-        tested = {photos[place] for place in fold.test_photos}
-        tested |= {key for place in fold.test_painted for key in sources[place]}
-        assert len(fold.test_painted) >= 5
+    assert sorted(np.concatenate([fold[3] for fold in folds])) == list(range(60))
+    for fit_painted, fit_photos, test_painted, test_photos in folds:
+        fitted = {photos[place] for place in fit_photos}
+        fitted |= {key for place in fit_painted for key in sources[place]}
+        tested = {photos[place] for place in test_photos}
+        tested |= {key for place in test_painted for key in sources[place]}
+        assert len(test_painted) >= 5
         assert not fitted & tested
 
 
