@@ -34,19 +34,18 @@ SEED = 42
 
 def make_sgd() -> ClassifierMixin:
     """The published SGD classifier: logistic regression by SGD, calibrated by Platt scaling."""
-    return CalibratedClassifierCV(
-        SGDClassifier(
-            loss="log_loss",
-            alpha=1e-3,
-            penalty="l2",
-            eta0=1e-3,
-            learning_rate="adaptive",
-            n_iter_no_change=100,
-            max_iter=1000,
-            class_weight="balanced",
-            random_state=SEED,
-        )
+    classifier = SGDClassifier(
+        loss="log_loss",
+        alpha=1e-3,
+        penalty="l2",
+        eta0=1e-3,
+        learning_rate="adaptive",
+        n_iter_no_change=100,
+        max_iter=1000,
+        class_weight="balanced",
+        random_state=SEED,
     )
+    return CalibratedClassifierCV(classifier)
 
 
 def make_svm() -> ClassifierMixin:
@@ -67,14 +66,9 @@ CLASSIFIERS = {
 def fit_classifier(
     name: str, features: np.ndarray, labels: np.ndarray, backbone: str
 ) -> ClassifierMixin:
-    """The classifier `name` fitted to features (n, d) and 0/1 labels (n,).
-
-    It remembers in `backbone_` what the features came from.
-    """
-    # The folds of a calibration are fitted side by side, in threads: scikit-learn's loop of SGD
-    # needs no interpreter, and processes would each take a copy of the features.
-    workers = parallel_config("threading", n_jobs=-1)
-    with warnings.catch_warnings(), workers:
+    """The classifier `name` of a backbone, fitted to features (n, d) and 0/1 labels (n,)."""
+    # The folds of a calibration in threads: processes would each take a copy of the features.
+    with warnings.catch_warnings(), parallel_config("threading", n_jobs=-1):
         # The published settings stop at max_iter on most data; that is part of them.
         warnings.simplefilter("ignore", ConvergenceWarning)
         classifier = CLASSIFIERS[name]().fit(features, labels)
@@ -92,9 +86,8 @@ def fit_linear(
 ) -> tuple[LinearClassifier, list[float]]:
     """The linear classifier trained on features (n, d) and 0/1 labels (n,), and its loss by epoch.
 
-    Adam 1e-4, cross-entropy; each epoch is one full-batch step on a fresh random 90 % of the
-    rows. Training goes on from the state dict `start` where one is given. After each epoch, from 1,
-    `watch` is told its loss. ValueError where the loss is no number any more.
+    Adam, cross-entropy; each epoch is one step on a fresh random share of the rows. Training goes
+    on from the state dict `start`. After each epoch, from 1, `watch` is told its loss.
     """
     generator = torch.Generator().manual_seed(SEED)
     with torch.random.fork_rng(devices=[]):
@@ -117,8 +110,8 @@ def fit_linear(
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise ValueError(
-                f"linear classifier: the loss is {losses[-1]} in epoch {len(losses)}, expected a "
-                "finite number; look for features or, with CTN, weights that are far too large"
+                f"linear classifier: the loss is {losses[-1]} in epoch {len(losses)}; look for "
+                "features or, with CTN, weights that are far too large"
             )
         watch(len(losses), losses[-1])
     return classifier.eval(), losses

@@ -4,8 +4,8 @@ import csv
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ LABELS = {"non-hybrid": 0, "hybrid": 1}
 SPLIT_SEED = 42
 SHARE_HELD_OUT = 0.2
 FOLDS = 5  # of the SGD classifier's calibration; each needs an image of both classes
+
 LONGEST_NAME = 255  # bytes; no file system has longer ones
 
 
@@ -39,30 +40,28 @@ def read_text(path: Path, kind: str, origin: str = "") -> str:
 def read_cells(path: Path, columns: Sequence[str], origin: str = "") -> pd.DataFrame:
     """The cells of the CSV `path` as strings; a row's index is the line on which it ends.
 
-    ValueError naming the line for what is no CSV, where one of `columns` is missing or stands
-    twice, and for a row of more or fewer cells than the first line. `origin` is read_text's.
+    ValueError naming the line where one of `columns` is missing or stands twice, and for a row of
+    more or fewer cells than the first line. `origin` is read_text's.
     """
     text = io.StringIO(read_text(path, "a CSV table", origin), newline="")
     reader = csv.reader(text, strict=True)  # which knows its line; pandas does not
-    lines, rows = [], []
+    rows: dict[int, list[str]] = {}  # by line
     try:
         header = next(reader, [])
         for row in filter(None, reader):
-            lines.append(reader.line_num)
-            rows.append(row)
+            rows[reader.line_num] = row
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: not a CSV table: {error}") from error
-    missing = [name for name in columns if name not in header]
-    twice = [name for name in columns if header.count(name) > 1]
-    if missing or twice:
-        found = f"no column {', '.join(missing)}" if missing else f"{twice[0]} stands twice"
-        raise ValueError(f"{path}, line 1: {found}; expected {','.join(columns)}")
-    for line, row in zip(lines, rows, strict=True):
+    for name in columns:
+        if (count := header.count(name)) != 1:
+            found = f"{name} stands twice" if count else f"no column {name}"
+            raise ValueError(f"{path}, line 1: {found}; expected {','.join(columns)}")
+    for line, row in rows.items():
         if len(row) != len(header):
             raise ValueError(
                 f"{path}, line {line}: {len(row)} cells, but {len(header)} columns in line 1"
             )
-    return pd.DataFrame(rows, lines, header, dtype=str)
+    return pd.DataFrame(list(rows.values()), list(rows), header, dtype=str)
 
 
 def check_cells(path: Path, cells: pd.Series, good: np.ndarray, problem: str) -> None:
@@ -79,29 +78,25 @@ def check_cells(path: Path, cells: pd.Series, good: np.ndarray, problem: str) ->
 def read_table(csv_path: Path) -> pd.DataFrame:
     """The rows of `csv_path` as strings, with a column `label`: 1 for hybrids, 0 for the rest.
 
-    Raises ValueError naming the file and the line for a missing column, an unknown label, a
-    split other than train, a file name that is empty, leaves the image folder or stands there
-    twice.
+    ValueError naming the line for an unknown label, a split other than train, and a file name that
+    leaves the image folder or stands there twice.
     """
     table = read_cells(csv_path, COLUMNS)
     if table.empty:
         raise ValueError(f"{csv_path}: no rows below the header")
-    labels, splits, names = (table[name] for name in ("hybrid_stat", "split", "filename"))
+    labels, splits = table["hybrid_stat"], table["split"]
     known = " or ".join(LABELS)
     check_cells(csv_path, labels, labels.isin(LABELS), f"hybrid_stat is {{}}, expected {known}")
     other = "images of another split must not be trained on: leave them out of the CSV"
     check_cells(csv_path, splits, splits == "train", f"split is {{}}, expected train; {other}")
     first_line: dict[Path, int] = {}
-    for line, name in names.items():
+    for line, name in table["filename"].items():
         try:
             path = inside(Path(), name)
+            if (length := len(os.fsencode(path.name))) > LONGEST_NAME:
+                raise ValueError(f"is of {length:,} bytes, expected {LONGEST_NAME} at the most")
         except ValueError as error:
             raise ValueError(f"{csv_path}, line {line}: filename {error}") from error
-        if len(os.fsencode(path.name)) > LONGEST_NAME:
-            raise ValueError(
-                f"{csv_path}, line {line}: a filename of {len(name):,} characters, expected "
-                f"{LONGEST_NAME} bytes at the most"
-            )
         if path in first_line:  # as a path, so that ./a.jpg is a.jpg
             raise ValueError(
                 f"{csv_path}, line {line}: {name} stands on line {first_line[path]} already"
@@ -119,10 +114,7 @@ def find_images(table: pd.DataFrame, image_dir: Path) -> list[Path | None]:
         candidates = (inside(image_dir / status, name), inside(image_dir, name))
         return next((path for path in candidates if path.is_file()), None)
 
-    return [
-        find(status, name)
-        for status, name in zip(table["hybrid_stat"], table["filename"], strict=True)
-    ]
+    return list(map(find, table["hybrid_stat"], table["filename"]))
 
 
 def group_names(table: pd.DataFrame) -> pd.Series:
@@ -134,9 +126,8 @@ def group_names(table: pd.DataFrame) -> pd.Series:
             return plain(subspecies) or "not said"
         return " x ".join(sorted(parents, key=lambda parent: (len(parent), parent)))
 
-    columns = ("subspecies", "parent_subspecies_1", "parent_subspecies_2")
-    names = [name(*cells) for cells in zip(*(table[column] for column in columns), strict=True)]
-    return pd.Series(names, table.index, dtype=str)
+    cells = table[["subspecies", "parent_subspecies_1", "parent_subspecies_2"]].to_numpy()
+    return pd.Series([name(*row) for row in cells], table.index, dtype=str)
 
 
 def plain(subspecies: str) -> str:
@@ -144,8 +135,7 @@ def plain(subspecies: str) -> str:
     return subspecies.strip().removesuffix(".0")
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(NamedTuple):
     """Row numbers. The SGD classifier is fitted on `fit`; `check` gives its printed accuracy."""
 
     fit: np.ndarray  # 64 % of the rows
@@ -160,19 +150,16 @@ class Split:
 def split_rows(labels: np.ndarray) -> Split:
     """The published split of rows with 0/1 `labels` (n,): at random, always alike, not stratified.
 
-    Raises ValueError where too few rows of a class are left to fit.
+    ValueError where too few rows of a class are left to fit.
     """
-    check_classes(labels, f"the {len(labels)} images in all")
-    train, held_out = published_split(np.arange(len(labels)))
-    fit, check = published_split(train)
-    check_classes(labels[fit], f"{len(fit)} of {len(labels)} images are to fit on")
-    return Split(fit, check, held_out)
-
-
-def published_split(rows: np.ndarray) -> list[np.ndarray]:
     from sklearn.model_selection import train_test_split  # seconds, which evaluation.py can spare
 
-    return train_test_split(rows, test_size=SHARE_HELD_OUT, random_state=SPLIT_SEED)
+    check_classes(labels, f"the {len(labels)} images in all")
+    alike = {"test_size": SHARE_HELD_OUT, "random_state": SPLIT_SEED}
+    train, held_out = train_test_split(np.arange(len(labels)), **alike)
+    fit, check = train_test_split(train, **alike)
+    check_classes(labels[fit], f"{len(fit)} of {len(labels)} images are to fit on")
+    return Split(fit, check, held_out)
 
 
 def check_classes(labels: np.ndarray, where: str) -> None:

@@ -39,15 +39,15 @@ class Rows:
 
 def find_csv(root: Path, folder: str, name: str) -> Path:
     """The CSV `root / folder / name`, or that in the other spelling of List/ and Lists/."""
-    folders = [folder, *{"List": ["Lists"], "Lists": ["List"]}.get(folder, [])]
-    candidates = [root / folder / name for folder in folders]
-    found = next((path for path in candidates if path.is_file()), None)
-    if found is None:
-        raise FileNotFoundError(
-            f"no CSV of images: looked for {' and '.join(map(str, candidates))}; "
-            "scripts/make_classifier_csv.py writes it"
-        )
-    return found
+    names = [folder, *{"List": ["Lists"], "Lists": ["List"]}.get(folder, [])]
+    candidates = [root / folder / name for folder in names]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"no CSV of images: looked for {' and '.join(map(str, candidates))}; "
+        "scripts/make_classifier_csv.py writes it"
+    )
 
 
 def read_dataset(csv_path: Path, image_dir: Path) -> tuple[pd.DataFrame, list[Path]]:
@@ -72,15 +72,15 @@ def check_grounds(painted: np.ndarray, paths: Sequence[Path]) -> None:
 
     Classifiers would learn the ground. A few of each kind tell.
     """
-    kinds = {
-        kind: [path for path, of_kind in zip(paths, painted, strict=True) if of_kind == kind]
+    paths_of = {
+        kind: [path for path, of in zip(paths, painted, strict=True) if of == kind]
         for kind in (True, False)
     }
-    cut, whole = (any(map(shows_cutout, kinds[kind][:LOOKED_AT])) for kind in (True, False))
-    if cut and not whole and kinds[False]:
+    cut, whole = (any(map(shows_cutout, paths_of[kind][:LOOKED_AT])) for kind in (True, False))
+    if cut and not whole and paths_of[False]:
         raise ValueError(
-            f"painted images such as {kinds[True][0]} are cutouts, and photographs such as "
-            f"{kinds[False][0]} are not, so that the ground would tell them apart: train with "
+            f"painted images such as {paths_of[True][0]} are cutouts, and photographs such as "
+            f"{paths_of[False][0]} are not, so that the ground would tell them apart: train with "
             "--preprocess cutout"
         )
 
@@ -92,11 +92,12 @@ def shows_cutout(path: Path) -> bool:
         return False
 
 
-def check_finite(values: np.ndarray, names: pd.Series, what: str, next_step: str) -> None:
+def check_finite(values: np.ndarray, names: pd.Series, what: str) -> None:
     """ValueError naming the first of n images whose `values` (n, ...) are not all finite."""
     finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     if not finite.all():
         raise ValueError(
             f"{names[~finite].iloc[0]} and {(~finite).sum() - 1} more images: {what} is NaN or "
-            f"infinite, expected finite numbers; {next_step}"
+            "infinite; look for images unlike all others, check the backbone's weights, or delete "
+            "the feature cache and train again"
         )

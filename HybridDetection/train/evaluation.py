@@ -20,31 +20,26 @@ DECIMALS = 4  # of a score in predictions.txt
 MEMBERS = ("linear", "sgd", "subspecies")  # in a details.csv; model.py, which names them, is slow
 CROSS = "subspecies_ref"  # column of a reference file: a subspecies, or `mother x father`
 
-# The challenge's own names, and of which rows they are; A is all of species A.
-RECALLS = {
+# The challenge's own names, in its order, and of which rows they are; A is all of species A.
+NUMBERS = {
     "A_score_major_recall": "major",
     "A_score_minor_recall": "minor",
-    "mimic_recall": "mimic",
-}
-AREAS = {
     "A_PRC_AUC": "A",
     "A_PRC_AUC_major": "major",
     "A_PRC_AUC_minor": "minor",
+    "mimic_recall": "mimic",
     "mimic_PRC_AUC": "mimic",
 }
-OFFICIAL = (  # in this order
-    *("A_score_major_recall", "A_score_minor_recall"),
-    *("A_PRC_AUC", "A_PRC_AUC_major", "A_PRC_AUC_minor"),
-    *("mimic_recall", "mimic_PRC_AUC", "challenge_score"),
-)
+RECALLS = [name for name in NUMBERS if name.endswith("recall")]
 
+INDICATORS = ("major", "minor", "mimic")
 # `scores` (n,), 0/1 `labels` (n,) and `indicators` (n,) of a reference's rows: "major" (signal
 # hybrids and their parents), "minor" (other species A rows) or "mimic" (species B).
 
 
 def challenge_rows(indicators: np.ndarray) -> dict[str, np.ndarray]:
     """Which rows (n,) are major, minor, mimic, and of species A."""
-    rows = {name: indicators == name for name in RECALLS.values()}
+    rows = {name: indicators == name for name in INDICATORS}
     return rows | {"A": ~rows["mimic"]}
 
 
@@ -59,26 +54,25 @@ def row_thresholds(scores: np.ndarray, labels: np.ndarray, indicators: np.ndarra
 def challenge_scores(
     scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray
 ) -> dict[str, float]:
-    """The HDR challenge's official numbers.
+    """The HDR challenge's official numbers; the last is the harmonic mean of the three recalls.
 
-    The challenge score is the harmonic mean of the three recalls. ValueError where a group has
-    no hybrids or a species no non-hybrids.
+    ValueError where a group has no hybrids or a species no non-hybrids.
     """
-    rows = challenge_rows(indicators)
-    unknown = set(indicators) - set(RECALLS.values())
-    if unknown:
-        known = ", ".join(RECALLS.values())
+    if unknown := set(indicators) - set(INDICATORS):
+        known = ", ".join(INDICATORS)
         raise ValueError(f"unknown ssp_indicator {sorted(unknown)}; known: {known}")
-    for name in RECALLS.values():
+    rows = challenge_rows(indicators)
+    for name in INDICATORS:
         if not np.any(labels[rows[name]] == 1):
             raise ValueError(f"no {name} hybrids among the reference rows")
-    thresholds = row_thresholds(scores, labels, indicators)
-    called = scores > thresholds
-    found = {key: float(called[rows[name] & (labels == 1)].mean()) for key, name in RECALLS.items()}
-    found |= {"challenge_score": harmonic_mean(list(found.values()))}
-    for key, name in AREAS.items():
-        found[key] = float(pr_auc(scores[rows[name]], labels[rows[name]]))
-    return {key: found[key] for key in OFFICIAL}
+    called = scores > row_thresholds(scores, labels, indicators)
+    result = {}
+    for key, name in NUMBERS.items():
+        if key in RECALLS:
+            result[key] = float(called[rows[name] & (labels == 1)].mean())
+        else:
+            result[key] = float(pr_auc(scores[rows[name]], labels[rows[name]]))
+    return result | {"challenge_score": harmonic_mean([result[key] for key in RECALLS])}
 
 
 def harmonic_mean(recalls: Sequence[float]) -> float:
@@ -116,17 +110,17 @@ def one_hybrid_moves(
     """
     now, rows = challenge_scores(scores, labels, indicators), challenge_rows(indicators)
     moves = dict.fromkeys(now, 0.0)
-    for key, name in AREAS.items():
-        moves[key] = pr_auc_moves(scores[rows[name]], labels[rows[name]])
-    for key, name in RECALLS.items():
+    for key, name in NUMBERS.items():
+        if key not in RECALLS:
+            moves[key] = pr_auc_moves(scores[rows[name]], labels[rows[name]])
+            continue
         hybrids = int(labels[rows[name]].sum())
         found = round(now[key] * hybrids)
-        for moved in (max(found - 1, 0) / hybrids, min(found + 1, hybrids) / hybrids):
-            score = harmonic_mean([moved if other == key else now[other] for other in RECALLS])
-            moves[key] = max(moves[key], abs(moved - now[key]))
-            moves["challenge_score"] = max(
-                moves["challenge_score"], abs(score - now["challenge_score"])
-            )
+        for count in (max(found - 1, 0), min(found + 1, hybrids)):
+            moved = now | {key: count / hybrids}
+            moved["challenge_score"] = harmonic_mean([moved[other] for other in RECALLS])
+            for other in (key, "challenge_score"):
+                moves[other] = max(moves[other], abs(moved[other] - now[other]))
     return moves
 
 
@@ -138,18 +132,14 @@ def cross_recalls(
     `crosses` (n,) says what an image shows, such as `venus x chestertonii`; which parent was the
     mother makes no difference. The thresholds are those of `challenge_scores`.
     """
-    thresholds = row_thresholds(scores, labels, indicators)
-    called = scores > thresholds
+    called = scores > row_thresholds(scores, labels, indicators)
     names = np.array([" x ".join(sorted(cross.split(" x "))) for cross in crosses], dtype=object)
     found = {}
     for species in (indicators != "mimic", indicators == "mimic"):
         for name in sorted(set(names[species & (labels == 1)])):
             rows = species & (labels == 1) & (names == name)
-            found[name] = {
-                "ssp_indicator": str(indicators[rows][0]),
-                "hybrids": int(rows.sum()),
-                "recall": float(called[rows].mean()),
-            }
+            recall = {"hybrids": int(rows.sum()), "recall": float(called[rows].mean())}
+            found[name] = {"ssp_indicator": str(indicators[rows][0])} | recall
     return found
 
 
@@ -213,19 +203,17 @@ def read_scored(
     """The rows of a reference with the `score` of a predictions file, or with `members` of a
     details.csv; ValueError where rows have no prediction.
     """
-    if members:
-        predictions = read_details(predictions_path, members)
-    else:
-        predictions = read_predictions(predictions_path)
+    path = predictions_path
+    predictions = read_details(path, members) if members else read_predictions(path)
     reference = read_reference(reference_path)
-    names = reference["filename"]
-    missing = [name for name in names if name not in predictions]
-    if missing:
+    scores = reference["filename"].map(predictions).astype(float)
+    missing = reference["filename"][scores.isna()]
+    if len(missing):
         raise ValueError(
-            f"{predictions_path}: {len(missing)} of {len(names)} images of {reference_path} have "
-            f"no prediction (first: {', '.join(missing[:3])})"
+            f"{predictions_path}: {len(missing)} of {len(reference)} images of {reference_path} "
+            f"have no prediction (first: {', '.join(missing[:3])})"
         )
-    return reference.assign(score=names.map(predictions).astype(float))
+    return reference.assign(score=scores)
 
 
 def columns_of(rows: pd.DataFrame) -> list[np.ndarray]:
@@ -234,11 +222,9 @@ def columns_of(rows: pd.DataFrame) -> list[np.ndarray]:
 
 
 def score_rows(rows: pd.DataFrame, reference_path: Path) -> dict:
-    """The challenge's numbers for what `read_scored` gave.
-
-    With them, under `one_hybrid`, how far one hybrid can move each; and under `crosses`, where the
-    reference says what an image shows, the recall of each cross. ValueError, which names the
-    reference, where it lacks a class.
+    """The challenge's numbers for what `read_scored` gave; how far one hybrid moves each, under
+    `one_hybrid`; and, where the reference says what an image shows, under `crosses` each cross's
+    recall. ValueError where the reference lacks a class.
     """
     columns = columns_of(rows)
     try:
@@ -251,14 +237,13 @@ def score_rows(rows: pd.DataFrame, reference_path: Path) -> dict:
 
 
 def call_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """`rows` of `read_scored` with each one's `threshold`, that of its species, and 0/1 `called`:
-    whether it is taken for a hybrid.
+    """Each of `read_scored`'s rows with its species' `threshold`, and whether it is `called` a
+    hybrid, 0 or 1.
     """
-    scores, labels, indicators = columns_of(rows)
-    thresholds = row_thresholds(scores, labels, indicators)
-    shows = [CROSS] if CROSS in rows.columns else []
-    columns = ["filename", *shows, "ssp_indicator", "hybrid_stat", "score"]
-    return rows[columns].assign(threshold=thresholds, called=(scores > thresholds).astype(int))
+    thresholds = row_thresholds(*columns_of(rows))
+    columns = ["filename", CROSS, "ssp_indicator", "hybrid_stat", "score"]
+    shown = rows[[name for name in columns if name in rows]]
+    return shown.assign(threshold=thresholds, called=(rows["score"] > thresholds).astype(int))
 
 
 def main() -> int:

@@ -63,10 +63,8 @@ def evaluate(
     """
     threshold = threshold_at_tnr(scores, labels, counts)
     called = scores > threshold[..., None]
-    true = (counts * labels * called).sum(axis=-1)
-    false = (counts * (1 - labels) * called).sum(axis=-1)
-    hybrids = (counts * labels).sum(axis=-1)
-    others = (counts * (1 - labels)).sum(axis=-1)
+    true, hybrids = ((counts * labels * rows).sum(axis=-1) for rows in (called, 1))
+    false, others = ((counts * (1 - labels) * rows).sum(axis=-1) for rows in (called, 1))
     return {
         "tpr_at_tnr95": true / hybrids,
         "threshold": threshold,
@@ -80,9 +78,8 @@ def evaluate(
 def resample(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Counts (r, n) for a bootstrap over rows that come in `groups` (n,), always the same.
 
-    Groups are drawn with replacement, whole: images of one structure rise and fall together. The
-    references of painted images are taken as they are. Draws without one of the classes are left
-    out.
+    Groups are drawn with replacement, whole: images of one structure rise and fall together.
+    Draws without one of the classes are left out.
     """
     _, members = np.unique(groups, return_inverse=True)
     size = members.max() + 1

@@ -2,9 +2,9 @@
 
 import logging
 import re
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,12 @@ LIST_FOLDERS = ("List", "Lists")  # the published archives use both
 
 log = logging.getLogger("training")
 
-Sources = tuple[str, str]  # of an image: its structure and its reference, without suffixes
+# Structure and reference, without suffixes, by the two subspecies and the line's number; more
+# than one where lists contradict each other.
+Pairs = dict[tuple[str, str, int], set[tuple[str, str]]]
 
 
-@dataclass(frozen=True)
-class PhotographSplit:
+class PhotographSplit(NamedTuple):
     """Row numbers. Images with sources of both kinds are in none of the three."""
 
     train: np.ndarray
@@ -29,17 +30,17 @@ class PhotographSplit:
     unknown: np.ndarray  # images with a source that the table does not list
 
 
+def match_generated(name: str) -> re.Match | None:
+    return GENERATED.fullmatch(PurePosixPath(name).name)
+
+
 def is_painted(table: pd.DataFrame) -> np.ndarray:
     """Which rows (n,) of the classifier's table are painted images, not photographs."""
-    painted = table["filename"].map(lambda name: bool(GENERATED.fullmatch(base(name))))
+    painted = table["filename"].map(match_generated).notna()
     for column in SOURCES:
         if column in table:
             painted |= table[column] != ""
     return painted.to_numpy(bool)
-
-
-def base(name: str) -> str:
-    return PurePosixPath(name).name
 
 
 def stem(name: str) -> str:
@@ -47,13 +48,9 @@ def stem(name: str) -> str:
     return PurePosixPath(name).stem
 
 
-def read_pairs(dataset: Path) -> dict[tuple[str, str, int], set[Sources]]:
-    """Structure and reference of each line of the lists of `dataset`.
-
-    By the two subspecies and the line's number; more than one where lists contradict each other.
-    ValueError where the files of a list are no text or do not align.
-    """
-    pairs: dict[tuple[str, str, int], set[Sources]] = {}
+def read_pairs(dataset: Path) -> Pairs:
+    """Each line of the lists of `dataset`; ValueError where the files of a list do not align."""
+    pairs: Pairs = {}
     lists = [
         dataset / folder / name / f"{prefix}_edges.txt"
         for folder in LIST_FOLDERS
@@ -61,22 +58,20 @@ def read_pairs(dataset: Path) -> dict[tuple[str, str, int], set[Sources]]:
         for prefix in ("test", name)
     ]
     for path in filter(Path.is_file, lists):
-        reference_path = path.with_name(path.name.replace("_edges.txt", "_color_ref.txt"))
-        edges, references = read_paths(path), read_paths(reference_path)
+        other = path.with_name(path.name.replace("_edges.txt", "_color_ref.txt"))
+        edges, references = (
+            [PurePosixPath(line) for line in read_text(file, "a text file").rstrip().splitlines()]
+            for file in (path, other)
+        )
         if len(edges) != len(references):
             raise ValueError(
-                f"{path.parent}: {path.name} has {len(edges)} lines and {reference_path.name} "
+                f"{path.parent}: {path.name} has {len(edges)} lines and {other.name} "
                 f"{len(references)}, expected as many"
             )
-        for index, (structure, reference) in enumerate(zip(edges, references, strict=True)):
-            i, j = (dict(pairwise(path.parts)).get("Images", "") for path in (structure, reference))
-            pairs.setdefault((i, j, index), set()).add((structure.stem, reference.stem))
+        for index, files in enumerate(zip(edges, references, strict=True)):
+            i, j = (dict(pairwise(file.parts)).get("Images", "") for file in files)
+            pairs.setdefault((i, j, index), set()).add(tuple(file.stem for file in files))
     return pairs
-
-
-def read_paths(path: Path) -> list[PurePosixPath]:
-    lines = read_text(path, "a text file").rstrip().splitlines()
-    return [PurePosixPath(line) for line in lines]
 
 
 def read_sources(table: pd.DataFrame, lists: Path) -> np.ndarray:
@@ -88,34 +83,23 @@ def read_sources(table: pd.DataFrame, lists: Path) -> np.ndarray:
     """
     own = table["filename"].map(stem).to_numpy(object)
     sources = np.stack([own, own], axis=1)
-    painted = is_painted(table)
-    if set(SOURCES) <= set(table.columns):
-        named = (table[SOURCES] != "").all(axis=1).to_numpy()
-        sources[named] = table.loc[named, SOURCES].map(stem).to_numpy(object)
-    else:
-        named = np.zeros(len(table), bool)
-    unnamed = np.flatnonzero(painted & ~named)
-    if len(unnamed):
-        pairs = read_pairs(lists)
-        for row in unnamed:
-            sources[row] = listed_sources(table["filename"].iloc[row], pairs, lists)
+    columns = pd.DataFrame({name: table.get(name, "") for name in SOURCES}, table.index)
+    named = (columns != "").all(axis=1).to_numpy()
+    sources[named] = columns[named].map(stem).to_numpy(object)
+    unnamed = np.flatnonzero(is_painted(table) & ~named)
+    pairs = read_pairs(lists) if len(unnamed) else {}
+    for row in unnamed:
+        name = table["filename"].iloc[row]
+        match = match_generated(name)
+        found = pairs.get((match["i"], match["j"], int(match["index"])), ()) if match else ()
+        if len(found) != 1:
+            raise ValueError(
+                f"the CSV does not say from which two photographs {name} was painted, and "
+                f"{len(found)} lines of {', '.join(LISTS)} in {lists} fit its name, expected one; "
+                "paint it anew, and scripts/make_classifier_csv.py writes it into the CSV"
+            )
+        (sources[row],) = found
     return sources
-
-
-def listed_sources(
-    name: str, pairs: dict[tuple[str, str, int], set[Sources]], lists: Path
-) -> Sources:
-    """The sources of the painted image `name`; ValueError unless just one line fits it."""
-    match = GENERATED.fullmatch(base(name))
-    key = (match["i"], match["j"], int(match["index"])) if match else None
-    found = pairs.get(key, set())
-    if len(found) != 1:
-        raise ValueError(
-            f"the CSV does not say from which two photographs {name} was painted, and "
-            f"{len(found)} lines of {', '.join(LISTS)} in {lists} fit its name, expected one; "
-            "paint it anew, and scripts/make_classifier_csv.py writes it into the CSV"
-        )
-    return next(iter(found))
 
 
 def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> PhotographSplit:
@@ -124,12 +108,14 @@ def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> Photograph
     Trained on are the other photographs and what is painted from two of those; an image with a
     source of either kind, or one that is not in the table, belongs to neither. The draw depends
     on the photographs' names alone: with and without painted images it is the same. ValueError
-    where there are too few to hold one out, too few of a class to train on, or where the table
-    lists the sources of no painted image.
+    where there are too few photographs, or the table lists the sources of no painted image.
     """
-    labels = table["label"].to_numpy()
-    photograph = ~is_painted(table)
-    known = pd.DataFrame(sources).isin(sources[photograph, 0]).all(axis=1).to_numpy()
+    labels, photograph = table["label"].to_numpy(), ~is_painted(table)
+
+    def made_of(names: np.ndarray | list[str]) -> np.ndarray:
+        return pd.DataFrame(sources).isin(names).all(axis=1).to_numpy()
+
+    known = made_of(sources[photograph, 0])
     if not photograph.all() and not known[~photograph].any():
         row = np.flatnonzero(~photograph)[0]
         raise ValueError(
@@ -144,17 +130,12 @@ def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> Photograph
         count = round(SHARE_HELD_OUT * len(names))
         held_out += drawn[:count].tolist()
         train += drawn[count:].tolist()
-    both = set(train) & set(held_out)
-    if both:
+    if both := set(train) & set(held_out):
         raise ValueError(
             f"{min(both)} is the name of a hybrid and of a non-hybrid photograph, so that nothing "
             "tells which of them a painted image shows; rename one"
         )
-    split = PhotographSplit(
-        train=np.flatnonzero(pd.DataFrame(sources).isin(train).all(axis=1)),
-        held_out=np.flatnonzero(pd.DataFrame(sources).isin(held_out).all(axis=1)),
-        unknown=np.flatnonzero(~known),
-    )
+    split = PhotographSplit(*map(np.flatnonzero, (made_of(train), made_of(held_out), ~known)))
     if not len(split.held_out):
         raise ValueError(f"{photograph.sum()} photographs are too few to hold 20 % out")
     check_classes(labels[split.train], "the images to train on, without those held out")
@@ -175,15 +156,10 @@ def split_photographs(
     except (OSError, ValueError) as error:
         log.warning("no evaluation %s: %s", title, error)
         return groups, None
-    if len(split.unknown):
-        log.warning(
-            "%d painted images are of photographs that the CSV does not list, and are left out "
-            "of the evaluation %s (first: %s)",
-            *(len(split.unknown), title, table["filename"].iloc[split.unknown[0]]),
-        )
     log.info(
-        "%s: %d images trained on, %d held out, %d left out as they show both kinds",
-        *(title, len(split.train), len(split.held_out)),
-        len(table) - len(split.train) - len(split.held_out) - len(split.unknown),
+        "%s: %d images trained on, %d held out, %d left out as they show both kinds, %d as the CSV "
+        "does not list their photographs",
+        *(title, len(split.train), len(split.held_out), len(table) - sum(map(len, split))),
+        len(split.unknown),
     )
     return groups, split

@@ -47,26 +47,27 @@ def plot_histograms(samples: Samples, path: Path) -> None:
 
 def plot_curves(
     samples: Samples,
+    path: Path,
     title: str,
+    labels: tuple[str, str],  # of the axes
     curve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
     area: Callable[[np.ndarray, np.ndarray], float],
-) -> tuple[plt.Figure, np.ndarray]:
-    """A figure with an axis (n,) for each kind of image, and on it each classifier's curve."""
+) -> None:
+    """For each kind of image an axis, and on it each classifier's curve."""
     figure, ((*axes,),) = subplots(1, len(samples), 4.5, 4)
-    for axis, (kind, (scores, labels)) in zip(axes, samples.items(), strict=True):
+    for axis, (kind, (scores, truth)) in zip(axes, samples.items(), strict=True):
         for name, values in scores.items():
-            axis.plot(*curve(labels, values), label=f"{name} ({area(values, labels):.3f})")
-        axis.set(title=f"{kind}: {title} (area)")
-    return figure, axes
+            axis.plot(*curve(truth, values), label=f"{name} ({area(values, truth):.3f})")
+        if title == "ROC":
+            axis.axvline(0.05, color="grey", linestyle=":", label="TNR 95 %")
+        axis.set(title=f"{kind}: {title} (area)", xlabel=labels[0], ylabel=labels[1])
+        axis.legend()
+    save(figure, path)
 
 
 def plot_roc(samples: Samples, path: Path) -> None:
-    figure, axes = plot_curves(samples, "ROC", lambda *rows: roc_curve(*rows)[:2], roc_auc)
-    for axis in axes:
-        axis.axvline(0.05, color="grey", linestyle=":", label="TNR 95 %")
-        axis.set(xlabel="false positive rate", ylabel="true positive rate")
-        axis.legend()
-    save(figure, path)
+    labels = ("false positive rate", "true positive rate")
+    plot_curves(samples, path, "ROC", labels, lambda *rows: roc_curve(*rows)[:2], roc_auc)
 
 
 def plot_precision_recall(samples: Samples, path: Path) -> None:
@@ -74,11 +75,7 @@ def plot_precision_recall(samples: Samples, path: Path) -> None:
         precision, recall, _ = precision_recall_curve(labels, scores)
         return recall, precision
 
-    figure, axes = plot_curves(samples, "precision-recall", curve, pr_auc)
-    for axis in axes:
-        axis.set(xlabel="recall", ylabel="precision")
-        axis.legend()
-    save(figure, path)
+    plot_curves(samples, path, "precision-recall", ("recall", "precision"), curve, pr_auc)
 
 
 def plot_loss(losses: list[float], path: Path) -> None:

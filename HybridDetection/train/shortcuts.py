@@ -19,11 +19,11 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -32,7 +32,7 @@ import torch
 from submission import REPOSITORY
 from backbones import BACKBONE, BACKBONES, IMAGE_SIZE
 from classifier import make_sgd
-from cut_folder import read_own_mask
+from cut_folder import Folders, read_own_mask
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
 from data_utils import FOLDS, plain
 from dataset import read_dataset
@@ -47,7 +47,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict
 from tqdm import tqdm
 
-VIEWS = ("whole", "background", "outline", "cutout")
 MARGIN = 0.05  # of the box's longer side, hidden around it: antennae and shadow
 WINGS = (40, 30, 20)  # RGB of the outline, about that of the wings' black
 ONE_BY_ONE = 100  # photographs; so many are left out one at a time, more in FOLDS parts
@@ -58,12 +57,10 @@ ADVICE = "cut the specimens out, or balance who photographed them"
 
 log, training_log = logging.getLogger("check_shortcuts"), logging.getLogger("training")
 
-# Photographs are tables: `path`; `subspecies`, "" where it is not asked; `hybrid`, 0 or 1, where
-# that is asked.
+# Photographs are tables: `path`; `subspecies`, "" where it is not asked; `hybrid`, 0 or 1.
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """A row of shortcuts.csv: what was told in a view, how well, and how well by chance."""
 
     view: str
@@ -75,15 +72,14 @@ class Result:
     high: float
     chance: float
 
-    def __str__(self) -> str:
+    def sentence(self) -> str:
         """What it means, of the view `background`."""
-        figures = (self.value, self.chance, self.low, self.high)
-        if self.measure == "accuracy":
-            value, chance, low, high = (f"{100 * share:.0f} %" for share in figures)
-            how_well = f"in {value} of cases"
-        else:
-            value, chance, low, high = (f"{area:.2f}" for area in figures)
-            how_well = f"with a ROC AUC of {value}"
+        percent = self.measure == "accuracy"
+        value, chance, low, high = (
+            f"{100 * figure:.0f} %" if percent else f"{figure:.2f}"
+            for figure in (self.value, self.chance, self.low, self.high)
+        )
+        how_well = f"in {value} of cases" if percent else f"with a ROC AUC of {value}"
         return (
             f"the background alone tells the {self.told} {how_well} (chance {chance}, 95 % "
             f"interval {low} to {high}, {self.photographs} photographs)"
@@ -96,41 +92,40 @@ def folder_photographs(folder: Path) -> pd.DataFrame:
     if not folder.is_dir():
         raise ValueError(f"--photographs {folder}: no such folder")
     paths = sorted(folder / name for name in walk(folder) if "/" in name)
-    names = [path.relative_to(folder).parts[0] for path in paths]
-    if len(set(names)) < 2:
+    subspecies = [path.relative_to(folder).parts[0] for path in paths]
+    if (found := len(set(subspecies))) < 2:
         raise ValueError(
-            f"--photographs {folder}: images in {len(set(names))} subfolders, expected one "
-            "subfolder for each of two or more subspecies"
+            f"--photographs {folder}: images in {found} subfolders, expected one subfolder for "
+            "each of two or more subspecies"
         )
-    return pd.DataFrame({"path": paths, "subspecies": names})
+    return pd.DataFrame({"path": paths, "subspecies": subspecies, "hybrid": 0})
 
 
 def table_photographs(table: pd.DataFrame, paths: Sequence[Path]) -> pd.DataFrame:
-    """The photographs among the rows of a classifier's table; painted images are left out.
-
-    Of hybrids the subspecies is not asked.
-    """
+    """The photographs among the rows of a classifier's table; of hybrids no subspecies is asked."""
     subspecies = table["subspecies"].map(plain).where(table["label"] == 0, "")
     rows = {"path": list(paths), "subspecies": subspecies, "hybrid": table["label"]}
     return pd.DataFrame(rows)[~is_painted(table)].reset_index(drop=True)
 
 
-def make_view(view: str, rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """One of VIEWS of a photograph, (height, width, 3) uint8, by its specimen, (height, width)
-    bool.
-    """
-    if view == "outline":
-        return np.where(mask[..., None], np.uint8(WINGS), np.uint8(GROUND))
-    if view == "cutout":
-        return on_flat_ground(rgb, mask)
-    if view == "background":
-        left, top, right, bottom = box_of(mask)
-        around = ~mask[top:bottom, left:right]
-        paper = np.median(rgb[top:bottom, left:right][around], axis=0) if around.any() else GROUND
-        margin = round(MARGIN * max(right - left, bottom - top))
-        rgb = rgb.copy()
-        rgb[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin] = paper
+def hide(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A photograph with its specimen's box, and MARGIN around it, in the colour of the paper."""
+    left, top, right, bottom = box_of(mask)
+    around = ~mask[top:bottom, left:right]
+    paper = np.median(rgb[top:bottom, left:right][around], axis=0) if around.any() else GROUND
+    margin = round(MARGIN * max(right - left, bottom - top))
+    rgb = rgb.copy()
+    rgb[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin] = paper
     return rgb
+
+
+# Of a photograph (height, width, 3) uint8 and its specimen (height, width) bool.
+VIEWS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "whole": lambda rgb, mask: rgb,
+    "background": hide,
+    "outline": lambda rgb, mask: np.where(mask[..., None], np.uint8(WINGS), np.uint8(GROUND)),
+    "cutout": on_flat_ground,
+}
 
 
 def write_views(path: Path, own_mask: Path | None, targets: dict[str, Path]) -> str | None:
@@ -139,15 +134,13 @@ def write_views(path: Path, own_mask: Path | None, targets: dict[str, Path]) -> 
     """
     try:
         rgb = np.asarray(open_image(path))
-        found = find_specimen(rgb) if own_mask is None else read_own_mask(own_mask, rgb.shape[:2])
     except ImageError as error:
         return str(error)
-    except (MemoryError, cv2.error):
-        return f"{path}: too large for the memory that is left"
+    found = read_own_mask(own_mask, rgb.shape[:2]) if own_mask else find_specimen(rgb)
     if found.confidence < CONFIDENT:
         return f"{path}: no specimen found with confidence ({found.reason})"
     for view, target in targets.items():
-        picture = Image.fromarray(make_view(view, rgb, found.mask))
+        picture = Image.fromarray(VIEWS[view](rgb, found.mask))
         with atomic(target) as part:
             picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR).save(part)
     return None
@@ -158,7 +151,7 @@ def see(
     views: Sequence[str],
     folder: Path,
     workers: int,  # photographs at a time
-    own_masks: Sequence[Path | None] = (),  # None: it is found
+    own_mask: Callable[[Path], Path | None] = lambda path: None,  # None: the specimen is found
 ) -> tuple[pd.DataFrame, list[str]]:
     """Write `views` into a folder of `folder` each.
 
@@ -171,10 +164,10 @@ def see(
         seen[view] = [
             folder / view / f"{row:05d}_{path.stem}.png" for row, path in enumerate(seen["path"])
         ]
-    own_masks = own_masks or [None] * len(seen)
     cv2.setNumThreads(0)  # the photographs share the cores already
     with ThreadPoolExecutor(workers) as pool:
-        written = pool.map(write_views, seen["path"], own_masks, seen[[*views]].to_dict("records"))
+        masks, targets = map(own_mask, seen["path"]), seen[[*views]].to_dict("records")
+        written = pool.map(write_views, seen["path"], masks, targets)
         problems = list(tqdm(written, total=len(seen), desc="views", disable=None))
     done = [problem is None for problem in problems]
     return seen[done].reset_index(drop=True), [problem for problem in problems if problem]
@@ -200,20 +193,6 @@ def call_each(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
     return classes[called], decisions
 
 
-def tell_subspecies(view: str, features: np.ndarray, names: np.ndarray) -> Result:
-    """How often the subspecies of n photographs is told; chance names the commonest always."""
-    right, n = int((call_each(features, names)[0] == names).sum()), len(names)
-    chance = np.unique(names, return_counts=True)[1].max() / n
-    return Result(view, "subspecies", n, "accuracy", right / n, *wilson(right, n), chance)
-
-
-def tell_hybrids(view: str, features: np.ndarray, hybrid: np.ndarray) -> Result:
-    """ROC AUC of hybrids against the rest, with a bootstrap interval."""
-    scores, n = call_each(features, hybrid)[1], len(hybrid)
-    bounds = interval(roc_auc(scores, hybrid, resample(np.arange(n), hybrid)))
-    return Result(view, "hybrids", n, "ROC AUC", float(roc_auc(scores, hybrid)), *bounds, 0.5)
-
-
 def only_ones(photographs: pd.DataFrame) -> pd.Series:
     """The subspecies of one photograph only."""
     counts = photographs["subspecies"].value_counts().drop("", errors="ignore")
@@ -226,10 +205,10 @@ def tell(
     """How well each view tells the subspecies, those of one photograph left out, and the hybrids,
     as far as they are asked. ValueError where there are too few to tell either.
     """
-    names = seen["subspecies"].to_numpy(object)
-    named = (names != "") & ~np.isin(names, only_ones(seen))
-    hybrid = seen["hybrid"].to_numpy() if "hybrid" in seen else np.zeros(0, int)
-    ask_subspecies = len(set(names[named])) >= 2
+    names, hybrid = seen["subspecies"].to_numpy(object), seen["hybrid"].to_numpy()
+    asked = (names != "") & ~np.isin(names, only_ones(seen))
+    named = names[asked]
+    ask_subspecies = len(set(named)) >= 2
     ask_hybrids = min(hybrid.sum(), (1 - hybrid).sum()) >= 2
     if not ask_subspecies and not ask_hybrids:
         raise ValueError(
@@ -240,9 +219,15 @@ def tell(
     for view in tqdm(views, desc="cross-validation", disable=None, leave=False):
         features, _ = extract_features(seen[view].tolist(), backbone, device, BATCH_SIZE, 0, cache)
         if ask_subspecies:
-            results.append(tell_subspecies(view, features[named], names[named]))
+            right, n = int((call_each(features[asked], named)[0] == named).sum()), len(named)
+            chance = np.unique(named, return_counts=True)[1].max() / n  # the commonest, always
+            told = (view, "subspecies", n, "accuracy")
+            results.append(Result(*told, right / n, *wilson(right, n), chance))
         if ask_hybrids:
-            results.append(tell_hybrids(view, features, hybrid))
+            scores, n = call_each(features, hybrid)[1], len(hybrid)
+            bounds = interval(roc_auc(scores, hybrid, resample(np.arange(n), hybrid)))
+            told = (view, "hybrids", n, "ROC AUC")
+            results.append(Result(*told, float(roc_auc(scores, hybrid)), *bounds, 0.5))
     return results
 
 
@@ -269,15 +254,12 @@ def report_backgrounds(
         training_log.warning("no check of what the background alone tells: %s", error)
         return
     for result in results:
-        training_log.info("%s", result)
+        training_log.info("%s", result.sentence())
 
 
-def write_results(results: list[Result], path: Path) -> pd.DataFrame:
-    """Write shortcuts.csv; gives its table."""
-    table = pd.DataFrame(map(asdict, results))
+def write_results(results: list[Result], path: Path) -> None:
     with atomic(path) as part:
-        table.to_csv(part, index=False)
-    return table
+        pd.DataFrame(results).to_csv(part, index=False)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -307,12 +289,6 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-def own_mask(path: Path, root: Path, folder: Path) -> Path | None:
-    """Your mask of a photograph, in `folder` as the photograph lies in `root`."""
-    mask = (folder / path.relative_to(root)).with_suffix(".png")
-    return mask if mask.is_file() else None
-
-
 def check(options: argparse.Namespace) -> list[Result]:
     if options.csv:
         root = options.images or options.csv.absolute().parents[1] / "Images"
@@ -324,17 +300,18 @@ def check(options: argparse.Namespace) -> list[Result]:
         raise ValueError(
             f"--output {options.output} lies among the photographs in {root}; name another folder"
         )
-    masks = options.masks
-    if masks is not None and not masks.is_dir():
-        raise ValueError(f"--masks {masks}: no such folder")
-    own_masks = [own_mask(path, root, masks) for path in photographs["path"]] if masks else []
-    seen, problems = see(photographs, VIEWS, options.output, options.workers, own_masks)
+    if options.masks is not None and not options.masks.is_dir():
+        raise ValueError(f"--masks {options.masks}: no such folder")
+    masks = Folders(root, options.output, options.masks)
+    seen, problems = see(
+        *(photographs, VIEWS, options.output, options.workers),
+        lambda path: masks.own_mask(path.relative_to(root)),
+    )
     for message in problems:
         log.warning("left out: %s", message)
     if len(alone := only_ones(seen)):
-        log.warning(
-            "left out, as the only photograph of their subspecies: %s", ", ".join(sorted(alone))
-        )
+        names = ", ".join(sorted(alone))
+        log.warning("left out, as the only photograph of their subspecies: %s", names)
     device = choose_device(options.device)
     return tell(seen, VIEWS, options.backbone, device, options.cache)
 
@@ -344,15 +321,15 @@ def main() -> int:
     options = parse_arguments()
     try:
         results = check(options)
-        table = write_results(results, options.output / RESULTS_FILE)
+        write_results(results, options.output / RESULTS_FILE)
     except (OSError, ValueError) as error:
         print(f"check_shortcuts: {error}", file=sys.stderr)
         return 1
-    print(table.to_string(index=False, float_format="{:.2f}".format))
+    print(pd.DataFrame(results).to_string(index=False, float_format="{:.2f}".format))
     print(f"check_shortcuts: wrote {options.output}")
     for result in results:
         if result.view == "background":
-            print(result)
+            print(result.sentence())
     return 0
 
 

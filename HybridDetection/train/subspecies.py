@@ -73,13 +73,8 @@ def select(table: pd.DataFrame, features: np.ndarray) -> Photographs:
     subspecies = table["subspecies"].map(plain).to_numpy(str)
     pure = photograph & ~hybrid & (subspecies != "")
     names, places = np.unique(subspecies[pure], return_inverse=True)
-    parents = np.stack(
-        [
-            table[column].map(plain).to_numpy(str)
-            for column in ("parent_subspecies_1", "parent_subspecies_2")
-        ],
-        axis=1,
-    )
+    columns = table[["parent_subspecies_1", "parent_subspecies_2"]]
+    parents = columns.map(plain).to_numpy(str)
     known = photograph & hybrid & np.isin(parents, names).all(axis=1)
     known &= parents[:, 0] != parents[:, 1]
     pairs = np.sort(np.searchsorted(names, parents[known]), axis=1).reshape(-1, 2)

@@ -26,9 +26,9 @@ log = logging.getLogger("training")
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Held-out images of one kind: photographs, painted or all."""
+    """Held-out images of one kind."""
 
-    kind: str
+    kind: str  # photographs, painted or all
     rows: Rows
     scores: dict[str, np.ndarray]  # by classifier, (n,) each
 
@@ -44,10 +44,9 @@ def held_out_threshold(held_out: HeldOut | None) -> float:
     """
     if held_out is None or "subspecies" not in held_out.scores:
         return np.nan
-    scored = held_out.part("", ~held_out.rows.painted & (held_out.rows.labels == 0))
-    if not len(scored.rows):
-        return np.nan
-    return float(threshold_at_tnr(scored.scores["ensemble"], scored.rows.labels))
+    rows = ~held_out.rows.painted & (held_out.rows.labels == 0)
+    scores, labels = held_out.scores["ensemble"][rows], held_out.rows.labels[rows]
+    return float(threshold_at_tnr(scores, labels)) if rows.any() else np.nan
 
 
 def write_evaluation(folder: Path, title: str, held_out: HeldOut) -> None:
@@ -73,10 +72,8 @@ def write_evaluation(folder: Path, title: str, held_out: HeldOut) -> None:
         if 0 < hybrids < count:
             scored.append(kind)
         else:
-            log.warning(
-                "%s, %s: not scored, %d hybrids among %d images; both classes are needed",
-                *(title, kind.kind, hybrids, count),
-            )
+            wanted = "not scored, %d hybrids among %d images; both classes are needed"
+            log.warning(f"%s, %s: {wanted}", title, kind.kind, hybrids, count)
     if not scored:
         return
     resamples = [resample(kind.rows.groups, kind.rows.labels) for kind in scored]
@@ -86,10 +83,8 @@ def write_evaluation(folder: Path, title: str, held_out: HeldOut) -> None:
     write_csv(recalls, folder / RECALLS_FILE)
     log.info("%s, with 95 %% intervals:\n%s", title, readable(results, METRICS))
     first = recalls[(recalls["classifier"] == "ensemble") & (recalls["images"] == scored[0].kind)]
-    log.info(
-        "%s, share called rightly by the ensemble (%s has the others):\n%s",
-        *(title, folder / RECALLS_FILE, readable(first, ["recall"])),
-    )
+    rightly = readable(first, ["recall"])
+    log.info("%s, share called rightly by the ensemble:\n%s", title, rightly)
     for name, plot in PLOT_FILES.items():
         plot({kind.kind: (kind.scores, kind.rows.labels) for kind in scored}, folder / name)
 
@@ -106,10 +101,7 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def result_table(kind: HeldOut, counts: np.ndarray) -> pd.DataFrame:
-    """METRICS of each classifier, each with the bounds `_low` and `_high` of its interval.
-
-    `counts` (r, n) are a bootstrap's resamples of the images.
-    """
+    """METRICS of each classifier, with intervals from a bootstrap's resamples, `counts` (r, n)."""
     labels, rows = kind.rows.labels, []
     for classifier, scores in kind.scores.items():
         values, resampled = evaluate(scores, labels), evaluate(scores, labels, counts)
@@ -152,11 +144,8 @@ def with_interval(name: str, value: float, resampled: np.ndarray) -> dict[str, f
 
 def readable(table: pd.DataFrame, columns: list[str]) -> str:
     """`table` as text for the log, with its interval behind each of `columns`."""
-    table = table.copy()
     for name in columns:
         bounds = [name, f"{name}_low", f"{name}_high"]
-        cells = [
-            f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in table[bounds].values
-        ]
+        cells = ["{:.3f} [{:.3f}, {:.3f}]".format(*row) for row in table[bounds].values]
         table = table.drop(columns=bounds).assign(**{name: cells})
     return table.to_string(index=False)

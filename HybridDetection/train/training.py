@@ -143,24 +143,20 @@ def load(
     """
     csv_path = find_csv(options.ROOT_DATA_DIR, options.CSV_DIR, options.DATA_FILE)
     table, paths = read_dataset(csv_path, options.ROOT_DATA_DIR / options.IMG_DIR)
+    painted = is_painted(table)
     if options.preprocess == "photograph":
-        check_grounds(is_painted(table), paths)
+        check_grounds(painted, paths)
     page.begin(f"features of {len(paths):,} images")
     features, failures = extract_features(
         *(paths, options.backbone, device, options.BATCH_SIZE, options.WORKERS),
         *(options.CACHE_DIR, options.preprocess, options.rehash),
         lambda done, total: page.advance(done, total, "images"),
     )
-    report_left_out(table["filename"][sorted(failures)], "cannot be read")
-    labels, groups = table["label"].to_numpy(), table["filename"].to_numpy()
-    rows = Rows(table, paths, features, labels, is_painted(table), groups)
+    names = table["filename"]
+    report_left_out(names[sorted(failures)], "cannot be read")
+    rows = Rows(table, paths, features, table["label"].to_numpy(), painted, names.to_numpy())
     rows = rows.take(np.setdiff1d(np.arange(len(rows)), list(failures)))
-    check_finite(
-        rows.features,
-        rows.table["filename"],
-        f"a feature of {options.backbone}",
-        f"check its weights, delete {options.CACHE_DIR} and train again",
-    )
+    check_finite(rows.features, rows.table["filename"], f"a feature of {options.backbone}")
     log.info("%d images: %d hybrid, %d painted", len(rows), rows.labels.sum(), rows.painted.sum())
     lists = options.ROOT_DATA_DIR.absolute().parent / LISTS_DATASET
     groups, photographs = split_photographs(rows.table, lists, TITLES[PHOTOGRAPHS])
@@ -180,9 +176,8 @@ class Fitted:
 def fit_others(rows: Rows, options: argparse.Namespace) -> dict[str, ClassifierMixin]:
     """The SGD classifier and those that --classifiers names, fitted to `rows`."""
     names = dict.fromkeys(["sgd", *options.classifiers])
-    return {
-        name: fit_classifier(name, rows.features, rows.labels, options.backbone) for name in names
-    }
+    taught = rows.features, rows.labels, options.backbone
+    return {name: fit_classifier(name, *taught) for name in names}
 
 
 def fit(
@@ -193,11 +188,7 @@ def fit(
     start: Mapping[str, torch.Tensor] | None = None,
     watch: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Fitted:
-    """`others` with a linear classifier and a member that knows the subspecies, fitted to `rows`.
-
-    `start` and `watch` are those of fit_linear.
-    """
-    log.info("fitting a linear classifier to %d rows", len(rows))
+    """`others` with the members beside them; `start` and `watch` are those of fit_linear."""
     linear, losses = fit_linear(rows.features, rows.labels, options.NEPOCH, device, start, watch)
     try:
         subspecies = fit_subspecies(rows.table, rows.features, options.backbone)
@@ -222,8 +213,7 @@ def evaluate(rows: Rows, fitted: Fitted, device: torch.device) -> HeldOut:
         members["subspecies"] = scores["subspecies"]
     scores["ensemble"] = combine(members)
     for name, values in scores.items():
-        step = "look for images whose features are far from all others"
-        check_finite(values, rows.table["filename"], f"the score of {name}", step)
+        check_finite(values, rows.table["filename"], f"the score of {name}")
     return HeldOut("all", rows, scores)
 
 
@@ -238,11 +228,8 @@ def save(
 
     All are whole before any replaces the one of before.
     """
-    origin = Origin(
-        options.backbone,
-        training_id(rows, start, options.backbone, options.preprocess, options.NEPOCH),
-        options.preprocess,
-    )
+    settings = options.backbone, options.preprocess, options.NEPOCH
+    origin = Origin(options.backbone, training_id(rows, start, *settings), options.preprocess)
     index = make_index(
         names=rows.table["filename"],
         groups=group_names(rows.table),
@@ -269,10 +256,9 @@ def save(
             save_index(index, part(INDEX_FILE))
         save_sgd(fitted.others["sgd"], origin, part(SGD_FILE))
         save_linear(fitted.linear.state_dict(), origin, part(LINEAR_FILE))
-    if fitted.subspecies is None:
-        (folder / SUBSPECIES_FILE).unlink(missing_ok=True)
-    if index is None:
-        (folder / INDEX_FILE).unlink(missing_ok=True)
+    for name, made in ((SUBSPECIES_FILE, fitted.subspecies), (INDEX_FILE, index)):
+        if made is None:
+            (folder / name).unlink(missing_ok=True)
 
 
 def train(options: argparse.Namespace, process: int, page: TrainingPage) -> None:
@@ -321,20 +307,21 @@ def train(options: argparse.Namespace, process: int, page: TrainingPage) -> None
     plot_loss(saved.losses, options.CLF_SAVE_DIR / LOSS_PLOT)
     if options.preprocess == "photograph":  # the ground of cutouts is flat: there is none to tell
         page.begin("what the background alone tells")
-        photographs = table_photographs(rows.table, rows.paths)
-        results = options.CLF_SAVE_DIR / RESULTS_FILE, options.backbone, device, options.CACHE_DIR
-        report_backgrounds(photographs, *results, max(1, options.WORKERS))
+        report_backgrounds(
+            table_photographs(rows.table, rows.paths),
+            *(options.CLF_SAVE_DIR / RESULTS_FILE, options.backbone, device, options.CACHE_DIR),
+            max(1, options.WORKERS),
+        )
     log.info("wrote %s", options.CLF_SAVE_DIR)
 
 
 def state_to_continue(options: argparse.Namespace) -> dict[str, torch.Tensor] | None:
     """The linear classifier that CTN continues, checked; None where training starts afresh."""
-    if not options.CTN:
-        return None
     path = options.CTN_SAVE_DIR / LINEAR_FILE
-    if not path.is_file():
+    if options.CTN and not path.is_file():
         raise FileNotFoundError(f"CTN continues {path}, but there is no such file")
-    return load_linear(path, options.backbone, options.preprocess).state_dict()
+    stored = load_linear(path, options.backbone, options.preprocess) if options.CTN else None
+    return stored and stored.state_dict()
 
 
 def main() -> int:

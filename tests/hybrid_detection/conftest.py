@@ -87,6 +87,7 @@ class World:
     root: Path
     rows: list[dict[str, str]]
     features: dict[str, np.ndarray]
+    asked: tuple = ()  # what the features were asked with
 
     @property
     def csv(self) -> Path:
@@ -101,7 +102,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path, monkeypatch) -> World:
-    """120 photographs that say nothing about their class, and four paintings of each.
+    """60 photographs that say nothing about their class, and two paintings of each.
 
     A painting looks like its structure and is of its class, as is its reference: who knows the
     structure knows the class, and nobody else does.
@@ -120,12 +121,12 @@ def world(tmp_path, monkeypatch) -> World:
     lists = {name: [] for name in ("test_nonhybrid", "test_signalhybrid")}
     for status, i, j in [("hybrid", "9", "8"), ("non-hybrid", "8", "8")]:
         lines = lists["test_nonhybrid" if i == j else "test_signalhybrid"]
-        photographs = [f"{status}{number:03d}.jpg" for number in range(60)]
+        photographs = [f"{status}{number:03d}.jpg" for number in range(30)]
         looks = {name: draw.normal(size=128) for name in photographs}
         parents = {} if i == j else {"parent_subspecies_1": "8.0", "parent_subspecies_2": "9.0"}
         for name in photographs:
             add(name, status, looks[name], subspecies="8.0" if i == j else "", **parents)
-        for name in photographs * 4:
+        for name in photographs * 2:
             reference = str(draw.choice(photographs))
             add(
                 f"AF_{i}_{j}_gen{len(lines):05d}.png",
@@ -147,11 +148,12 @@ def world(tmp_path, monkeypatch) -> World:
     draw.shuffle(world.rows)
     world.csv.parent.mkdir()
     world.write([*COLUMNS, *SOURCES])
-    monkeypatch.setattr(
-        training,
-        "extract_features",
-        lambda paths, *_: (np.stack([world.features[path.name] for path in paths]), {}),
-    )
+
+    def extract_features(paths, *asked):
+        world.asked = asked
+        return np.stack([world.features[path.name] for path in paths]), {}
+
+    monkeypatch.setattr(training, "extract_features", extract_features)
     return world
 
 

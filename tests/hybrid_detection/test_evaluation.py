@@ -162,12 +162,7 @@ def test_the_official_numbers(score, shared, tmp_path, name):
     for key, value in expected.items():
         assert scores[key] == pytest.approx(value, abs=1e-9)
         assert f"{key:<22} {value:.4f}" in done.stdout
-    crosses = scores["crosses"]
-    minor = [cross for cross in crosses.values() if cross["ssp_indicator"] == "minor"]
-    found = sum(cross["hybrids"] * cross["recall"] for cross in minor)
-    share = found / sum(cross["hybrids"] for cross in minor)
-    assert share == pytest.approx(expected["A_score_minor_recall"], abs=1e-9)
-    signal = crosses["lativitta x notabilis"]
+    signal = scores["crosses"]["lativitta x notabilis"]
     assert signal["recall"] == pytest.approx(expected["A_score_major_recall"], abs=1e-9)
     line = f"lativitta x notabilis        {signal['recall']:.4f} of {signal['hybrids']} major"
     assert line in done.stdout
@@ -238,8 +233,8 @@ def test_scores_of_some_members_are_as_ingestion_writes_them(tmp_path):
     scores = evaluation.read_details(path, ["sgd", "linear", "subspecies"])
     assert scores == {"major_0.jpg": 0.6, "major_1.jpg": 0.475}
     path.write_text(DETAILS.replace("0.1,0.2", "1,0"))  # the bounds are probabilities, too
-    assert evaluation.read_details(path, ["sgd"])["major_0.jpg"] == 1
-    assert evaluation.read_details(path, ["linear"])["major_0.jpg"] == 0
+    scores = [evaluation.read_details(path, [name])["major_0.jpg"] for name in ("sgd", "linear")]
+    assert scores == [1, 0]
 
 
 ALL = ("--members", "sgd", "linear", "subspecies")
@@ -250,28 +245,13 @@ ALL = ("--members", "sgd", "linear", "subspecies")
     [
         ("predictions.txt", PREDICTIONS[:50], (), "3 of 6 images of .* prediction .first: minor_1"),
         ("predictions.txt", f"{PREDICTIONS}\nmajor_0.jpg,1", (), "line 7: major_0.jpg is scored"),
-        ("predictions.txt", "major_0.jpg", (), "line 1: 'major_0.jpg' is not filename,score"),
         ("predictions.txt", "major_0.jpg,nan", (), "line 1: 'major_0.jpg,nan' is not filename"),
         ("predictions.txt", DETAILS, (), "is not filename,score; of a details.csv, say --members"),
         ("predictions.txt", DETAILS, ALL, "line 3: '' is no probability of subspecies"),
         ("predictions.txt", DETAILS.replace("0.5", "1.5"), ALL, "line 2: '1.5' is no probability"),
-        ("predictions.txt", DETAILS.replace("0.5", "-1"), ALL, "line 2: '-1' is no probability"),
-        (
-            "predictions.txt",
-            DETAILS.replace("subspecies", "other"),
-            ALL,
-            "line 1: no column subspecies",
-        ),
         ("predictions.txt", None, ALL, "no such file; ingestion.py --details writes details.csv"),
-        ("predictions.txt", None, (), "no such file; ingestion.py writes predictions.txt"),
         ("ref.csv", None, (), "no such file; ref_val.csv and ref_test.csv come from the challenge"),
-        ("ref.csv", "filename,hybrid_stat\n", (), "line 1: no column ssp_indicator"),
-        (
-            "ref.csv",
-            REFERENCE.replace(",1,major", ",yes,major"),
-            (),
-            "line 3: hybrid_stat is 'yes'",
-        ),
+        ("ref.csv", REFERENCE.replace("1,major", "yes,major"), (), "line 3: hybrid_stat is 'yes'"),
         ("ref.csv", REFERENCE.replace("mimic\n", "mimick\n"), (), "unknown ssp_indicator"),
     ],
 )

@@ -2,7 +2,6 @@
 
 import re
 import zipfile
-from dataclasses import replace
 
 import model
 import numpy as np
@@ -71,15 +70,6 @@ def arrays_of(scorer: subspecies_member.SubspeciesScorer) -> dict[str, np.ndarra
 # ---- what it finds ------------------------------------------------------------------------------
 
 
-def test_hybrids_of_every_cross_score_above_the_non_hybrids(fourteen, fitted):
-    """Also of crosses with the subspecies of one and of two photographs."""
-    pure = np.stack([fourteen.look(i, i) for i in range(14) for _ in range(20)])
-    crosses = [(8, 9), (0, 3), (2, 6), (12, 13), (1, 10), (4, 5)]
-    hybrids = np.stack([fourteen.look(i, j) for i, j in crosses for _ in range(20)])
-    threshold = np.quantile(fitted.hybrid_probability(pure), 0.95)
-    assert (fitted.hybrid_probability(hybrids) > threshold).mean() > 0.95
-
-
 def test_the_evidence_written_out(fourteen, fitted):
     """A published regression with C = 0.03, balanced; Mahalanobis' distance among the means."""
     rows = pd.DataFrame(fourteen.rows)
@@ -137,8 +127,7 @@ def by_hand(**arrays: object) -> subspecies_member.SubspeciesScorer:
 )
 def test_the_median_and_the_95_percent_quantile_are_a_quarter_and_three(distance, probability):
     """Without a preference the entropy is 1, here the median; a noisy-or joins both."""
-    scorer = by_hand()
-    found = scorer.hybrid_probability(np.array([[-distance, 0.0]]))
+    found = by_hand().hybrid_probability(np.array([[-distance, 0.0]]))
     assert found == pytest.approx([probability], abs=1e-9)
 
 
@@ -151,29 +140,23 @@ def test_quantiles_are_those_of_photographs_that_a_fit_did_not_see(fourteen, fit
     fit_scorer = subspecies.fit_scorer
 
     def watched(features, places, names, backbone):
-        learnt = {row.tobytes() for row in features}
         assert set(places) == set(range(14))
         scorer = fit_scorer(features, places, names, backbone)
 
-        class Watched:
-            axes, squared_distances = scorer.axes, staticmethod(scorer.squared_distances)
+        def evidence(rows):
+            assert not np.isin(rows, features).any()
+            judged.extend(rows[:, 0])
+            return type(scorer).evidence(scorer, rows)
 
-            @staticmethod
-            def evidence(rows):
-                seen = [row.tobytes() for row in rows]
-                assert not learnt & set(seen)
-                judged.extend(seen)
-                return scorer.evidence(rows)
-
-        return Watched()
+        object.__setattr__(scorer, "evidence", evidence)
+        return scorer
 
     rows, features = pd.DataFrame(fourteen.rows), np.array(fourteen.features, np.float32)
     photographs = subspecies.select(rows, features)
     monkeypatch.setattr(subspecies, "fit_scorer", watched)
     evidence, squares = subspecies.judge_out_of_fold(photographs, "efficientnet_lite0")
     alone = photographs.names[photographs.places] == "10"
-    expected = [row.tobytes() for row in photographs.features[~alone]]
-    assert sorted(judged) == sorted(expected)
+    assert sorted(judged) == sorted(photographs.features[~alone][:, 0])
     assert fitted.quantiles == pytest.approx(np.quantile(evidence, [0.5, 0.95], axis=0).T)
     assert fitted.spread == pytest.approx(squares.mean())
 
@@ -197,11 +180,10 @@ def test_hybrids_and_painted_images_teach_it_nothing_about_non_hybrids(fitted):
     drawn.add_hybrid(2, 3, "AF_2_3_gen00001.png")
     drawn.add(4, 4)  # the CSV does not say of which subspecies
     again = drawn.fit()
-    measured_by_hybrids = {"crosses", "cross_weights", "cross_intercepts"}
+    of_hybrids = ("crosses", "cross_weights", "cross_intercepts")
     for name, value in arrays_of(fitted).items():
-        assert np.array_equal(value, arrays_of(again)[name], equal_nan=name == "threshold")
-        if name not in measured_by_hybrids:
-            assert np.array_equal(value, arrays_of(without)[name], equal_nan=name == "threshold")
+        for other in (again,) if name in of_hybrids else (again, without):
+            assert np.array_equal(value, getattr(other, name), equal_nan=name == "threshold")
     assert without.crosses.shape == (0, 2)
 
 
@@ -232,7 +214,6 @@ def test_what_cannot_be_fitted_says_why(drawn, message):
     ("place", "first", "second", "share"),
     [
         ((4.0, 0.5), "8", "9", 0.5),
-        ((2.5, 0.0), "8", "9", 0.6875),
         ((5.5, 0.0), "9", "8", 0.6875),
         ((1.0, -0.5), "8", "9", 0.75),  # nearer than that is no hybrid
         ((4.0, 4.0), "9", "10", 0.5),
@@ -292,8 +273,6 @@ def test_what_is_saved_is_loaded(tmp_path, stored):
     content = path.read_bytes()
     save_subspecies(stored, path)
     assert path.read_bytes() == content
-    save_subspecies(replace(stored, origin=published_members.Origin("efficientnet_lite0")), path)
-    assert subspecies_member.load_subspecies(path).origin.training is None
     with pytest.raises(ValueError, match="was trained on features of efficientnet_lite0, but"):
         subspecies_member.load_subspecies(path, "dinov2_base")
 
@@ -303,18 +282,15 @@ def test_what_is_saved_is_loaded(tmp_path, stored):
     [
         ({"weights": None}, "weights"),
         ({"weights": np.zeros((3, 1281))}, "weights has the shape (3, 1281), expected (3, 1280)"),
-        ({"intercepts": np.zeros((3, 1))}, "intercepts has the shape (3, 1), expected (3,)"),
-        ({"axes": np.zeros((1280, 3))}, "3 axes, expected 1 to 2"),
-        ({"means": np.zeros((3, 1))}, "means has the shape (3, 1), expected (3, 2)"),
+        ({"axes": np.zeros((1280, 3))}, "axes has the shape (1280, 3), expected (1280, 1 to 2)"),
         ({"means": np.full((3, 2), np.nan)}, "means holds a value that is not finite"),
-        ({"cross_weights": np.zeros((3, 1280))}, "cross_weights has the shape (3, 1280)"),
         ({"quantiles": np.ones((2, 2))}, "quantiles do not ascend"),
         ({"spread": np.array(0.0)}, "the spread is not above 0"),
         ({"threshold": np.array(1.5)}, "threshold is no number of 0 to 1"),
         ({"crosses": np.array([[0, 3]])}, "crosses are not pairs of two places"),
         ({"crosses": np.array([[2, 0]])}, "crosses are not pairs of two places"),
         ({"subspecies": np.array(["8", "8", "9"])}, "expected two or more, all unlike"),
-        ({"subspecies": np.array(["8", "9", "1\n0"])}, "no printable text"),
+        ({"subspecies": np.array(["8", "9", "1\n0"])}, "no short printable text"),
         ({"backbone": np.array("resnet")}, "'resnet'"),
         ({"preprocess": np.array("mask")}, "unknown preprocess 'mask'"),
         ({"weights": np.array([[object()] * 1280] * 3)}, "Object arrays cannot be loaded"),
@@ -346,8 +322,7 @@ def test_what_is_no_npz_or_unpacks_without_end_is_refused(tmp_path, stored, monk
 def test_members_are_combined_to_the_bit():
     draw = np.random.default_rng(0)
     # Cubes: of a plain random number, 1 - (1 - x) has the same bits.
-    linear, sgd = draw.random(50, np.float32) ** 3, draw.random(50) ** 3
-    other = draw.random(50) ** 3
+    linear, sgd, other = draw.random(50, np.float32) ** 3, *draw.random((2, 50)) ** 3
     larger = np.maximum(linear, sgd)
     assert np.array_equal(model.combine({"linear": linear, "sgd": sgd}), larger)
     both = model.combine({"linear": linear, "sgd": sgd, "subspecies": other})

@@ -65,7 +65,6 @@ def test_recalls_and_their_intervals_by_hand():
     ("painted", "hybrids", "kinds"),
     [
         ([], range(1, 12, 2), ["photographs"]),
-        (range(12), range(1, 12, 2), ["painted"]),
         (range(6), range(1, 12, 2), ["photographs", "painted", "all"]),
         (range(6), range(1, 6, 2), ["painted", "all"]),  # photographs of non-hybrids alone
     ],
