@@ -1,32 +1,52 @@
-"""quickstart.sh: the whole chain as a user runs it, on the smallest set that can be trained on."""
+"""quickstart.sh: the chain as a user runs it, on few and plain pictures that stand for drawn ones.
+
+With --slow also the whole of it: the smallest set that can be trained on is drawn, and painted.
+"""
 
 import csv
+import fcntl
 import itertools
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from browser import flaws
+from demo import make_demo_dataset
+from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
     "VENV": str(Path(sys.prefix)),
-    "SCALE": "0.42",  # ten hybrids to train on
+    "PAINTED": "0",
+    "REPORTS": "0",
     "DETECTOR": "scharr",
     "GENERATOR": "--loadSize 32 --ngf 4 --n_blocks_global 1 --n_downsample_global 2",
     "EPOCHS": "1",
     "NEPOCH": "2",
 }
-KINDS = ("photographs", "generated")
 MEMBERS = ("sgd+linear", "sgd+linear+subspecies")
+COUNTS = {
+    "train": {"": {("lativitta",): 10, ("notabilis",): 10, ("lativitta", "notabilis"): 12}},
+    "test": {
+        "major": {("lativitta",): 3, ("notabilis", "lativitta"): 2},
+        "minor": {("hydara",): 2, ("hydara", "erato"): 2},
+        "mimic": {("malleti",): 2, ("plesseni", "malleti"): 2},
+    },
+}
+STAGES = [
+    "resizing the photographs",
+    "listing the photographs",
+    "training the classifiers on photographs.csv",
+    "examining the test set",
+    *(f"scoring it by {members}" for members in MEMBERS),
+]
 
 
 def start(work: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -38,17 +58,47 @@ def start(work: Path, *arguments: str, **changes: str) -> subprocess.CompletedPr
     )
 
 
+def write_demo(folder: Path) -> None:
+    """A demo set of COUNTS: a specimen of its own colour and a label on paper, not drawn well."""
+    make_demo_dataset.prepare_folder(folder, 0, 1.0)
+    draw = np.random.default_rng(0)
+    drawn = make_demo_dataset.specimens(0, 1.0)
+    for one in drawn:
+        wings = tuple(draw.integers(20, 110, 3).tolist())
+        image = Image.new("RGB", (160, 120), (225, 222, 205))
+        pen = ImageDraw.Draw(image)
+        pen.rectangle((5, 90, 45, 112), fill=(20, 60, 160))
+        for box in [(30, 20, 76, 60), (84, 20, 130, 60), (46, 50, 78, 84), (82, 50, 114, 84)]:
+            pen.ellipse(box, fill=wings)
+        pen.rectangle((74, 35, 86, 70), fill=wings)
+        image.save(folder / one.path)
+    make_demo_dataset.write_tables(drawn, ["0" * 32] * len(drawn), folder)
+    make_demo_dataset.write_overview(drawn, folder)
+
+
 @pytest.fixture(scope="module")
-def work(tmp_path_factory) -> Path:
-    """The folder of a finished quick start."""
-    folder = tmp_path_factory.mktemp("quickstart")
-    done = start(folder)
+def run_folder(tmp_path_factory) -> Path:
+    """The folder of a finished quick start without painting, but for the drawing."""
+    work = tmp_path_factory.mktemp("quickstart")
+    folder = work / "scale1-seed0-scharr-cutout"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(make_demo_dataset, "COUNTS", COUNTS)
+        write_demo(folder / "demo")
+    (folder / ".done").mkdir()
+    (folder / ".done/demo").touch()
+    done = start(work)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "quickstart: drawing the demo set: done before" in done.stdout
+    assert re.findall(r"quickstart: (.*): \d+ s", done.stdout) == STAGES
     return folder
 
 
-@pytest.fixture
-def run_folder(work) -> Path:
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory) -> Path:
+    """The folder of a finished quick start, drawn and painted."""
+    work = tmp_path_factory.mktemp("painted")
+    done = start(work, PAINTED="1", REPORTS="1", SCALE="0.42")  # ten hybrids to train on
+    assert done.returncode == 0, done.stdout + done.stderr
     return work / "scale0.42-seed0-scharr-cutout"
 
 
@@ -57,101 +107,61 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_second_one_in_the_same_folder_is_refused(tmp_path):
-    run = tmp_path / "scale0.42-seed0-scharr-cutout"
-    first = subprocess.Popen(
-        ROOT / "scripts/quickstart.sh",
-        **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True},
-        env=os.environ | SETTINGS | {"WORK": str(tmp_path)},
-    )
-    try:
-        while not (run / "demo.log").exists():
-            assert first.poll() is None
-            time.sleep(0.05)
-        second = start(tmp_path)
-        assert second.returncode == 1
-        assert f"quickstart: another one is at work in {run}, or what a" in second.stderr
-        assert first.poll() is None
-    finally:
-        os.killpg(first.pid, signal.SIGKILL)
-        first.wait()
-    # What was killed holds it no more.
-    subprocess.run(["flock", "--wait", "5", run / ".lock", "true"], check=True)
-
-
-def test_all_detectors_and_members_are_scored_on_the_whole_test_set(run_folder):
-    reference = read_rows(run_folder / "demo/ref_test.csv")
-    for kind, members in itertools.product(KINDS, MEMBERS):
-        folder = run_folder / "efficientnet_lite0" / kind
-        lines = (folder / "predictions.txt").read_text().split("\n")
+def check_scores(folder: Path, kinds: tuple[str, ...]) -> None:
+    """All detectors and members are scored on the whole test set."""
+    reference = read_rows(folder / "demo/ref_test.csv")
+    for kind, members in itertools.product(kinds, MEMBERS):
+        own = folder / "efficientnet_lite0" / kind
+        lines = (own / "predictions.txt").read_text().split("\n")
         names = sorted(row["filename"] for row in reference)
         assert sorted(line.split(",")[0] for line in lines) == names
-        scores = json.loads((folder / members / "scores.json").read_text())
+        scores = json.loads((own / members / "scores.json").read_text())
         assert 0 <= scores["challenge_score"] <= 1
         hybrids = sum(cross["hybrids"] for cross in scores["crosses"].values())
         assert hybrids == sum(row["hybrid_stat"] == "1" for row in reference)
 
 
-def test_every_line_of_the_lists_is_painted_and_listed(run_folder):
-    lists = run_folder / "Datasets/Images4TrainAFnonhybrid/List"
-    painted = {path.name for path in (run_folder / "results").rglob("AF_*.png")}
-    rows = run_folder / "Datasets/Images4TrainClassifier/List"
-    generated = read_rows(rows / "generated.csv")
-    sources = {}  # what the lists say, by the name of an image
-    for path in lists.glob("test_*/test_edges.txt"):
-        references = path.with_name("test_color_ref.txt").read_text().splitlines()
-        pairs = zip(map(Path, path.read_text().splitlines()), map(Path, references), strict=True)
-        for index, pair in enumerate(pairs):
-            i, j = (path.parts[1] for path in pair)
-            sources[f"AF_{i}_{j}_gen{index:05d}.png"] = tuple(path.stem for path in pair)
-    assert painted == sources.keys() != set()
-    assert len(generated) == len(read_rows(rows / "photographs.csv")) + len(painted)
-    assert sources == {
-        row["filename"]: (Path(row["structure"]).stem, Path(row["reference"]).stem)
-        for row in generated
-        if row["filename"] in painted
-    }
+def check_page(folder: Path, open_page, expected: set[str]) -> set[str]:
+    """The page has no flaw, and leads to files that exist, the expected and others; gives all."""
+    page = (folder / "index.html").read_text()
+    targets = {unquote(link) for link in re.findall(r'(?:href|src)="([^#"][^"]*)"', page)}
+    assert [target for target in targets if not (folder / target).is_file()] == []
+    cutout = "Datasets/cutouts/images/" + read_rows(folder / "demo/train.csv")[0]["filename"]
+    assert targets >= expected | {cutout}
+    assert flaws(open_page(folder / "index.html", scheme="dark", width=390), root=folder) == []
+    return targets
 
 
-def test_the_page_shows_all_rows_and_only_files_that_exist(run_folder, open_page):
+def test_photographs_alone_are_scored_and_shown(run_folder, open_page):
+    check_scores(run_folder, ("photographs",))
+    expected = {"efficientnet_lite0/photographs/training.html"}
+    targets = check_page(run_folder, open_page, expected)
+    assert not [target for target in targets if "AF" in target]
     page = (run_folder / "index.html").read_text()
     assert "without painted images" in page
-    assert re.search(r"\bwith painted images", page)
-    targets = {unquote(link) for link in re.findall(r'(?:href|src)="([^#"][^"]*)"', page)}
-    assert len([target for target in targets if "AF_" in target]) >= 8
-    assert [target for target in targets if not (run_folder / target).is_file()] == []
-    assert targets >= {
-        *(f"efficientnet_lite0/{kind}/training.html" for kind in KINDS),
-        "evaluation/index.html",
-        "efficientnet_lite0/generated/report/index.html",
-        "generators/AF4hybrid/training.html",
-        "generators/AF4nonhybrid/training.html",
-        "Datasets/cutouts/images/" + read_rows(run_folder / "demo/train.csv")[0]["filename"],
-    }
-    opened = open_page(run_folder / "index.html", scheme="dark", width=390)
-    assert flaws(opened, root=run_folder) == []
+    assert not re.search(r"\bwith painted images", page)
 
 
-def test_a_second_run_does_nothing_again(work, run_folder):
+def test_a_second_run_does_nothing_again(run_folder):
     files = [path for path in run_folder.rglob("*") if path.is_file() and path.name != "index.html"]
     before = {path: path.stat().st_mtime_ns for path in files}
-    done = start(work)
+    done = start(run_folder.parent)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("done before") == len(list((run_folder / ".done").iterdir()))
+    assert done.stdout.count("done before") == len(list((run_folder / ".done").iterdir())) == 7
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
 
-def test_after_a_stage_that_fails_nothing_runs(work, run_folder):
+def test_after_a_stage_that_fails_nothing_runs(run_folder):
     """An older details.csv must not be scored when the new one could not be made."""
-    place = "generated-efficientnet_lite0"
+    place = "photographs-efficientnet_lite0"
     names = (f"examine-{place}", f"score-{place}-sgd+linear")
     stages = [run_folder / ".done" / name for name in names]
     for stage in stages:
         stage.unlink()
-    classifier = run_folder / "efficientnet_lite0/generated/clf1024.pth"
+    classifier = run_folder / "efficientnet_lite0/photographs/clf1024.pth"
     whole = classifier.read_bytes()
     classifier.write_bytes(b"damaged")
-    done = start(work)
+    done = start(run_folder.parent)
     classifier.write_bytes(whole)
     assert done.returncode == 1
     assert "clf1024.pth: " in done.stderr
@@ -160,27 +170,35 @@ def test_after_a_stage_that_fails_nothing_runs(work, run_folder):
     assert not any(stage.exists() for stage in stages)
 
 
-def test_whole_photographs_without_painting(work, run_folder):
-    """They have a folder of their own; the generators and cutouts are left out."""
-    own = work / "scale0.42-seed0-scharr-photograph"
-    shutil.copytree(run_folder / "demo", own / "demo")  # the same drawing, which takes a while
-    (own / ".done").mkdir()
-    (own / ".done/demo").touch()
-    done = start(work, PREPROCESS="photograph", PAINTED="0", MEMBERS="sgd+linear")
+@pytest.mark.slow
+def test_whole_photographs_have_a_folder_of_their_own(run_folder):
+    """What decides is run anew; the rest is that of the cutouts."""
+    own = run_folder.with_name("scale1-seed0-scharr-photograph")
+    shutil.copytree(run_folder, own)
+    shutil.rmtree(own / "Datasets")
+    for stage in ("images", "csv-photographs", "train-photographs-efficientnet_lite0"):
+        (own / ".done" / stage).unlink(missing_ok=True)
+    done = start(run_folder.parent, PREPROCESS="photograph")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "quickstart: drawing the demo set: done before" in done.stdout
-    assert re.findall(r"quickstart: (.*): \d+ s", done.stdout) == [
-        "resizing the photographs",
-        "listing the photographs",
-        "training the classifiers on photographs.csv",
-        "examining the test set",
-        "scoring it by sgd+linear",
-        "showing what was found",
+    assert re.findall(r"quickstart: (.*): \d+ s", done.stdout) == STAGES[:3]
+    assert not (own / "Datasets/cutouts").exists()
+    assert "cutouts/images" not in (own / "index.html").read_text()
+    memories = [
+        np.load(folder / "efficientnet_lite0/photographs/subspecies.npz")["preprocess"]
+        for folder in (own, run_folder)
     ]
-    page = (own / "index.html").read_text()
-    assert "without painted images" in page
-    assert not re.search(r"\bwith painted images", page)
-    assert "cutouts/images" not in page
+    assert memories == ["photograph", "cutout"]
+
+
+def test_a_second_one_in_the_same_folder_is_refused(tmp_path):
+    run = tmp_path / "scale1-seed0-scharr-cutout"
+    run.mkdir()
+    with (run / ".lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused = start(tmp_path)
+    assert refused.returncode == 1
+    assert f"quickstart: another one is at work in {run}, or what a" in refused.stderr
+    assert not (run / "demo.log").exists()
 
 
 def test_settings_are_no_arguments(tmp_path):
@@ -193,3 +211,36 @@ def test_settings_are_no_arguments(tmp_path):
     other = start(tmp_path, PREPROCESS="photographs")
     assert other.returncode == 2
     assert "PREPROCESS is photographs; it must be cutout or photograph" in other.stderr
+
+
+@pytest.mark.slow
+def test_the_painted_chain(painted, open_page):
+    kinds = ("photographs", "generated")
+    check_scores(painted, kinds)
+    expected = {f"efficientnet_lite0/{kind}/training.html" for kind in kinds}
+    expected |= {f"generators/AF4{kind}/training.html" for kind in ("hybrid", "nonhybrid")}
+    expected |= {"evaluation/index.html", "efficientnet_lite0/generated/report/index.html"}
+    targets = check_page(painted, open_page, expected)
+    assert len([target for target in targets if "AF_" in target]) >= 8
+
+
+@pytest.mark.slow
+def test_every_line_of_the_lists_is_painted_and_listed(painted):
+    lists = painted / "Datasets/Images4TrainAFnonhybrid/List"
+    images = {path.name for path in (painted / "results").rglob("AF_*.png")}
+    rows = painted / "Datasets/Images4TrainClassifier/List"
+    generated = read_rows(rows / "generated.csv")
+    sources = {}  # what the lists say, by the name of an image
+    for path in lists.glob("test_*/test_edges.txt"):
+        references = path.with_name("test_color_ref.txt").read_text().splitlines()
+        pairs = zip(map(Path, path.read_text().splitlines()), map(Path, references), strict=True)
+        for index, pair in enumerate(pairs):
+            i, j = (path.parts[1] for path in pair)
+            sources[f"AF_{i}_{j}_gen{index:05d}.png"] = tuple(path.stem for path in pair)
+    assert images == sources.keys() != set()
+    assert len(generated) == len(read_rows(rows / "photographs.csv")) + len(images)
+    assert sources == {
+        row["filename"]: (Path(row["structure"]).stem, Path(row["reference"]).stem)
+        for row in generated
+        if row["filename"] in images
+    }
