@@ -1,11 +1,14 @@
 """A small world: a dataset with lists, as the programs of scripts/ write it."""
 
+import io
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import cv2
@@ -17,75 +20,61 @@ from models.pidinet import PiDiNet
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> list[str]:
     """Options of a generator that paints in milliseconds on a CPU."""
     return "--gpu_ids -1 --loadSize 32 --ngf 2 --n_blocks_global 1 --nThreads 0".split()
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen]]:
-    """Starts a program of AnomalyFactory as a user does, from outside the repository."""
-    started = []
-
-    def start(program: str, *arguments: object, prefix: Sequence[str] = ()) -> subprocess.Popen:
-        path = str(ROOT / "AnomalyFactory" / program)
-        command = [path] if program.endswith(".sh") else [sys.executable, *prefix, path]
-        process = subprocess.Popen(
-            [*command, *map(str, arguments)],
-            cwd="/",
-            env=os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def run_process(start) -> Callable[..., str]:
-    """Runs a program to its end; its output. Fails on another exit status or a traceback."""
-
-    def run_process(program: str, *arguments: object, status: int = 0, **options: object) -> str:
-        process = start(program, *arguments, **options)
-        output = "".join(process.communicate(timeout=300))
-        assert process.returncode == status, output
-        assert "Traceback" not in output, output
-        return output
-
-    return run_process
-
-
-@pytest.fixture
-def run(monkeypatch, capsys) -> Iterator[Callable[..., str]]:
-    """Like `run_process`, but in this process, which spares another import of PyTorch."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as `start` does: other sums of floats differ in the last bit
+def run_program(program: str, *arguments: object, status: int = 0) -> str:
+    """Runs a program of AnomalyFactory as a user does, but in this process, which spares another
+    import of PyTorch; its output. Fails on another exit status."""
+    path = str(ROOT / "AnomalyFactory" / program)
+    before, threads = sys.argv, torch.get_num_threads()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job
-
-    def run(program: str, *arguments: object, status: int = 0) -> str:
-        path = str(ROOT / "AnomalyFactory" / program)
-        monkeypatch.setattr(sys, "argv", [path, *map(str, arguments)])
-        try:
+    torch.set_num_threads(1)  # other sums of floats differ in the last bit
+    sys.argv, found, said = [path, *map(str, arguments)], 0, io.BytesIO()
+    output = io.TextIOWrapper(said, encoding="utf-8", write_through=True)
+    try:
+        with redirect_stdout(output), redirect_stderr(output):
             runpy.run_path(path, run_name="__main__")
-            found = 0
-        except SystemExit as stopped:
-            found = stopped.code
-        output = "".join(capsys.readouterr())
-        assert found == status, output
-        return output
+    except SystemExit as stopped:
+        found = stopped.code or 0
+    finally:
+        sys.argv = before
+        torch.set_num_threads(threads)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert found == status, said.getvalue().decode()
+    return said.getvalue().decode()
 
-    yield run
-    torch.set_num_threads(threads)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., str]:
+    return run_program
+
+
+@pytest.fixture
+def run_script(monkeypatch) -> Callable[..., str]:
+    """Runs a shell script of AnomalyFactory; the programs that it starts run in this process."""
+
+    def run_script(script: str, *arguments: object) -> str:
+        path = ROOT / "AnomalyFactory/scripts" / script
+        said = subprocess.run(
+            [path, *map(str, arguments)],
+            env=os.environ | {"PYTHON": "echo"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        outputs = []
+        for line in said.splitlines():
+            program, *words = line.split()
+            outputs.append(run_program(Path(program).name, *words))
+        return "".join(outputs)
+
+    return run_script
 
 
 def write_lists(folder: Path, split: str, lines: list[tuple[str, str, str]]) -> None:
@@ -95,14 +84,14 @@ def write_lists(folder: Path, split: str, lines: list[tuple[str, str, str]]) -> 
         (folder / f"{split}_{column}.txt").write_text(text)
 
 
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def discs(tmp_path_factory) -> Path:
     """Two photos of each of the subspecies 8 and 9, 48x40, and lists to train and to paint.
 
     Photos of 8 are red discs on grey, those of 9 blue ones. test_nonsignalhybrid lays 8's colours
     on the four structures, test_signalhybrid lays them on 9's.
     """
-    root = tmp_path / "dataset"
+    root = tmp_path_factory.mktemp("discs")
     for subspecies, colour in ((8, (200, 40, 30)), (9, (30, 40, 200))):
         for number in range(2):
             photo = np.full((40, 48, 3), 210, np.uint8)
@@ -126,6 +115,12 @@ def dataset(tmp_path: Path) -> Path:
     write_lists(root / "List" / "test_nonsignalhybrid", "test", from_8)
     write_lists(root / "List" / "test_signalhybrid", "test", from_8[2:])
     return root
+
+
+@pytest.fixture
+def dataset(discs: Path, tmp_path: Path) -> Path:
+    """A copy of `discs`, to be changed."""
+    return shutil.copytree(discs, tmp_path / "dataset")
 
 
 @pytest.fixture

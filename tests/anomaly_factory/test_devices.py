@@ -3,15 +3,12 @@
 Under PyTorch's FakeTensorMode tensors have a device, a type and a layout but no numbers, so that
 the real forward pass runs as on a GPU up to its kernels."""
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import models.anomaly_factory
 import pytest
 import torch
-import train
-from data.datasets import loader
 from models.anomaly_factory import AnomalyFactory, Painter
 from models.networks import Generator, InstanceNorm
 from options.train_options import train_options
@@ -19,20 +16,15 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from util import report
 from util.background import Background, Fetched, ahead
-from util.device import chosen_amp, layout, prepare
+from util.device import chosen_amp, prepare
 from util.distributed import Process
 from util.errors import InputError
 from util.report import Report
 from util.training_page import Progress
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
-START = Progress(done=0, end=5, before=0, batch_size=2, steps_per_epoch=5, seconds=0.0)
+HALF, FULL = torch.bfloat16, torch.float32
 SMALL = "--name x --dataroot x --loadSize 32 --ngf 2 --ndf 2 --n_blocks_global 1".split()
-
-
-def small_vgg() -> nn.Sequential:
-    with unset_fake_temporarily():
-        return nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(30)))
 
 
 @pytest.fixture
@@ -66,48 +58,25 @@ def types_of_norms(network: nn.Module) -> set[tuple[torch.dtype, torch.dtype]]:
     return types
 
 
-def trained(device: torch.device, *options: str) -> tuple[AnomalyFactory, set]:
-    """A model after the forward pass, and the types of its normalisations."""
-    model = AnomalyFactory(train_options([*SMALL, *options]), Process(device), small_vgg())
-    found = [types_of_norms(network) for network in (model.netG, model.netD)]
+@pytest.mark.parametrize(
+    ("device", "options", "kind"), [(GPU, [], HALF), (GPU, ["--no-amp"], FULL), (CPU, [], FULL)]
+)
+def test_a_gpu_trains_channels_last_in_bfloat16(gpu, device, options, kind):
+    with unset_fake_temporarily():
+        vgg = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(30)))
+    model = AnomalyFactory(train_options([*SMALL, *options]), Process(device), vgg)
+    types = [types_of_norms(network) for network in (model.netG, model.netD)]
     model.set_input(batch())
     model.forward()
-    return model, found[0] | found[1]
-
-
-def test_a_gpu_trains_channels_last_in_bfloat16(gpu):
-    model, types = trained(GPU)
-    assert model.amp
-    assert types == {(torch.bfloat16, torch.bfloat16)}
+    assert model.amp == (kind == HALF) and types == [{(kind, kind)}] * 2
     for network in (model.netG, model.netD, model.vgg):
-        assert all(is_channels_last(w) for w in network.parameters() if w.dim() == 4)
-        assert all(weight.dtype == torch.float32 for weight in network.parameters())
+        for weight in network.parameters():
+            assert weight.dtype == FULL and (device == CPU) <= weight.is_contiguous()
+            assert device == CPU or weight.dim() < 4 or is_channels_last(weight)
     for images in (model.pair, model.target):
-        assert is_channels_last(images) and images.dtype == torch.float32
-        assert images.device == GPU
-    assert not model.pair.is_contiguous()
-    assert model.judged.dtype == torch.float32
-    model, types = trained(GPU, "--no-amp")
-    assert not model.amp and types == {(torch.float32, torch.float32)}
-
-
-def test_a_cpu_trains_contiguous_in_float32():
-    model, types = trained(CPU)
-    assert not model.amp and types == {(torch.float32, torch.float32)}
-    for network in (model.netG, model.netD, model.vgg):
-        assert all(weight.is_contiguous() for weight in network.parameters())
-    assert model.pair.is_contiguous() and not is_channels_last(model.pair)
-
-
-def test_instance_normalisation_is_group_norm_on_a_cpu_only(gpu, monkeypatch):
-    called = []
-    for name in ("group_norm", "instance_norm"):
-        monkeypatch.setattr(
-            nn.functional, name, lambda features, *_, name=name: called.append(name)
-        )
-    for device in (CPU, GPU):
-        InstanceNorm(3)(torch.empty(1, 3, 4, 4, device=device))
-    assert called == ["group_norm", "instance_norm"]
+        assert images.dtype == FULL and images.device == device
+        assert images.is_contiguous() == (device == CPU) != is_channels_last(images)
+    assert model.judged.dtype == FULL
 
 
 def test_a_gpu_paints_channels_last_with_weights_in_bfloat16(gpu):
@@ -116,15 +85,11 @@ def test_a_gpu_paints_channels_last_with_weights_in_bfloat16(gpu):
     painter = Painter(network, GPU, amp=True)
     types, seen = types_of_norms(network), []
     network.register_forward_pre_hook(lambda _, got: seen.append(got[0]))
-    fake, mask = painter.paint(*(batch()[name] for name in ("edges", "reference")))
-    assert types == {(torch.bfloat16, torch.bfloat16)}
-    assert all(
-        is_channels_last(weight) and weight.dtype == torch.bfloat16
-        for weight in network.parameters()
-        if weight.dim() == 4
-    )
-    assert is_channels_last(seen[0]) and not seen[0].is_contiguous()
-    assert fake.device == mask.device == GPU
+    painted = painter.paint(*(batch()[name] for name in ("edges", "reference")))
+    assert types == {(HALF, HALF)}
+    convolutions = [weight for weight in network.parameters() if weight.dim() == 4]
+    assert all(is_channels_last(weight) and weight.dtype == HALF for weight in convolutions)
+    assert is_channels_last(seen[0]) and {image.device for image in painted} == {GPU}
 
 
 @pytest.mark.parametrize(
@@ -161,44 +126,31 @@ def test_how_cudnn_convolves(monkeypatch):
         torch.backends.cudnn.conv.fp32_precision = "tf32"  # PyTorch's own choice
 
 
-def test_memory_is_pinned_for_a_gpu_only():
-    assert layout(CPU) == torch.contiguous_format and layout(GPU) == torch.channels_last
-    assert [loader([], [], 0, device).pin_memory for device in (CPU, GPU)] == [False, True]
-
-
-class Event:
-    """Stands for a CUDA event; notes what is asked of it."""
-
-    notes: list[str]
-
-    def record(self) -> None:
-        self.notes.append("recorded")
-
-    def synchronize(self) -> None:
-        self.notes.append("waited")
-
-
 def test_what_is_fetched_is_waited_for_when_it_is_asked_for(gpu, monkeypatch):
-    notes = Event.notes = []
+    notes = []
+
+    class Event:
+        """Stands for a CUDA event; notes what is asked of it."""
+
+        def record(self) -> None:
+            notes.append("recorded")
+
+        def synchronize(self) -> None:
+            notes.append("waited")
+
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     on_gpu = torch.empty(2, 3, 4, 4, device=GPU).to(memory_format=torch.channels_last)
     fetched = Fetched({"images": [on_gpu, (on_gpu,)], "steps": 3})
     assert notes == ["recorded"]
     content = fetched.get()
-    assert notes == ["recorded", "waited"]
-    assert content["steps"] == 3
+    assert notes == ["recorded", "waited"] and content["steps"] == 3
     for tensor in (content["images"][0], content["images"][1][0]):
         assert tensor.device == CPU and tensor.is_contiguous()
 
 
-def test_on_a_cpu_nothing_is_copied():
-    weight = torch.rand(2, 3, 4, 4)
-    assert Fetched([weight]).get()[0].data_ptr() == weight.data_ptr()
-
-
 class Told:
-    """Stands for a model in training whose losses are 1, 2, 3 and so on, or what is said."""
+    """Stands for a model in training whose losses are what is said."""
 
     def __init__(self, device: torch.device, *values: float):
         self.device, self.values = device, list(values)
@@ -209,94 +161,38 @@ class Told:
         return torch.tensor([self.values.pop(0)])
 
 
-@pytest.fixture
-def reports(tmp_path):
-    """Makes a report of a training on a device that logs every step of 2 images."""
+def test_a_gpus_losses_are_read_late_and_all_of_them(tmp_path):
     opt = train_options([*SMALL, "--batchSize", "2", "--print_freq", "2", "--no_html"])
+    start = Progress(done=0, end=9, before=0, batch_size=2, steps_per_epoch=9, seconds=0.0)
+    model, logged = Told(GPU, 1, 2, 3, 4, 5, float("nan"), 7), []
     with Background(1, 4) as background:
-        yield lambda device: Report(opt, tmp_path, START, Process(device), background)
-
-
-def test_a_gpus_losses_are_read_late_and_all_of_them(reports, tmp_path):
-    model, told = Told(GPU, 1, 2, 3, 4, 5), reports(GPU)
-    logged = []
-    for done in range(1, 6):
-        told.after_step(model, 1, done)
-        logged.append([float(row["G_GAN"]) for row in told.log.rows])
-    assert logged == [[], [], [], [1], [1, 2]]
-    told.read_all()
+        told = Report(opt, tmp_path, start, Process(GPU), background)
+        for done in range(1, 6):
+            told.after_step(model, 7, done)
+            logged.append([float(row["G_GAN"]) for row in told.log.rows])
+        assert logged == [[], [], [], [1], [1, 2]] and report.LAG == 3
+        told.read_all()
+        for done in (6, 7):
+            told.after_step(model, 7, done)
+        with pytest.raises(InputError, match=r"step 6, epoch 7: .* G_GAN is nan, .* below 0\.5"):
+            told.read_all()
     assert (tmp_path / "loss_log.csv").read_text().splitlines()[1:] == [
-        f"{2 * step},1,0.5,{step}" for step in range(1, 6)
+        f"{2 * step},7,0.5,{step}" for step in range(1, 6)
     ]
 
 
-@pytest.mark.parametrize(("device", "noticed"), [(CPU, 2), (GPU, 2 + report.LAG)])
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_is_named_with_its_step(reports, device, noticed, value):
-    model, told = Told(device, 1, value, 3, 4, 5), reports(device)
-    for done in range(1, noticed):
-        told.after_step(model, 7, done)
-    message = rf"step 2, epoch 7: the loss G_GAN is {value}, .* a --lr below 0\.5"
-    with pytest.raises(InputError, match=message):
-        told.after_step(model, 7, noticed)
-    assert [row["images"] for row in told.log.rows] == ["2"]
+def test_an_error_in_the_background_comes_up_after_the_work_before_it():
+    def fail() -> None:
+        raise OSError("the disk is full")
 
-
-@pytest.mark.parametrize("device", [CPU, GPU])
-def test_only_a_cpu_waits_for_its_state_to_be_written(device):
-    go, written = threading.Event(), []
-
-    def write(content: str) -> None:
-        assert device == CPU or go.wait(20)
-        written.append(content)
-
-    with Background(1, 1) as saves:
-        train.hand_over(saves, Told(device), write, "state")
-        assert written == (["state"] if device == CPU else [])
-        assert saves.busy == (device == GPU)
-        go.set()
-    assert written == ["state"]
-
-
-def test_work_in_the_background_keeps_its_order_and_bound():
-    go, done = threading.Event(), []
-
-    def work(number: int) -> None:
-        assert go.wait(20)
-        done.append(number)
-
-    with Background(threads=1, most=2) as background:
-        background.submit(work, 0)
-        background.submit(work, 1)
-        threading.Timer(0.05, go.set).start()
-        background.submit(work, 2)  # waits for the first
-        assert done[0] == 0
+    done = []
+    with pytest.raises(OSError, match="the disk is full"), Background(1, 9) as background:
+        for number in range(3):
+            background.submit(done.append, number)
+        background.submit(fail)
     assert done == [0, 1, 2]
     with ThreadPoolExecutor(2) as pool:
         begun = []
         found = ahead(lambda item: begun.append(item) or item, range(9), pool, most=2)
-        assert next(found) == 0
-        assert max(begun) <= 2
+        assert next(found) == 0 and max(begun) <= 2
         assert list(found) == list(range(1, 9))
-
-
-@pytest.mark.parametrize("call", ["submit", "busy", "wait", "end"])
-def test_an_error_in_the_background_comes_up(call):
-    def fail() -> None:
-        raise OSError("the disk is full")
-
-    with pytest.raises(OSError, match="the disk is full"), Background(1, 1) as background:
-        background.submit(fail)
-        if call == "submit":
-            background.submit(print)
-        elif call == "wait":
-            background.wait()
-        while call == "busy" and background.busy:
-            pass
-    go, done = threading.Event(), []
-    with pytest.raises(ZeroDivisionError), Background(1, 4) as background:
-        for work in (go.wait, fail, lambda: done.append(1)):
-            background.submit(work)  # the block's own error goes before that of its work
-        go.set()
-        assert 1 / 0
-    assert done == [1]

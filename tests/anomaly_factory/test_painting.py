@@ -18,7 +18,6 @@ from util.images import as_pixels, read_square
 from util.results import NAME, Results, result_name
 
 SIGNAL = ("--name", "AF4hybrid", "--phase", "test_signalhybrid")
-TORCHRUN = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
 
 
 def write_generator(path: Path, mask: float) -> None:
@@ -79,8 +78,8 @@ def pixels(results: Path, number: int = 0) -> np.ndarray:
         return np.asarray(image, int)
 
 
-def test_script_paints_both_lists_of_hybrids(run_process, options, results):
-    run_process("scripts/test_AF4hybrid.sh", *options)
+def test_script_paints_both_lists_of_hybrids(run_script, options, results):
+    run_script("test_AF4hybrid.sh", *options)
     names = [f"AF_8_8_gen0000{n}.png" for n in (0, 1)] + [
         f"AF_9_8_gen0000{n}.png" for n in range(4)
     ]
@@ -127,28 +126,30 @@ def test_page_shows_every_pair_and_can_be_left_out(run, options, results, tmp_pa
     assert not [p for p in (tmp_path / "bare").rglob("*") if p.suffix in (".html", ".jpg")]
 
 
-def test_interrupted_run_redoes_only_what_is_not_whole(paint, results):
-    paint()
-    whole, broken = (results / f"AF_9_8_gen0000{number}.png" for number in (0, 1))
-    before = broken.read_bytes()
-    broken.write_bytes(before[:-20])
-    untouched = whole.stat().st_mtime_ns
-    assert "2 pairs of test_signalhybrid, 1 of them painted before" in paint()
-    assert broken.read_bytes() == before
-    assert whole.stat().st_mtime_ns == untouched
+def test_a_run_that_goes_on_redoes_only_what_is_not_whole(run, options, results, generator):
+    """In the batches of the whole list: the images are the same to the bit."""
+    write_generator(generator, mask=0.5)
+    whole = (*options, "--name", "AF4hybrid", "--phase", "test_nonhybrid", "--batchSize", "3")
+    run("test.py", *whole)
+    before = contents(results)
+    kept, gone, broken = (
+        results / f"AF_{n}.png" for n in ("8_8_gen00000", "8_8_gen00001", "9_9_gen00002")
+    )
+    untouched = kept.stat().st_ino
+    gone.unlink()
+    broken.write_bytes(broken.read_bytes()[:-20])
+    (results / "gallery/test_nonhybrid/00003.jpg").unlink()
+    assert "4 pairs of test_nonhybrid, 1 of them painted before" in run("test.py", *whole)
+    assert contents(results) == before and kept.stat().st_ino == untouched
 
 
-def test_what_was_painted_otherwise_stays(paint, options, results, generator, dataset):
+def test_what_was_painted_otherwise_stays(paint, results, generator, dataset):
     """Nothing is removed or painted; the error says what differs."""
     paint()
     before = contents(results)
-    for change, difference in (
-        (["--amp", "--how_many", "1"], "amp was False, now True"),
-        (["--loadSize", "64"], "loadSize was 32, now 64"),
-    ):
-        output = paint(*change, status=2)
-        found = "2 results of test_signalhybrid, such as AF_9_8_gen00000.png, are of another"
-        assert f"{results}: {found} painting: {difference}. --overwrite paints them anew" in output
+    output = paint("--amp", "--loadSize", "64", "--how_many", "1", status=2)
+    found = "2 results of test_signalhybrid, such as AF_9_8_gen00000.png, are of another painting"
+    assert f"{results}: {found}: loadSize was 32, now 64, amp was False, now True. " in output
     write_generator(generator, mask=0.5)
     photo = dataset / "Images/8/train/good/0.png"
     status = photo.stat()
@@ -164,27 +165,21 @@ def test_overwriting_replaces_one_by_one(paint, results, generator, monkeypatch)
     before = [image(results, number) for number in (0, 1)]
     strip = results / "gallery/test_signalhybrid/00000.jpg"
     shown = strip.read_bytes()
-    (results / "AF_mine.png").touch()
     write_generator(generator, mask=0.5)
     one = paint("--overwrite", "--how_many", "1", "--no_html", status=2)
     assert f"{results}: not finished, 1 results of test_signalhybrid" in one
-    assert "checkpoint was" in one
     assert "--overwrite without --how_many paints anew what is in the list" in one
     assert image(results, 0) != before[0] and image(results, 1) == before[1]
     assert not strip.exists()  # one of another generator is not shown
-    without = paint(status=2)
-    assert "such as AF_9_8_gen00001.png, are of another painting: checkpoint was" in without
     with monkeypatch.context() as patch:
         patch.setattr(Results, "write", lambda *_: (_ for _ in ()).throw(OSError("disk is full")))
         assert "disk is full" in paint("--overwrite", status=2)
     assert image(results, 1) == before[1]
     assert "1 of them painted before" in paint("--overwrite", "--no_html")
-    assert image(results, 1) != before[1]
     half_red = [round((210 + content) / 2) for content in (255, 0, 0)]
-    assert np.abs(pixels(results)[4, 4] - half_red).max() <= 1
+    assert np.abs(pixels(results, 1)[4, 4] - half_red).max() <= 1
     paint()
     assert strip.read_bytes() != shown
-    assert painted(results) == ["AF_9_8_gen00000.png", "AF_9_8_gen00001.png", "AF_mine.png"]
 
 
 def test_results_that_left_the_list_are_named(paint, results, dataset):
@@ -274,12 +269,9 @@ def cutouts(dataset, own_photos) -> list[tuple[np.ndarray, np.ndarray]]:
     return made
 
 
-@pytest.mark.parametrize(("others", "batch_size"), [("", "1"), ("--align --inherit 0.7", "2")])
-def test_nothing_is_painted_on_the_ground_of_a_cutout(
-    paint, results, generator, cutouts, others, batch_size
-):
+def test_nothing_is_painted_on_the_ground_of_a_cutout(paint, results, generator, cutouts):
     write_generator(generator, mask=0.5)
-    options = ("--loadSize", "256", "--batchSize", batch_size, *others.split())
+    options = "--loadSize 256 --batchSize 2 --align --inherit 0.7".split()
     paint(*options)
     usual = [pixels(results, number) for number in (0, 1)]
     paint(*options, "--keep_ground", "--overwrite")
@@ -287,12 +279,9 @@ def test_nothing_is_painted_on_the_ground_of_a_cutout(
         found = pixels(results, number)
         assert np.array_equal(found[ground], photo[ground])
         assert np.array_equal(found[~ground], before[~ground])  # the pale spot, too
-        if not others:  # half of the red content lies on all
-            assert np.abs(found - photo).max(axis=2)[~ground].min() > 10
-            assert np.abs(before - photo).max(axis=2)[ground].min() > 10
 
 
-@pytest.mark.parametrize("others", ["", "--inherit 0.7", "--amp"])
+@pytest.mark.parametrize("others", ["", "--inherit 0.7"])
 def test_the_ground_is_kept_at_the_size_of_the_result(
     paint, results, generator, cutouts, dataset, others
 ):
@@ -328,15 +317,13 @@ def test_changes_are_reduced_without_aliasing():
 
 
 @pytest.mark.parametrize("option", [["--align"], ["--inherit", "0.5"], ["--keep_ground"]])
-def test_options_on_the_photo_need_it(paint, results, dataset, option):
+def test_options_on_the_photo_need_it(paint, results, option):
     output = paint(*option, status=2)
     assert re.search(r"test_color_gt\.txt, line 1: .*x\.png is not there", output)
-    (dataset / "List/test_signalhybrid/test_color_gt.txt").unlink()
-    assert "test_color_gt.txt: this list is missing" in paint(*option, status=2)
     assert not results.exists()
 
 
-# ---- numbers and processes -----------------------------------------------------------------------
+# ---- numbers, precisions and mistakes ------------------------------------------------------------
 
 
 def test_pixels_are_rounded_and_stay_in_their_range():
@@ -357,40 +344,16 @@ def test_what_is_gone_on_with_says_in_which_precision(paint, results, generator)
     assert "2 of them painted before" in paint()
     assert "amp was True, now False" in paint("--no-amp", status=2)
     assert "0 of them painted before" in paint("--overwrite")
-    assert "2 of them painted before" in paint("--no-amp")
     assert np.abs(pixels(results) - amp).max() <= 4
-
-
-def test_processes_share_the_list(run, run_process, options, results, generator):
-    """Four pairs in batches of three: both processes, and a run that goes on, paint the same."""
-    write_generator(generator, mask=0.5)
-    whole = (*options, "--name", "AF4hybrid", "--phase", "test_nonhybrid", "--batchSize", "3")
-    run("test.py", *whole)
-    alone = {path.relative_to(results): content for path, content in contents(results).items()}
-    assert len(alone) == 4 + 4 + 2  # images, strips, the page and its note
-    (results / "AF_8_8_gen00001.png").unlink()  # in the middle of the first batch
-    for path in (results / "AF_9_9_gen00003.png", results / "gallery/test_nonhybrid/00003.jpg"):
-        path.unlink()  # of the other process
-    kept = (results / "AF_8_8_gen00000.png").stat()
-    output = run_process("test.py", *whole, prefix=TORCHRUN)
-    assert output.count("4 pairs of test_nonhybrid, 2 of them painted before") == 1
-    found = {path.relative_to(results): content for path, content in contents(results).items()}
-    assert found == alone
-    # Painted again with its batch, but not written.
-    assert (results / "AF_8_8_gen00000.png").stat().st_ino == kept.st_ino
 
 
 def test_an_image_that_is_no_number_is_named_and_not_written(paint, results, generator):
     """Weights that are finite, and too large to compute with."""
-    paint()
-    before = contents(results)
     weights = Generator(ngf=2, n_blocks=1).state_dict()
     torch.save({key: value * 1e38 for key, value in weights.items()}, generator)
-    output = paint("--overwrite", "--no_html", status=2)
+    output = paint("--no_html", status=2)
     assert re.search(r"AF_9_8_gen0000[01]\.png: the generator of --name AF4hybrid paints", output)
-    assert {path: data for path, data in before.items() if path.suffix == ".png"} == {
-        path: data for path, data in contents(results).items() if path.suffix == ".png"
-    }
+    assert painted(results) == []
 
 
 class Unsafe:
@@ -400,21 +363,15 @@ class Unsafe:
 
 def test_a_bad_generator_or_list_is_named_before_any_work(paint, results, generator, dataset):
     output = paint("--ngf", "3", status=2)
-    assert f"{generator}: size mismatch for enc_model.1.weight: " in output
-    assert "[2, 6, 7, 7]" in output and "[3, 6, 7, 7]" in output and "--ngf" in output
+    for part in (f"{generator}: size mismatch for enc_model.1.weight: ", "[3, 6, 7, 7]", "--ngf"):
+        assert part in output
     generator.rename(generator.with_name("40_net_G.pth"))
     assert f"{generator}: no such checkpoint" in paint(status=2)
     torch.save({"enc_model.1.weight": Unsafe()}, generator)
     output = paint(status=2)
     assert f"{generator}: not a checkpoint that can be loaded safely" in output
     assert "executed" not in output
-    path = dataset / "List/test_signalhybrid/test_color_ref.txt"
-    lines = path.read_text()
-    path.write_text("Images/8/train/good/0.png\nImages/8/train/good/gone.png\n")
-    output = paint(status=2)
-    assert re.search(r"test_color_ref\.txt, line 2: .*gone\.png is not there", output)
     assert not results.exists()
-    path.write_text(lines)
     paint("--which_epoch", "40", "--how_many", "1")
     assert painted(results) == ["AF_9_8_gen00000.png"]
     note = results / "gallery/test_signalhybrid/painted.json"

@@ -1,17 +1,12 @@
 """The command lines of the published repository, letter by letter."""
 
-import os
+import csv
 import shlex
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from options import base_options, test_options, train_options
-from util import distributed
-from util.errors import InputError
 
 TRAIN_HYBRID = """
 python train.py --dataroot ./Datasets/Images4TrainAFhybrid/List/train_AFhybrid/
@@ -31,69 +26,54 @@ python test.py --dataroot ./Datasets/Images4TrainAFnonhybrid/List/test_nonhybrid
     --train_mode BootAF_I2DE --test_mode BootAF_I2DE --use_edgemask 0.0 --refImgExt png
 """
 COMMANDS = [TRAIN_HYBRID, TRAIN_NONHYBRID, PAINT_NONHYBRID]
-SHORT = "--ndf 2 --no_vgg_loss --niter 1 --niter_decay 0".split()
+SHORT = "--ndf 2 --no_vgg_loss --niter 1 --niter_decay 0 --batchSize 4".split()
 
 
-@pytest.fixture
-def root(dataset: Path, tmp_path: Path) -> Path:
-    """A folder that looks like the repository's root."""
-    root = tmp_path / "root"
+def test_published_commands_run(run, run_script, discs, tmp_path, repository, monkeypatch, tiny):
     for name in ("Images4TrainAFhybrid", "Images4TrainAFnonhybrid"):
-        shutil.copytree(dataset, root / "Datasets" / name)
-    return root
-
-
-@pytest.mark.parametrize("folder", [".", "AnomalyFactory"])
-def test_published_commands_run(run, root, repository, monkeypatch, tiny, folder):
-    monkeypatch.setattr(base_options, "ROOT", root)
-    monkeypatch.chdir(repository / folder)
+        shutil.copytree(discs, tmp_path / "Datasets" / name)
+    monkeypatch.setattr(base_options, "ROOT", tmp_path)
+    monkeypatch.chdir(repository / "AnomalyFactory")
     outputs = []
     for command in COMMANDS:
         _, program, *words = shlex.split(command)
         small = [*tiny, *(SHORT if program == "train.py" else [])]
         outputs.append(run(program, *words, *small))
-    generators = root / "Models/AFgenerators"
-    assert "1 of 1 steps done, 40 images" in outputs[0]
-    found = f"{root}/checkpoints/AF4hybrid is not there: taking {generators}/AF4hybrid\n"
+    generators = tmp_path / "Models/AFgenerators"
+    assert "1 of 1 steps done, 4 images" in outputs[0]
+    found = f"{tmp_path}/checkpoints/AF4hybrid is not there: taking {generators}/AF4hybrid\n"
     assert found in outputs[1]
     assert (generators / "AF4nonhybrid/latest_net_G.pth").is_file()
     assert "4 pairs of test_nonhybrid, 0 of them painted before" in outputs[2]
-    results = root / "results/butterflyContest/nh"
-    assert sorted(path.name for path in results.glob("*.png")) == [
-        "AF_8_8_gen00000.png",
-        "AF_8_8_gen00001.png",
-        "AF_9_9_gen00002.png",
-        "AF_9_9_gen00003.png",
-    ]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_without_a_gpu_published_commands_say_so(run, monkeypatch, command):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    _, program, *words = shlex.split(command)
-    output = run(program, *words, status=2)
-    assert "GPU 0 is not there, this machine has 0. Use --gpu_ids -1 to work on the CPU" in output
-
-
-def test_the_way_of_the_published_readme(root, repository, tiny):
-    """`test_AF4hybrid.sh` with one list paints that list and no other."""
-    shutil.copytree(repository / "AnomalyFactory", root / "AnomalyFactory")
-    train = [sys.executable, *shlex.split(TRAIN_HYBRID)[1:], *tiny, *SHORT]
-    environment = os.environ | {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
-    where = {"cwd": root / "AnomalyFactory", "env": environment, "check": True}
-    subprocess.run(train, **where)
+    # The way of the published README: the script with one list paints that list and no other.
     dataroot = "./Datasets/Images4TrainAFnonhybrid/List/test_signalhybrid/"
-    paint = ["./scripts/test_AF4hybrid.sh", "--dataroot", dataroot]
-    for results in (["--results_dir", "./results/butterflyContest/mine/"], []):
-        subprocess.run([*paint, *results, *tiny], **where)
-    found = (root / "results").rglob("AF_*.png")
-    painted = sorted(path.relative_to(root / "results").as_posix() for path in found)
+    run_script("test_AF4hybrid.sh", "--dataroot", dataroot, *tiny)
+    results = tmp_path / "results/butterflyContest"
+    painted = sorted(path.relative_to(results).as_posix() for path in results.rglob("AF_*.png"))
     assert painted == [
-        "butterflyContest/mine/AF_9_8_gen00000.png",
-        "butterflyContest/mine/AF_9_8_gen00001.png",
-        "butterflyContest/sh/AF_9_8_gen00000.png",
-        "butterflyContest/sh/AF_9_8_gen00001.png",
+        *(f"nh/AF_{s}_{s}_gen0000{n}.png" for n, s in enumerate([8, 8, 9, 9])),
+        *(f"sh/AF_9_8_gen0000{n}.png" for n in (0, 1)),
     ]
+
+
+def test_the_defaults_are_the_published_ones(shared):
+    with (shared / "published/options.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["options_of"] in ("base", "train")]
+    published = {row["name"].removeprefix("--"): row["default"] for row in rows}
+    ours = vars(train_options.train_options(["--name", "x", "--dataroot", "x"]))
+    same = "ngf n_downsample_global n_blocks_global ndf n_layers_D num_D niter niter_decay lr beta1"
+    same += " lambda_feat tps_percent loadSize batchSize nThreads print_freq save_latest_freq"
+    for name in same.split():
+        assert ours[name] == float(published[name]), name
+
+
+def test_without_a_gpu_published_commands_say_so(run, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    for command in COMMANDS:
+        _, program, *words = shlex.split(command)
+        output = run(program, *words, status=2)
+        for part in ("GPU 0 is not there, this machine has 0", "--gpu_ids -1"):
+            assert part in output
 
 
 @pytest.mark.parametrize(
@@ -116,17 +96,3 @@ def test_every_other_value_is_refused_with_a_reason(capsys, parse, published):
             parse([*required, f"--{name}", "7"])
         error = capsys.readouterr().err
         assert f"argument --{name}: '7': expected {value}, the only one there is: {reason}" in error
-
-
-def test_several_gpus_start_as_many_processes(monkeypatch):
-    started = []
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(distributed.os, "execv", lambda *command: started.append(command) or 1 / 0)
-    monkeypatch.setattr(sys, "argv", ["train.py", "--gpu_ids", "1,3"])
-    with pytest.raises(ZeroDivisionError):
-        distributed.start([1, 3])
-    torchrun = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
-    command = [sys.executable, *torchrun, "train.py", "--gpu_ids", "1,3"]
-    assert started == [(sys.executable, command)]
-    with pytest.raises(InputError, match="GPU 4 is not there, this machine has 4"):
-        distributed.start([0, 1, 2, 3, 4])

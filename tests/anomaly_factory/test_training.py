@@ -1,38 +1,51 @@
-"""Training as a user does it: train.py, and as subprocesses the shell scripts and torchrun."""
+"""Training as a user does it, by train.py and its shell script."""
 
 import csv
 import re
+import shutil
 import signal
-import subprocess
-from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
 
 import data.datasets
-import models.anomaly_factory
 import pytest
 import torch
-import train
-from data.datasets import TrainingPairs
 from data.few_photos import FewPhotos
 from models.anomaly_factory import AnomalyFactory
 from options.train_options import train_options
 from PIL import Image
-from torch import nn
 from util import checkpoint
-from util.distributed import Process
+from util.visualizer import LossLog
 
-TORCHRUN = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
 NAMED = ("--name", "AF", "--phase", "train_AFhybrid")
 SHORT = ("--niter", 1, "--niter_decay", 0)
+SMALL = "--ndf 2 --no_vgg_loss --batchSize 2 --niter 2 --niter_decay 1 --print_freq 2".split()
 
 
 @pytest.fixture
-def options(tiny: list[str], dataset: Path, tmp_path: Path) -> list[str]:
-    """Options of a training of four pairs, two steps an epoch, three epochs."""
-    small = "--ndf 2 --no_vgg_loss --batchSize 2 --niter 2 --niter_decay 1 --print_freq 2".split()
+def options(tiny: list[str], dataset: Path, tmp_path: Path, monkeypatch) -> list[str]:
+    """Options of a training of four pairs, two steps an epoch, three epochs, without its plot,
+    which takes longer than all steps."""
+    monkeypatch.setattr(LossLog, "draw", lambda _: None)
     paths = ["--dataroot", str(dataset), "--checkpoints_dir", str(tmp_path)]
-    return [*tiny, *small, *paths]
+    return [*tiny, *SMALL, *paths]
+
+
+@pytest.fixture(scope="module")
+def short(run, tiny: list[str], discs: Path, tmp_path_factory) -> Path:
+    """A training of two steps, which is done."""
+    folder = tmp_path_factory.mktemp("short")
+    run(
+        "train.py",
+        *(*tiny, *SMALL, *NAMED, *SHORT),
+        *("--dataroot", discs, "--checkpoints_dir", folder),
+    )
+    return folder / "AF"
+
+
+@pytest.fixture
+def begun(short: Path, tmp_path: Path) -> Path:
+    """A copy of `short` where `options` look for it, to be gone on with."""
+    return shutil.copytree(short, tmp_path / "AF")
 
 
 def losses(folder: Path) -> list[dict[str, str]]:
@@ -60,7 +73,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_training_writes_networks_log_and_samples(run, options, tmp_path):
+def test_training_writes_networks_log_and_samples(run, options, short, tmp_path):
     run("train.py", *options, *NAMED, "--save_epoch_freq", 2, "--display_freq", 4)
     folder = tmp_path / "AF"
     assert {path.name for path in folder.glob("*.pth")} == {
@@ -71,7 +84,7 @@ def test_training_writes_networks_log_and_samples(run, options, tmp_path):
     assert [row["epoch"] for row in rows] == ["1", "1", "2", "2", "3", "3"]
     names = "images epoch lr G_GAN G_GAN_Feat D_real D_fake".split()
     assert list(rows[0]) == names and {row["lr"] for row in rows} == {"0.0002"}
-    with Image.open(folder / "loss_log.png") as plot:
+    with Image.open(short / "loss_log.png") as plot:
         assert plot.width > 500
     pictures = re.findall(r'src="([^"]+)"', (folder / "samples.html").read_text())
     assert pictures == [
@@ -114,7 +127,6 @@ def test_learning_rate_falls_linearly_and_there_may_be_no_pages(run, options, tm
     assert rates == pytest.approx([2e-4, 2e-4, 1.5e-4, 1e-4, 0.5e-4])
     assert list((tmp_path / "AF").glob("*.html")) == []
     assert not (tmp_path / "AF/samples").exists()
-    assert (tmp_path / "AF/loss_log.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -129,81 +141,69 @@ def test_learning_rate_falls_linearly_and_there_may_be_no_pages(run, options, tm
         ("--tps_aug 0", {"flips": True, "windows": False, "warps": 0.0}, FewPhotos()),
     ],
 )
-def test_options_reach_the_samples(run, options, monkeypatch, chosen, published, beyond):
-    made = []
-
-    class Recorded(TrainingPairs):
-        def __init__(self, pairs, size, augment, few_photos):
-            super().__init__(pairs, size, augment, few_photos)
-            made.append((size, augment.keywords, few_photos))
-
-    monkeypatch.setattr(data.datasets, "TrainingPairs", Recorded)
-    run("train.py", *options, *NAMED, *SHORT, *chosen.split())
-    assert made == [(32, published, beyond)]
+def test_options_reach_the_samples(options, monkeypatch, chosen, published, beyond):
+    monkeypatch.setattr(
+        data.datasets,
+        "TrainingPairs",
+        lambda _, size, augment, few: (size, augment.keywords, few),
+    )
+    opt = train_options([*options, *NAMED, *chosen.split()])
+    assert data.datasets.training_pairs([], opt) == (32, published, beyond)
 
 
-def wait_for_a_report(process: subprocess.Popen) -> None:
-    while "images/s" not in process.stdout.readline():
-        assert process.poll() is None
+def test_stopped_and_resumed_equals_uninterrupted(run, options, tmp_path, monkeypatch):
+    """Stopped in the middle of an epoch, at its end, and then ended."""
+    resume, step = tmp_path / "AF/resume.pth", AnomalyFactory.step
+    for number, steps in ((signal.SIGTERM, 3), (signal.SIGINT, 1)):
+        taken = []
 
+        def stopped(self, taken=taken, number=number, steps=steps):
+            step(self)
+            taken.append(1)
+            if len(taken) == steps:
+                signal.raise_signal(number)
 
-def test_stopped_and_resumed_equals_uninterrupted(run, start, options, tmp_path):
-    """Stopped in a training far too long to end first, then ended soon after the second stop."""
-    options = [*options, "--nThreads", 1, "--display_freq", 500, "--phase", "train_AFhybrid"]
-    resume, steps = tmp_path / "AF/resume.pth", [0]
-    for number in (signal.SIGTERM, signal.SIGINT):
-        begin = ["--continue_train"] if resume.exists() else []
-        process = start("train.py", *options, "--name", "AF", "--niter", 100_000, *begin)
-        wait_for_a_report(process)
-        if not begin:  # a second one of its name is refused
-            output = run("train.py", *options, "--name", "AF", status=2)
-            assert f"{tmp_path}/AF/training.lock: a training of this name is running" in output
-        process.send_signal(number)
-        output = "".join(process.communicate(timeout=300))
-        assert process.returncode == 128 + number, output
-        steps.append(load(resume)["steps"])
-        assert steps[-1] > steps[-2]
+        again = ["--continue_train"] if resume.exists() else []
+        with monkeypatch.context() as patch:
+            patch.setattr(AnomalyFactory, "step", stopped)
+            run("train.py", *options, *NAMED, *again, status=128 + number)
         page = (tmp_path / "AF/training.html").read_text()
         assert f"stopped early: it received {signal.Signals(number).name}." in page
-    options += ["--niter", steps[-1] // 2 + 2, "--niter_decay", 2, "--name"]
-    run("train.py", *options, "AF", "--continue_train")
-    assert load(resume)["steps"] > steps[-1]
-    run("train.py", *options, "whole")
-    assert_equal(load(resume), load(tmp_path / "whole/resume.pth"))
-    assert_equal(load(tmp_path / "AF/latest_net_G.pth"), load(tmp_path / "whole/latest_net_G.pth"))
+    assert load(resume)["steps"] == 4
+    run("train.py", *options, *NAMED, "--continue_train")
+    run("train.py", *options, *NAMED, "--name", "whole")
+    for name in ("resume.pth", "latest_net_G.pth", "latest_net_D.pth"):
+        assert_equal(load(tmp_path / "AF" / name), load(tmp_path / "whole" / name))
     assert losses(tmp_path / "AF") == losses(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("count", ["TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"])
 def test_a_restart_goes_on_after_a_crash_from_the_last_save(
-    run, options, tmp_path, monkeypatch, count
+    run, options, begun, monkeypatch, count
 ):
     """A shorter training leaves what a crash leaves: a resume file, and a log that is ahead."""
     monkeypatch.setenv(count, "1")
-    run("train.py", *options, *NAMED, *SHORT)  # nothing was saved yet
-    assert load(tmp_path / "AF/resume.pth")["steps"] == 2
-    log = tmp_path / "AF/loss_log.csv"
+    log = begun / "loss_log.csv"
     log.write_text(log.read_text() + "6,2,0.0002,9,9,9,9\n")
     assert "6 of 6 steps done, 12 images" in run("train.py", *options, *NAMED)
-    images = [row["images"] for row in losses(tmp_path / "AF")]
+    images = [row["images"] for row in losses(begun)]
     assert images == ["2", "4", "6", "8", "10", "12"]
     monkeypatch.setenv(count, "0")
     assert "is there already" in run("train.py", *options, *NAMED, status=2)
+    monkeypatch.setenv(count, "1")  # nothing was saved yet
+    assert "2 of 2 steps" in run("train.py", *options, *NAMED, *SHORT, "--name", "new")
 
 
-@pytest.mark.parametrize(("epochs", "step"), [(2, 4), (4, 4)])
-def test_a_loss_that_is_no_number_stops_the_training(run, options, tmp_path, epochs, step):
+@pytest.mark.parametrize("epochs", [2, 4])
+def test_a_loss_that_is_no_number_stops_the_training(run, options, begun, epochs):
     """Step 3 makes the weights wild, step 4 sees it, whether it is the last one or not; what was
-    saved before stays, and can be gone on with."""
-    run("train.py", *options, *NAMED, *SHORT)
-    before = {path: path.read_bytes() for path in (tmp_path / "AF").glob("*.pth")}
+    saved before stays."""
+    before = {path: path.read_bytes() for path in begun.glob("*.pth")}
     assert len(before) == 3
     wild = ["--continue_train", "--lr", "1e30", "--niter", epochs, "--niter_decay", 0]
     output = run("train.py", *options, *NAMED, *wild, "--save_epoch_freq", 1, status=2)
-    assert re.search(rf"step {step}, epoch 2: the loss \w+ is (nan|inf), so the trai", output)
-    assert {path: path.read_bytes() for path in (tmp_path / "AF").glob("*.pth")} == before
-    run("train.py", *options, *NAMED, "--continue_train", "--niter", 2, "--niter_decay", 0)
-    assert load(tmp_path / "AF/resume.pth")["steps"] == 4
+    assert re.search(r"step 4, epoch 2: the loss \w+ is (nan|inf), so the trai", output)
+    assert {path: path.read_bytes() for path in begun.glob("*.pth")} == before
 
 
 def test_every_save_is_of_its_own_step_and_the_resume_file_comes_first(
@@ -228,8 +228,7 @@ def test_every_save_is_of_its_own_step_and_the_resume_file_comes_first(
     assert [int(state["model"]["optimizer_G"]["0.step"]) for state in states] == [2, 4, 6]
 
 
-def test_the_course_must_not_change_at_a_resume_and_the_rest_may(run, options, dataset, tmp_path):
-    run("train.py", *options, *NAMED, *SHORT)
+def test_the_course_must_not_change_at_a_resume_and_the_rest_may(run, options, dataset, begun):
     again = (*options, *NAMED, "--continue_train")
     for option, before, now in (
         ("batchSize", 2, 4),
@@ -255,20 +254,18 @@ def test_the_course_must_not_change_at_a_resume_and_the_rest_may(run, options, d
     assert "resume.pth was written with the list's content, in SHA-256, " in output
 
 
-def test_the_precision_is_that_of_the_training_which_is_gone_on_with(run, options, tmp_path):
+def test_the_precision_is_that_of_the_training_which_is_gone_on_with(run, options, short, tmp_path):
     run("train.py", *options, *NAMED, *SHORT, "--amp")
     assert "2 of 2 steps done" in run("train.py", *options, *NAMED, *SHORT, "--continue_train")
     output = run("train.py", *options, *NAMED, "--continue_train", "--no-amp", status=2)
     assert "--amp True, but now it is False" in output
-    run("train.py", *options, *NAMED, *SHORT, "--name", "exact")
-    exact, amp = losses(tmp_path / "exact")[0], losses(tmp_path / "AF")[0]
+    exact, amp = losses(short)[0], losses(tmp_path / "AF")[0]
     assert float(amp["G_GAN"]) == pytest.approx(float(exact["G_GAN"]), rel=0.05)
     assert amp["G_GAN"] != exact["G_GAN"]
 
 
-def test_a_wrong_resume_file_is_named(run, options, tmp_path):
-    run("train.py", *options, *NAMED, *SHORT)
-    path = tmp_path / "AF/resume.pth"
+def test_a_wrong_resume_file_is_named(run, options, begun):
+    path = begun / "resume.pth"
     whole = load(path)
     for keys, value, message in (
         (["steps"], "6", "not a resume file of this program; move"),
@@ -280,8 +277,7 @@ def test_a_wrong_resume_file_is_named(run, options, tmp_path):
         (["model", "netG", "more"], torch.zeros(1), 'Unexpected key(s) in state_dict: "more"'),
         (["model", "optimizer_D", "1.exp_avg"], torch.zeros(3), "does not hold what Adam rem"),
     ):
-        state = load(path) if message is None else {**whole}
-        part = state
+        state = part = {**whole}
         for key in keys[:-1]:
             part[key] = {**part[key]}
             part = part[key]
@@ -304,99 +300,16 @@ def test_starting_anew_leaves_a_downloaded_generator_as_it_is(run, options, tmp_
     assert generator.read_bytes() == b"published"
 
 
-def test_ctrl_c_before_training_leaves_at_once(run, options, monkeypatch):
-    def interrupted(_):
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(models.anomaly_factory, "build_generator", interrupted)
-    run("train.py", *options, *NAMED, status=130)
-
-
-def test_a_training_starts_from_another_generator(run, run_process, options, tmp_path):
+def test_a_training_starts_from_another_generator(run_script, options, short, tmp_path):
     """By the script; a generator that is not where it is said to be is looked for by its name."""
-    run("train.py", *options, *NAMED, *SHORT, "--name", "AF4hybrid")
-    hybrid, gone = load(tmp_path / "AF4hybrid/latest_net_G.pth"), tmp_path / "there/AF4hybrid"
+    shutil.copytree(short, tmp_path / "AF4hybrid")
+    gone = tmp_path / "there/AF4hybrid"
     pretrained = ("--load_pretrain", gone, "--lr", 0)
-    output = run_process("scripts/train_AF4nonhybrid.sh", *options, *SHORT, *pretrained)
+    output = run_script("train_AF4nonhybrid.sh", *options, *SHORT, *pretrained)
     assert f"{gone} is not there: taking {tmp_path}/AF4hybrid" in output
     assert f"starting from the generator and discriminator in {tmp_path}/AF4hybrid" in output
-    assert_equal(load(tmp_path / "AF4nonhybrid/latest_net_G.pth"), hybrid)
-
-
-# ---- several processes ---------------------------------------------------------------------------
-
-
-def test_two_processes_train_as_one_and_stop_together(run, start, options, tmp_path):
-    options = [*options, "--batchSize", 4, "--print_freq", 4, "--phase", "train_AFhybrid"]
-    run("train.py", *options, "--name", "one")
-    many = ("--niter", 100_000, "--nThreads", 1, "--micro_batch", 1, "--name", "two")
-    process = start("train.py", *options, *many, prefix=TORCHRUN)
-    for _ in range(3):
-        wait_for_a_report(process)
-    process.send_signal(signal.SIGTERM)
-    output = "".join(process.communicate(timeout=300))
-    assert process.returncode != 0 and "error:" not in output
-    steps = load(tmp_path / "two/resume.pth")["steps"]
-    assert f"{steps} of 100001 steps done" in output
-    for alone, shared in zip(losses(tmp_path / "one"), losses(tmp_path / "two"), strict=False):
-        for name in ("G_GAN", "G_GAN_Feat", "D_real", "D_fake"):
-            assert float(shared[name]) == pytest.approx(float(alone[name]), rel=1e-3)
-
-
-def test_a_mistake_ends_all_processes(start, options):
-    """Each may name it; none waits for another for ever."""
-    process = start("train.py", *options, *NAMED, "--batchSize", 3, prefix=TORCHRUN)
-    output = "".join(process.communicate(timeout=300))
-    assert process.returncode == 1
-    assert "error: --batchSize 3 is the total over all 2 processes" in output
-    assert 'train.py", line' not in output  # no traceback of ours
-
-
-class Counted(Process):
-    """A process that counts how often gradients are reduced."""
-
-    reductions: ClassVar[list[int]] = []
-
-    def average(self, tensors: Iterable[torch.Tensor]) -> None:
-        self.reductions.append(len(list(tensors)))
-
-
-def test_a_batch_in_parts_is_the_same_step(monkeypatch):
-    """One step of 8 images against 4 x 2, and against 3 + 3 + 2."""
-    layers = [(nn.Conv2d(3, 3, 3, padding=1), nn.Tanh()) for _ in range(15)]
-    small_vgg = nn.Sequential(*(layer for pair in layers for layer in pair))
-    arguments = "--name x --dataroot x --gpu_ids -1 --ngf 4 --ndf 4 --n_blocks_global 1".split()
-    opt = train_options([*arguments, "--loadSize", "32", "--gentle"])
-    random = torch.Generator().manual_seed(0)
-    size = (8, 32, 32, 3)
-    batch = {
-        name: torch.randint(256, size, dtype=torch.uint8, generator=random)
-        for name in ("edges", "reference", "target")
-    }
-
-    def stepped(micro_batch: int) -> tuple[list[torch.Tensor], dict[str, float]]:
-        """The gradients at the step, and the losses."""
-        model = AnomalyFactory(opt, Counted(torch.device("cpu")), small_vgg)
-        gradients = []
-        for optimizer in (model.optimizer_G, model.optimizer_D):
-            weights = optimizer.param_groups[0]["params"]
-            optimizer.register_step_pre_hook(
-                lambda *_, weights=weights: gradients.append(
-                    torch.cat([weight.grad.ravel() for weight in weights])
-                )
-            )
-        Counted.reductions.clear()
-        train.step(model, batch, micro_batch)
-        assert len(Counted.reductions) == 2  # each network's gradients, once a step
-        return gradients, dict(zip(model.last_losses, model.losses().tolist(), strict=True))
-
-    whole, losses = stepped(8)
-    assert list(losses) == ["G_GAN", "G_GAN_Feat", "G_L1", "G_VGG", "D_real", "D_fake"]
-    for micro_batch in (2, 3):
-        parts, losses_of_parts = stepped(micro_batch)
-        for expected, found in zip(whole, parts, strict=True):
-            assert (found - expected).norm() < 1e-5 * expected.norm()
-        assert losses_of_parts == pytest.approx(losses, rel=1e-5)
+    trained = tmp_path / "AF4nonhybrid/latest_net_G.pth"
+    assert_equal(load(trained), load(short / trained.name))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,168 @@
+"""Several processes: each draws, paints and trains its share, and they stop together."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+import train
+from models.anomaly_factory import AnomalyFactory
+from models.networks import Generator
+from options.train_options import train_options
+from torch import nn
+from util import distributed
+from util.distributed import Process
+from util.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU = torch.device("cpu")
+TORCHRUN = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
+# Runs programs one after the other in one process, which spares further imports of PyTorch.
+IN_TURN = """
+import json, os, runpy, sys
+for number, sys.argv in enumerate(json.loads(sys.argv[1])):
+    os.environ["TORCHELASTIC_RESTART_COUNT"] = str(number)  # another rendezvous each time
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as stopped:
+        if stopped.code:
+            raise
+"""
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+def test_two_processes_do_what_one_does(run, tiny, dataset, draw, random_pidinet, tmp_path):
+    """Photos of two sizes and a list of four in batches that both processes get some of."""
+    weights, generator = tmp_path / "weights.pth", tmp_path / "AF/latest_net_G.pth"
+    torch.save({"state_dict": random_pidinet}, weights)
+    torch.manual_seed(0)
+    generator.parent.mkdir()
+    torch.save(Generator(ngf=2, n_blocks=1).state_dict(), generator)
+    for number, size in enumerate([(40, 32), (24, 48), (40, 32), (40, 32), (24, 48)]):
+        draw(tmp_path / f"photos/{number}.png", size=size)
+    paths = ("--dataroot", dataset, "--checkpoints_dir", tmp_path)
+    edges = ("--gpu_ids", -1, "--weights", weights, "--batch_size", 2)
+    edges = ("extract_edges.py", "--input", tmp_path / "photos", *edges, "--output")
+    painting = ("test.py", *tiny, *paths, "--name", "AF", "--phase", "test_nonhybrid")
+    painting += ("--batchSize", 3, "--results_dir")
+    training = "--ndf 2 --no_vgg_loss --batchSize 4 --print_freq 4 --micro_batch 1".split()
+    training = ("train.py", *tiny, *paths, *training, "--phase", "train_AFhybrid", "--name")
+    run(*edges, tmp_path / "edges/one")
+    run(*painting, tmp_path / "painted/one")
+    run(*training, "one", "--niter", 2, "--niter_decay", 0)
+
+    driver = tmp_path / "in_turn.py"
+    driver.write_text(IN_TURN)
+    several = [
+        (*edges, tmp_path / "edges/two"),
+        (*painting, tmp_path / "painted/two"),
+        (*training, "two", "--niter", 100_000, "--nThreads", 1),
+    ]
+    commands = [[str(ROOT / "AnomalyFactory" / name), *map(str, rest)] for name, *rest in several]
+    process = subprocess.Popen(
+        [sys.executable, *TORCHRUN, driver, json.dumps(commands)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "AnomalyFactory")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        reports, said = 0, ""
+        while reports < 2:
+            line = process.stdout.readline()
+            assert line, said
+            said, reports = said + line, reports + ("images/s: G_GAN" in line)
+        process.send_signal(signal.SIGTERM)
+        said += process.communicate(timeout=300)[0]
+    finally:
+        process.kill()
+    assert process.returncode != 0 and "error:" not in said
+    for once in ("5 photos, 5 to do", "5 edge maps drawn", "4 pairs of test_nonhybrid, 0 of"):
+        assert said.count(once) == 1
+    for kind, count in (("edges", 5), ("painted", 4 + 4 + 2)):  # images, strips, page and note
+        one, two = (contents(tmp_path / kind / name) for name in ("one", "two"))
+        assert len(one) == count and one == two
+    steps = torch.load(tmp_path / "two/resume.pth", weights_only=True)["steps"]
+    assert f"{steps} of 108000 steps done" in said
+    one, two = (
+        [list(map(float, row.split(","))) for row in log.read_text().splitlines()[1:3]]
+        for log in (tmp_path / name / "loss_log.csv" for name in ("one", "two"))
+    )
+    assert len(one) == 2 and two == [pytest.approx(row, rel=1e-3) for row in one]
+
+
+def test_each_process_has_its_share_of_a_batch(tmp_path):
+    arguments = "--name x --dataroot x --gpu_ids -1 --batchSize 3".split()
+    with pytest.raises(InputError, match="--batchSize 3 is the total over all 2 processes"):
+        train.train(train_options(arguments), tmp_path, Process(CPU, rank=1, world=2))
+    assert list(range(5))[Process(CPU, rank=1, world=2).share] == [1, 3]
+
+
+def test_several_gpus_start_as_many_processes(monkeypatch):
+    started = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(distributed.os, "execv", lambda *command: started.append(command) or 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["train.py", "--gpu_ids", "1,3"])
+    with pytest.raises(ZeroDivisionError):
+        distributed.start([1, 3])
+    torchrun = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
+    command = [sys.executable, *torchrun, "train.py", "--gpu_ids", "1,3"]
+    assert started == [(sys.executable, command)]
+    with pytest.raises(InputError, match="GPU 4 is not there, this machine has 4"):
+        distributed.start([0, 1, 2, 3, 4])
+
+
+class Counted(Process):
+    """A process that counts how often gradients are reduced."""
+
+    reductions: ClassVar[list[int]] = []
+
+    def average(self, tensors: Iterable[torch.Tensor]) -> None:
+        self.reductions.append(len(list(tensors)))
+
+
+def test_a_batch_in_parts_is_the_same_step():
+    """One step of 8 images against 4 x 2, and against 3 + 3 + 2."""
+    layers = [(nn.Conv2d(3, 3, 3, padding=1), nn.Tanh()) for _ in range(15)]
+    small_vgg = nn.Sequential(*(layer for pair in layers for layer in pair))
+    arguments = "--name x --dataroot x --gpu_ids -1 --ngf 4 --ndf 4 --n_blocks_global 1".split()
+    opt = train_options([*arguments, "--loadSize", "32", "--gentle"])
+    random = torch.Generator().manual_seed(0)
+    batch = {
+        name: torch.randint(256, (8, 32, 32, 3), dtype=torch.uint8, generator=random)
+        for name in ("edges", "reference", "target")
+    }
+
+    def stepped(micro_batch: int) -> tuple[list[torch.Tensor], dict[str, float]]:
+        """The gradients at the step, and the losses."""
+        model = AnomalyFactory(opt, Counted(CPU), small_vgg)
+        gradients = []
+        for optimizer in (model.optimizer_G, model.optimizer_D):
+            weights = optimizer.param_groups[0]["params"]
+            optimizer.register_step_pre_hook(
+                lambda *_, weights=weights: gradients.append(
+                    torch.cat([weight.grad.ravel() for weight in weights])
+                )
+            )
+        Counted.reductions.clear()
+        train.step(model, batch, micro_batch)
+        assert len(Counted.reductions) == 2  # each network's gradients, once a step
+        return gradients, dict(zip(model.last_losses, model.losses().tolist(), strict=True))
+
+    whole, losses = stepped(8)
+    assert list(losses) == ["G_GAN", "G_GAN_Feat", "G_L1", "G_VGG", "D_real", "D_fake"]
+    for micro_batch in (2, 3):
+        parts, losses_of_parts = stepped(micro_batch)
+        for expected, found in zip(whole, parts, strict=True):
+            assert (found - expected).norm() < 1e-5 * expected.norm()
+        assert losses_of_parts == pytest.approx(losses, rel=1e-5)
