@@ -23,11 +23,11 @@ import json
 import logging
 import os
 import sys
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parent / "train"))
 import submission  # noqa: F401  puts the submission folder on the path
@@ -50,90 +50,79 @@ JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing ban
 SAVING = {".jpg": JPEG, ".jpeg": JPEG, ".webp": {"lossless": True}}
 PARTLY = 3  # exit status where some photographs cannot be used and all others are done
 RECORD = "cutout"  # name of the text in a mask's PNG: its row, and what it was made from
+COLUMNS = ["file", "confidence", "box", "reason"]  # of cutouts.csv
 
 log = logging.getLogger("cutout")
 
 
-@dataclass(frozen=True)
-class CutoutRow:
-    """What cutouts.csv says of a photograph."""
-
-    file: str  # relative to the folder of photographs
-    confidence: float
-    box: str  # left, top, right, bottom in the photograph; empty where nothing was found
-    reason: str  # what speaks most against the mask
-
-
-@dataclass(frozen=True)
-class Folders:
-    photographs: Path
-    output: Path
-    own_masks: Path | None
-
-    def image(self, file: str) -> Path:
-        return self.output / "images" / file
-
-    def mask(self, file: str) -> Path:
-        return (self.output / "masks" / file).with_suffix(".png")
-
-    def own_mask(self, file: str) -> Path | None:
-        """Your mask of a photograph, if there is one."""
-        path = self.own_masks and (self.own_masks / file).with_suffix(".png")
-        return path if path is not None and path.is_file() else None
-
-
-def find_photographs(folders: Folders) -> list[str]:
+def find_photographs(folder: Path, output: Path) -> list[str]:
     """The image files in the folder and below, sorted.
 
     Raises ValueError where there are none, where two would share a mask, and where the results
     would lie among the photographs or replace them.
     """
-    if not folders.photographs.is_dir():
-        raise ValueError(f"--input {folders.photographs}: no such folder")
-    source = folders.photographs.resolve()
-    for target in (folders.output / "images", folders.output / "masks"):
-        target = target.resolve()
+    source = folder.resolve()
+    for target in ((output / name).resolve() for name in ("images", "masks")):
         if target.is_relative_to(source) or source.is_relative_to(target):
             raise ValueError(
-                f"--output {folders.output}: its {target.name}/ and the photographs in "
-                f"{folders.photographs} lie in each other; name another folder"
+                f"--output {output}: its {target.name}/ and the photographs in {folder} lie in "
+                "each other; name another folder"
             )
-    files = sorted(walk(folders.photographs))
+    files = sorted(walk(folder))
     if not files:
-        raise ValueError(
-            f"--input {folders.photographs}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})"
-        )
-    masks = Counter(map(folders.mask, files))
-    twice = [file for file in files if masks[folders.mask(file)] > 1]
-    if twice:
-        names = " and ".join(twice[:2])
-        raise ValueError(f"{folders.photographs}: {names} would have the same mask; rename one")
+        raise ValueError(f"--input {folder}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    masks: dict[Path, str] = {}
+    for file in files:
+        other = masks.setdefault(mask_in(folder, file), file)
+        if other != file:
+            raise ValueError(f"{folder}: {other} and {file} would have the same mask; rename one")
     return files
 
 
-def cut(file: str, folders: Folders) -> tuple[CutoutRow, bool] | str:
+def mask_in(folder: Path, file: str) -> Path:
+    return (folder / file).with_suffix(".png")
+
+
+def cut(file: str, options: argparse.Namespace) -> tuple[dict[str, Any], bool] | str:
     """Cut out one photograph: its row, and whether it was done now; or why it cannot be used."""
-    photograph, own_mask = folders.photographs / file, folders.own_mask(file)
     if not file.isprintable():
         return f"{file!r}: a control character in its name; rename it"
+    photograph = options.input / file
+    if photograph.is_symlink():  # prepare_images.py's are gone once the message is read
+        photograph = photograph.resolve()
+    own_mask = options.masks and mask_in(options.masks, file)
+    if own_mask and not own_mask.is_file():
+        own_mask = None
+    target, mask = options.output / "images" / file, mask_in(options.output / "masks", file)
     try:
-        made_from = [cutout.VERSION, *map(stamp, filter(None, (photograph, own_mask)))]
-        if (row := standing_row(file, folders, made_from)) is not None:
+        states = [path.stat() for path in (photograph, own_mask) if path]
+        made_from = [cutout.VERSION, *([state.st_size, state.st_mtime_ns] for state in states)]
+        if target.is_file() and (row := standing_row(mask, made_from)):
             return row, False
         rgb = np.asarray(open_image(photograph))
         found, flat = cut_one(rgb, own_mask)
-        if flat is None:
-            write(folders.image(file), photograph.read_bytes())
-        else:
-            write(folders.image(file), encoded(flat, photograph.suffix.lower()))
+        suffix = target.suffix.lower()
+        write(target, photograph.read_bytes() if flat is None else encoded(flat, suffix))
     except (ImageError, MemoryError, FileNotFoundError) as error:
         return str(error) or f"{photograph}: too large for the memory that is left"
     box = " ".join(map(str, box_of(found.mask))) if found.mask.any() else ""
-    row = CutoutRow(file, round(found.confidence, 3), box, found.reason)
+    row = dict(zip(COLUMNS, (file, round(found.confidence, 3), box, found.reason), strict=True))
     record = PngInfo()
-    record.add_text(RECORD, json.dumps({"made from": made_from, "row": asdict(row)}))
-    write(folders.mask(file), encoded(found.mask, ".png", pnginfo=record))
+    record.add_text(RECORD, json.dumps({"made from": made_from, "row": row}))
+    write(mask, encoded(found.mask, ".png", pnginfo=record))
     return row, True
+
+
+def standing_row(mask: Path, made_from: list) -> dict[str, Any] | None:
+    """The row in a mask that was made from this; None: it is to be made anew."""
+    try:
+        if not mask.is_file():  # a pipe would be waited for
+            return None
+        with Image.open(mask, formats=("PNG",)) as image:
+            record = json.loads(image.text[RECORD])
+        return record["row"] if record["made from"] == made_from else None
+    except Exception:  # there is none, or it is damaged
+        return None
 
 
 def cut_one(rgb: np.ndarray, own_mask: Path | None) -> tuple[Found, np.ndarray | None]:
@@ -147,24 +136,6 @@ def cut_one(rgb: np.ndarray, own_mask: Path | None) -> tuple[Found, np.ndarray |
     if (max(right - left, bottom - top) / FILLED) ** 2 > MAX_PIXELS:
         return Found(found.mask, 0.0, f"a cutout of it has over {MAX_PIXELS:,} pixels"), None
     return found, on_flat_ground(rgb, found.mask)
-
-
-def stamp(path: Path) -> list[int]:
-    """What changes when a file does: its size, and the time of its last change."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
-
-
-def standing_row(file: str, folders: Folders, made_from: list) -> CutoutRow | None:
-    """The row of a photograph whose cutout and mask stand and were made from this."""
-    if not folders.image(file).is_file():
-        return None
-    try:
-        with Image.open(folders.mask(file), formats=("PNG",)) as mask:
-            record = json.loads(mask.text[RECORD])
-        return CutoutRow(**record["row"]) if record["made from"] == made_from else None
-    except Exception:  # none, or damaged: it is made anew
-        return None
 
 
 def read_own_mask(path: Path, shape: tuple[int, int]) -> Found:
@@ -197,43 +168,39 @@ def encoded(picture: np.ndarray, suffix: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def outlined(file: str, folders: Folders) -> str:
-    """A photograph, SHOWN pixels long, with its outline, as base64; empty once it is gone."""
-    try:
-        picture = open_image(folders.photographs / file)
-        picture.thumbnail((SHOWN, SHOWN))
-        mask = open_image(folders.mask(file)).convert("L").resize(picture.size)
-    except ImageError:
-        return ""
-    outlines, _ = cv2.findContours(np.array(mask), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+def outlined(photograph: Path, mask: Path) -> str:
+    """A photograph, SHOWN pixels long, with its outline, as base64."""
+    picture = open_image(photograph)
+    picture.thumbnail((SHOWN, SHOWN))
+    small = np.array(open_image(mask).convert("L").resize(picture.size))
+    outlines, _ = cv2.findContours(small, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     drawn = cv2.drawContours(np.array(picture), outlines, -1, OUTLINE, 2)
     return base64.b64encode(encoded(drawn, ".jpg")).decode()
 
 
-def run(folders: Folders, workers: int) -> int:
+def run(options: argparse.Namespace) -> int:
     """Cut out every photograph; the exit status."""
-    files = find_photographs(folders)
-    folders.output.mkdir(parents=True, exist_ok=True)
+    files = find_photographs(options.input, options.output)
+    options.output.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(0)  # the photographs share the cores already
-    with ThreadPoolExecutor(workers) as pool:  # OpenCV and Pillow work outside Python's lock
-        try:
-            work = pool.map(partial(cut, folders=folders), files)
-            results = list(tqdm(work, total=len(files), unit="photo", disable=None))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with ThreadPoolExecutor(options.workers) as pool:  # they work outside Python's lock
+        work = pool.map(partial(cut, options=options), files)
+        results = list(tqdm(work, total=len(files), unit="photo", disable=None))
     unusable = [result for result in results if isinstance(result, str)]
     done = [result for result in results if not isinstance(result, str)]
     rows = [row for row, _ in done]
-    whole = [row for row in rows if row.confidence < CONFIDENT]
-    doubtful = sorted((row for row in rows if row.confidence < LOOK_AT), key=lambda r: r.confidence)
-    with atomic(folders.output / "cutouts.csv") as part:
-        pd.DataFrame(rows, columns=list(CutoutRow.__annotations__)).to_csv(part, index=False)
-    shown = [(row, outlined(row.file, folders)) for row in doubtful]
-    page = folders.output / "doubtful.html"
+    with atomic(options.output / "cutouts.csv") as part:
+        pd.DataFrame(rows, columns=COLUMNS).to_csv(part, index=False)
+    shown = [
+        (row, outlined(options.input / row["file"], mask_in(options.output / "masks", row["file"])))
+        for row in sorted(rows, key=itemgetter("confidence"))
+        if row["confidence"] < LOOK_AT
+    ]
+    page = options.output / "doubtful.html"
     save_page(page, "doubtful.html", doubtful=shown, confident=CONFIDENT)
+    whole = [row for row in rows if row["confidence"] < CONFIDENT]
     for row in whole:
-        log.warning("%s stays whole: %s", row.file, row.reason)
+        log.warning("%s stays whole: %s", row["file"], row["reason"])
     for message in unusable:
         log.error("%s", message)
     log.info(
@@ -254,12 +221,11 @@ def main() -> int:
     cores = os.cpu_count() or 1
     parser.add_argument("--workers", type=int, default=cores, help="photographs at a time")
     options = parser.parse_args()
-    if options.workers < 1:
-        parser.error(f"--workers is {options.workers}; it must be 1 or more")
     try:
-        if options.masks is not None and not options.masks.is_dir():
-            raise ValueError(f"--masks {options.masks}: no such folder")
-        return run(Folders(options.input, options.output, options.masks), options.workers)
+        for folder in (options.input, options.masks):
+            if folder is not None and not folder.is_dir():
+                raise ValueError(f"{folder}: no such folder")
+        return run(options)
     except (OSError, ValueError) as error:
         log.error("%s", error)
         return 1

@@ -1,4 +1,4 @@
-"""Collections: shards and stages without Ray, and one run of the program on a Ray of its own."""
+"""Collections: shards and stages without Ray, and the program on a Ray of its own."""
 
 import io
 import os
@@ -14,14 +14,13 @@ import pytest
 from model import Examined, Model
 from pictures import load_pictures
 from PIL import Image
-from worlds import write_pair, write_third
+from worlds import draw_photos, write_pair, write_third
 
 reason = "needs scripts/setup.sh --with collection"
 pyarrow = pytest.importorskip("pyarrow", reason=reason)
 parquet = pytest.importorskip("pyarrow.parquet", reason=reason)
 pytest.importorskip("ray", reason=reason)
 score_collection = pytest.importorskip("score_collection")
-shards = pytest.importorskip("shards")
 stages = pytest.importorskip("stages")
 
 
@@ -35,13 +34,12 @@ def classifiers(tmp_path, stored) -> Path:
 
 
 @pytest.fixture
-def photos(tmp_path, draw) -> Path:
+def photos(tmp_path) -> Path:
     """22 photographs in two folders, and one file that is none."""
     folder = tmp_path / "photos"
-    rng = np.random.default_rng(3)
-    for index in range(22):
-        draw(folder / "ab"[index % 2] / f"{index:02d}.png", tuple(rng.integers(0, 256, 3)))
-    (folder / "a/07.jpg").write_text("no image")
+    draw_photos(folder / "a", 8)
+    draw_photos(folder / "b", 14, (140, 130))
+    (folder / "a/S004.jpg").write_text("no image")
     return folder
 
 
@@ -49,9 +47,9 @@ def photos(tmp_path, draw) -> Path:
 def score(monkeypatch, capsys, classifiers):
     """Run the program with its stages one after another in place of Ray."""
 
-    def one_by_one(sources, options, arguments):
-        scorer = stages.Scorer(arguments, options.output, options.batch_size, options.features)
-        for row in stages.decode({"item": sources}, arguments["preprocess"]):
+    def one_by_one(sources, options):
+        scorer = stages.Scorer(options)
+        for row in stages.decode({"item": sources}, options.preprocess):
             scorer(row)
 
     monkeypatch.setattr(score_collection, "score", one_by_one)
@@ -87,7 +85,7 @@ def check(table: list[dict], said: dict, off: float = 0) -> None:
 
     assert len(table) == 23
     for row in table:
-        if row["identifier"] == "a/07.jpg":
+        if row["identifier"] == "a/S004.jpg":
             assert row["score"] is None and row["parents"] is None
             assert "not a readable image" in row["error"]
             continue
@@ -125,14 +123,25 @@ def test_a_folder_resume_and_other_settings(score, photos, classifiers, tmp_path
     check(parquet.read_table(output).to_pylist(), expected)
 
     for more, message in [
-        (("--features",), "features was False and is now True"),
+        (("--features",), "features was False and is now True. Repeat those, or choose another"),
+        (("--members", "sgd"), "members was ['sgd', 'linear', 'subspecies'] and is now ['sgd']"),
+        (("--shard", 9), "images in a shard was 8 and is now 9"),
         (("--input", photos / "a"), "not of the images that --input holds now"),
     ]:
         status, said = score(*command, *more)
         assert (status, message in said) == (1, True), said
-    files[1].write_bytes(b"PAR1")
+    (output / "_settings.json").unlink()
     status, said = score(*command)
-    assert (status, files[1].name in said and "it is made again" in said) == (1, True)
+    assert (status, "holds Parquet files of unknown settings" in said) == (1, True)
+    with pytest.raises(SystemExit):
+        score("--input", photos, "--output", photos / "scores")
+
+
+def test_shards_that_could_not_be_made_are_counted(monkeypatch, score, photos, tmp_path):
+    monkeypatch.setattr(score_collection, "score", lambda *_: None)
+    status, said = score("--input", photos, "--output", tmp_path / "scores", "--shard", 10)
+    assert status == 1
+    assert f"23 images could not be made, the first from {photos / 'a/S000.png'}; the same" in said
 
 
 def test_features_are_those_of_the_backbone(score, photos, classifiers, tmp_path):
@@ -203,8 +212,8 @@ def test_pixels_over_the_bound_are_no_image(monkeypatch):
         ({}, "holds no images"),
         ({"b.png": b"", "a.parquet": b""}, "holds images, such as b.png, and Parquet files, such"),
         ({"a.parquet": b"PAR1 and no more"}, r"a\.parquet: not a readable Parquet file"),
-        ({"a.parquet": {"uuid": ["a"], "image": ["text"]}}, "column image is string, expected"),
-        ({"a.parquet": {"name": ["a"], "image": [b""]}}, "name, image, expected one of uuid"),
+        ({"a.parquet": {"uuid": ["a"], "image": ["text"]}}, r"has uuid .*, image \(string\); exp"),
+        ({"a.parquet": {"name": ["a"], "image": [b""]}}, "has name .* and one of uuid, identifier"),
         ({"a.parquet": {"uuid": ["a"]}}, "no Parquet rows with image"),
     ],
 )
@@ -215,59 +224,27 @@ def test_what_is_no_collection_is_refused(tmp_path, files, message):
         else:
             (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        shards.find_sources(tmp_path, 4)
+        score_collection.find_sources(tmp_path, 4)
     with pytest.raises(ValueError, match="no such folder or Parquet file"):
-        shards.find_sources(tmp_path / "none", 4)
+        score_collection.find_sources(tmp_path / "none", 4)
 
 
 def test_row_groups_are_cut_into_shards(tmp_path):
     """One task reads a row group, however large; a shard's name counts rows of the whole file."""
     table = pyarrow.table({"uuid": [str(i) for i in range(12)], "image": [b""] * 12})
     parquet.write_table(table, tmp_path / "my table, 2.parquet", row_group_size=6)
-    sources = shards.find_sources(tmp_path / "my table, 2.parquet", 4)
+    sources = score_collection.find_sources(tmp_path / "my table, 2.parquet", 4)
     assert [source.group for source in sources] == [0, 1]
-    ranges = [[(shard.start, shard.stop) for shard in source.shards] for source in sources]
-    assert ranges == [[(0, 4), (4, 6)]] * 2
-    names = [shard.file for source in sources for shard in source.shards]
+    ranges = [list(source.shards.values()) for source in sources]
+    assert ranges == [[range(4), range(4, 6)]] * 2
+    names = [file for source in sources for file in source.shards]
     assert [name[-17:] for name in names] == [f"{first:09d}.parquet" for first in (0, 4, 6, 10)]
     assert len({name[:-17] for name in names}) == 1 and names[0].startswith("my-table-2-")
     (tmp_path / "out").mkdir()
     for name in (names[0], names[3], f".{names[1]}"):  # that is being written
         (tmp_path / "out" / name).touch()
-    rest = shards.left_to_do(sources, tmp_path / "out")
-    assert [shard.file for source in rest for shard in source.shards] == names[1:3]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, r"but no _settings\.json that says"),
-        ("{", r"_settings.json: damaged .*choose another --output"),
-        ("7", r"_settings.json: damaged .*choose another --output"),
-        ('{"members": ["sgd"], "shard": 4}', r"settings: shard was 4 and is now 5\. Repeat those"),
-    ],
-)
-def test_other_settings_are_refused(tmp_path, text, message):
-    (tmp_path / "a.parquet").touch()
-    if text:
-        (tmp_path / "_settings.json").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        shards.keep_settings(tmp_path, {"members": ["sgd"], "shard": 5})
-
-
-def test_the_output_inside_the_input_is_refused(score, photos):
-    with pytest.raises(SystemExit):
-        score("--input", photos, "--output", photos / "scores")
-
-
-def test_shards_that_could_not_be_made_are_counted(monkeypatch, score, photos, tmp_path):
-    monkeypatch.setattr(score_collection, "score", lambda *_: None)
-    status, said = score("--input", photos, "--output", tmp_path / "scores", "--shard", 10)
-    assert status == 1
-    assert (
-        f"3 files of 23 images could not be made, the first from {photos / 'a/00.png'}; the same "
-        "command tries again" in said
-    )
+    rest = score_collection.left_to_do(sources, tmp_path / "out")
+    assert [file for source in rest for file in source.shards] == names[1:3]
 
 
 @pytest.mark.parametrize(
@@ -285,8 +262,11 @@ def test_an_actor_a_gpu_or_one_a_processor(actors, device, gpus, expected):
     assert score_collection.choose_actors(options, gpus, cores=4) == expected
 
 
-def test_an_actor_that_is_killed_loses_nothing(repository, photos, classifiers, tmp_path):
-    """The program as a user runs it; one of its two actors is killed once a shard is there."""
+@pytest.mark.parametrize("kill", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_ray_of_two_actors_and_one_that_is_killed(
+    repository, photos, classifiers, tmp_path, kill
+):
+    """The program as a user runs it; one of its actors is killed once a shard is there."""
     output = tmp_path / "scores"
     command = [
         *(sys.executable, repository / "scripts/score_collection.py"),
@@ -296,7 +276,7 @@ def test_an_actor_that_is_killed_loses_nothing(repository, photos, classifiers, 
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(list(map(str, command)), env=environment, **pipes) as program:
-        killed = False
+        killed = not kill
         while program.poll() is None and not killed:
             time.sleep(0.05)
             actors = scoring_actors(program.pid) if any(output.glob("*.parquet")) else []

@@ -77,11 +77,11 @@ def test_what_stands_is_kept_and_what_does_not_is_done_again(photos, tmp_path, c
     assert "0 of them done now" in cut()[1]
     assert (times(out), rows_of(out)) == (before, rows)
 
-    def again(name: str) -> None:
-        status, messages = cut("--workers", 1)
+    def again(name: str, *options: object) -> None:
+        status, messages = cut("--workers", 1, *options)
         assert (status, "1 of them done now" in messages) == (0, True), messages
         after = times(out)
-        changed = {path for path in after if after[path] != before[path]}
+        changed = {path for path in after if after[path] != before.get(path)}
         assert changed == {f"images/{name}", f"masks/{Path(name).with_suffix('.png')}"}
         before.update(after)
 
@@ -90,11 +90,28 @@ def test_what_stands_is_kept_and_what_does_not_is_done_again(photos, tmp_path, c
     mask = out / "masks/a/one.png"
     mask.write_bytes(mask.read_bytes()[:40])
     again("a/one.jpg")
-    Image.new("1", (160, 120)).save(out / "masks/two.png")  # a mask of another program
+    mask = out / "masks/two.png"
+    Image.new("1", (160, 120)).save(mask)  # a mask of another program
+    again("two.png")
+    mask.unlink()
+    os.mkfifo(mask)  # is not waited for
     again("two.png")
     assert rows_of(out) == rows
     Image.open(photos / "two.png").transpose(0).save(photos / "two.png")  # another photograph
     again("two.png")
+
+    (tmp_path / "mine/a").mkdir(parents=True)
+    mine = np.zeros((120, 160), np.uint8)
+    mine[50:75, 50:100] = 1  # a class number, as segmenters write them
+    Image.fromarray(mine).save(tmp_path / "mine/a/one.png")
+    again("a/one.jpg", "--masks", tmp_path / "mine")
+    row = rows_of(out)["a/one.jpg"]
+    assert (row["confidence"], row["box"]) == ("1.0", "50 50 100 75")
+    assert np.array_equal(np.asarray(Image.open(out / "masks/a/one.png")), mine > 0)
+    assert Image.open(out / "images/a/one.jpg").size == (54, 54)
+    again("a/one.jpg")  # without the mask, it is cut out as the others
+    assert rows_of(out)["a/one.jpg"] == rows["a/one.jpg"]
+
     monkeypatch.setattr(cut_folder.cutout, "VERSION", 0)  # another method
     assert "3 of them done now" in cut()[1]
 
@@ -111,7 +128,6 @@ def test_a_stopped_run_goes_on(photos, cut, monkeypatch):
     monkeypatch.setattr(cut_folder, "find_specimen", stop_at_the_second)
     status, messages = cut("--workers", 1)
     assert (status, "run the same command to go on" in messages) == (130, True)
-    monkeypatch.setattr(cut_folder, "find_specimen", whole)
     assert any(f", {done} of them done now" in cut()[1] for done in (1, 2))
 
 
@@ -122,89 +138,71 @@ def test_files_that_are_no_photographs_are_named_and_stop_nothing(photos, tmp_pa
     (photos / ".hidden.jpg").write_text("no image")
     (photos / "notes.txt").write_text("no image")
     (photos / "link.jpg").symlink_to(tmp_path / "elsewhere.jpg")
+    (tmp_path / "original.jpg").write_text("no image")
+    (photos / "broken.png").symlink_to(tmp_path / "original.jpg")
     status, messages = cut()
     assert status == 3
-    for said in ("text.jpg: not a readable image", "pipe.png: not a readable", "link.jpg"):
+    for said in ("text.jpg: not a readable image", "pipe.png: not a readable", "elsewhere.jpg"):
         assert said in messages
+    assert f"{tmp_path / 'original.jpg'}: not a readable image" in messages  # not the link
     assert "'new\\nline.jpg': a control character in its name; rename it" in messages
     assert "hidden" not in messages
-    assert "7 photographs, 3 of them done now: 2 cut out, 1 stay whole, 4 cannot" in messages
+    assert "8 photographs, 3 of them done now: 2 cut out, 1 stay whole, 5 cannot" in messages
     assert sorted(rows_of(tmp_path / "out")) == ["a/one.jpg", "empty.jpg", "two.png"]
 
 
-def test_your_own_masks_are_taken(photos, tmp_path, cut):
-    masks, out = tmp_path / "mine", tmp_path / "out"
-    (masks / "a").mkdir(parents=True)
-    mine = np.zeros((120, 160), np.uint8)
-    mine[50:75, 50:100] = 1  # a class number, as segmenters write them
-    Image.fromarray(mine).save(masks / "a/one.png")
-    status, messages = cut("--masks", masks)
-    assert (status, "2 cut out" in messages) == (0, True)
-    row = rows_of(out)["a/one.jpg"]
-    assert (row["confidence"], row["box"]) == ("1.0", "50 50 100 75")
-    assert np.array_equal(np.asarray(Image.open(out / "masks/a/one.png")), mine > 0)
-    with Image.open(out / "images/a/one.jpg") as image:
-        assert image.size == (54, 54)
-    assert "1 of them done now" in cut()[1]  # without the mask, it is cut out as the others
-    assert rows_of(out)["a/one.jpg"]["box"] != "50 50 100 75"
-
-
-@pytest.mark.parametrize(
-    ("mask", "reason"),
-    [
-        (Image.new("L", (60, 40), 255), "your mask is 60x40, the photograph 160x120"),
-        (Image.new("L", (160, 120)), "your mask is empty"),
-        (None, "your mask cannot be read: "),
-        (Image.new("1", (160, 120), 1), "a cutout of it has over 30,000 pixels"),
-    ],
-)
-def test_a_mask_that_is_none_leaves_the_photograph_whole(
-    photos, tmp_path, cut, monkeypatch, mask, reason
-):
+def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut, monkeypatch):
     """So does one of which the cutout would have more pixels than any program reads."""
     monkeypatch.setattr(cut_folder, "MAX_PIXELS", 30_000)  # the whole: (160 / 0.92)^2 = 30,246
     masks, out = tmp_path / "mine", tmp_path / "out"
     masks.mkdir()
-    if mask is None:
-        (masks / "two.png").write_text("no image")
-    else:
-        mask.save(masks / "two.png")
+    reasons = {
+        "small": "your mask is 60x40, the photograph 160x120",
+        "empty": "your mask is empty",
+        "text": "your mask cannot be read: ",
+        "all": "a cutout of it has over 30,000 pixels",
+    }
+    for name in reasons:
+        (photos / f"{name}.jpg").write_bytes((photos / "a/one.jpg").read_bytes())
+    Image.new("L", (60, 40), 255).save(masks / "small.png")
+    Image.new("L", (160, 120)).save(masks / "empty.png")
+    (masks / "text.png").write_text("no image")
+    Image.new("1", (160, 120), 1).save(masks / "all.png")
     assert cut("--masks", masks)[0] == 0
-    assert rows_of(out)["two.png"]["reason"].startswith(reason)
-    assert (out / "images/two.png").read_bytes() == (photos / "two.png").read_bytes()
-    assert rows_of(out)["a/one.jpg"]["reason"] == ""
+    rows = rows_of(out)
+    assert rows["a/one.jpg"]["reason"] == ""
+    for name, reason in reasons.items():
+        assert rows[f"{name}.jpg"]["reason"].startswith(reason)
+        assert (out / f"images/{name}.jpg").read_bytes() == (photos / "a/one.jpg").read_bytes()
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_cutouts_stay_as_they_are_but_for_a_mask_of_your_own(photos, tmp_path, cut, suffix):
-    path, out = photos / f"once.{suffix}", tmp_path / "out"
-    cut_out(Image.open(photos / "two.png"))[0].save(path, quality=95)
+def test_cutouts_stay_as_they_are_but_for_a_mask_of_your_own(photos, tmp_path, cut):
+    out, mine = tmp_path / "out", tmp_path / "mine"
+    once = [photos / "once.png", photos / "twice.jpg"]
+    for path in once:
+        cut_out(Image.open(photos / "two.png"))[0].save(path, quality=95)
     assert cut()[0] == 0
-    assert (out / f"images/once.{suffix}").read_bytes() == path.read_bytes()
-    row = rows_of(out)[path.name]
-    assert (row["confidence"], row["reason"]) == ("1.0", "")
-    expected = cut_out(Image.open(path))[1]
-    assert row["box"] == " ".join(map(str, box_of(expected)))
-    assert np.array_equal(np.asarray(Image.open(out / "masks/once.png")), expected)
-    (tmp_path / "mine").mkdir()
-    mine = np.zeros(expected.shape, bool)
-    mine[40:90, 40:90] = True
-    Image.fromarray(mine).save(tmp_path / "mine/once.png")
-    assert cut("--masks", tmp_path / "mine")[0] == 0
-    assert Image.open(out / f"images/once.{suffix}").size == (54, 54)
+    mine.mkdir()
+    for path in once:
+        assert (out / "images" / path.name).read_bytes() == path.read_bytes()
+        row, mask = rows_of(out)[path.name], cut_out(Image.open(path))[1]
+        box = " ".join(map(str, box_of(mask)))
+        assert row == {"file": path.name, "confidence": "1.0", "box": box, "reason": ""}
+        assert np.array_equal(np.asarray(Image.open(out / f"masks/{path.stem}.png")), mask)
+        mask[:] = False
+        mask[40:90, 40:90] = True
+        Image.fromarray(mask).save(mine / f"{path.stem}.png")
+    assert cut("--masks", mine)[0] == 0
+    assert [Image.open(out / "images" / path.name).size for path in once] == [(54, 54)] * 2
 
 
 def test_the_page_shows_the_doubtful_least_sure_first(
-    photos, tmp_path, cut, monkeypatch, open_page
+    tmp_path, specimen, cut, monkeypatch, open_page
 ):
     names = {"<b>&.png": 0.79, "sure.png": 0.8, "third.png": 0.4}
-    image = Image.open(photos / "two.png")
-    for path in [photos / "two.png", photos / "a/one.jpg", photos / "empty.jpg"]:
-        path.unlink()
-    for name in names:
-        image.save(photos / name)
+    paths = [specimen(tmp_path / "photos" / name) for name in names]
     confidences = iter(names.values())
-    mask = cut_folder.find_specimen(np.asarray(image)).mask
+    mask = cut_folder.find_specimen(np.asarray(Image.open(paths[0]))).mask
     monkeypatch.setattr(
         cut_folder, "find_specimen", lambda rgb: Found(mask, next(confidences), "faint")
     )
@@ -222,11 +220,11 @@ def test_the_page_shows_the_doubtful_least_sure_first(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--input", "{photos}/none"), "no such folder"),
-        (("--input", "{photos}/b"), "holds no images"),
+        (("--input", "{photos}/none"), "{photos}/none: no such folder"),
+        (("--input", "{photos}/b"), "{photos}/b: no images"),
         (("--output", "{photos}/a/cut"), "lie in each other"),
         (("--input", "{out}/images/x"), "lie in each other"),
-        (("--masks", "{photos}/none"), "--masks {photos}/none: no such folder"),
+        (("--masks", "{photos}/none"), "{photos}/none: no such folder"),
         ((), "two.jpg and two.png would have the same mask; rename one"),
     ],
 )
