@@ -49,7 +49,7 @@ def make_sgd() -> ClassifierMixin:
 
 
 def make_svm() -> ClassifierMixin:
-    """Support vectors with probabilities: what scikit-learn puts for `SVC(probability=True)`."""
+    """Support vectors with probabilities."""
     machine = SVC(kernel="rbf", C=1, gamma="scale", class_weight="balanced")
     return make_pipeline(StandardScaler(), CalibratedClassifierCV(machine, ensemble=False))
 

@@ -82,8 +82,6 @@ def read_table(csv_path: Path) -> pd.DataFrame:
     leaves the image folder or stands there twice.
     """
     table = read_cells(csv_path, COLUMNS)
-    if table.empty:
-        raise ValueError(f"{csv_path}: no rows below the header")
     labels, splits = table["hybrid_stat"], table["split"]
     known = " or ".join(LABELS)
     check_cells(csv_path, labels, labels.isin(LABELS), f"hybrid_stat is {{}}, expected {known}")
@@ -107,8 +105,6 @@ def read_table(csv_path: Path) -> pd.DataFrame:
 
 def find_images(table: pd.DataFrame, image_dir: Path) -> list[Path | None]:
     """The image of each row: image_dir/{hybrid,non-hybrid}/NAME, else image_dir/NAME, else None."""
-    if not image_dir.is_dir():
-        raise ValueError(f"{image_dir}: no such image folder")
 
     def find(status: str, name: str) -> Path | None:
         candidates = (inside(image_dir / status, name), inside(image_dir, name))

@@ -72,15 +72,12 @@ def check_grounds(painted: np.ndarray, paths: Sequence[Path]) -> None:
 
     Classifiers would learn the ground. A few of each kind tell.
     """
-    paths_of = {
-        kind: [path for path, of in zip(paths, painted, strict=True) if of == kind]
-        for kind in (True, False)
-    }
-    cut, whole = (any(map(shows_cutout, paths_of[kind][:LOOKED_AT])) for kind in (True, False))
-    if cut and not whole and paths_of[False]:
+    pictures, photographs = (np.array(paths, object)[rows] for rows in (painted, ~painted))
+    cut, whole = (any(map(shows_cutout, some[:LOOKED_AT])) for some in (pictures, photographs))
+    if cut and not whole and len(photographs):
         raise ValueError(
-            f"painted images such as {paths_of[True][0]} are cutouts, and photographs such as "
-            f"{paths_of[False][0]} are not, so that the ground would tell them apart: train with "
+            f"painted images such as {pictures[0]} are cutouts, and photographs such as "
+            f"{photographs[0]} are not, so that the ground would tell them apart: train with "
             "--preprocess cutout"
         )
 

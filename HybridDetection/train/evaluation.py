@@ -82,9 +82,8 @@ def harmonic_mean(recalls: Sequence[float]) -> float:
 def pr_auc_moves(scores: np.ndarray, labels: np.ndarray) -> float:
     """The furthest that one hybrid moves `pr_auc`, scored above everything or below.
 
-    Above, it has the precision 1, and raises the precision at each score above its own by one
-    hybrid. Below, it has that of all rows, and lowers the precision at its own score and at each
-    below it.
+    Above, it has the precision 1, and adds a hybrid at each score above its own. Below, it has
+    that of all rows, and takes a hybrid from its own score and each below.
     """
     hybrids, others = cumulated(scores, labels, 1)
     here = np.diff(hybrids, prepend=0)  # hybrids of each score, highest first
@@ -103,10 +102,8 @@ def pr_auc_moves(scores: np.ndarray, labels: np.ndarray) -> float:
 def one_hybrid_moves(
     scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray
 ) -> dict[str, float]:
-    """How far one hybrid can move each of the challenge's numbers: the furthest over all hybrids,
-    each in turn scored above and below everything.
-
-    Thresholds are those of the non-hybrids, and stay.
+    """How far one hybrid moves each of the challenge's numbers, scored above or below everything:
+    the furthest over all hybrids. Thresholds, which are those of the non-hybrids, stay.
     """
     now, rows = challenge_scores(scores, labels, indicators), challenge_rows(indicators)
     moves = dict.fromkeys(now, 0.0)
@@ -187,10 +184,7 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
 
 def read_reference(path: Path) -> pd.DataFrame:
     """The rows of a challenge reference CSV, hybrid_stat as 0/1 integers."""
-    origin = (
-        "ref_val.csv and ref_test.csv come from the challenge, and scripts/quickstart.sh draws a "
-        "set with a ref_test.csv: quickstart/*/demo/ref_test.csv"
-    )
+    origin = "ref_val.csv and ref_test.csv come from the challenge"
     reference = read_cells(path, ["filename", "hybrid_stat", "ssp_indicator"], origin)
     labels = reference["hybrid_stat"]
     check_cells(path, labels, labels.isin(["0", "1"]), "hybrid_stat is {}, expected 0 or 1")
@@ -250,19 +244,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="score_predictions.py", description="Challenge scores of a predictions.txt."
     )
-    parser.add_argument("--predictions", type=Path, required=True, help="or a details.csv")
-    parser.add_argument(
-        "--members",
-        nargs="+",
-        choices=MEMBERS,
-        default=[],
-        help="whose score to take of a details.csv, in which all have their probability",
-    )
-    parser.add_argument("--reference", type=Path, required=True, help="the challenge's ref_*.csv")
-    parser.add_argument("--output", type=Path, help="also write them as JSON")
-    parser.add_argument(
-        "--calls", type=Path, help="also write, for each image, whether it is taken for a hybrid"
-    )
+    add, members = parser.add_argument, {"nargs": "+", "choices": MEMBERS, "default": []}
+    add("--predictions", type=Path, required=True, help="or a details.csv")
+    add("--members", **members, help="whose scores to take of a details.csv, which has them all")
+    add("--reference", type=Path, required=True, help="the challenge's ref_*.csv")
+    add("--output", type=Path, help="also write them as JSON")
+    add("--calls", type=Path, help="also write for each image whether it is taken for a hybrid")
     options = parser.parse_args()
     try:
         rows = read_scored(options.predictions, options.reference, options.members)

@@ -89,8 +89,6 @@ class Result(NamedTuple):
 
 def folder_photographs(folder: Path) -> pd.DataFrame:
     """The images in the subfolders of `folder`; ValueError where fewer than two hold any."""
-    if not folder.is_dir():
-        raise ValueError(f"--photographs {folder}: no such folder")
     paths = sorted(folder / name for name in walk(folder) if "/" in name)
     subspecies = [path.relative_to(folder).parts[0] for path in paths]
     if (found := len(set(subspecies))) < 2:
@@ -283,10 +281,7 @@ def parse_arguments() -> argparse.Namespace:
         ("--workers", int, os.cpu_count() or 1, "photographs at a time (default: one a core)"),
     ]:
         parser.add_argument(name, type=kind, default=default, help=meaning)
-    options = parser.parse_args()
-    if options.workers < 1:
-        parser.error(f"--workers is {options.workers}; it must be 1 or more")
-    return options
+    return parser.parse_args()
 
 
 def check(options: argparse.Namespace) -> list[Result]:

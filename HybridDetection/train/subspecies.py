@@ -35,8 +35,7 @@ def fit_subspecies(table: pd.DataFrame, features: np.ndarray, backbone: str) -> 
     """The member fitted to the photographs among n rows of the CSV and their features (n, d).
 
     Painted images are left out, and photographs whose subspecies the CSV does not say. Hybrids
-    only teach the look of their cross, for naming parents. Raises ValueError where there is
-    nothing to tell apart, or too little to measure it on.
+    only teach the look of their cross, for naming parents. ValueError where that is too little.
     """
     photographs = select(table, features)
     count = len(photographs.names)
@@ -151,8 +150,6 @@ def fit_discriminants(features: np.ndarray, places: np.ndarray) -> tuple[np.ndar
     whitened = np.linalg.solve(lower, (means - means.mean(axis=0)).T).T
     _, sizes, directions = np.linalg.svd(whitened, full_matrices=False)
     rank = int((sizes[: len(means) - 1] > 1e-6 * sizes[0]).sum())
-    if rank == 0:
-        raise ValueError("the subspecies have the same mean features")
     axes = np.linalg.solve(lower.T, directions[:rank].T)
     return axes, means @ axes
 
@@ -173,8 +170,6 @@ def judge_out_of_fold(photographs: Photographs, backbone: str) -> tuple[np.ndarr
         evidence.append(scorer.evidence(features[judged]))
         own = scorer.squared_distances(features[judged])[np.arange(judged.sum()), places[judged]]
         squares.append(own / scorer.axes.shape[1])
-    if not evidence:
-        raise ValueError("every subspecies has one photograph, so that none can be judged")
     return np.concatenate(evidence), np.concatenate(squares)
 
 

@@ -180,7 +180,7 @@ def test_a_training_looks_at_a_sample(monkeypatch, caplog, there, seen):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--photographs", "{tmp}/none"), "no such folder"),
+        (("--photographs", "{tmp}/none"), "No such file or directory"),
         (("--photographs", "{tmp}/one"), "images in 1 subfolders, expected one subfolder for each"),
         (("--photographs", "{tmp}/two", "--output", "{tmp}/two/out"), "lies among the photographs"),
         (("--photographs", "{tmp}/two", "--masks", "{tmp}/none"), "none: no such folder"),

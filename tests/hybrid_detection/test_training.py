@@ -61,7 +61,7 @@ def origin(folder):
 # ---- what it leaves -----------------------------------------------------------------------------
 
 
-def test_two_trainings_leave_the_same_files(train, dataset, draw, tmp_path, monkeypatch):
+def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatch):
     """One with paths as they are typed, and the first of two processes, with Lists/.
 
     What is not usable is named and left out.
@@ -73,7 +73,7 @@ def test_two_trainings_leave_the_same_files(train, dataset, draw, tmp_path, monk
         file.write(",,hybrid,train,,,,,,same.png\n")
     monkeypatch.chdir(tmp_path)
 
-    def run(save, root, *arguments):
+    def run(save, root):
         also = ("--classifiers", "knn", "--CLF_SAVE_DIR", save, "--CACHE_DIR", f"cache-{save}")
         return train(root, *also, with_plots=True)
 
