@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import pickle
 import runpy
 import signal
@@ -156,6 +157,12 @@ def report_reference(folder: Path) -> tuple[Path, Path]:
             kind = ("major", "minor", "mimic")[i % 3]
             writer.writerow([name, label, kind, "8 x 9" if label else "8"])
     return predictions, reference
+
+
+def read_report(folder: Path) -> dict:
+    """What the page in `folder` draws."""
+    text = (folder / "data.js").read_text(encoding="utf-8")
+    return json.loads(text.removeprefix("const REPORT = ").removesuffix(";\n"))
 
 
 def write_linear(folder: Path, metadata: object = None, feature_size: int = 1280) -> Path:

@@ -4,20 +4,18 @@
     ... --reference ref_val.csv                     with what a reference says of the scores
 
 Writes the folder report/ beside the predictions; open its index.html. The classifiers that scored
-look at the photographs once more, to say where the evidence lies; ingestion.py --report does this
-in the end. --scores_only needs no classifiers, and shows photographs and scores alone. A
-details.csv beside the predictions gives the scores to the sixth decimal, and the threshold.
+look at the photographs once more, to say where the evidence lies; with --scores_only they do not.
+A details.csv beside the predictions gives the scores to the sixth decimal, and the threshold.
 """
 
 import argparse
 import logging
 import os
-import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 import submission  # noqa: F401  puts the submission folder on the path
@@ -49,16 +47,12 @@ PAGE, DATA = "index.html", "data.js"
 log = logging.getLogger("report")
 
 
-# ---- what the report shows ----------------------------------------------------------------------
-
-
 def find_photographs(images: Path, names: Sequence[str], predictions: Path) -> dict[str, Path]:
     """The files of `names` in `images`; ValueError where there are none or some are missing."""
     if not names:
         raise ValueError(f"{predictions}: holds no predictions")
     paths = {name: inside(images, name) for name in names}
-    missing = [name for name, path in paths.items() if not path.is_file()]
-    if missing:
+    if missing := [name for name, path in paths.items() if not path.is_file()]:
         raise ValueError(
             f"{images}: {len(missing)} of the {len(names)} photographs in {predictions} are not "
             f"there (first: {', '.join(missing[:3])}); name the folder that was scored"
@@ -86,25 +80,20 @@ def look_at(
 
     Those that cannot be read are left out. Raises ValueError where the model is not what scored.
     """
-    names, size = list(scores), options.batch_size
+    names, size, said = list(scores), options.batch_size, {}
     mapped = len(names) if options.all_heat_maps else MAPS
-    places = list(range(len(names)))
-    parts = places[:mapped], places[mapped:]
-    batches = [part[i : i + size] for part in parts for i in range(0, len(part), size)]
     loaded = load_pictures(
-        paths, model.preprocess, size, options.workers, batches, model.smallest_side
+        paths, model.preprocess, size, options.workers, smallest_side=model.smallest_side
     )
-    said: dict[str, dict] = {}
-    for batch in tqdm(loaded, total=len(batches), unit="batch", disable=None):
+    for batch in tqdm(loaded, total=-(-len(names) // size), unit="batch", disable=None):
         for message in batch.failures.values():
             tqdm.write(f"report: {message}", file=sys.stderr)
         if not batch.indices:
             continue
-        maps = [None] * len(batch.indices)
         if batch.indices[0] < mapped:
             examined, maps = evidence.examine(model, batch.pictures)
         else:
-            examined = model.examine(batch.pictures)
+            examined, maps = model.examine(batch.pictures), [None] * len(batch.indices)
         for row, place in enumerate(batch.indices):
             name, score = names[place], float(examined.scores[row])
             if not abs(score - scores[name]) <= TOLERANCE:
@@ -117,7 +106,7 @@ def look_at(
                 "members": {member: float(some[row]) for member, some in examined.members.items()},
                 "parents": examined.parents and examined.parents[row],
                 "feature": examined.features[row].astype(np.float16),
-                "evidence": maps[row],
+                "evidence": maps[row] if place < mapped else None,
             }
     return said
 
@@ -130,11 +119,12 @@ def photographs_of(
 ) -> list[Photograph]:
     """The rows of the report, by the predicted scores: on these, page and reference agree."""
     scores = dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
-    said = {name: {"members": {}} for name in scores}
-    if model is not None:
+    if model is None:
+        said, preprocess = {name: {"members": {}} for name in scores}, PREPROCESS
+    else:
         with freed_memory_kept():
             said = look_at(model, scores, [paths[name] for name in scores], options)
-    preprocess = PREPROCESS if model is None else model.preprocess
+        preprocess = model.preprocess
     wanted = [paths[name] for name in said]
     pictures = make_thumbnails(wanted, preprocess, THUMBNAIL, options.workers)
     photographs = []
@@ -157,17 +147,9 @@ def describe(model: Model | None, threshold: float | None) -> tuple[Setting, Tra
     except (OSError, ValueError) as error:
         reason = str(error)
         log.warning("no training images in the report: %s", reason)
-    setting = Setting(
-        backbone=model.backbone,
-        members=tuple(name for name in MEMBERS if name in model.members),
-        preprocess=model.preprocess,
-        threshold=model.threshold if threshold is None else threshold,
-        no_training=reason,
-    )
-    return setting, index
-
-
-# ---- its folder ---------------------------------------------------------------------------------
+    members = tuple(name for name in MEMBERS if name in model.members)
+    threshold = model.threshold if threshold is None else threshold
+    return Setting(model.backbone, members, model.preprocess, threshold, reason), index
 
 
 def write_report(
@@ -177,36 +159,26 @@ def write_report(
     index: TrainingIndex | None = None,
     reference: dict | None = None,
 ) -> None:
-    """Write the page of photographs by score into `folder`, in place of the report there."""
+    """Write the page of photographs by score into `folder`, whole, in place of the report there."""
+    refuse_other_content(folder)
     data = report_data(photographs, folder, setting, index, reference)
-    with replaced(folder) as fresh:
-        write_pictures(fresh / "photographs", [some.thumbnail for some in photographs])
-        write_pictures(fresh / "training", [] if index is None else index.thumbnails)
+    pictures = {
+        "photographs": [some.thumbnail for some in photographs],
+        "training": index.thumbnails if index else [],
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".", suffix=".part", dir=folder.parent) as temporary:
+        fresh = Path(temporary) / "report"
+        for name, contents in pictures.items():
+            (fresh / name).mkdir(parents=True)
+            for number, content in enumerate(contents):  # names from outside name no file here
+                (fresh / name / f"{number}.jpg").write_bytes(content)
         (fresh / DATA).write_text(javascript(data), encoding="utf-8")
         shutil.copytree(STATIC, fresh / "static")
         (fresh / PAGE).write_text(render("report.html", data=data), encoding="utf-8")
-
-
-def write_pictures(folder: Path, pictures: Sequence[bytes]) -> None:
-    """Number them: names from outside name no file here."""
-    folder.mkdir()
-    for number, content in enumerate(pictures):
-        (folder / f"{number}.jpg").write_bytes(content)
-
-
-@contextmanager
-def replaced(folder: Path) -> Iterator[Path]:
-    """A new folder, put in `folder`'s place when the block succeeds, else removed."""
-    refuse_other_content(folder)
-    fresh = folder.with_name(f".{secrets.token_hex(8)}.part")
-    fresh.mkdir(parents=True)
-    try:
-        yield fresh
         if folder.exists():
             shutil.rmtree(folder)
         fresh.rename(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def refuse_other_content(folder: Path) -> None:
@@ -214,9 +186,6 @@ def refuse_other_content(folder: Path) -> None:
     ours = not folder.is_symlink() and all((folder / name).is_file() for name in (PAGE, DATA))
     if os.path.lexists(folder) and not ours:
         raise ValueError(f"{folder}: no report lies there, but something else; move it away")
-
-
-# ---- the program --------------------------------------------------------------------------------
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -235,10 +204,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--all_heat_maps", action="store_true", help="not only the first 200")
     parser.add_argument("--scores_only", action="store_true", help="without classifiers")
     options = parser.parse_args()
-    if options.batch_size < 1 or options.workers < 0:
-        parser.error("--batch_size must be at least 1 and --workers at least 0")
-    if options.threshold is not None and not 0 <= options.threshold <= 1:
-        parser.error(f"--threshold must be 0 to 1, not {options.threshold}")
+    if options.batch_size < 1 or options.workers < 0 or not 0 <= (options.threshold or 0) <= 1:
+        parser.error("--batch_size must be 1 or more, --workers 0 or more, --threshold 0 to 1")
     return options
 
 
@@ -251,12 +218,8 @@ def run(options: argparse.Namespace) -> int:
     scores, threshold = read_details(options.predictions.with_name("details.csv"), scores)
     model = None
     if not options.scores_only:
-        model = Model(
-            device=options.device,
-            classifiers=options.classifiers,
-            members=options.members,
-            fast=options.fast,
-        )
+        chosen = {name: getattr(options, name) for name in ("classifiers", "members", "fast")}
+        model = Model(device=options.device, **chosen)
         model.load()
     photographs = photographs_of(model, scores, paths, options)
     if not photographs:

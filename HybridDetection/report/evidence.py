@@ -28,8 +28,8 @@ TINY = np.finfo(np.float64).tiny
 def examine(model: Model, pictures: torch.Tensor) -> tuple[Examined, np.ndarray]:
     """`model.examine` of n pictures of bytes, and their maps (n, h, w) float16 in log-odds.
 
-    One pass through the backbone. Above 0: speaks for a hybrid. h and w are 16 with DINOv2 and 7
-    with the light backbone; the map covers what the network saw, the whole image.
+    Above 0: speaks for a hybrid. h and w are 16 with DINOv2 and 7 with the light backbone; the map
+    covers the whole image.
     """
     with patch_tokens(model.features) as taken:
         examined = model.examine(pictures)
@@ -48,18 +48,16 @@ def patch_tokens(network: nn.Module) -> Iterator[list[torch.Tensor]]:
     Their mean over h and w is the last `width` numbers of the feature.
     """
     taken: list[torch.Tensor] = []
+    dinov2 = isinstance(network, DinoV2)
 
-    def take_normed(_module: nn.Module, _inputs: tuple, tokens: torch.Tensor) -> None:
-        grid = network.vit.patch_embed.grid_size
-        taken.append(tokens[:, 1:].unflatten(1, grid).float())
+    def take(_module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        if dinov2:
+            tokens = output[:, 1:].unflatten(1, network.vit.patch_embed.grid_size)
+        else:
+            tokens = inputs[0].permute(0, 2, 3, 1)
+        taken.append(tokens.float())
 
-    def take_map(_module: nn.Module, inputs: tuple) -> None:
-        taken.append(inputs[0].permute(0, 2, 3, 1).float())
-
-    if isinstance(network, DinoV2):
-        hook = network.vit.norm.register_forward_hook(take_normed)
-    else:
-        hook = network.global_pool.register_forward_pre_hook(take_map)
+    hook = (network.vit.norm if dinov2 else network.global_pool).register_forward_hook(take)
     try:
         yield taken
     finally:
@@ -79,10 +77,11 @@ def log_odds(members: Mapping[str, Any], features: torch.Tensor) -> torch.Tensor
     The score is that of model.combine, restated so that it can be differentiated and does not
     saturate: in logarithms of the chance that a specimen is no hybrid.
     """
-    no_hybrid = {name: NO_HYBRID[name](member, features) for name, member in members.items()}
-    published = [values for name, values in no_hybrid.items() if name in PUBLISHED]
-    joined = [torch.stack(published).min(dim=0).values] if published else []
-    joined += [values for name, values in no_hybrid.items() if name not in PUBLISHED]
+    joined, published = [], []
+    for name, member in members.items():
+        (published if name in PUBLISHED else joined).append(NO_HYBRID[name](member, features))
+    if published:
+        joined.append(torch.stack(published).min(dim=0).values)
     logs = torch.stack(joined).sum(dim=0).clamp(max=-TINY)
     return torch.log(-torch.expm1(logs)) - logs
 

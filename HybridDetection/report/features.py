@@ -38,8 +38,8 @@ def places_pca(features: np.ndarray, fitted_to: np.ndarray) -> tuple[np.ndarray,
     """Where (n, d) features lie on the first two principal axes of others: (n, 2), and the share
     (2,) of the others' variance along each.
 
-    By a randomised method with a fixed seed (Halko et al. 2011); the largest number of an axis is
-    positive, so that pictures of equal features are alike. Axes are fitted to FIT_ROWS of many.
+    By a randomised method (Halko et al. 2011); equal features give equal pictures: the seed is
+    fixed, and the largest number of an axis positive. Axes are fitted to FIT_ROWS of many.
     """
     count = min(len(fitted_to), FIT_ROWS)
     rows = np.linspace(0, len(fitted_to) - 1, count).round().astype(int)
@@ -54,8 +54,7 @@ def places_pca(features: np.ndarray, fitted_to: np.ndarray) -> tuple[np.ndarray,
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
     shares = sizes**2 / max(float((centred**2).sum()), 1e-12)
     places = (features.astype(np.float32) - mean.numpy()) @ axes
-    missing = 2 - axes.shape[1]  # of one image, or features of one number
-    return np.pad(places, ((0, 0), (0, missing))), np.pad(shares, (0, missing))
+    return places, shares
 
 
 def fit_square(places: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 They fit a phone, print, and follow the reader's colour scheme. All text is escaped.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 from files import atomic
@@ -25,13 +26,10 @@ def said(value: object) -> str:
 def duration(seconds: float) -> str:
     """`seconds` in its two largest units: 42 s, 3 min 5 s, 2 h 5 min, 3 d 4 h."""
     seconds = round(seconds)
-    for size, name, smaller, smaller_name in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
+    units = [(86400, "d"), (3600, "h"), (60, "min"), (1, "s")]
+    for (size, name), (smaller, below) in pairwise(units):
         if seconds >= size:
-            return f"{seconds // size} {name} {seconds % size // smaller} {smaller_name}"
+            return f"{seconds // size} {name} {seconds % size // smaller} {below}"
     return f"{seconds} s"
 
 

@@ -30,21 +30,20 @@ def reference_data(predictions: Path, reference: Path) -> dict:
     result = score_rows(table, reference)
     moves, crosses = result.pop("one_hybrid"), result.pop("crosses", {})
     names, labels = table["filename"].tolist(), table["hybrid_stat"].to_numpy()
-    scores = table["score"].to_numpy()
     shown = table[CROSS].tolist() if CROSS in table.columns else [""] * len(names)
     return {
         "labels": dict(zip(names, labels.tolist(), strict=True)),
         "shows": dict(zip(names, shown, strict=True)),
-        "official": [[MEANINGS[name], result[name], moves[name]] for name in MEANINGS],
+        "official": [[text, result[name], moves[name]] for name, text in MEANINGS.items()],
         "crosses": [cross_row(name, cross) for name, cross in crosses.items()],
-        **curves(scores, labels),
+        **curves(table["score"].to_numpy(), labels),
     }
 
 
 def cross_row(name: str, cross: dict) -> list:
-    found = round(cross["recall"] * cross["hybrids"])
-    interval = wilson(found, cross["hybrids"])
-    return [name, INDICATORS[cross["ssp_indicator"]], found, cross["hybrids"], *interval]
+    count = cross["hybrids"]
+    found = round(cross["recall"] * count)
+    return [name, INDICATORS[cross["ssp_indicator"]], found, count, *wilson(found, count)]
 
 
 def curves(scores: np.ndarray, labels: np.ndarray) -> dict:

@@ -67,35 +67,40 @@ def report_data(
         "noTraining": setting.no_training,
         "photographs": columns(photographs, folder, setting.members),
         "maps": [heat_map(photograph) for photograph in photographs],
-        "training": index and training_columns(index),
+        "training": index
+        and {
+            "name": index.names.tolist(),
+            "group": index.groups.tolist(),
+            "hybrid": index.hybrid.astype(int).tolist(),
+            "painted": index.painted.astype(int).tolist(),
+        },
         "similar": index and similar_photographs(photographs, index),
         "featureMap": feature_map(photographs, index) if has_features else None,
         "reference": None,
     }
     if reference is not None:
-        rest = {name: value for name, value in reference.items() if name not in ("labels", "shows")}
+        rest = dict(reference)
+        labels, shows = rest.pop("labels"), rest.pop("shows")
         data["reference"] = rest
-        names = [photograph.name for photograph in photographs]
-        data["photographs"]["label"] = [reference["labels"].get(name) for name in names]
-        data["photographs"]["shows"] = [reference["shows"].get(name, "") for name in names]
+        data["photographs"]["label"] = [labels.get(some.name) for some in photographs]
+        data["photographs"]["shows"] = [shows.get(some.name, "") for some in photographs]
     return data
 
 
 def javascript(data: dict) -> str:
-    """`data` as a program for a page: no text in it can end the element that it stands in."""
+    """`data` as a program for a page, a file of its own."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return "const REPORT = " + text.replace("</", "<\\/") + ";\n"
+    return f"const REPORT = {text};\n"
 
 
 def columns(photographs: Sequence[Photograph], folder: Path, members: Sequence[str]) -> dict:
-    parents = [photograph.parents for photograph in photographs]
+    parents = [some.parents for some in photographs]
     return {
-        "name": [photograph.name for photograph in photographs],
-        "link": [link_from(folder, photograph.path) for photograph in photographs],
-        "score": [round(photograph.score, DECIMALS) for photograph in photographs],
+        "name": [some.name for some in photographs],
+        "link": [link_from(folder, some.path) for some in photographs],
+        "score": [round(some.score, DECIMALS) for some in photographs],
         "members": {
-            member: [round(photograph.members[member], DECIMALS) for photograph in photographs]
-            for member in members
+            name: [round(some.members[name], DECIMALS) for some in photographs] for name in members
         },
         "parents": [
             pair and [pair.first, pair.second, round(pair.share, 2), round(pair.certainty, 3)]
@@ -112,9 +117,9 @@ def link_from(folder: Path, path: Path) -> str:
 
 
 def heat_map(photograph: Photograph) -> dict | None:
-    """The evidence in whole numbers of -DRAWN to DRAWN, base64 by rows; `peak` is the largest in
-    log-odds. `outside` is the share beside the specimen, null where none is found. None without
-    evidence.
+    """The evidence in whole numbers of -DRAWN to DRAWN, base64 by rows; `peak` is the largest.
+
+    `outside` is the share beside the specimen, null where none is found.
     """
     if photograph.evidence is None:
         return None
@@ -143,31 +148,19 @@ def specimen_mask(picture: bytes) -> np.ndarray | None:
     return found.mask if found.confidence >= CONFIDENT else None
 
 
-def training_columns(index: TrainingIndex) -> dict:
-    return {
-        "name": index.names.tolist(),
-        "group": index.groups.tolist(),
-        "hybrid": index.hybrid.astype(int).tolist(),
-        "painted": index.painted.astype(int).tolist(),
-    }
-
-
 def similar_photographs(
     photographs: Sequence[Photograph], index: TrainingIndex
 ) -> list[list[int | None] | None]:
     """For each photograph with parents, of each parent the most similar training photograph."""
     photographed = ~index.hybrid & ~index.painted
-    places = {
-        name: np.flatnonzero(photographed & (index.groups == name))
-        for name in set(index.groups.tolist())
-    }
-    looks = {name: unit(index.features[rows]) for name, rows in places.items()}
+    looks = unit(index.features)
 
     def nearest(photograph: Photograph, parent: str) -> int | None:
-        if not len(places.get(parent, ())):
+        places = np.flatnonzero(photographed & (index.groups == parent))
+        if not len(places):
             return None
-        alike = looks[parent] @ unit(photograph.feature[None])[0]
-        return int(places[parent][alike.argmax()])
+        alike = looks[places] @ unit(photograph.feature[None])[0]
+        return int(places[alike.argmax()])
 
     return [
         some.parents and [nearest(some, name) for name in (some.parents.first, some.parents.second)]
@@ -184,9 +177,9 @@ def feature_map(photographs: Sequence[Photograph], index: TrainingIndex | None) 
     together = features if index is None else np.concatenate([index.features, features])
     fitted_to = features if index is None else index.features[~index.painted]
     places, shares = places_pca(together, fitted_to if len(fitted_to) > 2 else together)
-    square = fit_square(places).round(4).tolist()
+    square, trained = fit_square(places).round(4).tolist(), len(together) - len(features)
     return {
         "shares": [round(float(share), 3) for share in shares],
-        "training": square[: len(square) - len(photographs)],
-        "photographs": square[len(square) - len(photographs) :],
+        "training": square[:trained],
+        "photographs": square[trained:],
     }

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from cutout import cut_out
@@ -21,20 +20,19 @@ def make_thumbnails(
     For the `preprocess` "cutout", of the specimen cut out. Made by `workers` threads: Pillow and
     OpenCV work outside Python's lock.
     """
+
+    def thumbnail(path: Path) -> bytes | str:
+        try:
+            if preprocess == "cutout":
+                image = cut_out(open_image(path, CUTOUT_SIDE))[0]
+            else:
+                image = open_image(path, 2 * side)
+        except ImageError as error:
+            return str(error)
+        image.thumbnail((side, side))
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=QUALITY)
+        return buffer.getvalue()
+
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        yield from pool.map(partial(thumbnail, preprocess=preprocess, side=side), paths)
-
-
-def thumbnail(path: Path, preprocess: str, side: int) -> bytes | str:
-    cuts = preprocess == "cutout"
-    try:
-        image = open_image(path, CUTOUT_SIDE if cuts else 2 * side)
-        image = cut_out(image)[0] if cuts else image
-    except ImageError as error:
-        return str(error)
-    except MemoryError:
-        return f"{path}: too large for the memory that is left"
-    image.thumbnail((side, side))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=QUALITY)
-    return buffer.getvalue()
+        yield from pool.map(thumbnail, paths)

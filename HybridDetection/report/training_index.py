@@ -1,8 +1,7 @@
 """What a training leaves for the report: its images' features, names and small pictures.
 
-The report names the parents of a photograph and shows, of each, the training photograph that is
-most like it; and it maps the features. All photographs are kept, and a sample of the painted
-images. It lies beside the classifiers, and they do not need it.
+The report maps them, and shows of each parent of a photograph the training photograph most like
+it. All photographs are kept, and a sample of the painted images. The classifiers do not need it.
 """
 
 from collections.abc import Sequence
@@ -99,9 +98,7 @@ def load_index(path: Path, origin: Origin) -> TrainingIndex:
     except Exception as error:  # hostile bytes make zip's and npy's readers raise almost anything
         raise ValueError(f"{path}: no index of a training ({error}); {remedy}") from error
     if index.origin != origin:
-        raise ValueError(
-            f"{path} is of classifiers {index.origin}, but these are {origin}; {remedy}"
-        )
+        raise ValueError(f"{path} is of {index.origin}, but the classifiers of {origin}; {remedy}")
     return index
 
 
@@ -110,13 +107,9 @@ def parse_index(arrays: dict[str, np.ndarray]) -> TrainingIndex:
     origin = Origin(*(str(arrays[name]) or None for name in ("backbone", "training", "preprocess")))
     columns = {name: arrays[name] for name in ("names", "groups", "hybrid", "painted", "features")}
     n, ends = len(columns["names"]), arrays["ends"]
-    kinds = [value.dtype.kind for value in columns.values()]
-    shapes = [value.shape for value in (*columns.values(), ends)]
-    if kinds != [*"UUbbf"] or shapes != [
-        *[(n,)] * 4,
-        (n, BACKBONES[origin.backbone].feature_size),
-        (n,),
-    ]:
+    kinds = "".join(value.dtype.kind for value in columns.values())
+    shapes = [value.shape for value in (ends, *columns.values())]
+    if kinds != "UUbbf" or shapes != [(n,)] * 5 + [(n, BACKBONES[origin.backbone].feature_size)]:
         raise ValueError(f"its arrays are of the kinds {kinds} and the shapes {shapes}")
     if n == 0 or not np.isfinite(columns["features"]).all():
         raise ValueError("no images, or a feature that is not finite")

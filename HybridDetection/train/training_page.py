@@ -6,7 +6,7 @@ While it runs, a browser reads the page anew every REFRESH seconds.
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,29 +14,10 @@ import submission  # noqa: F401  puts the report's folder, too, on the path
 import pandas as pd
 import torch
 from pages import duration, save_page
-from tables import RECALLS_FILE, RESULTS_FILE, SCORES_FILE
+from tables import RECALLS_FILE, RESULTS_FILE
 
-FILE = "training.html"
 LOSS_PLOT = "linear_loss.png"
 REFRESH = 15  # seconds
-
-RUNNING, DONE = "running", "done"
-METRICS = {  # of an evaluation, as a reader calls them
-    "tpr_at_tnr95": "hybrids found at 95 % TNR",
-    "pr_auc": "PR AUC",
-    "roc_auc": "ROC AUC",
-    "accuracy": "accuracy",
-}
-PLOTS = {
-    "score_histograms.png": "Scores of hybrids and non-hybrids, with the threshold of 95 % TNR",
-    "roc.png": "Share of hybrids found by share of non-hybrids called hybrids",
-    "precision_recall.png": "Precision by share of hybrids found",
-}
-FILES = {
-    "metrics": RESULTS_FILE,
-    "by subspecies and cross": RECALLS_FILE,
-    "scores of every image": SCORES_FILE,
-}
 
 
 @dataclass
@@ -82,22 +63,18 @@ class TrainingPage:
     def __enter__(self) -> "TrainingPage":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: object
-    ) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
         if self.steps:  # else nothing was begun, and a page of before stays
-            self.end_step()
-            self.write(DONE if error is None else f"{kind.__name__}: {error}")
+            self.steps[-1].ended = time.monotonic()
+            self.write("done" if error is None else f"{kind.__name__}: {error}")
 
     def begin(self, title: str) -> None:
         """Write the page as the next step begins."""
-        self.end_step()
-        self.steps.append(Step(title, time.monotonic()))
-        self.write()
-
-    def end_step(self) -> None:
+        now = time.monotonic()
         if self.steps:
-            self.steps[-1].ended = time.monotonic()
+            self.steps[-1].ended = now
+        self.steps.append(Step(title, now))
+        self.write()
 
     def advance(self, done: int, total: int, unit: str, loss: float | None = None) -> None:
         """Note how far the present step is; write the page where the last time is long ago."""
@@ -106,72 +83,42 @@ class TrainingPage:
         if time.monotonic() >= self.written + REFRESH:
             self.write()
 
-    def write(self, state: str = RUNNING) -> None:
-        """Write the page; `state` is RUNNING, DONE, or says why the training stopped early."""
+    def write(self, state: str = "running") -> None:
+        """Write the page; a `state` but running and done says why the training stopped early."""
         if self.silent:
             return
-        evaluations = self.evaluations if state == DONE else {}
+        shown = self.evaluations.items() if state == "done" else ()
         self.folder.mkdir(parents=True, exist_ok=True)
         save_page(
-            self.folder / FILE,
+            self.folder / "training.html",
             "training.html",
             state=state,
-            headline={RUNNING: "in training", DONE: "trained"}.get(state, "training stopped"),
-            refresh=REFRESH if state == RUNNING else None,
+            refresh=REFRESH,
             written=time.strftime("%Y-%m-%d %H:%M:%S"),
             steps=self.steps,
             progress=self.steps[-1].progress(),
             known=self.facts,
-            evaluations=[evaluation(self.folder, *one) for one in evaluations.items()],
+            evaluations=[evaluation(self.folder, *one) for one in shown],
             loss_plot=LOSS_PLOT,
             options={f"--{name}": value for name, value in self.options.items()},
-            machine=machine(),
+            machine={
+                "processor": f"{platform.machine()}, {os.cpu_count()} cores",
+                "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+                "system": platform.platform(),
+                "software": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
+            },
         )
         self.written = time.monotonic()
 
 
 def evaluation(folder: Path, name: str, meaning: str) -> dict[str, object]:
-    """What the page shows of the tables and plots that lie in `folder / name`, if they do."""
-    shown = {"folder": name, "meaning": meaning, "tables": [], "files": FILES, "plots": PLOTS}
-    path = folder / name / RESULTS_FILE
-    if not path.is_file():
-        return shown
-    results = pd.read_csv(path, keep_default_na=False)
-    for images, rows in results.groupby("images", sort=False):
-        first = rows.iloc[0]
-        count = f"{first['rows']} images, {first['hybrids']} of them hybrids"
-        title = {"all": "all together"}.get(images, images)
-        shown["tables"].append(table(f"{title}: {count}", ["classifier"], rows, METRICS))
-    recalls = pd.read_csv(folder / name / RECALLS_FILE, keep_default_na=False)
-    images = results["images"].iloc[0]
-    groups = recalls[(recalls["classifier"] == "ensemble") & (recalls["images"] == images)]
-    title = f"{images}: called rightly by the ensemble at its threshold"
-    keys = ["hybrid_stat", "group", "rows"]
-    shown["tables"].append(table(title, keys, groups, {"recall": "called rightly"}))
+    """What the page shows of the tables that lie in `folder / name`, if they do."""
+    shown = {"folder": name, "meaning": meaning, "results": {}}
+    if (folder / name / RESULTS_FILE).is_file():
+        results = pd.read_csv(folder / name / RESULTS_FILE, keep_default_na=False)
+        for images, rows in results.groupby("images", sort=False):
+            shown["results"][images] = rows.to_dict("records")
+        recalls = pd.read_csv(folder / name / RECALLS_FILE, keep_default_na=False)
+        first = (recalls["classifier"] == "ensemble") & (recalls["images"] == results["images"][0])
+        shown["recalls"] = recalls[first].to_dict("records")
     return shown
-
-
-def table(
-    title: str, keys: Sequence[str], rows: pd.DataFrame, numbers: Mapping[str, str]
-) -> dict[str, object]:
-    """Of `rows` the columns `keys`, then each of `numbers` with its interval."""
-    cells = [
-        (
-            [str(row[key]) for key in keys],
-            [(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in numbers],
-        )
-        for _, row in rows.iterrows()
-    ]
-    heads = [*(key.replace("_stat", "") for key in keys), *numbers.values()]
-    return {"title": title, "heads": heads, "rows": cells}
-
-
-def machine() -> dict[str, str]:
-    """What a training runs on, by the name of the fact."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    return {
-        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
-        "GPU": gpu,
-        "system": platform.platform(),
-        "software": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
-    }

@@ -73,20 +73,11 @@ SETS = [("linear",), ("sgd",), ("subspecies",), ("sgd", "linear"), ("sgd", "line
 
 
 @pytest.mark.parametrize("names", SETS)
-def test_the_log_odds_are_those_of_the_score(names):
-    members = {name: value for name, value in members_for(24).items() if name in names}
-    features = 2 * np.random.default_rng(2).standard_normal((40, 24))
-    scores = score(members, features)
-    assert scores.std() > 0.05
-    restated = evidence.log_odds(members, torch.from_numpy(features)).detach().numpy()
-    np.testing.assert_allclose(restated, np.log(scores / (1 - scores)), atol=1e-4)
-
-
-@pytest.mark.parametrize("names", SETS)
 def test_the_slope_agrees_with_finite_differences_of_the_score(names):
     members = {name: value for name, value in members_for(24).items() if name in names}
     draw = np.random.default_rng(3)
     features, step = 2 * draw.standard_normal((40, 24)), 1e-6
+    assert score(members, features).std() > 0.05
     slopes = evidence.gradient(members, features)
     for direction in draw.standard_normal((3, 24)):
         above, below = (score(members, features + sign * step * direction) for sign in (1, -1))
@@ -130,19 +121,17 @@ def test_a_map_sums_to_the_patch_part_of_the_linearised_log_odds(
     slopes = evidence.gradient(detector.members, features)[:, -width:]
     expected = (slopes * features[:, -width:]).sum(axis=1)
     assert np.abs(expected).min() > 1e-3
-    sizes = np.abs(maps.astype(float)).sum(axis=(1, 2))
-    assert (np.abs(maps.astype(float).sum(axis=(1, 2)) - expected) < 2e-3 * sizes).all()
+    maps = maps.astype(float)
+    sizes = np.abs(maps).sum(axis=(1, 2))
+    assert (np.abs(maps.sum(axis=(1, 2)) - expected) < 2e-3 * sizes).all()
     assert maps.std(axis=(1, 2)).min() > 1e-5
     if isinstance(network, backbones.DinoV2):
         assert not network.vit.norm._forward_hooks  # the hook is gone
 
 
-@pytest.mark.parametrize(
-    ("build", "side"), [(tiny_dinov2, 56), (light_network, 224)], ids=["dinov2", "efficientnet"]
-)
-def test_tokens_lie_as_the_image_does(build, side):
+@pytest.mark.parametrize(("network", "side"), [(tiny_dinov2(), 56), (light_network(), 224)])
+def test_tokens_lie_as_the_image_does(network, side):
     """A bright corner changes the token there, not in the corner that a transposed map names."""
-    network = build()
     grey = torch.zeros(1, 3, side, side)
     bright = grey.clone()
     bright[:, :, : side // 4, -side // 4 :] = 3  # above, on the right
@@ -150,12 +139,5 @@ def test_tokens_lie_as_the_image_does(build, side):
         network(grey)
         network(bright)
     change = (taken[1] - taken[0]).norm(dim=3)[0]
-    middle = len(change) // 2
-    corners = {
-        "above, right": change[:middle, -middle:],
-        "above, left": change[:middle, :middle],
-        "below, right": change[-middle:, -middle:],
-        "below, left": change[-middle:, :middle],
-    }
-    means = {name: float(corner.mean()) for name, corner in corners.items()}
-    assert max(means, key=means.get) == "above, right"
+    row, column = divmod(int(change.argmax()), len(change))
+    assert row < len(change) // 2 <= column

@@ -1,12 +1,14 @@
-"""The report's page in a browser: three journeys of a reader, and what its scripts compute."""
+"""The report's folder, its page in a browser on a reader's journeys, and what scripts compute."""
 
 import csv
 import io
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
+import detection_report
+import evaluation
 import numpy as np
 import pytest
 from browser import SCREENS, flaws
@@ -21,6 +23,7 @@ from worlds import (
     ODD,
     SCORES,
     evidence_at,
+    read_report,
     report_index,
     report_photographs,
     report_reference,
@@ -42,11 +45,6 @@ def report(tmp_path, photographs) -> Path:
     return tmp_path / "report/index.html"
 
 
-def read_data(folder: Path) -> dict:
-    text = (folder / "data.js").read_text(encoding="utf-8")
-    return json.loads(text.removeprefix("const REPORT = ").removesuffix(";\n"))
-
-
 def names_shown(page) -> list[str]:
     texts = page.locator(".row .name").all()
     return [text.evaluate("element => element.firstChild.textContent") for text in texts]
@@ -58,6 +56,55 @@ def saved_rows(page) -> tuple[str, list[dict[str, str]]]:
         page.get_by_role("button", name="Download").click()
     text = saved.value.path().read_bytes().decode()
     return text, list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+# ---- the folder ---------------------------------------------------------------------------------
+
+
+def test_the_folder_holds_what_the_page_shows_and_is_replaced_whole(
+    report, tmp_path, photographs, monkeypatch
+):
+    folder = report.parent
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    pictures = {f"photographs/{i}.jpg" for i in range(12)} | {f"training/{i}.jpg" for i in range(6)}
+    static = {f"static/{path.name}" for path in detection_report.STATIC.iterdir()}
+    assert found == pictures | static | {"index.html", "data.js"}
+    write_report(folder, photographs[:3], SETTING)
+    monkeypatch.setattr(detection_report, "render", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_report(folder, photographs, SETTING)
+    assert len(read_report(folder)["photographs"]["name"]) == 3
+    assert not list(tmp_path.glob(".*.part"))
+    (tmp_path / "images/mine").mkdir()
+    with pytest.raises(ValueError, match="images: no report lies there"):
+        write_report(tmp_path / "images", photographs, SETTING)
+    assert (tmp_path / "images/mine").exists()
+
+
+def test_links_lead_from_the_page_to_the_files(photographs, tmp_path):
+    """Through folders that are links, too: `..` leads out of the folder that a link names."""
+    (tmp_path / "deep/down/real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep/down/real")
+    write_report(tmp_path / "link/report", photographs, SETTING)
+    links = read_report(tmp_path / "link/report")["photographs"]["link"]
+    assert all(re.fullmatch(r"[\w./%-]+", link, re.ASCII) for link in links)
+    for link, photograph in zip(links, photographs, strict=True):
+        assert (tmp_path / "link/report" / unquote(link)).resolve() == photograph.path.resolve()
+
+
+def test_the_reference_section_has_the_numbers_of_the_evaluation(report, tmp_path):
+    files = tmp_path / "predictions.txt", tmp_path / "ref.csv"
+    shown = read_report(report.parent)["reference"]
+    expected = evaluation.score_rows(evaluation.read_scored(*files), files[1])
+    moves, crosses = expected.pop("one_hybrid"), expected.pop("crosses")
+    assert {value for _, value, _ in shown["official"]} == set(expected.values())
+    assert shown["official"][0][1:] == [expected["challenge_score"], moves["challenge_score"]]
+    ((name, _, found, count, *_),) = shown["crosses"]
+    assert (name, count) == ("8 x 9", crosses["8 x 9"]["hybrids"])
+    assert found == round(count * crosses["8 x 9"]["recall"])
+
+
+# ---- journeys -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("scheme", "width"), SCREENS)
@@ -97,8 +144,6 @@ def test_a_reader_draws_the_line_and_saves_what_is_chosen(open_page, report):
     page.locator("#threshold").fill("0.9")
     assert "1 called hybrid, 11 non-hybrid" in counts.text_content()
     assert "Recall 17\u00a0% (1 of 6), precision 100\u00a0%" in counts.text_content()
-    page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    assert page.locator("#bar").bounding_box()["y"] == pytest.approx(0, abs=1)  # stays in view
     page.locator("#lowest").fill("0.9")
     _, rows = saved_rows(page)
     assert [(row["filename"], row["score"], row["decision"], row["threshold"]) for row in rows] == [
@@ -150,13 +195,11 @@ def test_a_reader_walks_over_the_map(open_page, report):
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + left, box["y"] + top)
     assert "painted, 9" in page.locator("#map_tip").text_content()
-    assert page.evaluate("mapScale()(0.5, 1)[1] < mapScale()(0.5, 0)[1]")  # upwards
     page.get_by_role("button", name="training photographs").click()
     page.get_by_role("button", name="scored photographs").click()
     points = page.evaluate("mapPoints().map(([kind, i]) => kind + i)")
-    scored = [f"photographs{i}" for i in range(11, -1, -1)]
     trained = [f"{'painted' if i == 4 else 'training'}{i}" for i in range(6)]
-    assert points == [*trained, *scored]  # the highest score is drawn last
+    assert points == [*trained, *(f"photographs{i}" for i in range(11, -1, -1))]  # highest last
     hues = page.evaluate("subspecies.map((_, i) => +subspeciesColour(i).match(/\\d+/)[0])")
     assert len(hues) == 3 and all(50 <= hue <= 355 for hue in hues)  # called hybrids are orange
     radii = page.evaluate("[1, 800, 1250, 5000, 10000].map(pointRadius)")
@@ -166,67 +209,53 @@ def test_a_reader_walks_over_the_map(open_page, report):
     assert said in page.locator("#map_frame").text_content()
 
 
-@pytest.mark.parametrize(("outside", "warned"), [(0.18, False), (0.22, True)])
-def test_a_fifth_of_the_evidence_outside_is_warned_of(
-    open_page, tmp_path, photographs, outside, warned
-):
-    values = outside * evidence_at(6, 6) + (1 - outside) * evidence_at(2, 2)
-    rows = [replace(photographs[0], evidence=values.astype(np.float16))]
+def test_a_fifth_of_the_evidence_outside_is_warned_of(open_page, tmp_path, photographs):
+    values = [share * evidence_at(6, 6) + (1 - share) * evidence_at(2, 2) for share in (0.18, 0.22)]
+    rows = [replace(photographs[0], evidence=some.astype(np.float16)) for some in values]
     write_report(tmp_path / "report", rows, SETTING)
     page = open_page(tmp_path / "report/index.html")
-    assert ("look twice" in page.locator(".row").text_content()) is warned
-    page.locator(".row button").click()
-    assert ("Look twice" in page.get_by_role("dialog").text_content()) is warned
-
-
-FORMULAS = ["=1.jpg", "+1.jpg", "-1.jpg", "@a.jpg", "\t=.jpg", "\r=.jpg", "\uff1d1.jpg"]
+    for row, warned in zip(page.locator(".row").all(), (False, True), strict=True):
+        assert ("look twice" in row.text_content()) is warned
+        row.get_by_role("button").click()
+        assert ("Look twice" in page.get_by_role("dialog").text_content()) is warned
+        page.keyboard.press("Escape")
 
 
 def test_a_saved_selection_starts_no_formula(open_page, tmp_path, photographs):
-    setting = Setting("efficientnet_lite0", ("sgd", "subspecies"), "photograph", 0.5)
-    members = {"sgd": -0.3, "subspecies": 0.25}
-    names = [*FORMULAS, "'=1.jpg", 'a;"=1.jpg']
+    formulas = ["=1.jpg", "+1.jpg", "-1.jpg", "@a.jpg", "\t=.jpg", "\r=.jpg", "\uff1d1.jpg"]
+    names = [*formulas, "'=1.jpg", 'a;"=1.jpg']
     rows = [
-        replace(row, name=name, members=members, parents=Parents("=8", "9", 0.6, 0.9))
+        replace(row, name=name, members={"sgd": -0.3}, parents=Parents("=8", "9", 0.6, 0.9))
         for row, name in zip(photographs, names, strict=False)
     ]
-    write_report(tmp_path / "report", rows, setting)
+    write_report(tmp_path / "report", rows, replace(SETTING, members=("sgd",)))
     text, saved = saved_rows(open_page(tmp_path / "report/index.html"))
-    guarded = [f"'{name}" for name in FORMULAS]
-    assert [row["filename"] for row in saved] == [*guarded, *names[len(FORMULAS) :]]
+    guarded = [f"'{name}" for name in formulas]
+    assert [row["filename"] for row in saved] == [*guarded, *names[len(formulas) :]]
     assert {row["sgd"] for row in saved} == {"-0.3"}  # a number stays one
-    assert {(row["parent_1"], row["parent_2"]) for row in saved} == {("'=8", "9")}
     assert '"a;""=1.jpg",' in text  # where ; parts the cells, none of them begins with =
 
 
-def test_on_paper_are_the_first_photographs_and_no_controls(
-    open_page, report, tmp_path, photographs
-):
-    page = open_page(report, scheme="dark", width=390)
-    page.wait_for_function(f"onPaper.length === {len(NAMES)} && onPaper.every(i => i.complete)")
-    assert page.locator(".row").count() < len(NAMES)
+def test_on_paper_are_the_first_photographs_and_no_controls(open_page, tmp_path, photographs):
+    rows = [replace(photographs[0], name=f"{i}.jpg") for i in range(201)]
+    write_report(tmp_path / "report", rows, Setting())
+    page = open_page(tmp_path / "report/index.html", scheme="dark", width=390)
+    assert page.locator(".row").count() < 100
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.locator(".row").count() == len(NAMES)
+    assert page.locator(".row").count() == 200
+    assert page.locator("#printed").text_content() == "The first 200 are printed."
     for control in ("nav", "#threshold", "#filters", ".on_screen"):
         assert not page.locator(control).first.is_visible()
-    colours = (
-        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
-    )
-    assert page.evaluate(colours) == ["rgb(255, 255, 255)", "rgb(34, 33, 29)"]
+    style = page.evaluate("({...getComputedStyle(document.body)})")
+    assert (style["backgroundColor"], style["color"]) == ("rgb(255, 255, 255)", "rgb(34, 33, 29)")
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     page.emulate_media(media="screen")
-    assert page.locator(".row").count() < len(NAMES)
+    assert page.locator(".row").count() < 100
     page.locator(".row button").first.click()
     page.emulate_media(media="print")  # the open photograph alone
     assert page.get_by_role("dialog").locator(".large img").is_visible()
     assert not page.locator("#list").is_visible()
-    rows = [replace(photographs[0], name=f"{i}.jpg") for i in range(201)]
-    write_report(tmp_path / "many", rows, Setting())
-    page = open_page(tmp_path / "many/index.html")
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.locator(".row").count() == 200
-    assert page.locator("#printed").text_content() == "The first 200 are printed."
 
 
 # ---- what the scripts compute -------------------------------------------------------------------
@@ -256,8 +285,6 @@ def test_photographs_are_sorted_and_called_by_their_own_numbers(open_page, tmp_p
     assert page.evaluate("[0, 0.054, 0.1, 0.5].map(percent)") == [
         f"{text}\u00a0%" for text in ("0", "5.4", "10", "50")
     ]
-    widths = page.locator(".row").first.locator(".measure i")
-    assert [bar.evaluate("e => e.style.width") for bar in widths.all()] == ["10%", "50%", "50%"]
     page.locator("#highest").fill("0.5")
     _, kept = saved_rows(page)
     assert [(row["filename"], row["score"], row["share_1"], row["share_2"]) for row in kept] == [
@@ -291,7 +318,7 @@ def test_a_heat_map_is_orange_for_a_hybrid_and_lies_as_the_evidence_does(
 
 def test_the_charts_show_the_numbers_of_the_reference(open_page, report):
     page = open_page(report)
-    shown = read_data(report.parent)["reference"]
+    shown = read_report(report.parent)["reference"]
 
     def place(circle: str) -> list[float]:
         return page.evaluate(f"['cx', 'cy'].map(name => +{circle}.getAttribute(name))")
@@ -308,11 +335,8 @@ def test_the_charts_show_the_numbers_of_the_reference(open_page, report):
     official = page.locator("#official tbody tr").first.locator("td").all_text_contents()
     assert official[1:] == [f"{value:.3f}" for value in shown["official"][0][1:]]
     *_, low, high = shown["crosses"][0]
-    bar = page.locator("#crosses rect")
-    width = float(bar.get_attribute("width"))
-    assert (float(bar.get_attribute("x")), width) == pytest.approx(
-        (2 + 156 * low, 156 * (high - low))
-    )
+    bar = [float(page.locator("#crosses rect").get_attribute(name)) for name in ("x", "width")]
+    assert bar == pytest.approx([2 + 156 * low, 156 * (high - low)])
     page.locator("#threshold").fill("0.9")
     assert page.locator("#cut").get_attribute("transform") == "translate(900 0)"
     assert place("precision_recall_mark") == pytest.approx([40 + 250 / 6, 10])

@@ -1,8 +1,10 @@
 """training.html of the classifiers: while they are trained, in the end, and after an error."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import training_page
 from browser import SCREENS, flaws
@@ -10,7 +12,7 @@ from PIL import Image
 from training_page import TrainingPage
 
 ODD = """<script>alert("x")</script> & für"""
-METRICS = ("tpr_at_tnr95", "pr_auc", "roc_auc", "accuracy")
+PLOTS = ("score_histograms.png", "roc.png", "precision_recall.png")
 
 
 @pytest.fixture
@@ -34,19 +36,22 @@ def facts(opened, where: str = ".facts") -> dict[str, str]:
 
 def write_evaluation(folder: Path) -> None:
     """Tables and plots as a training leaves them: two classifiers, one group."""
+    classifiers = {"images": "photographs", "classifier": ["sgd", "ensemble"]}
+    interval = {"": 0.81249, "_low": 0.5, "_high": 1.0}
+    names = ("tpr_at_tnr95", "pr_auc", "roc_auc", "accuracy")
+    numbers = {f"{name}{end}": value for name in names for end, value in interval.items()}
+    group = {"hybrid_stat": "hybrid", "group": f"8 x 9 {ODD[:4]}", "rows": 9}
+    recalls = {"recall": 0.5, "recall_low": 0.25, "recall_high": 0.75}
     folder.mkdir()
-    ends = [f"{name}{end}" for name in METRICS for end in ("", "_low", "_high")]
-    rows = [f"photographs,{name},24,9,{','.join(['0.81249', '0.5', '1'] * 4)}" for name in
-            ("sgd", "ensemble")]  # fmt: skip
-    head = ",".join(["images", "classifier", "rows", "hybrids", *ends])
-    (folder / "classifier_evaluation_results.csv").write_text("\n".join([head, *rows]) + "\n")
-    head = "images,classifier,hybrid_stat,group,rows,recall,recall_low,recall_high"
-    recalls = [f"photographs,{name},hybrid,8 x 9 {ODD[:4]},9,0.5,0.25,0.75" for name in
-               ("sgd", "ensemble")]  # fmt: skip
-    (folder / "classifier_recalls.csv").write_text("\n".join([head, *recalls]) + "\n")
-    (folder / "classifier_scores.csv").touch()
-    for plot in (*(folder / name for name in training_page.PLOTS), folder / "../linear_loss.png"):
-        Image.new("RGB", (400, 300), "white").save(plot)
+    for name, columns in (
+        ("evaluation_results", {"rows": 24, "hybrids": 9} | numbers),
+        ("recalls", group | recalls),
+        ("scores", {}),
+    ):
+        table = pd.DataFrame(classifiers | columns)
+        table.to_csv(folder / f"classifier_{name}.csv", index=False)
+    for plot in (*PLOTS, "../linear_loss.png"):
+        Image.new("RGB", (400, 300), "white").save(folder / plot)
 
 
 def test_a_running_training_says_what_is_left_of_its_step(open_page, page, clock):
@@ -75,33 +80,29 @@ def test_a_running_training_says_what_is_left_of_its_step(open_page, page, clock
 
 def test_the_page_is_written_when_news_are_due(page, clock):
     page.begin("features")
-    path = page.folder / "training.html"
-    for seconds, shown in [(14.9, ""), (0.1, "3 of 9"), (14.9, "3 of 9"), (0.1, "5 of 9")]:
+    for seconds, done, shown in [(14.9, 2, []), (0.1, 3, ["3"]), (14.9, 4, ["3"]), (0.1, 5, ["5"])]:
         clock[0] += seconds
-        page.advance({"": 2, "3 of 9": 3, "5 of 9": 5}[shown], 9, "images")
-        found = re.findall(r"<dd>(\d of \d) images</dd>", path.read_text())
-        assert found == ([shown] if shown else [])
+        page.advance(done, 9, "images")
+        text = (page.folder / "training.html").read_text()
+        assert re.findall(r"<dd>(\d) of 9 images</dd>", text) == shown
 
 
-@pytest.mark.parametrize("error", [None, ValueError("<b>"), KeyboardInterrupt()])
-def test_only_a_running_training_is_looked_at_again(page, error):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (None, "Not scored: both hybrids and non-hybrids"),
+        (ValueError("<b>"), "The training stopped early: ValueError: &lt;b&gt;"),
+        (KeyboardInterrupt(), "those of a training before"),
+    ],
+)
+def test_only_a_running_training_is_looked_at_again(page, error, said):
     path = page.folder / "training.html"
-    try:
-        with page:
-            page.begin("features")
-            running = path.read_text()
-            if error:
-                raise error
-    except (ValueError, KeyboardInterrupt) as raised:
-        assert raised is error
-    ended = path.read_text()
-    assert ['http-equiv="refresh"' in text for text in (running, ended)] == [True, False]
-    assert 'content="15"' in running
-    assert ("those of a training before" in ended) == (error is not None)
-    if isinstance(error, ValueError):
-        assert "The training stopped early: ValueError: &lt;b&gt;" in ended
-    if error is None:  # no evaluation lies there
-        assert "Not scored: both hybrids and non-hybrids" in ended
+    with suppress(ValueError, KeyboardInterrupt), page:
+        page.begin("features")
+        assert 'http-equiv="refresh" content="15"' in path.read_text()
+        if error:
+            raise error
+    assert said in path.read_text() and 'http-equiv="refresh"' not in path.read_text()
 
 
 def test_what_fails_before_the_first_step_leaves_the_page_of_before(page):
@@ -121,7 +122,7 @@ def test_in_the_end_the_numbers_are_shown_on_every_screen(open_page, page):
         assert flaws(opened, page.folder) == []
     assert opened.get_by_text("The training is done.").is_visible()
     pictures = opened.locator("img").evaluate_all("all => all.map(one => one.getAttribute('src'))")
-    assert pictures == [f"held_out/{name}" for name in training_page.PLOTS] + ["linear_loss.png"]
+    assert pictures == [f"held_out/{name}" for name in PLOTS] + ["linear_loss.png"]
     table = opened.get_by_role("region", name="photographs: 24 images, 9 of them hybrids")
     cells = table.locator("tr").nth(1).locator("th, td").all_inner_texts()
     assert cells == ["sgd", *["0.812 [0.500, 1.000]"] * 4]
