@@ -9,7 +9,7 @@ import time
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -19,9 +19,6 @@ from util.distributed import Process
 from util.errors import InputError, message_of
 from util.training_page import DONE, Progress, TrainingPage
 from util.visualizer import LossLog, SamplePage
-
-if TYPE_CHECKING:
-    from models.anomaly_factory import AnomalyFactory
 
 LAG = 3  # steps after which a GPU's losses are read: it is busy with those in between
 
@@ -74,8 +71,8 @@ class Report:
         if self.page and error is not None:
             self.page.write(self.progress, f"{kind.__name__}: {message_of(error)}")
 
-    def after_step(self, model: "AnomalyFactory", epoch: int, done: int) -> None:
-        """Take up the step that was the training's `done`-th."""
+    def after_step(self, model: Any, epoch: int, done: int) -> None:
+        """Take up the step of an AnomalyFactory that was the training's `done`-th."""
         opt = self.opt
         self.progress = replace(self.progress, done=done, seconds=time.monotonic() - self.started)
         step = LateStep(
