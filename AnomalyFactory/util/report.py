@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -21,9 +21,6 @@ from util.distributed import Process
 from util.errors import InputError, message_of
 from util.training_page import DONE, Progress, TrainingPage
 from util.visualizer import LossLog, SamplePage
-
-if TYPE_CHECKING:
-    from models.anomaly_factory import AnomalyFactory
 
 LAG = 3  # steps after which a GPU's losses are read: it is busy with those in between
 
@@ -64,8 +61,8 @@ class Report:
         if self.page and error is not None:
             self.page.write(self.progress, f"{kind.__name__}: {message_of(error)}")
 
-    def after_step(self, model: "AnomalyFactory", epoch: int, done: int) -> None:
-        """Take up the step that was the training's `done`-th."""
+    def after_step(self, model: Any, epoch: int, done: int) -> None:
+        """Take up the step of an AnomalyFactory that was the training's `done`-th."""
         opt, rate = self.opt, model.optimizer_G.param_groups[0]["lr"]
         self.progress = replace(self.progress, done=done, seconds=time.monotonic() - self.started)
         losses = tuple(model.last_losses), Fetched(model.losses())
