@@ -219,13 +219,6 @@ def test_published_and_all_members_with_and_without_painted_images(run, capsys):
     assert line.split()[1:] == ["0.130", "0.230", "0.330", "0.430", "0.033"]
 
 
-def test_without_painted_images_the_page_has_no_generators(run):
-    page = make(run, "photographs")
-    assert [row[1] for row in table_rows(page)[1:3]] == ["published", "all three"]
-    assert "PAINTED=0 leaves the generators out" in page
-    assert "AF_0_3" not in page
-
-
 def test_the_page_leads_to_the_reports_that_are_there(run):
     reports = ["evaluation/index.html", "lite/generated/report/index.html"]
     reports += ["lite/generated/training.html", "generators/AF4hybrid/training.html"]
