@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import util.device
-from models.pidinet import load_pidinet, pidinet_detector, vanilla_kernel
+from models.pidinet import load_pidinet, vanilla_kernel
 from models.scharr import scharr_edges
 from options.edge_options import edge_options
 from PIL import Image
@@ -62,21 +62,17 @@ def test_vanilla_kernel_computes_the_pixel_differences(kind):
     ("change", "message"),
     [
         ({"module.classifier.bias": None}, 'Missing key.*"classifier.bias".*; expected table5_pid'),
-        ({"module.block5_1.conv1.weight": torch.zeros(1)}, "Unexpected key.*block5_1.conv1.weight"),
         ({"module.block1_2.conv1.weight": torch.zeros(60, 1, 5, 5)}, "block1_2.*no 3x3 kernel"),
-        ({"module.block1_1.conv2.weight": torch.zeros(60)}, "size mismatch for block1_1.conv2"),
-        ({"module.classifier.bias": torch.tensor([torch.nan])}, "'classifier.bias' holds a value"),
         ({"module.classifier.bias": 1.0}, "expected a state dict"),
     ],
 )
 def test_weights_of_another_network_are_refused_by_key(tmp_path, random_pidinet, change, message):
-    weights = {key: value for key, value in (random_pidinet | change).items() if value is not None}
-    torch.save({"state_dict": weights}, tmp_path / "other.pth")
-    with pytest.raises(InputError, match=rf"other\.pth: .*{message}"):
-        load_pidinet(tmp_path / "other.pth")
-    torch.save(weights, tmp_path / "other.pth")
-    with pytest.raises(InputError, match=r"other\.pth: no `state_dict` in it"):
-        load_pidinet(tmp_path / "other.pth")
+    path, weights = tmp_path / "other.pth", random_pidinet | change
+    weights = {key: value for key, value in weights.items() if value is not None}
+    for content, text in (({"state_dict": weights}, message), (weights, "no `state_dict` in it")):
+        torch.save(content, path)
+        with pytest.raises(InputError, match=rf"other\.pth: .*{text}"):
+            load_pidinet(path)
 
 
 def test_the_strength_of_waves():
@@ -134,18 +130,15 @@ def draw(run, tmp_path):
 
 def test_the_published_edges_through_the_program(shared, tmp_path, draw):
     (tmp_path / "photos").mkdir()
-    for number in range(3):
-        photo = shared / f"pidinet/expected/{number}_image.png"
-        (tmp_path / f"photos/{number}.png").symlink_to(photo)
+    (tmp_path / "photos/0.png").symlink_to(shared / "pidinet/expected/0_image.png")
     draw("--weights", shared / "pidinet/table5_pidinet.pth")
     assert note(tmp_path / "edges/0.png") == (
         "pidinet 80860ac267258b5f27486e0ef152a211d0b08120f62aeb185a050acc30da486c dark_on_white"
     )
-    for number in range(3):
-        expected = 255 - read(shared / f"pidinet/expected/{number}_edges.png")
-        difference = abs(expected - read(tmp_path / f"edges/{number}.png"))
-        # Float sums in another order, next to a whole number.
-        assert difference.max() <= 1 and np.count_nonzero(difference) <= 10
+    expected = 255 - read(shared / "pidinet/expected/0_edges.png")
+    difference = abs(expected - read(tmp_path / "edges/0.png"))
+    # Float sums in another order, next to a whole number.
+    assert difference.max() <= 1 and np.count_nonzero(difference) <= 10
 
 
 def test_polarity_and_size(tmp_path, draw):
@@ -197,21 +190,6 @@ def test_every_map_is_that_of_its_own_photo(tmp_path, draw):
         assert np.array_equal(read(tmp_path / "edges" / name), expected), name
 
 
-def test_pidinet_through_the_program(monkeypatch, tmp_path, draw, random_pidinet):
-    """In all of float32's bits: the strengths are rounded down."""
-    asked, weights = [], tmp_path / "weights.pth"
-    monkeypatch.setattr(util.device, "prepare", lambda exact=False: asked.append(exact))
-    torch.save({"state_dict": random_pidinet}, weights)
-    photos = [noise_photo(tmp_path / f"photos/{n}.png", (40, 32), n) for n in range(3)]
-    draw("--weights", weights, "--batch_size", 2)
-    assert asked == [True]
-    detect = pidinet_detector(weights, torch.device("cpu"))
-    for number, photo in enumerate(photos):
-        found = read(tmp_path / f"edges/{number}.png")
-        # A batch's sums may differ in the last bit.
-        assert np.abs(found - (255 - detect(photo[None])[0].astype(int))).max() <= 1
-
-
 def test_dataset_fills_pidinet_edges_beside_each_good(tmp_path, run, monkeypatch):
     """From outside the repository, with paths relative to its root and no other option."""
     for subspecies in ("8", "8_9"):
@@ -244,7 +222,9 @@ def test_resuming_keeps_what_stands_and_redoes_what_does_not(tmp_path, draw):
     assert not list(edges.glob(".*"))
 
 
-def test_other_weights_draw_anew(tmp_path, draw, random_pidinet):
+def test_other_weights_draw_anew(tmp_path, draw, random_pidinet, monkeypatch):
+    asked = []
+    monkeypatch.setattr(util.device, "prepare", lambda exact=False: asked.append(exact))
     noise_photo(tmp_path / "photos/a.png", (40, 32), 0)
     for name in ("one.pth", "two.pth"):
         torch.save({"state_dict": random_pidinet}, tmp_path / name)
@@ -252,6 +232,7 @@ def test_other_weights_draw_anew(tmp_path, draw, random_pidinet):
         digest = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
         assert note(tmp_path / "edges/a.png") == f"pidinet {digest} dark_on_white"
         random_pidinet["module.classifier.bias"] += 1
+    assert asked == [True, True]  # all of float32's bits: the strengths are rounded down
     # The same bytes under another name are the same weights; with scharr they say nothing.
     (tmp_path / "two.pth").rename(tmp_path / "renamed.pth")
     assert "1 photos, 0 to do" in draw("--weights", tmp_path / "renamed.pth")

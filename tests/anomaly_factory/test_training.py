@@ -269,11 +269,8 @@ def test_a_wrong_resume_file_is_named(run, options, begun):
     whole = load(path)
     for keys, value, message in (
         (["steps"], "6", "not a resume file of this program; move"),
-        (["course"], [], "not a resume file of this program; move"),
         (["course", "--gone"], 1, "was written with --gone 1, but now it is None"),
         (["model"], {"netG": {}}, "'model' must hold netG, netD, optimizer_G, optimizer_D and no"),
-        (["model", "optimizer_D"], [], "expected a state dict"),
-        (["model", "netG", "enc_model.1.bias"], 1.0, "expected a state dict"),
         (["model", "netG", "more"], torch.zeros(1), 'Unexpected key(s) in state_dict: "more"'),
         (["model", "optimizer_D", "1.exp_avg"], torch.zeros(3), "does not hold what Adam rem"),
     ):
@@ -291,13 +288,12 @@ def test_a_wrong_resume_file_is_named(run, options, begun):
 
 
 def test_starting_anew_leaves_a_downloaded_generator_as_it_is(run, options, tmp_path):
-    (tmp_path / "AF").mkdir()
     generator = tmp_path / "AF/latest_net_G.pth"
+    generator.parent.mkdir()
     generator.write_bytes(b"published")
     output = run("train.py", *options, *NAMED, status=2)
     assert f"{generator} is there already: choose another --name" in output
-    assert f"--load_pretrain {tmp_path}/AF" in output
-    assert generator.read_bytes() == b"published"
+    assert f"--load_pretrain {tmp_path}/AF" in output and generator.read_bytes() == b"published"
 
 
 def test_a_training_starts_from_another_generator(run_script, options, short, tmp_path):
@@ -320,10 +316,8 @@ def test_a_training_starts_from_another_generator(run_script, options, short, tm
         (["--loadSize", "40"], "--loadSize 40: must be a multiple of 16"),
         (["--loadSize", "16"], "--loadSize 16: must be a multiple of 16 and at least 32"),
         (["--fineSize", "64"], "--fineSize 64: photos are not cropped"),
-        (["--gpu_ids", "99"], "GPU 99 is not there"),
         (["--gpu_ids", "cuda"], "argument --gpu_ids: 'cuda': expected such as 0, or 0,1"),
         (["--lr", "-1"], "argument --lr: '-1': expected a finite number, 0 or more"),
-        (["--lr", "nan"], "argument --lr: 'nan': expected a finite number, 0 or more"),
         (["--lambda_feat", "inf"], "argument --lambda_feat: 'inf': expected a finite number"),
         (["--beta1", "1.0"], "argument --beta1: '1.0': expected a number from 0 to below 1"),
         (["--tps_percent", "2"], "argument --tps_percent: '2': expected a number from 0 to 1"),
