@@ -15,8 +15,7 @@ from backbones import (
     extract,
 )
 from feature_cache import FeatureCache, hash_files
-from memory import freed_memory_kept
-from pictures import load_pictures
+from pictures import freed_memory_kept, load_pictures
 from processes import of_first, torchrun_process
 from torch import nn
 from tqdm import tqdm
