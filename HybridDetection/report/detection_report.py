@@ -25,10 +25,9 @@ import pandas as pd
 from backbones import PREPROCESS
 from evaluation import read_predictions
 from files import inside
-from memory import freed_memory_kept
 from model import Model
 from pages import STATIC, render
-from pictures import load_pictures
+from pictures import freed_memory_kept, load_pictures
 from reference import reference_data
 from report_data import Photograph, Setting, javascript, report_data
 from scoring import MEMBERS

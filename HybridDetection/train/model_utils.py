@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from backbones import PREPROCESS, backbone_spec, build_backbone, extract
-from memory import freed_memory_kept
-from pictures import load_pictures
+from pictures import freed_memory_kept, load_pictures
 from processes import of_first, torchrun_process
 from torch import nn
 from tqdm import tqdm

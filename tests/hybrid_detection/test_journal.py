@@ -1,10 +1,12 @@
 """Runs of ingestion.py that are killed, doubled or shared: the output is that of one run."""
 
+import itertools
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import ingestion
@@ -73,8 +75,8 @@ def score(images, tmp_path, monkeypatch):
     return run_ingestion
 
 
-def in_a_child(function: Callable[[], object]) -> int:
-    """Run `function` in a forked process; gives its status, or minus the signal that killed it."""
+def fork(function: Callable[[], object]) -> int:
+    """Run `function` in a process of its own; gives its id."""
     child = os.fork()
     if child == 0:
         status = 99
@@ -82,20 +84,36 @@ def in_a_child(function: Callable[[], object]) -> int:
             status = function() or 0
         finally:
             os._exit(status)
+    return child
+
+
+def end_of(child: int) -> int:
+    """Its status, or minus the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def die_after(count: int, function: Callable) -> Callable:
     """`function`, which kills its process when it is called for the `count`-th time."""
-    calls = []
+    calls = itertools.count(1)
 
     def counted(*arguments: object) -> object:
-        calls.append(arguments)
-        if len(calls) == count:
+        if next(calls) == count:
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*arguments)
 
     return counted
+
+
+@pytest.fixture
+def killed(score, monkeypatch):
+    """Leave a run that was killed when it called something for the `count`-th time."""
+
+    def run_and_kill(owner: object, name: str, count: int) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, die_after(count, getattr(owner, name)))
+            assert end_of(fork(score)) == -signal.SIGKILL
+
+    return run_and_kill
 
 
 # Where the run is killed, and the batches that the next run still scores.
@@ -110,13 +128,11 @@ KILLS = {
 
 
 @pytest.mark.parametrize("place", KILLS)
-def test_a_killed_run_goes_on(score, tmp_path, monkeypatch, place, capfd):
+def test_a_killed_run_goes_on(score, killed, tmp_path, place, capfd):
     assert score(output="whole") == 0
     assert Stub.batches == ALL
-    owner, name, count, rest = KILLS[place]
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, name, die_after(count, getattr(owner, name)))
-        assert in_a_child(score) == -signal.SIGKILL
+    *at, rest = KILLS[place]
+    killed(*at)
     capfd.readouterr()
     assert score() == 0
     assert Stub.batches == rest
@@ -130,11 +146,9 @@ def test_a_killed_run_goes_on(score, tmp_path, monkeypatch, place, capfd):
 
 
 @pytest.fixture
-def stopped(score, monkeypatch) -> None:
+def stopped(killed) -> None:
     """Leave a run that was killed when it had scored two batches, of [0, 1] and [2, 3]."""
-    with monkeypatch.context() as patch:
-        patch.setattr(Stub, "examine", die_after(3, Stub.examine))
-        assert in_a_child(score) == -signal.SIGKILL
+    killed(Stub, "examine", 3)
 
 
 def test_a_photograph_that_changed_is_scored_again(stopped, score, images, tmp_path):
@@ -149,12 +163,10 @@ def test_a_photograph_that_changed_is_scored_again(stopped, score, images, tmp_p
     assert lines[-1] == "9.png,0.6250"
 
 
-def test_what_failed_is_named_again_and_tried_again_alone(score, images, monkeypatch, capfd):
+def test_what_failed_is_named_again_and_tried_again_alone(score, killed, images, capfd):
     (images / "2.png").write_bytes(b"no picture")
     for rest in ([[6, 7], [8]], [[2], [6, 7], [8]]):
-        with monkeypatch.context() as patch:
-            patch.setattr(Stub, "examine", die_after(4, Stub.examine))
-            assert in_a_child(score) == -signal.SIGKILL
+        killed(Stub, "examine", 4)
         capfd.readouterr()
         if [2] in rest:
             grey_picture(images / "2.png", 2)
@@ -165,29 +177,20 @@ def test_what_failed_is_named_again_and_tried_again_alone(score, images, monkeyp
         assert ("1 file was left out, named above" in errors) == ([2] not in rest)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"preprocess": "cutout"}, "with the preprocess photograph; now it is cutout"),
-        ({"backbone": "other"}, "with the backbone stub; now it is other"),
-        ({"fast": True}, "with the mode exact; now it is fast"),
-        ({"__file__": "conftest.py"}, "with the classifiers {'test_journal.py': "),
-    ],
-)
-def test_another_setting_is_not_mixed_in(
-    stopped, score, tmp_path, monkeypatch, capfd, change, message
-):
-    def load(self: Stub) -> None:
-        vars(self).update(change)
-        if "__file__" in change:
-            self.files = {"sgd": Path(__file__).with_name("conftest.py")}
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Stub, "load", load)
-        assert score() == 1
-    errors = capfd.readouterr().err
-    assert f"{journal.FOLDER} is of a run that has not ended, {message}" in errors
-    assert "Start it as it was and it goes on, or remove that folder" in errors
+def test_another_setting_is_not_mixed_in(stopped, score, tmp_path, monkeypatch, capfd):
+    other = {"sgd": Path(__file__).with_name("conftest.py")}
+    for name, value, message in (
+        ("preprocess", "cutout", "with the preprocess photograph; now it is cutout"),
+        ("backbone", "other", "with the backbone stub; now it is other"),
+        ("fast", True, "with the mode exact; now it is fast"),
+        ("files", other, "with the classifiers {'test_journal.py': "),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(Stub, "load", lambda self, n=name, v=value: vars(self).update({n: v}))
+            assert score() == 1
+        errors = capfd.readouterr().err
+        assert f"{journal.FOLDER} is of a run that has not ended, {message}" in errors
+        assert "Start it as it was and it goes on, or remove that folder" in errors
     assert not (tmp_path / "out/predictions.txt").exists()
     assert score() == 0
     assert Stub.batches == ALL[2:]
@@ -212,41 +215,16 @@ def test_other_photographs_and_old_or_damaged_journals_are_refused(
     assert f"remove {kept} to begin anew" in errors
 
 
-def test_a_full_disk_is_named(tmp_path, images):
-    photographs = Images(images, ["0.png"])
-    with Journal(tmp_path) as kept:
-        kept.begin({}, photographs)
-        with kept.opened(kept.own) as database:
-            pages = database.execute("PRAGMA page_count").fetchone()[0]
-        with pytest.raises(ValueError, match=r"0\.sqlite: database or disk is full; start the sam"):
-            with kept.opened(kept.own) as database:
-                database.execute(f"PRAGMA max_page_count = {pages}")
-                row = ("0.png", 0, "", "x" * 100_000)
-                database.execute("INSERT INTO said VALUES (?, ?, ?, ?)", row)
-
-
 @pytest.mark.parametrize("first", [0, 1])
 def test_the_latest_word_counts_whichever_process_says_it(tmp_path, images, first):
     photographs = Images(images, ["0.png"])
     scored = Scored(0.1 + 0.2, {"sgd": 1 / 3}, Parents("8", "9", 2 / 3, 0.7))
-    with Journal(tmp_path) as kept:
-        assert kept.begin({}, photographs).tolist() == [UNKNOWN]
-        Journal(tmp_path, first).add(photographs, {0: "0.png: the memory is short"})
-    with Journal(tmp_path) as kept:
-        assert kept.begin({}, photographs).tolist() == [FAILED]
-        Journal(tmp_path, 1 - first).add(photographs, {0: scored})
-        assert list(kept.outcomes(photographs)) == [("0.png", scored)]
-    with Journal(tmp_path) as kept:
-        assert kept.begin({}, photographs).tolist() == [SCORED]
-
-
-def test_what_nothing_is_said_of_is_named(tmp_path, images):
-    photographs = Images(images, sorted(path.name for path in images.iterdir()))
-    with Journal(tmp_path) as kept:
-        kept.begin({}, photographs)
-        kept.add(photographs, {0: "0.png: bad", 2: "2.png: bad"})
-        with pytest.raises(ValueError, match=r"says nothing of .*/1\.png: start the same command"):
-            list(kept.outcomes(photographs))
+    said = [(UNKNOWN, first, "0.png: the memory is short"), (FAILED, 1 - first, scored)]
+    for known, rank, outcome in [*said, (SCORED, 0, scored)]:
+        with Journal(tmp_path) as kept:
+            assert kept.begin({}, photographs).tolist() == [known]
+            Journal(tmp_path, rank).add(photographs, {0: outcome})
+            assert list(kept.outcomes(photographs)) == [("0.png", outcome)]
 
 
 # ---- two runs at once, and several processes ----------------------------------------------------
@@ -254,12 +232,14 @@ def test_what_nothing_is_said_of_is_named(tmp_path, images):
 
 def test_a_second_run_on_the_same_output_is_refused(score, images, tmp_path, capfd):
     told, tell = os.pipe()
-    child = os.fork()
-    if child == 0:
+
+    def hold() -> None:
         kept = Journal(tmp_path / "out")
         kept.begin({}, Images(images, []))
         os.write(tell, b"x")
         signal.pause()
+
+    child = fork(hold)
     assert os.read(told, 1) == b"x"
     try:
         assert score() == 1
@@ -268,7 +248,7 @@ def test_a_second_run_on_the_same_output_is_refused(score, images, tmp_path, cap
         assert Stub.batches == []
     finally:
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        end_of(child)
     Journal(tmp_path / "out").remove()
     assert score() == 0
 
@@ -294,28 +274,21 @@ def together(run: Callable[[], object], count: int, kill: int | None = None) -> 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    children = []
-    for rank in range(count):
-        child = os.fork()
-        if child == 0:
-            names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-            os.environ |= dict(zip(names, map(str, (rank, rank, count)), strict=True))
-            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            status = 99
-            try:
-                if rank == kill:
-                    Stub.examine = die_after(2, Stub.examine)
-                status = run() or 0
-            finally:
-                os._exit(status)
-        children.append(child)
+
+    def member(rank: int) -> object:
+        places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_PORT": port}
+        os.environ |= {name: str(value) for name, value in places.items()}
+        os.environ["MASTER_ADDR"] = "127.0.0.1"
+        if rank == kill:
+            Stub.examine = die_after(2, Stub.examine)
+        return run()
+
+    children = [fork(partial(member, rank)) for rank in range(count)]
     if kill is not None:
-        os.waitpid(children.pop(kill), 0)
+        end_of(children.pop(kill))
         for child in children:  # as torchrun does
             os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-        return []
-    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    return [end_of(child) for child in children]
 
 
 def test_several_processes_write_what_one_writes(score, images, tmp_path):

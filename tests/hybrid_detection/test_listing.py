@@ -1,10 +1,9 @@
 """Which images are scored: sub-folders, lists, and names that nobody should follow."""
 
 import os
-import sys
 from pathlib import Path
 
-import listing
+import pandas as pd
 import pytest
 from listing import find_images, listed_images
 
@@ -28,6 +27,7 @@ def test_sub_folders_are_searched_where_it_is_asked_for(folder):
     names = ["a.b/d.png", "a/b/c.tif", "a/z.JPG", "b.png", "deep.png/f.png"]
     assert images.names == names
     assert list(images) == [folder / name for name in names]
+    assert [images.position(name) for name in (*names, "", "c")] == [0, 1, 2, 3, 4, None, None]
     assert [text.partition(":")[0] for text in refused] == ["'a/x,y.png'"]
     assert find_images(folder)[0].names == ["b.png", "deep.png"]
 
@@ -46,12 +46,15 @@ def test_a_sub_folder_that_cannot_be_read_is_an_error(folder, monkeypatch):
         find_images(folder, recursive=True)
 
 
-def test_a_folder_of_folders_is_told_of_recursive(tmp_path):
+def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(ValueError, match=r"holds no images .*; --recursive searches its sub-fol"):
         find_images(tmp_path)
     with pytest.raises(ValueError, match=r"holds no images \(.*\)$"):
         find_images(tmp_path, recursive=True)
+    for find in (find_images, lambda gone: listed_images(tmp_path / "list.csv", gone)):
+        with pytest.raises(ValueError, match="gone: no such folder"):
+            find(tmp_path / "gone")
 
 
 @pytest.mark.parametrize("sign", "=+-@\uff1d\uff0b\uff0d\uff20")
@@ -66,53 +69,26 @@ def test_a_list_from_the_report_names_files_that_look_like_formulas(folder, tmp_
     assert len(refused) == 1 and "outside.png" in refused[0]
 
 
-def test_positions_by_name(folder):
-    images, _ = find_images(folder, recursive=True)
-    assert [images.position(name) for name in images.names] == [0, 1, 2, 3, 4]
-    assert [images.position(name) for name in ("", "a.b", "c", "zzz")] == [None] * 4
-
-
-ROWS = ["b.png", "a/z.JPG", "../outside.png", "/etc/passwd", "b.png", "a/x,y.png", "a\n.png", ""]
-GOOD = ["a/z.JPG", "b.png"]
-
-
-def check(images: listing.Images, refused: list[str], path: Path) -> None:
-    assert images.names == GOOD
-    comma = "a comma or a control character would break predictions.txt; rename it"
-    outside = f"is not the name of a file in {images.folder}"
-    assert sorted(refused) == sorted(
-        [
-            f"'a/x,y.png': {comma}",
-            f"'a\\n.png': {comma}",
-            f"{path}: '../outside.png' {outside}",
-            f"{path}: '/etc/passwd' {outside}",
-            f"{path}: '' {outside}",
-        ]
-    )
-
-
-def quoted(name: str) -> str:
-    return f'7,"{name}"\r\n'
-
-
-def test_a_csv_names_the_images(folder, tmp_path):
-    path = tmp_path / "list.csv"
-    text = "\ufeffcamid,filename\r\n" + "".join(map(quoted, ROWS))
-    path.write_bytes(text.encode())
-    check(*listed_images(path, folder), path)
-
-
-def test_a_parquet_file_names_the_images(folder, tmp_path):
-    pytest.importorskip("pyarrow")
-    import pandas
-
-    path = tmp_path / "list.parquet"
-    pandas.DataFrame({"camid": 7, "filename": ROWS * 50}).to_parquet(path)
-    check(*listed_images(path, folder), path)
-
-    pandas.DataFrame({"filename": ["b.png", None]}).to_parquet(path)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_list_names_the_images(folder, tmp_path, kind):
+    outside = ["../outside.png", "/etc/passwd", ""]
+    names = ["b.png", "a/z.JPG", *outside, "b.png", "a/x,y.png", "a\n.png"] * 30
+    path = tmp_path / f"list.{kind}"
+    table = pd.DataFrame({"camid": 7, "filename": names})
+    if kind == "csv":
+        table.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\r\n")
+        with path.open("a") as file:
+            file.write("7\r\n")  # a short row
+    else:
+        pytest.importorskip("pyarrow")
+        pd.concat([table, pd.DataFrame({"filename": [None]})]).to_parquet(path)
     images, refused = listed_images(path, folder)
-    assert (images.names, len(refused)) == (["b.png"], 1)
+    assert images.names == ["a/z.JPG", "b.png"]
+    comma = "a comma or a control character would break predictions.txt; rename it"
+    assert sorted(refused) == sorted(
+        [f"{name!r}: {comma}" for name in ("a/x,y.png", "a\n.png")]
+        + [f"{path}: {n!r} is not the name of a file in {folder}" for n in (*outside, None)]
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,17 +107,3 @@ def test_a_list_that_cannot_be_read_is_named(folder, tmp_path, name, content, me
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"{name}: {message}"):
         listed_images(path, folder)
-
-
-def test_without_pyarrow_parquet_says_what_to_do(folder, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ValueError, match=r"pip install pyarrow, or write the list as \.csv"):
-        listed_images(tmp_path / "list.parquet", folder)
-
-
-def test_a_short_row_names_no_file(folder, tmp_path):
-    path = tmp_path / "list.csv"
-    path.write_text("camid,filename\n1\n2,b.png\n")
-    images, refused = listed_images(path, folder)
-    assert images.names == ["b.png"]
-    assert refused == [f"{path}: None is not the name of a file in {folder}"]

@@ -83,19 +83,23 @@ def resample_position_embedding(embedding: torch.Tensor, grid: int) -> torch.Ten
 
     As the official DINOv2 code does it: bicubic without antialiasing, the scale offset by 0.1.
     timm's own resampling differs by 1-2 %, which degrades classifiers of official features.
-    Raises ValueError for another shape.
     """
-    shape = tuple(embedding.shape)
-    old_grid = round((shape[1] - 1) ** 0.5) if len(shape) == 3 and shape[1] > 1 else 0
-    if old_grid == 0 or shape[:2] != (1, 1 + old_grid**2):
-        raise ValueError(f"a position embedding of {shape}, expected (1, 1 + n * n, width)")
+    old_grid = round((embedding.shape[1] - 1) ** 0.5)
     if old_grid == grid:
         return embedding
-    patches = embedding[:, 1:].reshape(1, old_grid, old_grid, -1).permute(0, 3, 1, 2)
+    patches = embedding[:, 1:].unflatten(1, (old_grid, old_grid)).permute(0, 3, 1, 2)
     patches = F.interpolate(
         patches, scale_factor=(grid + 0.1) / old_grid, mode="bicubic", antialias=False
     )
     return torch.cat([embedding[:, :1], patches.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
+
+
+def check_hub(repository: str, file: str) -> None:
+    """Raises at once where a file is neither here nor the hub in reach: timm tries for a minute."""
+    import huggingface_hub as hub  # timm's own client; the platform has the weights
+
+    if not hub.try_to_load_from_cache(repository, file):
+        hub.get_hf_file_metadata(hub.hf_hub_url(repository, file))
 
 
 def build_dinov2_base() -> DinoV2:
@@ -109,6 +113,7 @@ def build_dinov2_base() -> DinoV2:
         source = "timm's hub"
         log.info("no weights of dinov2_base here; asking timm's hub")
         try:
+            check_hub(f"timm/{name}", "model.safetensors")
             state = timm.create_model(name, num_classes=0, pretrained=True).state_dict()
         except Exception as error:  # the hub's clients raise many types when they cannot download
             raise FileNotFoundError(
@@ -200,10 +205,7 @@ def locate_backbone(name: str) -> Path:
 
 
 def in_bfloat16(network: nn.Module) -> nn.Module:
-    """`network` with the weights of its products in bfloat16.
-
-    For autocast, which would convert them anew for every batch.
-    """
+    """`network` with the weights of its products in bfloat16, as autocast wants them each time."""
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             module.bfloat16()

@@ -19,17 +19,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from backbones import BACKBONES, PREPROCESSES
 from files import atomic
 from journal import FAILED, SCORED, UNKNOWN, Journal
 from listing import Images, find_images, listed_images
-from memory import freed_memory_kept
 from model import MEMBER_FILES, Model
+from pictures import freed_memory_kept
 from processes import joined, of_first, torchrun_device
 from scoring import MEMBERS, Scored, score_images
 from tqdm import tqdm
@@ -54,51 +53,34 @@ def parse_arguments() -> argparse.Namespace:
     refuse = "refuse classifiers of another one (default: what they were trained on)"
     option("--backbone", choices=BACKBONES, help=refuse)
     option("--preprocess", choices=PREPROCESSES, help=refuse)
-    option(
-        "--classifiers",
-        type=Path,
-        help=f"folder of {', '.join(MEMBER_FILES.values())} (default: beside this program, else "
-        "Models/classifiers)",
-    )
-    option(
-        "--members",
-        nargs="+",
-        choices=MEMBERS,
-        help="who takes part (default: all that lie there; sgd and linear must)",
-    )
+    where = "(default: beside this program, else Models/classifiers)"
+    names = ", ".join(MEMBER_FILES.values())
+    option("--classifiers", type=Path, metavar="DIR", help=f"folder of {names} {where}")
+    who = "who takes part (default: all that lie there; sgd and linear must)"
+    option("--members", nargs="+", choices=MEMBERS, help=who)
     option("--details", action="store_true", help="also write details.csv")
-    option(
-        "--threshold",
-        type=float,
-        help="of the decision in details.csv: hybrid above it (default: what training stored for "
-        "all members together)",
-    )
+    above = "in details.csv, hybrid above it (default: what training stored for all members)"
+    option("--threshold", type=float, help=above)
     option("--report", action="store_true", help="also write report/index.html")
     option("--all_heat_maps", action="store_true", help="in the report, not of the first 200 only")
     option("--batch_size", type=int, default=BATCH_SIZE)
     option("--recursive", action="store_true", help="search the sub-folders of INPUT_DIR, too")
-    option(
-        "--images",
-        type=Path,
-        metavar="LIST",
-        help="score what the column filename of a .csv or .parquet names, relative to INPUT_DIR",
-    )
+    listed = "score what the column filename of a .csv or .parquet names, relative to INPUT_DIR"
+    option("--images", type=Path, metavar="LIST", help=listed)
     option("--device", help="cuda, mps or cpu (default: the best there is)")
-    option(
-        "--fast",
-        action="store_true",
-        help="compute in bfloat16 and decode JPEGs reduced: scores move a little",
-    )
+    rough = "compute in bfloat16 and decode JPEGs reduced: scores move a little"
+    option("--fast", action="store_true", help=rough)
     option("--workers", type=int, default=WORKERS, help="processes that decode (0: this one does)")
     options = parser.parse_args()
-    if options.batch_size < 1:
-        parser.error(f"--batch_size must be at least 1, not {options.batch_size}")
-    if options.images is not None and options.recursive:
-        parser.error("--recursive searches folders, and --images names the files: choose one")
-    if options.workers < 0:
-        parser.error(f"--workers must not be negative, but is {options.workers}")
-    if options.threshold is not None and not 0 <= options.threshold <= 1:
-        parser.error(f"--threshold must be 0 to 1, not {options.threshold}")
+    both = "--recursive searches folders, and --images names the files: choose one"
+    for wrong, message in (
+        (options.batch_size < 1, "--batch_size must be at least 1"),
+        (options.workers < 0, "--workers must not be negative"),
+        (not 0 <= (options.threshold or 0) <= 1, "--threshold must be 0 to 1"),
+        (options.images is not None and options.recursive, both),
+    ):
+        if wrong:
+            parser.error(message)
     return options
 
 
@@ -119,7 +101,18 @@ def ingest(options: argparse.Namespace, rank: int, count: int) -> int:
     model.load()
     with Journal(options.output_dir, rank) as journal:
         known = of_first(journal.begin, settings(options, model), images)
-        score_rest(model, images, journal, options, known, rank, count)
+        batches = list(batches_to_do(known, options.batch_size, rank, count))
+        rest = sum(map(len, batches))
+        if rank == 0 and (known == SCORED).any():
+            print(f"ingestion: going on; {counted(rest, 'image')} to score", file=sys.stderr)
+        bar = tqdm(total=rest, unit="image", disable=None if rank == 0 else True)
+        with bar, freed_memory_kept():
+            for said in score_images(model, images, options.batch_size, options.workers, batches):
+                journal.add(images, said)
+                for outcome in said.values():
+                    if isinstance(outcome, str):
+                        tqdm.write(f"ingestion: {outcome}", file=sys.stderr)
+                bar.update(len(said))
         scored = of_first(write_output, model, images, journal, options)
         left_out = len(images) + len(refused) - scored
         if rank == 0:
@@ -149,30 +142,6 @@ def settings(options: argparse.Namespace, model: Model) -> dict[str, object]:
     }
 
 
-def score_rest(
-    model: Model,
-    images: Images,
-    journal: Journal,
-    options: argparse.Namespace,
-    known: np.ndarray,
-    rank: int,
-    count: int,
-) -> None:
-    """Score this process's share of what is not `known` yet; stderr names what fails."""
-    batches = list(batches_to_do(known, options.batch_size, rank, count))
-    rest = sum(map(len, batches))
-    if rank == 0 and (known == SCORED).any():
-        print(f"ingestion: going on; {counted(rest, 'image')} to score", file=sys.stderr)
-    bar = tqdm(total=rest, unit="image", disable=None if rank == 0 else True)
-    with bar, freed_memory_kept():
-        for said in score_images(model, images, options.batch_size, options.workers, batches):
-            journal.add(images, said)
-            for outcome in said.values():
-                if isinstance(outcome, str):
-                    tqdm.write(f"ingestion: {outcome}", file=sys.stderr)
-            bar.update(len(said))
-
-
 def batches_to_do(known: np.ndarray, batch_size: int, rank: int, count: int) -> Iterator[list[int]]:
     """The batches of process `rank` of `count`, given what is known (n,) of the images.
 
@@ -200,32 +169,27 @@ def write_output(
     """
     if not any(isinstance(outcome, Scored) for _, outcome in journal.outcomes(images)):
         journal.remove()
-        raise ValueError(
-            f"{options.input_dir}: none of {counted(len(images), 'image')} can be scored"
-        )
+        number = counted(len(images), "image")
+        raise ValueError(f"{options.input_dir}: none of {number} can be scored")
     threshold = model.threshold if options.threshold is None else options.threshold
+    names = ["predictions.txt", "details.csv"][: 1 + options.details]
     scored = 0
     with ExitStack() as stack:
-        predictions = stack.enter_context(output(options.output_dir / "predictions.txt"))
+        files = []
+        for name in names:
+            path = stack.enter_context(atomic(options.output_dir / name, durable=True))
+            files.append(stack.enter_context(path.open("w", encoding="utf-8", newline="")))
+        details = csv.DictWriter(files[-1], DETAILS, restval="", lineterminator="\n")
         if options.details:
-            file = stack.enter_context(output(options.output_dir / "details.csv"))
-            details = csv.DictWriter(file, DETAILS, restval="", lineterminator="\n")
             details.writeheader()
         for name, outcome in journal.outcomes(images):
             if isinstance(outcome, Scored):
                 newline = "\n" if scored else ""  # between the lines, none at the end
-                predictions.write(f"{newline}{name},{outcome.score:.4f}")
+                files[0].write(f"{newline}{name},{outcome.score:.4f}")
                 if options.details:
                     details.writerow(details_row(name, outcome, threshold))
                 scored += 1
     return scored
-
-
-@contextmanager
-def output(path: Path) -> Iterator[TextIO]:
-    with atomic(path, durable=True) as temporary:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            yield file
 
 
 def details_row(name: str, image: Scored, threshold: float | None) -> dict[str, object]:
@@ -262,9 +226,8 @@ def tell(model: Model, scored: int, left_out: int, output: Path) -> None:
     done = f"scored {counted(scored, 'image')}{cut_out} with {model.backbone}"
     print(f"ingestion: {done} ({members}): {output}", flush=True)
     if left_out:
-        were = "was" if left_out == 1 else "were"
-        files = counted(left_out, "file")
-        print(f"ingestion: {files} {were} left out, named above", file=sys.stderr)
+        were = f"{counted(left_out, 'file')} {'was' if left_out == 1 else 'were'}"
+        print(f"ingestion: {were} left out, named above", file=sys.stderr)
 
 
 def counted(count: int, noun: str) -> str:

@@ -59,25 +59,23 @@ class Journal:
             self.lock.acquire()
         except Timeout as error:
             raise ValueError(
-                f"{self.folder}: another run is at work on this output; wait until it ends, stop "
-                "it, or choose another OUTPUT_DIR"
+                f"{self.folder}: another run is at work on this output; wait until it ends, or "
+                "choose another OUTPUT_DIR"
             ) from error
         if any(self.folder.glob("*.jsonl")):
             raise ValueError(f"{self.folder} is of an older version: remove it to begin anew")
         with self.opened(self.own) as database:
-            text = json.dumps(settings)
-            ours = json.loads(text)
             found = database.execute("SELECT json FROM settings").fetchone()
-            theirs = ours if found is None else json.loads(found[0])
-            for name in ours:
-                if theirs.get(name) != ours[name]:
-                    raise ValueError(
-                        f"{self.folder} is of a run that has not ended, with the {name} "
-                        f"{theirs.get(name)}; now it is {ours[name]}. Start it as it was and it "
-                        "goes on, or remove that folder to begin anew"
-                    )
             if found is None:
-                database.execute("INSERT INTO settings VALUES (?)", [text])
+                database.execute("INSERT INTO settings VALUES (?)", [json.dumps(settings)])
+        before = settings if found is None else json.loads(found[0])
+        for name, now in settings.items():
+            if before.get(name) != now:
+                raise ValueError(
+                    f"{self.folder} is of a run that has not ended, with the {name} "
+                    f"{before.get(name)}; now it is {now}. Start it as it was and it goes on, or "
+                    "remove that folder to begin anew"
+                )
         known = np.full(len(images), UNKNOWN, np.uint8)
         for index, stamped, _ in self.said(images):
             if stamped is None:
@@ -94,10 +92,8 @@ class Journal:
                 database.executescript(TABLES)
                 yield database
         except sqlite3.Error as error:
-            raise ValueError(
-                f"{path}: {error}; start the same command again, or remove {self.folder} to begin "
-                "anew"
-            ) from error
+            remedy = f"start the same command again, or remove {self.folder} to begin anew"
+            raise ValueError(f"{path}: {error}; {remedy}") from error
 
     def add(self, images: Images, outcomes: Mapping[int, Scored | str]) -> None:
         """Write down what is said of some images, by position; on disk when this returns."""
@@ -127,30 +123,19 @@ class Journal:
                     yield index, stamped, said
 
     def outcomes(self, images: Images) -> Iterator[tuple[str, Scored | str]]:
-        """Name and outcome of each image, in order; ValueError where one has none."""
-        following = 0
-        for index, _, said in self.said(images):
-            if index > following:
-                break
-            yield images.names[index], outcome_of(json.loads(said))
-            following += 1
-        if following < len(images):
-            raise ValueError(
-                f"{self.folder} says nothing of {images[following]}: start the same command again"
-            )
+        """Name and outcome of each image that something is said of, in order."""
+        for index, _, text in self.said(images):
+            said = json.loads(text)
+            if not isinstance(said, str):
+                parents = said["parents"] and Parents(**said["parents"])
+                said = Scored(said["score"], said["members"], parents)
+            yield images.names[index], said
 
     def remove(self) -> None:
         """The run has ended: remove all files, and an output folder that is empty."""
         shutil.rmtree(self.folder)
         with suppress(OSError):  # the output is in it
             self.folder.parent.rmdir()
-
-
-def outcome_of(said: Any) -> Scored | str:
-    if isinstance(said, str):
-        return said
-    parents = said["parents"] and Parents(**said["parents"])
-    return Scored(said["score"], said["members"], parents)
 
 
 def stamp(path: Path) -> str:

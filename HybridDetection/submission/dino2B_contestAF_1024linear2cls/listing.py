@@ -41,15 +41,18 @@ def find_images(folder: Path, recursive: bool = False) -> tuple[Images, list[str
     Hidden files are passed over. With `recursive`, sub-folders are searched too, but not hidden
     ones and no links to folders. Raises ValueError where there are no image files.
     """
+    check_folder(folder)
+    there = (path.name for path in folder.iterdir())
+    names = set(walk(folder) if recursive else (n for n in there if is_one_of(n, IMAGE_SUFFIXES)))
+    if not names:
+        deeper = "" if recursive else "; --recursive searches its sub-folders, too"
+        raise ValueError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}){deeper}")
+    return checked(folder, names)
+
+
+def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
-    there = (path.name for path in folder.iterdir())
-    names = list(walk(folder) if recursive else (n for n in there if is_one_of(n, IMAGE_SUFFIXES)))
-    if not names:
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        deeper = "" if recursive else "; --recursive searches its sub-folders, too"
-        raise ValueError(f"{folder}: holds no images ({kinds}){deeper}")
-    return checked(folder, names)
 
 
 def walk(folder: Path, suffixes: Set[str] = IMAGE_SUFFIXES) -> Iterator[str]:
@@ -74,35 +77,23 @@ def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
     The list is a .csv or a .parquet with a column `filename`, relative to `folder`. What stands
     there twice is scored once. Raises ValueError where the list cannot be read or is empty.
     """
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder")
+    check_folder(folder)
     readers = {".csv": read_csv, ".parquet": read_parquet}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
+    if path.suffix.lower() not in readers:
         raise ValueError(f"{path}: a list of images ends in {' or '.join(readers)}")
-    names = list(dict.fromkeys(without_guard(name, folder) for name in reader(path)))
-    if not names:
-        raise ValueError(f"{path}: names no images")
-    inner, refused = [], []
-    for name in names:
-        if isinstance(name, str) and is_inside(folder, name):
-            inner.append(name)
-        else:
+    names, refused = set(), []
+    for name in dict.fromkeys(readers[path.suffix.lower()](path)):
+        try:
+            if GUARDED.match(name) and not (folder / name).is_file():
+                name = name[1:]
+            inside(folder, name)
+            names.add(name)
+        except (TypeError, ValueError):  # no text, or outside
             refused.append(f"{path}: {name!r} is not the name of a file in {folder}")
-    images, more = checked(folder, inner)
+    if not names and not refused:
+        raise ValueError(f"{path}: names no images")
+    images, more = checked(folder, names)
     return images, refused + more
-
-
-def without_guard(name: object, folder: Path) -> object:
-    guarded = isinstance(name, str) and GUARDED.match(name) and not (folder / name).is_file()
-    return name[1:] if guarded else name
-
-
-def is_inside(folder: Path, name: str) -> bool:
-    try:
-        return bool(inside(folder, name))
-    except ValueError:
-        return False
 
 
 def read_csv(path: Path) -> list[object]:
@@ -120,10 +111,7 @@ def read_parquet(path: Path) -> list[object]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
-        raise ValueError(
-            f"{path}: Parquet is read by the package pyarrow, which is not there: pip install "
-            "pyarrow, or write the list as .csv"
-        ) from error
+        raise ValueError(f"{path}: pip install pyarrow, or write the list as .csv") from error
     cells: dict[object, None] = {}
     try:
         with parquet.ParquetFile(path) as file:
@@ -143,12 +131,6 @@ def check_column(path: Path, columns: Sequence[str]) -> None:
 
 def checked(folder: Path, names: Iterable[str]) -> tuple[Images, list[str]]:
     """The names that predictions.txt can hold, sorted, and why the others cannot be used."""
-    good, refused = [], []
-    for name in names:
-        if "," in name or not name.isprintable():
-            refused.append(
-                f"{name!r}: a comma or a control character would break predictions.txt; rename it"
-            )
-        else:
-            good.append(name)
-    return Images(folder, sorted(good)), sorted(refused)
+    broken = {name for name in names if "," in name or not name.isprintable()}
+    reason = "a comma or a control character would break predictions.txt; rename it"
+    return Images(folder, sorted(set(names) - broken)), [f"{n!r}: {reason}" for n in sorted(broken)]

@@ -19,9 +19,7 @@ import torch
 from backbones import (
     BACKBONES,
     SMALLEST_SIDES,
-    backbone_spec,
     build_backbone,
-    check_preprocess,
     extract,
     in_bfloat16,
     locate_backbone,
@@ -70,16 +68,16 @@ def locate_members(folder: Path | None, members: Sequence[str] | None = None) ->
         if found and missing:
             there = next(iter(found.values()))
             raise FileNotFoundError(
-                f"{there} lies there without {missing}, and they belong together: put {missing} of "
-                f"the same training beside it, or move {there.name} away"
+                f"{there} lies there without {missing}: put {missing} of the same training beside "
+                f"it, or move {there.name} away"
             )
         if found:
             return found
     names = " and ".join(MEMBER_FILES[name] for name in required)
     raise FileNotFoundError(
-        f"no {names}: looked in {' and '.join(map(str, folders))}. Put the published files there "
-        "(scripts/download_models.sh classifiers fetches clf1024.pth and sgd_clf.pkl), name a "
-        f"folder that has them (--classifiers DIR), or train them: {TRAINING}"
+        f"no {names}: looked in {' and '.join(map(str, folders))}. Fetch them "
+        "(scripts/download_models.sh classifiers), name their folder (--classifiers DIR), or "
+        f"train them: {TRAINING}"
     )
 
 
@@ -99,9 +97,9 @@ def load_members(
     for name in others:
         if members[name].origin != members[first].origin:
             raise ValueError(
-                f"{paths[first]} and {paths[name]} do not belong together: the first was "
-                f"{members[first].origin}, the second {members[name].origin}. Put both files of "
-                f"one training there, or train again: {TRAINING}"
+                f"{paths[first]} and {paths[name]} do not belong together: "
+                f"{members[first].origin}, and {members[name].origin}. Put both files of one "
+                f"training there, or train again: {TRAINING}"
             )
     return members
 
@@ -112,11 +110,10 @@ def locate_weights(
     members: Sequence[str] | None = None,
     preprocess: str | None = None,
 ) -> dict[str, Path]:
-    """Every file beside this one that a `Model` with these arguments reads, where it lies.
+    """Every file that a `Model` with these arguments reads, where it lies, by its name beside this.
 
-    The weights, and cutout.py where specimens are cut out. The keys are the names under which the
-    files must lie beside this one to be found there. What load raises for missing files and
-    classifiers, this does, too. Weights that only timm's hub has are no file, and missing here.
+    The weights, and cutout.py where specimens are cut out. Raises as load does, and where only
+    timm's hub has the weights.
     """
     paths = locate_members(classifiers, members)
     loaded = load_members(paths, backbone, preprocess)
@@ -130,22 +127,17 @@ def locate_weights(
 
 def choose_device(wanted: str | None = None) -> torch.device:
     """The wanted device, else the best there is of CUDA, MPS and CPU; a replacement is logged."""
-    available = ["cpu"]
-    if torch.backends.mps.is_available():
-        available.insert(0, "mps")
-    if torch.cuda.is_available():
-        available.insert(0, "cuda")
-    if wanted is None:
-        return torch.device(available[0])
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    counts = {"cuda": gpus, "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    best = next(kind for kind, count in counts.items() if count)
     try:
-        device = torch.device(wanted)
+        device = torch.device(wanted or best)
     except RuntimeError as error:
         raise ValueError(f"unknown device {wanted!r}; known: cuda, cuda:N, mps, cpu") from error
-    missing = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
-    if device.type not in available or missing:
-        log.warning("device %s is not available here; using %s", wanted, available[0])
-        return torch.device(available[0])
-    return device
+    if (device.index or 0) < counts.get(device.type, 0):
+        return device
+    log.warning("device %s is not available here; using %s", wanted, best)
+    return torch.device(best)
 
 
 @dataclass(frozen=True)
@@ -170,12 +162,6 @@ class Model:
         preprocess: str | None = None,  # one of PREPROCESSES; None: what the classifiers remember
         fast: bool = False,  # features in bfloat16, of photographs that may be reduced
     ) -> None:
-        if backbone is not None:
-            backbone_spec(backbone)
-        if preprocess is not None:
-            check_preprocess(preprocess)
-        if members is not None and (not members or not set(members) <= set(MEMBER_FILES)):
-            raise ValueError(f"members {list(members)}, expected some of {', '.join(MEMBER_FILES)}")
         self.backbone = backbone
         self.preprocess = preprocess
         self.classifiers = classifiers
@@ -186,9 +172,8 @@ class Model:
     def load(self) -> None:
         """Read the members and the backbone.
 
-        Raises FileNotFoundError where weights are missing and ValueError where a file is damaged,
-        was trained on another backbone or preprocess or in another training; each names the file
-        and the remedy.
+        Raises FileNotFoundError for missing weights, and ValueError for damaged ones and those of
+        another backbone, preprocess or training; each names the file and the remedy.
         """
         self.files = locate_members(self.classifiers, self.wanted)
         self.members = load_members(self.files, self.backbone, self.preprocess)
@@ -210,8 +195,7 @@ class Model:
     def threshold(self) -> float | None:
         """The score above which an image is called a hybrid at a TNR of 95 %.
 
-        Training stores that of all members together; None for some of them, or where it is not
-        known.
+        Training stores that of all members together; None for some of them.
         """
         if set(self.members) != set(MEMBER_FILES):
             return None

@@ -14,7 +14,7 @@ PATIENCE = timedelta(days=7)  # for the slowest process; torchrun ends all when 
 
 def torchrun_process() -> tuple[int, int]:
     """The number of this process, from 0, and how many they are."""
-    if not {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys():
+    if "LOCAL_RANK" not in os.environ:
         return 0, 1
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
@@ -46,14 +46,13 @@ def of_first(function: Callable[..., Any], *arguments: Any) -> Any:
     if not dist.is_initialized():
         return function(*arguments)
     dist.barrier()
-    first, outcome = dist.get_rank() == 0, None
-    if first:
+    outcomes = [None]
+    if dist.get_rank() == 0:
         try:
-            outcome = function(*arguments)
+            outcomes = [function(*arguments)]
         except (OSError, ValueError) as error:
-            outcome = error
-    outcomes = [outcome]
+            outcomes = [error]
     dist.broadcast_object_list(outcomes)
     if isinstance(outcomes[0], OSError | ValueError):
-        raise outcomes[0] if first else SystemExit(1)
+        raise outcomes[0] if dist.get_rank() == 0 else SystemExit(1)
     return outcomes[0]

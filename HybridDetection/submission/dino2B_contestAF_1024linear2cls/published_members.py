@@ -3,6 +3,7 @@
 import io
 import pickle
 import pickletools
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -24,12 +25,17 @@ class Origin:
     preprocess: str = PREPROCESS
 
     def __post_init__(self) -> None:
-        training = "" if self.training is None else self.training
-        for value in (self.backbone, training, self.preprocess):
-            if not isinstance(value, str) or len(value) > 100 or not value.isprintable():
-                raise ValueError("its backbone, training or preprocess is not a short text")
+        for name, value in vars(self).items():
+            if not (name == "training" and value is None) and not is_short_text(value):
+                raise ValueError(f"its {name} is not a short text")
         backbone_spec(self.backbone)
         check_preprocess(self.preprocess)
+
+    @classmethod
+    def remembered(cls, memory: Mapping[str, Any], suffix: str = "") -> "Origin":
+        """What stands in a file's `memory`, under these names and the `suffix`."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: memory[name + suffix] for name in names if name + suffix in memory})
 
     def __str__(self) -> str:
         training = "no training's id" if self.training is None else f"training {self.training}"
@@ -37,18 +43,21 @@ class Origin:
         return f"trained on features of {self.backbone}{cutouts} ({training})"
 
 
+def is_short_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= 100 and value.isprintable()
+
+
 def check_origin(path: Path, origin: Origin, backbone: str | None, preprocess: str | None) -> None:
     """ValueError where `path` comes from another backbone or preprocess than is asked for."""
-    if backbone is not None and origin.backbone != backbone:
-        raise ValueError(
-            f"{path} was trained on features of {origin.backbone}, but the backbone is {backbone}: "
-            f"use --backbone {origin.backbone}, or train the classifiers again"
-        )
-    if preprocess is not None and origin.preprocess != preprocess:
-        raise ValueError(
-            f"{path} was trained on {origin.preprocess}s, but the preprocess is {preprocess}: "
-            f"use --preprocess {origin.preprocess}, or train the classifiers again"
-        )
+    for name, asked, found, seen in (
+        ("backbone", backbone, origin.backbone, f"features of {origin.backbone}"),
+        ("preprocess", preprocess, origin.preprocess, f"{origin.preprocess}s"),
+    ):
+        if asked not in (None, found):
+            raise ValueError(
+                f"{path} was trained on {seen}, but the {name} is {asked}: use --{name} {found}, "
+                "or train the classifiers again"
+            )
 
 
 class LinearClassifier(nn.Module):
@@ -59,8 +68,7 @@ class LinearClassifier(nn.Module):
     def __init__(self, feature_size: int = 1536) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        widths = [feature_size, 1024, 1024, 512]
-        for inputs, outputs in pairwise(widths):
+        for inputs, outputs in pairwise([feature_size, 1024, 1024, 512]):
             layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU()]
         self.classifier = nn.Sequential(*layers, nn.Linear(512, 2))
 
@@ -82,10 +90,8 @@ def load_linear(
     """
     state = read_state_dict(path)
     try:
-        memory = getattr(state, "_metadata", {}).get("", {})
-        names = {field.name for field in fields(Origin)}
-        origin = Origin(**{name: memory[name] for name in names & memory.keys()})
-    except (AttributeError, ValueError) as error:
+        origin = Origin.remembered(getattr(state, "_metadata", {}).get("", {}))
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: damaged memory of its training ({error})") from error
     check_origin(path, origin, backbone, preprocess)
     classifier = LinearClassifier(BACKBONES[origin.backbone].feature_size)
@@ -186,22 +192,19 @@ def check_claims(pickled: bytes) -> None:
 def load_sgd(path: Path, backbone: str | None = None, preprocess: str | None = None) -> SGDScorer:
     """The SGD classifier pickled in `path`, calibrated or bare; else as `load_linear`."""
     try:
-        pickled = path.read_bytes()
-        check_claims(pickled)
-        scorer = sgd_scorer(SGDUnpickler(io.BytesIO(pickled)).load())
+        content = path.read_bytes()
+        check_claims(content)
+        scorer = sgd_scorer(SGDUnpickler(io.BytesIO(content)).load())
     except Exception as error:  # hostile bytes make the unpickler raise almost anything
-        raise ValueError(
-            f"{path}: not an SGD classifier ({type(error).__name__}: {error})"
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path}: not an SGD classifier ({reason})") from error
     check_origin(path, scorer.origin, backbone, preprocess)
     return scorer
 
 
 def sgd_scorer(pickled: Any) -> SGDScorer:
     """The arrays of an unpickled SGD classifier; ValueError for what the published one is not."""
-    memory = vars(pickled)
-    names = {field.name for field in fields(Origin)}
-    origin = Origin(**{name: memory[f"{name}_"] for name in names if f"{name}_" in memory})
+    origin = Origin.remembered(vars(pickled), "_")
     feature_size = BACKBONES[origin.backbone].feature_size
     if type(pickled).__name__ == "SGDClassifier":
         folds, slopes, offsets = [pickled], [-1.0], [0.0]
@@ -211,9 +214,8 @@ def sgd_scorer(pickled: Any) -> SGDScorer:
         slopes = [numbers("a_", calibrator.a_, ()) for calibrator in calibrators]
         offsets = [numbers("b_", calibrator.b_, ()) for calibrator in calibrators]
     for fold in folds:
-        classes = numbers("classes_", fold.classes_, (2,)).tolist()
-        if classes != [0, 1]:
-            raise ValueError(f"expected a classifier of the classes 0 and 1, found {classes}")
+        if numbers("classes_", fold.classes_, (2,)).tolist() != [0, 1]:
+            raise ValueError("expected a classifier of the classes 0 and 1")
     return SGDScorer(
         weights=np.concatenate([numbers("coef_", fold.coef_, (1, feature_size)) for fold in folds]),
         intercepts=np.concatenate([numbers("intercept_", f.intercept_, (1,)) for f in folds]),

@@ -36,28 +36,21 @@ def score_images(
     images: Sequence[Path],
     batch_size: int,
     workers: int,
-    batches: Iterable[list[int]] | None = None,
+    batches: Iterable[list[int]],
 ) -> Iterator[dict[int, Scored | str]]:
     """Batch by batch, what is said of each image by position, or why it has no score.
 
-    All of `images`, or those in `batches` of positions. They are decoded by `workers` processes
-    (0: here).
+    As load_pictures: of all, or those in `batches`, decoded by `workers` processes (0: here).
     """
-    loaded = load_pictures(
+    for batch in load_pictures(
         images, model.preprocess, batch_size, workers, batches, model.smallest_side
-    )
-    for batch in loaded:
+    ):
         outcomes: dict[int, Scored | str] = dict(batch.failures)
-        said = score_batch(model, batch.pictures) if batch.indices else []
+        said = by_halves(lambda part: outcomes_of(model.examine(part)), batch.pictures)
         for index, outcome in zip(batch.indices, said, strict=True):
             failed = isinstance(outcome, str)
             outcomes[index] = f"{images[index]}: {outcome}" if failed else outcome
         yield outcomes
-
-
-def score_batch(model: Model, pictures: torch.Tensor) -> list[Scored | str]:
-    """What is said of each of n pictures, (n, 224, 224, 3), or why it has no score."""
-    return by_halves(lambda part: outcomes_of(model.examine(part)), pictures)
 
 
 def by_halves(
@@ -67,10 +60,13 @@ def by_halves(
 
     Where memory is short for all at once, halves of them are scored, down to a single image.
     """
+    if len(pictures) == 0:
+        return []
     try:
         return score(pictures)
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+        short = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not short and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
     # Only here, after the error, is what the attempt had allocated free again.
     if len(pictures) == 1:
@@ -82,13 +78,8 @@ def by_halves(
     return by_halves(score, pictures[:half]) + by_halves(score, pictures[half:])
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        words in str(error) for words in OUT_OF_MEMORY
-    )
-
-
 def outcomes_of(examined: Examined) -> list[Scored | str]:
+    """Of each image, or why it has no score."""
     outcomes: list[Scored | str] = []
     for row, score in enumerate(examined.scores.tolist()):
         if np.isfinite(score):

@@ -1,13 +1,12 @@
 """The member of the ensemble that knows the subspecies, and names the likely parents."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from backbones import BACKBONES, PREPROCESS
-from published_members import Origin, check_origin
+from backbones import BACKBONES
+from published_members import Origin, check_origin, is_short_text
 from weights import numbers, read_arrays
 
 BETWEEN = (0.25, 0.75)  # the share of a parent in a hybrid
@@ -135,32 +134,19 @@ def load_subspecies(
     try:
         scorer = subspecies_scorer(read_arrays(path, MAX_BYTES))
     except Exception as error:  # hostile bytes make zip's and npy's readers raise almost anything
-        raise ValueError(
-            f"{path}: not a member that knows the subspecies ({type(error).__name__}: {error})"
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path}: not a member that knows the subspecies ({reason})") from error
     check_origin(path, scorer.origin, backbone, preprocess)
     return scorer
 
 
-def subspecies_scorer(arrays: Mapping[str, np.ndarray]) -> SubspeciesScorer:
+def subspecies_scorer(arrays: dict[str, np.ndarray]) -> SubspeciesScorer:
     """The scorer of a file's arrays; ValueError where one is missing, of another shape or wild."""
-    arrays = {"preprocess": np.array(PREPROCESS), **arrays}  # older files lack it
-    expected = {field.name for kind in (SubspeciesScorer, Origin) for field in fields(kind)}
-    if set(arrays) | {"origin"} != expected:
-        raise ValueError(f"holds {sorted(arrays)}, expected {sorted(expected)}")
-    origin = Origin(**{field.name: arrays[field.name].item() or None for field in fields(Origin)})
+    memory = {name: arrays.pop(name).item() or None for name in vars(Origin()) if name in arrays}
+    origin = Origin.remembered(memory)
     size, names = BACKBONES[origin.backbone].feature_size, arrays["subspecies"].tolist()
-    if not all(isinstance(name, str) and len(name) <= 100 and name.isprintable() for name in names):
-        raise ValueError("knows a subspecies whose name is no short printable text")
-    if len(set(names)) < max(2, len(names)):
-        raise ValueError(f"knows the subspecies {names}, expected two or more, all unlike")
     count, rank, crosses = len(names), arrays["axes"].shape[-1], arrays["crosses"]
-    if not 1 <= rank < count:
-        shape = arrays["axes"].shape
-        raise ValueError(f"axes has the shape {shape}, expected ({size}, 1 to {count - 1})")
-    pairs = set(combinations(range(count), 2))
-    if crosses.dtype.kind != "i" or crosses.ndim != 2 or not pairs.issuperset(map(tuple, crosses)):
-        raise ValueError("crosses are not pairs of two places among the subspecies, ascending")
+    known = set(combinations(range(count), 2)).issuperset(map(tuple, crosses))
     shapes = {
         "weights": (count, size),
         "intercepts": (count,),
@@ -172,15 +158,16 @@ def subspecies_scorer(arrays: Mapping[str, np.ndarray]) -> SubspeciesScorer:
         "cross_intercepts": (count + len(crosses),),
     }
     values = {name: numbers(name, arrays[name], shape) for name, shape in shapes.items()}
-    if not (values["quantiles"][:, 0] < values["quantiles"][:, 1]).all() or values["spread"] <= 0:
-        raise ValueError("quantiles do not ascend, or the spread is not above 0")
-    threshold = arrays["threshold"]
-    if threshold.shape or not (np.isnan(threshold) or 0 <= threshold <= 1):
-        raise ValueError("threshold is no number of 0 to 1")
-    return SubspeciesScorer(
-        subspecies=arrays["subspecies"],
-        crosses=crosses,
-        threshold=threshold,
-        origin=origin,
-        **values,
-    )
+    quantiles, threshold = values["quantiles"], arrays["threshold"].item()
+    for good, message in (
+        (all(map(is_short_text, names)), "a subspecies' name is no printable text, or long"),
+        (len(set(names)) == count >= 2, f"subspecies {names}, expected two or more, all unlike"),
+        (1 <= rank < count, f"{rank} axes, expected 1 to {count - 1}"),
+        (crosses.dtype.kind == "i" and known, "crosses are not pairs of two places, ascending"),
+        ((quantiles[:, 0] < quantiles[:, 1]).all(), "quantiles do not ascend"),
+        (values["spread"] > 0, "the spread is not above 0"),
+        (np.isnan(threshold) or 0 <= threshold <= 1, "threshold is no number of 0 to 1"),
+    ):
+        if not good:
+            raise ValueError(message)
+    return SubspeciesScorer(**arrays | values, origin=origin)

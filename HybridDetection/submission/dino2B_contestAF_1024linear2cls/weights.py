@@ -52,13 +52,12 @@ def load_checked(
     """`load(state)` into `network`; ValueError, naming `source`, for misfits, NaN and infinity."""
     try:
         load(state)
-    except (RuntimeError, ValueError, TypeError) as error:
+    except (ArithmeticError, LookupError, RuntimeError, ValueError, TypeError) as error:
         raise ValueError(f"{source}: does not fit the network: {error}") from error
     for name, tensor in network.state_dict().items():
         if not tensor.isfinite().all():
-            raise ValueError(
-                f"{source}: {name} holds a value that is not finite; fetch the file or train again"
-            )
+            remedy = "fetch the file or train again"
+            raise ValueError(f"{source}: {name} holds a value that is not finite; {remedy}")
 
 
 def read_arrays(path: Path, most: int) -> dict[str, np.ndarray]:
