@@ -144,6 +144,8 @@ def test_a_reader_draws_the_line_and_saves_what_is_chosen(open_page, report):
     page.locator("#threshold").fill("0.9")
     assert "1 called hybrid, 11 non-hybrid" in counts.text_content()
     assert "Recall 17\u00a0% (1 of 6), precision 100\u00a0%" in counts.text_content()
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert page.locator("#bar").bounding_box()["y"] == pytest.approx(0, abs=1)  # stays in view
     page.locator("#lowest").fill("0.9")
     _, rows = saved_rows(page)
     assert [(row["filename"], row["score"], row["decision"], row["threshold"]) for row in rows] == [
@@ -197,6 +199,7 @@ def test_a_reader_walks_over_the_map(open_page, report):
     assert "painted, 9" in page.locator("#map_tip").text_content()
     page.get_by_role("button", name="training photographs").click()
     page.get_by_role("button", name="scored photographs").click()
+    assert page.evaluate("mapScale()(0.5, 1)[1] < mapScale()(0.5, 0)[1]")  # upwards
     points = page.evaluate("mapPoints().map(([kind, i]) => kind + i)")
     trained = [f"{'painted' if i == 4 else 'training'}{i}" for i in range(6)]
     assert points == [*trained, *(f"photographs{i}" for i in range(11, -1, -1))]  # highest last
@@ -285,6 +288,8 @@ def test_photographs_are_sorted_and_called_by_their_own_numbers(open_page, tmp_p
     assert page.evaluate("[0, 0.054, 0.1, 0.5].map(percent)") == [
         f"{text}\u00a0%" for text in ("0", "5.4", "10", "50")
     ]
+    bars = page.locator(".row").first.locator(".measure i").all()
+    assert [bar.evaluate("e => e.style.width") for bar in bars] == ["10%", "50%", "50%"]
     page.locator("#highest").fill("0.5")
     _, kept = saved_rows(page)
     assert [(row["filename"], row["score"], row["share_1"], row["share_2"]) for row in kept] == [
