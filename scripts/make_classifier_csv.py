@@ -25,13 +25,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from common.challenge_csv import (
-    COLUMNS,
-    GENERATED,
-    by_subspecies,
-    challenge_parser,
-    read_photos,
-)
+from common.challenge_csv import COLUMNS, GENERATED, by_subspecies, challenge_parser, read_photos
 from common.files import atomic
 from common.program import InputError, start
 from PIL import Image
@@ -41,10 +35,9 @@ SOURCES = ("structure", "reference")  # columns behind the challenge's
 
 
 def find_generated(folders: list[Path], subspecies: list[str]) -> list[Path]:
-    """The generated images below `folders`, sorted by name.
+    """The generated images of these `subspecies` below `folders`, sorted by name.
 
-    Raises InputError where a folder holds none, a name is there twice, or an image is of a
-    subspecies that is not among `subspecies`.
+    Raises InputError where a folder holds none, or a name is there twice or of another subspecies.
     """
     found: dict[str, Path] = {}
     for folder in folders:
@@ -94,10 +87,8 @@ def place(source: Path, target: Path, copy: bool) -> None:
 
 
 def painted_from(image: Path, filenames: dict[str | None, str]) -> dict[str, str]:
-    """File names of structure and reference as test.py notes them in its PNG, if it does.
-
-    `filenames` are those of the photographs, by their names without suffix.
-    """
+    """File names of structure and reference as test.py notes them in its PNG, if it does; of
+    those in `filenames`, by name without suffix."""
     try:
         with Image.open(image, formats=["PNG"]) as png:
             return {column: filenames[png.info.get(column)] for column in SOURCES}
@@ -170,25 +161,14 @@ def run(args: argparse.Namespace) -> int:
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = challenge_parser(__doc__)
-    parser.add_argument(
-        "--results",
-        type=Path,
-        nargs="*",
-        default=[],
-        metavar="DIR",
-        help="folders of generated images, searched to the bottom (default: none)",
-    )
-    parser.add_argument(
-        "--photos",
-        type=Path,
-        help="link the photographs from here (default: those that prepare_images.py put in place)",
-    )
-    parser.add_argument(
-        "--name",
-        default="butterfly_anomaly_AF.csv",
-        help="file name of the CSV in List/ (default: butterfly_anomaly_AF.csv)",
-    )
-    parser.add_argument("--copy", action="store_true", help="copy the images instead of linking")
+    add = parser.add_argument
+    where = "folders of generated images, searched to the bottom (default: none)"
+    add("--results", type=Path, nargs="*", default=[], metavar="DIR", help=where)
+    where = "link the photographs from here (default: those that prepare_images.py put in place)"
+    add("--photos", type=Path, help=where)
+    default = "butterfly_anomaly_AF.csv"
+    add("--name", default=default, help=f"file name of the CSV in List/ (default: {default})")
+    add("--copy", action="store_true", help="copy the images instead of linking")
     args = parser.parse_args(arguments)
     if not re.fullmatch(r"[\w-]+\.csv", args.name):
         parser.error(f"--name {args.name!r}: expected a plain name that ends in .csv")

@@ -58,10 +58,8 @@ def generator(seed: int, *draw: str) -> random.Random:
 
 
 def nonhybrid_pairs(photos: dict[str, list[Photo]], seed: int) -> list[Pair]:
-    """Every photograph once as structure and once as reference, within its subspecies.
-
-    A photograph is its own reference only where its subspecies has no other.
-    """
+    """Every photograph once as structure and once as reference, within its subspecies; its own
+    reference only where there is no other."""
     pairs = []
     for subspecies, structures in photos.items():
         ring = generator(seed, "nonhybrid", subspecies).sample(structures, len(structures))
@@ -89,10 +87,8 @@ def unlike_pairs(
     signal: tuple[str, str],
     excluded: set[tuple[str, str]],
 ) -> list[tuple[str, str]]:
-    """The ordered pairs that look unlike: of two groups, not the signal pair, not excluded.
-
-    A subspecies in no group is a group of its own.
-    """
+    """The ordered pairs that look unlike: of two groups (a subspecies in none is one by itself),
+    not the signal pair, not excluded."""
     group_of = {name: number for number, group in enumerate(groups) for name in group}
     return [
         (i, j)
@@ -108,10 +104,8 @@ def unlike_pairs(
 def nonsignal_pairs(
     photos: dict[str, list[Photo]], pairs: list[tuple[str, str]], cap: int, seed: int
 ) -> list[Pair]:
-    """For each pair (i, j), `cap` structures of i at the most, with references drawn from j.
-
-    No reference comes again before all of j have come.
-    """
+    """For each pair (i, j), `cap` structures of i at the most, with references drawn from j, of
+    which none comes again before all have come."""
     lines = []
     for i, j in pairs:
         draw = generator(seed, "nonsignal", i, j)
@@ -167,8 +161,7 @@ def write_list(
 ) -> None:
     """Write the three files of the list `name` after checking that every image is there.
 
-    `folder_of` gives, for a photograph, the name of its folder below Images. Raises InputError
-    naming the first image that is missing.
+    `folder_of` gives, for a photograph, the name of its folder below Images.
     """
     phase = name.split("_")[0]
 
@@ -231,9 +224,7 @@ def parse_excluded(texts: list[str]) -> set[tuple[str, str]]:
     for text in texts:
         structures, colon, references = text.partition(":")
         if not colon:
-            raise InputError(
-                f"--exclude {text!r}; expected STRUCTURES:REFERENCES, as in 9:1,2,3,11"
-            )
+            raise InputError(f"--exclude {text!r}; expected STRUCTURES:REFERENCES, as in 9:1,2,3")
         excluded |= set(product(structures.split(","), references.split(",")))
     return excluded
 
@@ -272,29 +263,15 @@ def run(args: argparse.Namespace) -> int:
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = challenge_parser(__doc__)
     add = parser.add_argument
-    add(
-        "--groups",
-        nargs="*",
-        default=GROUPS,
-        metavar="I,J,...",
-        help=f"subspecies that look alike; one in no group stands alone (default: "
-        f"{' '.join(GROUPS)})",
+    alike = f"subspecies that look alike; others stand alone (default: {' '.join(GROUPS)})"
+    add("--groups", nargs="*", default=GROUPS, metavar="I,J,...", help=alike)
+    both = f"structure and reference of the signal hybrid (default: {' '.join(SIGNAL)})"
+    add("--signal", nargs=2, default=SIGNAL, metavar=("I", "J"), help=both)
+    out = (
+        "ordered pairs, structures:references, to leave out beside the pairs within a group "
+        f"and the signal pair both ways (default: {' '.join(EXCLUDED)})"
     )
-    add(
-        "--signal",
-        nargs=2,
-        default=SIGNAL,
-        metavar=("I", "J"),
-        help=f"structure and reference of the signal hybrid (default: {' '.join(SIGNAL)})",
-    )
-    add(
-        "--exclude",
-        nargs="*",
-        default=EXCLUDED,
-        metavar="I,...:J,...",
-        help="ordered pairs, structures:references, to leave out beside the pairs within a group "
-        f"and the signal pair both ways (default: {' '.join(EXCLUDED)})",
-    )
+    add("--exclude", nargs="*", default=EXCLUDED, metavar="I,...:J,...", help=out)
     number = {"type": positive, "metavar": "N"}
     add("--cap", default=50, help="structures for each non-signal pair (default: 50)", **number)
     help_references = "references for each structure of the signal pair (default: 22)"

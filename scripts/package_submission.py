@@ -26,7 +26,6 @@ from common.program import ROOT, InputError, start
 from PIL import Image
 
 SUBMISSION = ROOT / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
-REQUIREMENTS = "requirements.txt"  # there, for everything that may be zipped
 
 # The platform's own list, compared letter by letter there: "pillow" is refused.
 PLATFORM = (Path(__file__).parent / "common/platform_packages.txt").read_text().split()
@@ -80,8 +79,12 @@ SPECIMENS = {
 
 def check_requirements(path: Path) -> dict[str, str]:
     """The lines of `path` by the module that each brings; InputError for one that is refused."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not in UTF-8 ({error})") from error
     lines = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         match = re.fullmatch(r"([A-Za-z0-9._-]+)==[0-9][A-Za-z0-9.+!]*", line)
         if match is None:
             raise InputError(f"{path}, line {number}: {line!r} is not name==version")
@@ -95,8 +98,8 @@ def check_requirements(path: Path) -> dict[str, str]:
 
 
 def find_code(submission: Path, cutouts: bool) -> tuple[dict[str, Path], dict[str, str]]:
-    """The programs in `submission` that model.py imports, itself included, by name in the zip;
-    and what else they import, each with the first that does."""
+    """What model.py imports in `submission`, itself included, by name in the zip; and what else
+    these import, each with the first that does."""
     finder = ModuleFinder([str(submission)], excludes=[] if cutouts else ["cutout"])
     finder.run_script(str(submission / "model.py"))
     paths = [Path(module.__file__) for module in finder.modules.values() if module.__file__]
@@ -143,12 +146,6 @@ def find_files(options: argparse.Namespace) -> dict[str, Path]:
     return {name: Path(path) for name, path in found.items()}
 
 
-def draw_specimens(folder: Path) -> None:
-    """Save an image of each kind in `folder`."""
-    for number, (name, (mode, size)) in enumerate(SPECIMENS.items(), start=1):
-        Image.new(mode, size, number * 20).save(folder / name)
-
-
 def play_ingestion(archive: Path) -> list[str]:
     """The lines of predictions.txt for images of many kinds; InputError for one without a score."""
     with tempfile.TemporaryDirectory() as name:
@@ -158,7 +155,8 @@ def play_ingestion(archive: Path) -> list[str]:
         elsewhere.mkdir()
         with zipfile.ZipFile(archive) as file:
             file.extractall(submission)
-        draw_specimens(images)
+        for number, (specimen, (mode, size)) in enumerate(SPECIMENS.items(), start=1):
+            Image.new(mode, size, number * 20).save(images / specimen)
         predictions = folder / "predictions.txt"
         try:
             run_python(
@@ -178,13 +176,12 @@ def play_ingestion(archive: Path) -> list[str]:
 
 
 def write_zip(submission: Path, loaded: dict[str, Path], output: Path) -> list[str]:
-    """Zip the code and what it loads, all at the root; keep the zip if it scores images, and give
-    what it says.
-    """
-    requirements = submission / REQUIREMENTS
+    """Zip the code and what it loads, all at the root, and keep it if it scores images; its lines
+    of predictions."""
+    requirements = submission / "requirements.txt"  # for everything that may be zipped
     code, foreign = find_code(submission, "cutout.py" in loaded)
     needed = needed_requirements(requirements, foreign)
-    entry = zipfile.ZipInfo.from_file(requirements, REQUIREMENTS)  # readable by whom the file is
+    entry = zipfile.ZipInfo.from_file(requirements, requirements.name)  # with its permissions
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic(output) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:

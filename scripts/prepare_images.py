@@ -74,17 +74,15 @@ def image_size(path: Path) -> tuple[int, int] | None:
 
 def stands(path: Path, original: Path, size: tuple[int, int], since: float) -> bool:
     """Whether `path` is there, of this size, and newer than `original` and the time `since`."""
-    if not path.is_file() or path.stat().st_mtime < max(original.stat().st_mtime, since):
-        return False
-    return image_size(path) == size
+    newest = max(original.stat().st_mtime, since)
+    return path.is_file() and path.stat().st_mtime >= newest and image_size(path) == size
 
 
 def made_since(dataset: Path, source: str) -> float:
     """Since when the images of `dataset` are made from `source`, in seconds since 1970.
 
-    Dates alone would keep a cutout's image when the images are to be made from the photographs
-    again, which are older. So a note holds the source, and its own date is when that began; it is
-    written anew when the source changes.
+    A note holds the source, and its own date is when that began: by their dates alone, images of
+    cutouts would be kept when they are to be made from the photographs again, which are older.
     """
     note = dataset / NOTE
     text = f"{source}\n".encode()
@@ -215,24 +213,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = challenge_parser(__doc__)
     add = parser.add_argument
     add("--photos", type=Path, required=True, help="the folder of originals")
-    add(
-        "--cutouts",
-        type=Path,
-        nargs="?",
-        const=True,
-        help="make the generators' images from cutouts of the photographs, which are kept in this "
-        "folder (default: cutouts/ in the folder of datasets)",
+    kept = (
+        "make the generators' images from cutouts of the photographs, which are kept in this "
+        "folder (default: cutouts/ in the folder of datasets)"
     )
+    add("--cutouts", type=Path, nargs="?", const=True, help=kept)
     add("--masks", type=Path, help="folder of your own masks for --cutouts")
-    add(
-        "--classifier_side",
-        type=int,
-        default=1024,
-        help="longest side in pixels of the classifiers' photographs (default: 1024)",
-    )
-    one_a_core = os.cpu_count() or 1
-    help_workers = "photographs at a time (default: one a core)"
-    add("--workers", type=positive, default=one_a_core, help=help_workers)
+    side = "longest side in pixels of the classifiers' photographs (default: 1024)"
+    add("--classifier_side", type=int, default=1024, help=side)
+    a_time = "photographs at a time (default: one a core)"
+    add("--workers", type=positive, default=os.cpu_count() or 1, help=a_time)
     args = parser.parse_args(arguments)
     if args.classifier_side < 224:
         parser.error(f"--classifier_side {args.classifier_side}: the classifiers see 224 pixels")

@@ -15,11 +15,6 @@ from common.files import inside
 from common.program import InputError
 
 
-def is_plain(member: zipfile.ZipInfo) -> bool:
-    """Whether it is a file or a folder, or does not say, as those made elsewhere than on Unix."""
-    return stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
-
-
 def check(members: list[tuple[str, int, bool]], folder: Path) -> None:
     """ValueError for one of (name, bytes, whether a file or folder) that has no business there."""
     needed, free = 0, shutil.disk_usage(folder).free
@@ -37,7 +32,12 @@ def unpack(archive: Path, folder: Path) -> None:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
-                check([(m.filename, m.file_size, is_plain(m)) for m in file.infolist()], folder)
+                kinds = (0, stat.S_IFREG, stat.S_IFDIR)  # 0: made elsewhere than on Unix
+                members = [
+                    (m.filename, m.file_size, stat.S_IFMT(m.external_attr >> 16) in kinds)
+                    for m in file.infolist()
+                ]
+                check(members, folder)
                 file.extractall(folder)
         elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as file:
@@ -80,11 +80,8 @@ def install(archive: Path, folder: Path, names: list[str]) -> None:
                     f"{', '.join(contents[:10]) or 'nothing'}"
                 )
             holder = found
-        wanted = [
-            path
-            for path in sorted(holder.iterdir())
-            if not path.name.startswith((".", "__MACOSX"))  # what systems add to archives
-        ]
+        added = (".", "__MACOSX")  # by systems, to archives
+        wanted = [path for path in sorted(holder.iterdir()) if not path.name.startswith(added)]
         for path in wanted:
             if (folder / path.name).exists():
                 raise InputError(f"{folder / path.name} is there already; move it away first")

@@ -69,9 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser()
     parser.add_argument("csv", type=Path, help="the challenge's CSV, or one of that form")
     parser.add_argument("folder", type=Path, help="the folder of photographs")
     aside = "rename the broken ones to NAME.broken: cautious-robot fetches what is not there"

@@ -92,9 +92,7 @@ def load_gdown() -> ModuleType:
     """gdown, which is installed where it is missing."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if subprocess.run([*pip, f"gdown=={GDOWN}"]).returncode:
-        raise InputError(
-            f"gdown could not be installed for {sys.executable}; run scripts/setup.sh first"
-        )
+        raise InputError(f"{sys.executable} cannot install gdown; run scripts/setup.sh first")
     importlib.invalidate_caches()
     return importlib.import_module("gdown")
 
@@ -113,10 +111,8 @@ def fetch_file(name: str, published: Published) -> None:
         pooch.HTTPDownloader(progressbar=sys.stderr.isatty())(url, temporary, keeper)
         found = pooch.file_hash(temporary)
         if not found.startswith(published.sha256):
-            raise InputError(
-                f"{name} from {url} has SHA-256 {found}, expected {published.sha256}; "
-                "it was removed"
-            )
+            expected = f"expected {published.sha256}; it was removed"
+            raise InputError(f"{name} from {url} has SHA-256 {found}, {expected}")
         if not published.sha256:
             say(f"{name} has no published checksum; SHA-256 of what came: {found}")
         Path(temporary).chmod(0o644)  # pooch's temporary files are for their owner alone
@@ -190,9 +186,7 @@ def main() -> int:
         try:
             source = KNOWN.get(name)
             if source is None:
-                raise InputError(
-                    f"unknown name {name}; scripts/download_models.sh --help lists them"
-                )
+                raise InputError(f"unknown name {name}; see scripts/download_models.sh --help")
             if isinstance(source, Published):
                 fetch_file(name, source)
             else:

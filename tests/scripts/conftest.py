@@ -3,11 +3,8 @@
 from pathlib import Path
 
 import pytest
+from worlds import HEADER
 
-HEADER = (
-    "CAMID,file_url,hybrid_stat,split,zenodo_link,md5,subspecies,"
-    "parent_subspecies_1,parent_subspecies_2,filename"
-)
 # As in the challenge's butterfly_anomaly_train.csv.
 REAL_COUNTS = dict(enumerate([21, 48, 489, 77, 16, 23, 2, 98, 856, 201, 8, 67, 2, 83]))
 REAL_HYBRIDS = 91

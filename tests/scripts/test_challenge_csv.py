@@ -1,7 +1,7 @@
 """Reading the challenge's CSV: what it gives, and an error with a line number for each fault."""
 
 import pytest
-from common.challenge_csv import GENERATED, TableError, by_subspecies, read_photos
+from common.challenge_csv import COLUMNS, GENERATED, TableError, by_subspecies, read_photos
 
 GOOD = "C1,u,non-hybrid,train,z,m,8.0,,,C1.jpg"
 
@@ -30,16 +30,12 @@ def test_names_of_generated_images():
     "row, message",
     [
         ("C2,u,maybe,train,z,m,8.0,,,C2.jpg", "hybrid_stat 'maybe'; expected hybrid or non-hybrid"),
-        ("C2,u,non-hybrid,train,z,m,,,,C2.jpg", "subspecies ''"),
         ("C2,u,hybrid,train,z,m,,8.0,,C2.jpg", "parent_subspecies_2 ''"),
         ("C2,u,non-hybrid,train,z,m,../8,,,C2.jpg", "subspecies '../8'"),
         ("C2,u,non-hybrid,train,z,m,8_9,,,C2.jpg", "subspecies '8_9'"),
-        ("C2,u,non-hybrid,train,z,m,8.5,,,C2.jpg", "subspecies '8.5'"),
         ("C2,u,non-hybrid,train,z,m,8.00,,,C2.jpg", "subspecies '8.00'"),
         ("C2,u,non-hybrid,val,z,m,8.0,,,C2.jpg", "split 'val'; expected train"),
-        ("C2,u,non-hybrid,,z,m,8.0,,,C2.jpg", "split ''; expected train"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,../C2.jpg", "leaves the folder"),
-        ("C2,u,non-hybrid,train,z,m,8.0,,,/etc/C2.jpg", "leaves the folder"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,a/C2.jpg", "its name without folders"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,a\tC2.jpg", "expected an image"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,.jpg", "expected an image"),
@@ -65,6 +61,7 @@ def test_a_bad_row_is_named_by_file_and_line(write_csv, row, message):
         (b"\xff\xfe\x00", "line 1: not in UTF-8"),
         (b"CAMID,filename,CAMID\nC1,C1.jpg,C1\n", "column CAMID stands twice"),
         (b'CAMID,filename\n"C1', "no column file_url"),
+        (f"{','.join(COLUMNS)}\n".encode(), "no rows below its first line"),
     ],
 )
 def test_a_file_that_is_no_such_csv(tmp_path, content, message):
@@ -75,15 +72,8 @@ def test_a_file_that_is_no_such_csv(tmp_path, content, message):
         read_photos(path)
 
 
-@pytest.mark.parametrize("program", ["make_lists", "make_classifier_csv", "prepare_images"])
-def test_a_program_says_where_a_missing_csv_comes_from(repository, run, tmp_path, program):
-    photos = ["--photos", tmp_path] if program == "prepare_images" else []
-    done = run(repository / f"scripts/{program}.py", "--csv", tmp_path / "none.csv", *photos)
+def test_a_program_ends_with_the_error_and_no_traceback(repository, run, tmp_path):
+    done = run(repository / "scripts/make_lists.py", "--csv", tmp_path / "none.csv")
     assert done.returncode == 1
-    assert f"{program}: {tmp_path / 'none.csv'}: no such file; butterfly_anomaly" in done.stderr
+    assert done.stderr.startswith(f"make_lists: {tmp_path / 'none.csv'}: no such file; butterfly")
     assert "Traceback" not in done.stderr
-
-
-def test_a_csv_without_rows(write_csv):
-    with pytest.raises(TableError, match="no rows below its first line"):
-        read_photos(write_csv([]))

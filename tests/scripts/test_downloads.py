@@ -71,7 +71,7 @@ def challenge(server, draw, repository, tmp_path):
     return download
 
 
-def test_challenge_photographs_arrive_and_are_checked(challenge, tmp_path):
+def test_challenge_photographs_arrive_and_the_broken_are_fetched_again(challenge, server, tmp_path):
     done = challenge()
     assert done.returncode == 0, done.stderr
     assert "'--verifier-col', 'md5'" in done.stdout
@@ -82,11 +82,6 @@ def test_challenge_photographs_arrive_and_are_checked(challenge, tmp_path):
     assert again.returncode == 0
     assert "called with" not in again.stdout  # nothing to fetch: nothing installed, nothing asked
 
-
-def test_a_half_photograph_is_fetched_again_and_one_that_cannot_be_had_is_named(
-    challenge, server, tmp_path
-):
-    challenge()
     half = tmp_path / "originals/C2.jpg"
     whole = half.read_bytes()
     half.write_bytes(whole[:100])
@@ -94,10 +89,8 @@ def test_a_half_photograph_is_fetched_again_and_one_that_cannot_be_had_is_named(
     (server[0] / "C3.JPG").unlink()
     done = challenge()
     assert done.returncode == 3
-    assert "1 of 3 photographs are missing, 1 are broken" in done.stderr
-    assert "C2.jpg is broken (MD5" in done.stderr
-    assert "C3.jpg is missing" in done.stderr
-    assert "run the same command again" in done.stderr
+    for said in ("1 of 3 photographs are missing, 1 are broken", "C2.jpg is broken (MD5", "C3.jpg"):
+        assert said in done.stderr
     assert half.read_bytes() == whole
 
 
@@ -109,14 +102,6 @@ def test_without_checksums_each_file_is_decoded(challenge, server, tmp_path):
     assert done.returncode == 3
     assert "--verifier-col" not in done.stdout
     assert "C2.jpg is broken" in done.stderr
-
-
-def test_all_digits_of_a_checksum_count(tmp_path):
-    (tmp_path / "a").write_bytes(WEIGHTS)
-    digest = hashlib.md5(WEIGHTS).hexdigest()
-    assert check_photos.problem(tmp_path / "a", digest) is None
-    other = digest[:-1] + ("0" if digest[-1] != "0" else "1")
-    assert f"MD5 {digest}, expected {other}" in check_photos.problem(tmp_path / "a", other)
 
 
 @pytest.mark.parametrize(
@@ -142,12 +127,9 @@ WHOLE = (200, len(WEIGHTS), WEIGHTS)
 
 @pytest.fixture
 def moody_server():
-    """A server that gives the listed replies in turn, (status, announced bytes, body), then 404.
-
-    Gives the list to fill, the server's address and the paths that were asked for.
-    """
-    replies: list[tuple[int, int, bytes]] = []
-    asked = []
+    """A server that gives the listed replies in turn, (status, announced bytes, body), then 404:
+    the list to fill, its address and the paths that were asked for."""
+    replies, asked = [], []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -182,7 +164,7 @@ def fetch(moody_server, monkeypatch, tmp_path):
     return fetch_file
 
 
-@pytest.mark.parametrize("known", [SHA256, SHA256[:8], ""])
+@pytest.mark.parametrize("known", [SHA256[:8], ""])
 def test_a_broken_download_is_tried_again(fetch, moody_server, capsys, known):
     replies, url, asked = moody_server
     replies += [(500, 4, b"busy"), (200, len(WEIGHTS), WEIGHTS[:3]), WHOLE]
@@ -204,8 +186,7 @@ def test_a_broken_download_is_tried_again(fetch, moody_server, capsys, known):
     ("reply", "known", "asked", "reason"),
     [
         ((404, 0, b""), "", 3, "404 Client Error: Not Found"),
-        ((200, 7, b"wei"), "", 3, "IncompleteRead(3 bytes read, 4 more expected)"),
-        (WHOLE, "0" * 64, 1, f"has SHA-256 {SHA256}, expected {'0' * 64}; it was removed"),
+        ((200, 7, b"wei"), "", 3, "3 bytes read, 4 more expected"),
         (WHOLE, "00000000", 1, f"has SHA-256 {SHA256}, expected 00000000; it was removed"),
     ],
 )
@@ -220,16 +201,6 @@ def test_what_does_not_come_whole_is_an_error_and_leaves_nothing(
     assert (f"put it at {tmp_path / 'models/w.pth'} yourself" in str(raised.value)) == (asked == 3)
     assert len(moody_server[2]) == asked
     assert list((tmp_path / "models").iterdir()) == []
-
-
-def test_known_checksums():
-    """What Models/README.md says of them."""
-    known = {
-        name: len(source.sha256)
-        for name, source in downloads.KNOWN.items()
-        if isinstance(source, downloads.Published)
-    }
-    assert known == {"pidinet": 64, "dinov2": 0, "vgg19": 8}
 
 
 def test_pidinet_has_the_known_checksum(shared):
@@ -255,9 +226,6 @@ def test_one_that_fails_does_not_keep_the_others_from_coming(
     assert said.err.endswith("download_models: not fetched: vgg19 clasifiers\n")
     (came,) = (path for path in (tmp_path / "Models").rglob("*") if path.is_file())
     assert came == tmp_path / "Models/backbones/dinov2_vitb14_pretrain.pth"
-    (tmp_path / "Models/edges").touch()
-    assert run_main(monkeypatch, "pidinet") == 1
-    assert str(tmp_path / "Models/edges") in capsys.readouterr().err  # a place that is no folder
 
 
 # ------------------------------------------------------------- download_models.sh: Google Drive
@@ -265,8 +233,8 @@ def test_one_that_fails_does_not_keep_the_others_from_coming(
 
 @pytest.fixture
 def drive(monkeypatch, tmp_path):
-    """A stand-in for gdown: gives what lies under an identity in a folder, or raises it."""
-    lies: dict[str, tuple[str, dict[str, str]] | Exception] = {}
+    """A stand-in for gdown: gives what lies under an identity in a folder, or raises."""
+    lies: dict[str, tuple[str, dict[str, str]]] = {}
     asked: list[dict[str, object]] = []
 
     class DownloadError(Exception):
@@ -274,13 +242,11 @@ def drive(monkeypatch, tmp_path):
 
     def download(**options: object) -> str:
         asked.append(options)
-        found = lies.get(options["id"], DownloadError("Cannot retrieve the public link"))
-        if isinstance(found, Exception):
-            raise found
-        path = Path(options["output"]) / found[0]
-        if not path.exists():  # resume=True leaves what is whole
-            write_zip(path, found[1])
-        return str(path)
+        if options["id"] not in lies:
+            raise DownloadError("Cannot retrieve the public link")
+        name, contents = lies[options["id"]]
+        write_zip(Path(options["output"]) / name, contents)
+        return options["output"] + name
 
     gdown = types.SimpleNamespace(download=download, DownloadError=DownloadError)
     monkeypatch.setattr(downloads, "load_gdown", lambda: gdown)
@@ -305,11 +271,9 @@ def test_archives_from_google_drive_land_in_their_places(drive, monkeypatch, tmp
     (datasets / ".gitkeep").touch()
     assert run_main(monkeypatch, "classifiers", "AF4hybrid", "Images4TrainAFhybrid") == 0
     folder = tmp_path / "Models"
-    assert (folder / "classifiers/clf1024.pth").read_text() == "c"
     assert (folder / "classifiers/sgd_clf.pkl").read_text() == "s"
     assert zipfile.is_zipfile(folder / "AFgenerators/AF4hybrid/latest_net_G.pth")
     assert (datasets / "Images/hybrid/train/good/C1.jpg").read_text() == "photo"
-    assert (datasets / "Lists/train.txt").read_text() == "line"
     assert {path.suffix for path in (folder / ".downloads").iterdir()} <= {".lock"}
     assert len(asked) == 3
     first = asked[0]  # a transfer that broke off goes on; a server that is silent is given up
@@ -320,16 +284,12 @@ def test_archives_from_google_drive_land_in_their_places(drive, monkeypatch, tmp
     assert len(asked) == 3
 
 
-@pytest.mark.parametrize("error", [None, ConnectionError("no route to host")])
 def test_what_google_drive_does_not_give_can_be_fetched_by_hand(
-    drive, monkeypatch, capsys, tmp_path, error
+    drive, monkeypatch, capsys, tmp_path
 ):
-    if error:
-        drive[0][CLASSIFIERS] = error
     assert run_main(monkeypatch, "classifiers") == 1
     said = capsys.readouterr().err
-    assert str(error or "Cannot retrieve the public link") in said
-    assert "limits the downloads of a day" in said
+    assert "Cannot retrieve the public link" in said
     assert f"https://drive.google.com/file/d/{CLASSIFIERS}/view" in said
     downloading = tmp_path / "Models/.downloads/classifiers"
     assert f"put the file into {downloading}, and then run it again" in said
@@ -347,24 +307,15 @@ def test_an_archive_comes_to_one_run_at_a_time(drive, monkeypatch, tmp_path, cap
     assert drive[1] == []
 
 
-@pytest.mark.parametrize(
-    ("inside", "reason"),
-    [
-        ({"other": "c"}, "no folder in it holds clf1024.pth, sgd_clf.pkl; it holds other"),
-        (BOTH[1], "classifiers/clf1024.pth is there already; move it away first"),
-    ],
-)
-def test_an_archive_that_cannot_be_installed_is_kept(
-    drive, monkeypatch, tmp_path, capsys, inside, reason
-):
-    drive[0][CLASSIFIERS] = ("c.zip", inside)
+def test_an_archive_that_cannot_be_installed_is_kept(drive, monkeypatch, tmp_path, capsys):
+    drive[0][CLASSIFIERS] = BOTH
     mine = tmp_path / "Models/classifiers/clf1024.pth"
     mine.parent.mkdir(parents=True)
     mine.write_text("my own")
     assert run_main(monkeypatch, "classifiers") == 1
     said = capsys.readouterr().err
     downloading = tmp_path / "Models/.downloads/classifiers"
-    assert reason in said
+    assert "classifiers/clf1024.pth is there already; move it away first" in said
     assert f"to fetch it anew, remove {downloading}" in said
     assert (downloading / "c.zip").is_file()
     assert [path.name for path in mine.parent.iterdir()] == [mine.name]
@@ -377,23 +328,10 @@ def test_an_archive_that_cannot_be_installed_is_kept(
 def test_scripts_explain_themselves(repository, tmp_path):
     challenge = bash(repository / "scripts/download_challenge.sh", folder=tmp_path)
     assert challenge.returncode == 2
-    assert "scripts/download_challenge.sh CSV [FOLDER]" in challenge.stderr
     script = repository / "scripts/download_models.sh"
     wrong, help = (bash(script, option, folder=tmp_path) for option in ("--hlep", "--help"))
     assert (wrong.returncode, help.returncode) == (2, 0)
-    assert wrong.stderr == help.stdout
-    for name in downloads.KNOWN:
-        assert name in help.stdout
-
-
-def test_the_environment_that_is_named_runs_the_download(repository, tmp_path):
-    python = tmp_path / "env/bin/python"
-    python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\necho "$@"\n')
-    python.chmod(0o755)
-    script = repository / "scripts/download_models.sh"
-    done = bash(script, "vgg19", folder=tmp_path, PYTHON="", VENV=str(tmp_path / "env"))
-    assert done.stdout == "-m common.downloads vgg19\n"
+    assert all(name in help.stdout for name in downloads.KNOWN)
 
 
 def test_without_names_all_models_and_no_data_set(drive, monkeypatch, tmp_path, capsys):

@@ -3,14 +3,12 @@
 import csv
 import os
 from collections import Counter
-from itertools import count
 from pathlib import Path
 
 import make_classifier_csv
 import pytest
-from common.challenge_csv import COLUMNS, by_subspecies, read_photos
+from common.challenge_csv import COLUMNS, read_photos
 from common.program import InputError
-from make_lists import EXCLUDED, GROUPS, parse_excluded, parse_groups, unlike_pairs
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -60,24 +58,13 @@ def dataset(tmp_path) -> Path:
 
 
 def test_the_full_set_has_12947_rows(real_counts_csv, tmp_path, collect, dataset):
-    groups = by_subspecies(read_photos(real_counts_csv))
-    known = list(groups)
-    pairs = unlike_pairs(known, parse_groups(GROUPS), ("9", "8"), parse_excluded(EXCLUDED))
-    results, index = tmp_path / "results", count()
-    touch(*(results / f"nh/AF_{i}_{i}_gen{next(index):05d}.png" for i in known for _ in groups[i]))
-    touch(*(results / f"sh/images/AF_9_8_gen{n:05d}.png" for n in range(4422)))
-    touch(
-        *(
-            results / f"nsh/AF_{i}_{j}_gen{next(index):05d}.png"
-            for i, j in pairs
-            for _ in groups[i][:50]
-        )
-    )
+    results = tmp_path / "results"
+    for kind, count in {"nh/AF_8_8": 1991, "sh/images/AF_9_8": 4422, "nsh/AF_0_4": 4452}.items():
+        touch(*(results / f"{kind}_gen{number:05d}.png" for number in range(count)))
     said = collect(real_counts_csv, "--results", results)
     assert "12947 rows, 8965 hybrid and 3982 non-hybrid" in said
     assert "2082 photographs, 10865 generated" in said
     rows = read_rows(dataset)
-    assert len(rows) == 12947
     status = Counter(row["hybrid_stat"] for row in rows)
     assert status == {"hybrid": 8965, "non-hybrid": 3982}
     for row in rows:
@@ -97,23 +84,11 @@ def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, collec
     assert "12 rows, 3 hybrid and 9 non-hybrid" in collect(small_csv, "--results", results)
     rows = read_rows(dataset)
     assert list(rows[0]) == [*COLUMNS, "structure", "reference"]
-    assert (rows[0]["structure"], rows[0]["reference"]) == ("", "")
+    assert rows[0]["structure"] == rows[0]["reference"] == ""
     assert rows[0]["subspecies"] == "8.0"  # photographs as the challenge has them
     same, hybrid = rows[-2:]
-    assert hybrid == {
-        "CAMID": "AF_9_8_gen00007",
-        "file_url": "",
-        "hybrid_stat": "hybrid",
-        "split": "train",
-        "zenodo_link": "",
-        "md5": "",
-        "subspecies": "9_8",
-        "parent_subspecies_1": "9",
-        "parent_subspecies_2": "8",
-        "filename": "AF_9_8_gen00007.png",
-        "structure": "S9N002.jpg",
-        "reference": "S8N001.jpg",
-    }
+    cells = "AF_9_8_gen00007,,hybrid,train,,,9_8,9,8,AF_9_8_gen00007.png,S9N002.jpg,S8N001.jpg"
+    assert list(hybrid.values()) == cells.split(",")
     assert (same["structure"], same["reference"]) == ("S2N000.jpg", "S2N000.jpg")
     assert (same["filename"], same["hybrid_stat"]) == ("AF_2_2_gen00000.png", "non-hybrid")
     linked = dataset / "Images/hybrid/AF_9_8_gen00007.png"
@@ -130,21 +105,14 @@ def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, collec
     "sources",
     [
         {},  # a published image, or one of an earlier version
-        {"structure": "S9N000"},
         {"structure": "S9N000", "reference": ""},
         {"structure": "S9N009", "reference": "S8N000"},  # a photograph that the CSV lacks
-        {"structure": "S9N000", "reference": "S8N000.jpg"},
         None,  # no image at all
     ],
 )
 def test_images_that_do_not_say_their_sources(
     small_csv, tmp_path, collect, dataset, caplog, sources
 ):
-    """What the lists say by now is not asked: they may have been made anew."""
-    lists = tmp_path / "Images4TrainAFnonhybrid/List/test_signalhybrid"
-    lists.mkdir(parents=True)
-    (lists / "test_edges.txt").write_text("Images/9/train/pidinet_edges/S9N000.png\n")
-    (lists / "test_color_ref.txt").write_text("Images/8/train/good/S8N000.jpg\n")
     image = tmp_path / "results/AF_9_8_gen00000.png"
     touch(image)
     if sources is not None:
@@ -197,10 +165,8 @@ def test_copies_take_the_place_of_links(small_csv, tmp_path, collect, dataset):
 
 
 def test_a_photograph_that_is_not_there(small_csv, tmp_path, collect):
-    with pytest.raises(InputError, match=r"S8N000\.jpg is missing.*prepare"):
+    with pytest.raises(InputError, match=r"S8N000\.jpg is missing.*prepare.*--photos"):
         collect(small_csv, placed=False)
-    with pytest.raises(InputError, match=r"S8N000\.jpg is missing.*--photos"):
-        collect(small_csv, "--photos", tmp_path / "none")
 
 
 @pytest.mark.parametrize(
@@ -228,8 +194,7 @@ def test_a_generated_name_that_is_a_photographs_name(write_csv, tmp_path, collec
         collect(table, "--results", tmp_path / "results")
 
 
-@pytest.mark.parametrize("name", ["../x.csv", "x.txt", "a/b.csv"])
-def test_the_csv_stays_in_its_folder(capsys, name):
+def test_the_csv_stays_in_its_folder(capsys):
     with pytest.raises(SystemExit):
-        make_classifier_csv.parse_arguments(["--csv", "x", "--name", name])
-    assert f"--name {name!r}" in capsys.readouterr().err
+        make_classifier_csv.parse_arguments(["--csv", "x", "--name", "../x.csv"])
+    assert "--name '../x.csv'" in capsys.readouterr().err

