@@ -112,24 +112,18 @@ def find_sources(path: Path, size: int) -> list[Source]:
     images = sorted(walk(path)) if path.is_dir() else []
     tables = sorted(path / name for name in walk(path, {".parquet"})) if path.is_dir() else [path]
     if images and tables:
-        raise ValueError(
-            f"{path}: holds images, such as {images[0]}, and Parquet files, such as {tables[0]}; "
-            "keep them in folders of their own"
-        )
+        raise ValueError(f"{path}: holds images and Parquet files, such as {tables[0]}; move these")
     sources = []
     for first in range(0, len(images), size):
         names = images[first : first + size]
-        shards = cut(path.name, names, len(names), size, first)
-        sources.append(Source(path, names, 0, shards))
+        sources.append(Source(path, names, 0, cut(path.name, names, len(names), size, first)))
     folder = path if path.is_dir() else path.parent
     with ThreadPoolExecutor(16) as pool:  # they wait for the disk most of the time
         for found in pool.map(lambda table: table_sources(table, folder, size), tables):
             sources += found
     if not sources:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise ValueError(
-            f"{path}: holds no images ({kinds}) and no Parquet rows with {IMAGE_COLUMN}"
-        )
+        raise ValueError(f"{path}: no images ({kinds}) and no Parquet rows with {IMAGE_COLUMN}")
     return sources
 
 
@@ -188,10 +182,7 @@ def keep_settings(output: Path, settings: dict[str, object]) -> None:
         names = [name for name in settings if settings[name] != found.get(name)]
         if names:
             said = "; ".join(f"{n} was {found.get(n)} and is now {settings[n]}" for n in names)
-            raise ValueError(
-                f"{output}: was begun with other settings: {said}. Repeat those, or choose another "
-                "--output"
-            )
+            raise ValueError(f"{output}: {said}. Repeat that, or choose another --output")
     elif finished(output):
         raise ValueError(f"{output}: holds Parquet files of unknown settings; choose another")
     else:
@@ -211,8 +202,7 @@ def left_to_do(sources: list[Source], output: Path) -> list[Source]:
     if strange:
         raise ValueError(
             f"{output / strange[0]}, and {len(strange) - 1} more: not of the images that --input "
-            "holds now. Was it changed, or is it another one? Remove them, or choose another "
-            "--output"
+            "holds now; remove them, or choose another --output"
         )
     rest = [
         replace(source, shards={f: places for f, places in source.shards.items() if f not in done})
