@@ -64,14 +64,14 @@ def time_training(
     batches = iter(datasets.loader(samples, order, opt.nThreads, model.device))
     for number in range(WARM_UP + steps):
         if number == WARM_UP:
-            synchronize(model.device)
+            model.losses().tolist()  # waits for the device
             began, reading = time.perf_counter(), 0.0
         asked = time.perf_counter()
         batch = next(batches)
         if number >= WARM_UP:
             reading += time.perf_counter() - asked
         step(model, batch, opt.micro_batch)
-    synchronize(model.device)
+    model.losses().tolist()
     seconds = time.perf_counter() - began
     return steps * opt.batchSize / seconds, reading / seconds
 
@@ -94,11 +94,6 @@ def time_painting(
     began = time.perf_counter()
     paint(painter, samples, batches, places, options, results, quiet=True)
     return count / (time.perf_counter() - began)
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

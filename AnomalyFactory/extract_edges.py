@@ -4,11 +4,9 @@ python AnomalyFactory/extract_edges.py --dataset Datasets/Images4TrainAFhybrid
 python AnomalyFactory/extract_edges.py --input PHOTOS --output EDGES --size 256 256
 
 --dataset fills pidinet_edges/ beside each good/ below DIR/Images; --input and --output mirror one
-tree of photos. Each edge map is a grey PNG with the photo's stem. A map that is there already is
-kept when it was made from the same photo with the same detector, weights, polarity and size (they
-are noted in the PNG), so an interrupted run goes on and a change takes effect. A map that this
-program did not make is never touched. With several --gpu_ids, or under torchrun, every process
-draws its share of the batches, which are the same as those of one process.
+tree of photos. Each edge map is a grey PNG with the photo's stem. A map stays when it was made from
+the same photo with the same detector, weights, polarity and size (they are noted in the PNG), or
+not by this program. With several --gpu_ids, or under torchrun, every process draws its share.
 """
 
 import argparse
@@ -63,23 +61,16 @@ def main() -> None:
     if process.first:
         tqdm.write(f"{note}: {len(pairs)} photos, {len(to_do)} to do")
 
-    jobs = []
-    for photo, edges in to_do:
-        try:
-            jobs.append(Job(photo, edges, tuple(opt.size or photo_size(photo))))
-        except ImageError as error:
-            if process.first:
-                tqdm.write(str(error), file=sys.stderr)
+    jobs = [Job(photo, edges, tuple(opt.size or photo_size(photo))) for photo, edges in to_do]
     process.wait()  # nobody draws before everybody has looked
     detect = scharr_edges
     if opt.detector == "pidinet":
         large = [job for job in jobs if job.pixels > MAX_PHOTO_PIXELS]
         if large:
-            width, height = large[0].size
+            photo = "{}: {}x{}".format(large[0].photo, *large[0].size)
             raise InputError(
-                f"{large[0].photo}: {width}x{height}, and PiDiNet takes {MAX_PHOTO_PIXELS:,} pixels"
-                f" at the most ({len(large)} of {len(jobs)} photos have more); resize them with"
-                " --size W H"
+                f"{photo}, and PiDiNet takes {MAX_PHOTO_PIXELS:,} pixels at the most"
+                f" ({len(large)} of {len(jobs)} photos have more); resize them with --size W H"
             )
         prepare(exact=True)
         detect = pidinet_detector(opt.weights, process.device)
@@ -90,18 +81,12 @@ def main() -> None:
         Background(os.cpu_count(), BATCHES_WRITTEN * opt.batch_size) as writers,
         tqdm(total=sum(map(len, mine)), desc="edges", unit="photo", disable=process.quiet) as bar,
     ):
-        read_ahead = ahead(read, mine, readers, most=os.cpu_count())
-        for batch, photos in zip(mine, read_ahead, strict=True):
-            whole = {
-                job.edges: photo
-                for job, photo in zip(batch, photos, strict=True)
-                if photo is not None
-            }
-            strengths = detect(np.stack(list(whole.values()))) if whole else []
-            for edges, strength in zip(whole, strengths, strict=True):
+        for photos in ahead(read, mine, readers, most=os.cpu_count()):
+            strengths = detect(np.stack(list(photos.values()))) if photos else []
+            for edges, strength in zip(photos, strengths, strict=True):
                 writers.submit(write_edges, edges, strength, opt.polarity, note)
-            drawn += len(whole)
-            bar.update(len(batch))
+            drawn += len(photos)
+            bar.update(len(photos))
     drawn = process.sum(drawn)
     if process.first:
         tqdm.write(f"{drawn} edge maps drawn")
@@ -176,15 +161,12 @@ def stands(photo: Path, edges: Path, note: str) -> bool:
 
 
 def photo_size(path: Path) -> tuple[int, int]:
-    """Width and height from the file's header; ImageError where they cannot be had or used."""
+    """Width and height from the file's header; none of what `read` will name."""
     try:
         with Image.open(path, formats=IMAGE_FORMATS) as image:
-            width, height = image.size
-    except Exception as error:  # Pillow's plugins raise many types on hostile bytes
-        raise ImageError(f"{path}: not a readable image ({error})") from error
-    if min(width, height) < SMALLEST_SIDE:
-        raise ImageError(f"{path}: {width}x{height}, expected {SMALLEST_SIDE} pixels or more")
-    return width, height
+            return image.size
+    except Exception:  # Pillow's plugins raise many types on hostile bytes
+        return 0, 0
 
 
 def batches(jobs: list[Job], most: int) -> Iterator[list[Job]]:
@@ -192,25 +174,28 @@ def batches(jobs: list[Job], most: int) -> Iterator[list[Job]]:
     largest first: every later batch fits into the memory that they took."""
     by_size = operator.attrgetter("pixels", "size")
     for (pixels, _), same in itertools.groupby(sorted(jobs, key=by_size, reverse=True), by_size):
-        count = max(1, min(most, MAX_BATCH_PIXELS // pixels))
+        count = max(1, min(most, MAX_BATCH_PIXELS // max(pixels, 1)))
         same = list(same)
         yield from (same[start : start + count] for start in range(0, len(same), count))
 
 
-def read(batch: list[Job]) -> list[np.ndarray | None]:
-    """The photos at their working size, uint8 (height, width, 3); one that cannot be read is named
-    and None."""
-    photos = []
+def read(batch: list[Job]) -> dict[Path, np.ndarray]:
+    """The photos at their working size, uint8 (height, width, 3), by the paths of their maps; one
+    that cannot be read is named and left out."""
+    photos = {}
     for job in batch:
         try:
             photo = open_image(job.photo)
+            if min(job.size) < SMALLEST_SIDE:
+                width, height = photo.size
+                least = f"expected {SMALLEST_SIDE} pixels or more"
+                raise ImageError(f"{job.photo}: {width}x{height}, {least}")
         except ImageError as error:
             tqdm.write(str(error), file=sys.stderr)
-            photos.append(None)
             continue
         if photo.size != job.size:
             photo = photo.resize(job.size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-        photos.append(np.asarray(photo))
+        photos[job.edges] = np.asarray(photo)
     return photos
 
 

@@ -4,14 +4,11 @@ python AnomalyFactory/test.py --name AF4nonhybrid --results_dir ./results/butter
     --dataroot ./Datasets/Images4TrainAFnonhybrid/List/test_nonhybrid
 
 Writes AF_{i}_{j}_gen{index}.png, 256x256, into --results_dir: structure of subspecies i, colours
-of subspecies j (with --inherit, a share of them; with --keep_ground, on the photograph's own flat
-ground), line `index` of the list; each says in its PNG from which structure and reference it was
-painted. The page {list}.html there shows them. An interrupted run goes on where it stopped. What
-was painted with another checkpoint, list or option is an error, or with --overwrite painted anew;
-nothing is removed before its new one is whole.
-
-With several --gpu_ids, or under torchrun, every process paints its share of the list's batches;
-these are the same whoever paints them and whatever was there before, and so are the images.
+of subspecies j, line `index` of the list, and the page {list}.html that shows them. An interrupted
+run goes on where it stopped. What was painted with another checkpoint, list or option is an error,
+or with --overwrite painted anew; nothing is removed before its new one is whole. With several
+--gpu_ids, or under torchrun, every process paints its share of the list's batches, which are the
+same whoever paints them.
 """
 
 import argparse
@@ -38,7 +35,8 @@ def main() -> None:
     opt = test_options()
     process = distributed.start(opt.gpu_ids)
     files = find_list(opt.dataroot, opt.phase)
-    listed = read_pairs(files, training=False, photos=asks_for_photos(opt))
+    asked = opt.align, opt.inherit is not None, opt.keep_ground  # for the structures' own photos
+    listed = read_pairs(files, training=False, photos=any(asked))
     pairs = listed[: opt.how_many]
     generator = build_generator(opt)
     load_network(generator, opt.checkpoints_dir / opt.name, opt.which_epoch, "G")
@@ -46,7 +44,7 @@ def main() -> None:
     names = {pair.generated_name: (pair.edges.stem, pair.reference.stem) for pair in listed}
     painted = {} if opt.overwrite else noted_source(opt.results_dir, files.name)
     opt.amp = chosen_amp(opt.amp, process.device, painted.get("amp"))
-    source = source_of(opt, files, listed)
+    source = source_of(opt, files, listed, any(asked))
     results = Results(opt.results_dir, files.name, names, source, RESULT_SIZE, not opt.no_html)
     missing = {n for n, pair in enumerate(pairs) if not results.is_whole(pair.generated_name)}
     process.wait()  # nobody writes before everybody has looked
@@ -55,9 +53,7 @@ def main() -> None:
     process.wait()
     prepare()
     painter = Painter(generator, process.device, opt.amp)
-    samples = PaintingPairs(
-        pairs, opt.loadSize, opt.align, opt.inherit is not None, opt.keep_ground
-    )
+    samples = PaintingPairs(pairs, opt.loadSize, *asked)
     batches = batches_of(len(pairs), opt.batchSize, missing)[process.share]
     paint(painter, samples, batches, missing, opt, results, process.quiet)
     process.wait()
@@ -115,18 +111,12 @@ def paint(
                     writers.submit(write, samples.pairs[place].generated_name, images, row)
 
 
-def asks_for_photos(opt: argparse.Namespace) -> bool:
-    """Whether an option needs the structures' own photos."""
-    return opt.align or opt.inherit is not None or opt.keep_ground
-
-
-def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> Source:
+def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair], photos: bool) -> Source:
     """All that shapes the results of the list's `pairs`."""
     weights = network_path(opt.checkpoints_dir / opt.name, opt.which_epoch, "G").read_bytes()
     # A dataset that was moved is the same one; an image that was written since is another.
     images = [path for pair in pairs for path in (pair.edges, pair.reference)]
-    if asks_for_photos(opt):
-        images += [pair.target for pair in pairs]
+    images += [pair.target for pair in pairs] if photos else []
     status = [(path.relative_to(files.dataset), path.stat()) for path in images]
     lines = "\n".join(f"{path}\t{now.st_size}\t{now.st_mtime_ns}" for path, now in status)
     return {

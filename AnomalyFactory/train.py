@@ -32,8 +32,8 @@ from util.background import Background, Fetched
 from util.device import chosen_amp, prepare
 from util.distributed import Process
 from util.errors import InputError, reported
-from util.progress import Progress
 from util.report import Report, due
+from util.training_page import Progress
 
 # What may change between a stop and its resume: where things lie, what is written when, the
 # machine's share of the work, and the length and the learning rate of what is still to come.

@@ -79,10 +79,8 @@ class PaintingPairs(Dataset):
 
     def __getitem__(self, place: int) -> Sample:
         pair = self.pairs[place]
-        images = {
-            "edges": read_square(pair.edges, self.size),
-            "reference": read_square(pair.reference, self.size),
-        }
+        files = {"edges": pair.edges, "reference": pair.reference}
+        images = {name: read_square(path, self.size) for name, path in files.items()}
         if self.align or self.inherit:
             photo = read_square(pair.target, self.size)
         if self.align:
@@ -109,7 +107,7 @@ def training_order(
     """Batches of keys from step `start` to step `end`, one process's share of each.
 
     An epoch visits every pair once in a random order; its last batch is filled up with pairs of
-    the same epoch, augmented differently, so that all batches and all shares are of one size.
+    the same epoch, augmented differently.
     """
     steps = steps_per_epoch(count, batch_size)
     for number in range(start, end):
@@ -134,7 +132,7 @@ def batches_of(count: int, size: int, wanted: set[int]) -> list[list[int]]:
 
 
 def loader(
-    dataset: TrainingPairs | PaintingPairs,
+    dataset: Dataset,
     batches: Iterable[list[Any]],  # keys of the samples in each batch
     workers: int,
     device: torch.device,

@@ -59,12 +59,9 @@ class FewPhotos:
         """As `training_sample`, with this object's changes around it."""
         if random.random() < self.recolour:
             photo = with_hues(photo, random_hues(random), random.uniform(*SATURATION))
-        gentler = replace(
-            augmentation,
-            structure_warp=self.gentler(augmentation.structure_warp),
-            reference_warp=self.gentler(augmentation.reference_warp),
-        )
-        edges, reference, target = training_sample(edges, photo, gentler)
+        names = ("structure_warp", "reference_warp")
+        warps = {name: self.gentler(getattr(augmentation, name)) for name in names}
+        edges, reference, target = training_sample(edges, photo, replace(augmentation, **warps))
         if random.random() < self.erase:
             edges = edges.copy()
             for _ in range(random.integers(*ERASED, endpoint=True)):
@@ -175,8 +172,8 @@ def as_large_as(whole: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
 def ground_of(photo: np.ndarray) -> np.ndarray:
     """Where the flat ground around the specimen of a cutout is, bool (T, T); `photo` is uint8.
 
-    That is all of the colour of the corners that hangs together with the border. A pale spot
-    within a wing does not. Of a whole photograph, whose ground is not flat, it is only a part.
+    That is all of the colour of the corners that hangs together with the border, as a pale spot
+    within a wing does not.
     """
     colour = np.median(photo[[0, 0, -1, -1], [0, -1, 0, -1]].astype(float), axis=0)
     alike = (np.abs(photo - colour) <= GROUND_NOISE).all(axis=2)

@@ -66,10 +66,10 @@ def find_list(dataroot: Path, phase: str) -> ListFiles:
     for edges in wanted:
         if edges.is_file():
             return ListFiles(dataset, name, edges)
+    looked_for = ", ".join(map(str, wanted))
     raise InputError(
-        f"--dataroot {dataroot}: no list for --phase {phase}; looked for "
-        + ", ".join(map(str, wanted))
-        + ". scripts/make_lists.py makes the lists"
+        f"--dataroot {dataroot}: no list for --phase {phase}; looked for {looked_for}."
+        " scripts/make_lists.py makes the lists"
     )
 
 
@@ -85,9 +85,8 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
     if not training and (photos or files.column("color_gt").exists()):
         columns.append("color_gt")
     lines = {column: read_lines(files.column(column)) for column in columns}
-    counts = {files.column(column).name: len(found) for column, found in lines.items()}
-    if len(set(counts.values())) > 1:
-        found = ", ".join(f"{name} has {count} lines" for name, count in counts.items())
+    if len(set(map(len, lines.values()))) > 1:
+        found = ", ".join(f"{files.column(c).name} has {len(lines[c])} lines" for c in columns)
         raise InputError(f"{files.edges.parent}: the lists of {files.name} must align, but {found}")
     if not lines["edges"]:
         raise InputError(f"{files.edges}: the list is empty")
@@ -103,20 +102,11 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
                 if column in subspecies and not training:
                     subspecies[column] = subspecies_in(lines[column][index])
             if photos and own(paths["color_gt"]) != own(paths["edges"]):
-                raise ValueError(
-                    f"{paths['color_gt']} is not the photo of {paths['edges']}; expected the same"
-                    " name, in a folder beside it"
-                )
+                raise ValueError(f"{paths['color_gt']} is not the photo of {paths['edges']}")
         except (ValueError, OSError) as error:  # OSError: a name too long for any file
             raise InputError(f"{files.column(column)}, line {index + 1}: {error}") from error
-        return Pair(
-            index,
-            paths["edges"],
-            paths[references],
-            paths.get("color_gt"),
-            subspecies["edges"],
-            subspecies[references],
-        )
+        images = paths["edges"], paths[references], paths.get("color_gt")
+        return Pair(index, *images, subspecies["edges"], subspecies[references])
 
     return [pair(index) for index in range(len(lines["edges"]))]
 

@@ -58,9 +58,8 @@ class AnomalyFactory:
     """Generator and discriminator in training.
 
     A step is `set_input`, `forward`, `backward_D`, `backward_G` for each part of a batch, and then
-    `step`. All gradients are taken at the same weights, as in the published code. No layer mixes
-    images and all losses are means over them, so gradients and losses of a batch are the sums of
-    its parts', weighted by their shares.
+    `step`: all gradients are taken at the same weights, as published. Gradients and losses of a
+    batch are the sums of its parts', weighted by their shares: no layer mixes images.
     """
 
     def __init__(

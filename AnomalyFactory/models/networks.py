@@ -41,10 +41,8 @@ class Generator(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-    """Instance normalisation. On a CPU it is computed as one group per channel: torch's own
-    instance_norm copies its input back and forth there, which costs a tenth of a training step. On
-    a GPU, autocast turns the input of group_norm into float32; that of instance_norm stays as it
-    is, and only the sums are float32."""
+    """Instance normalisation; on a CPU as one group per channel, where torch's own instance_norm
+    copies back and forth. On a GPU, autocast would turn group_norm's input into float32."""
 
     def __init__(self, channels: int):
         super().__init__()

@@ -10,10 +10,7 @@ FILE_NAME = "vgg19-dcbb9e9d.pth"
 
 
 def vgg19_features(backbones: Path) -> nn.Sequential:
-    """`vgg19().features` with the weights in `backbones`, else from torchvision's download.
-
-    Raises InputError when neither can be had.
-    """
+    """`vgg19().features` with the weights in `backbones`, else from torchvision's download."""
     # Importing torchvision takes longer than importing torch; painting never needs it.
     from torchvision.models import VGG19_Weights
 
@@ -31,12 +28,10 @@ def vgg19_features(backbones: Path) -> nn.Sequential:
                 f" {VGG19_Weights.IMAGENET1K_V1.url} failed ({error}). Put the file there, or train"
                 " without it: --no_vgg_loss"
             ) from error
-    prefix = "features."
-    convolutions = {
-        key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
-    }
+    parts = {key.partition("features.")[2]: value for key, value in weights.items()}
+    parts.pop("", None)  # the classifier
     features = vgg19_layers()
-    fit(features, convolutions, path, advice=f"expected torchvision's {FILE_NAME}")
+    fit(features, parts, path, advice=f"expected torchvision's {FILE_NAME}")
     return features
 
 

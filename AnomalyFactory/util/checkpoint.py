@@ -21,11 +21,8 @@ SIZES = (
 
 
 def save(content: Any, path: Path) -> None:
-    """Write `content` to `path`, the old file or the new one and never half of it, for good.
-
-    All tensors in it lie on the CPU, so any machine can read it. Equal content gives equal bytes:
-    torch.save writes a path's name into the file, but not that of an open file.
-    """
+    """Write `content` whole to `path`, for good, its tensors for any machine. Equal content gives
+    equal bytes: torch.save writes a path's name into the file, but not that of an open file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path, durable=True) as temporary, temporary.open("wb") as file:
         try:
@@ -66,10 +63,8 @@ def as_tensors(weights: Any, path: Path) -> Tensors:
 
 
 def fit(network: nn.Module, weights: Tensors, path: Path, advice: str = SIZES) -> None:
-    """Load `weights`, read from `path`, into `network`.
-
-    Raises InputError with `advice` for a misfit, and for a value that is no finite number.
-    """
+    """Load `weights`, read from `path`, into `network`. Raises InputError for a misfit, with
+    `advice`, and for a value that is no finite number."""
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -82,8 +77,7 @@ def check_numbers(tensors: Tensors, path: Path) -> None:
     for key, value in tensors.items():
         if not value.isfinite().all():
             raise InputError(
-                f"{path}: {key!r} holds a value that is no finite number; fetch the file again, or"
-                " go back to an earlier one of the training"
+                f"{path}: {key!r} holds a value that is no finite number; take another file"
             )
 
 

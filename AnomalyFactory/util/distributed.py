@@ -72,29 +72,22 @@ class Process:
 
 
 def start(gpu_ids: list[int]) -> Process:
-    """Take the device and join the other processes; no `gpu_ids` means CPU.
-
-    With several GPUs and no torchrun, this process becomes torchrun, which starts the program
-    once for each GPU. Raises InputError when a GPU that is asked for is not there.
-    """
+    """Take the device, the CPU without `gpu_ids`, and join the other processes. For several GPUs
+    this process becomes torchrun, where it is not started by it: one process for each GPU."""
     device = torch.device("cpu")
     if gpu_ids:
         found = torch.cuda.device_count()
-        missing = [gpu for gpu in gpu_ids if gpu >= found]
-        if missing:
+        for missing in (gpu for gpu in gpu_ids if gpu >= found):
             raise InputError(
-                f"--gpu_ids {','.join(map(str, gpu_ids))}: GPU {missing[0]} is not there, this"
-                f" machine has {found}. Use --gpu_ids -1 to work on the CPU"
+                f"--gpu_ids: GPU {missing} is not there, this machine has {found}. Use"
+                " --gpu_ids -1 to work on the CPU"
             )
         count = f"--nproc_per_node={len(gpu_ids)}"
         if len(gpu_ids) > 1 and not dist.is_torchelastic_launched():
             torchrun = ["-m", "torch.distributed.run", "--standalone", count]
             os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv])
         if len(gpu_ids) != local_world():
-            raise InputError(
-                f"--gpu_ids names {len(gpu_ids)} GPUs for {local_world()} processes: start one for"
-                f" each, {count}"
-            )
+            raise InputError(f"--gpu_ids: one for each of {local_world()} processes, or {count}")
         device = torch.device("cuda", gpu_ids[int(os.environ.get("LOCAL_RANK", 0))])
         torch.cuda.set_device(device)
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:

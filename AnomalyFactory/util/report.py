@@ -2,24 +2,23 @@
 
 import argparse
 import math
+import os
+import platform
 import signal
 import time
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from tqdm import tqdm
 
 from util.background import Background, Fetched
 from util.distributed import Process
 from util.errors import InputError, message_of
-from util.progress import Progress, machine
-from util.training_page import DONE, TrainingPage
+from util.training_page import DONE, Progress, TrainingPage
 from util.visualizer import LossLog, SamplePage
-
-if TYPE_CHECKING:
-    from models.anomaly_factory import AnomalyFactory
 
 LAG = 3  # steps after which a GPU's losses are read: it is busy with those in between
 
@@ -72,8 +71,8 @@ class Report:
         if self.page and error is not None:
             self.page.write(self.progress, f"{kind.__name__}: {message_of(error)}")
 
-    def after_step(self, model: "AnomalyFactory", epoch: int, done: int) -> None:
-        """Take up the step that was the training's `done`-th."""
+    def after_step(self, model: Any, epoch: int, done: int) -> None:
+        """Take up the step of an AnomalyFactory that was the training's `done`-th."""
         opt = self.opt
         self.progress = replace(self.progress, done=done, seconds=time.monotonic() - self.started)
         step = LateStep(
@@ -139,6 +138,19 @@ class Report:
         else:  # the signal may have reached another process
             name = signal.Signals(received or signal.SIGTERM).name
             self.page.write(self.progress, f"it received {name}.")
+
+
+def machine(process: Process) -> dict[str, str]:
+    """What a training runs on, by the name of the fact."""
+    name = "CPU"
+    if process.device.type == "cuda":
+        name = torch.cuda.get_device_name(process.device)
+    return {
+        "computes on": f"{process.world} x {name}",
+        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
+        "system": platform.platform(),
+        "software": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
+    }
 
 
 def due(done: int, batch_size: int, every: int) -> bool:

@@ -30,9 +30,8 @@ def result_name(i: str, j: str, index: int) -> str:
 class Results:
     """Results of one list: AF_*.png in `folder`, strips for its page in gallery/{list}/.
 
-    Every image bears its list and its source, and the names of its structure and its reference:
-    lists can be made anew after it. Nothing is removed, only replaced: an image of another source
-    stays until its own new one is whole. The note painted.json tells a reader of the last source.
+    Every image bears its list and source and the names of what it was painted from. An image of
+    another source stays until its own new one is whole. painted.json tells of the last source.
     """
 
     def __init__(

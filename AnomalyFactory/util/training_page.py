@@ -6,6 +6,7 @@ While it runs, a browser reads the page anew every REFRESH seconds; when it ends
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,7 +14,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from util.files import atomic
 from util.html import PANEL
 from util.pages import STYLE, duration, said
-from util.progress import Progress
 from util.visualizer import PANELS, LossLog, SamplePage
 
 REFRESH = 15  # seconds
@@ -32,6 +32,48 @@ LOSSES = {
 }
 
 
+@dataclass(frozen=True)
+class Progress:
+    """A training after `done` of `end` steps, of which this run found `before` already done."""
+
+    done: int
+    end: int
+    before: int
+    batch_size: int
+    steps_per_epoch: int
+    seconds: float  # since this run began its first step
+
+    @property
+    def images(self) -> int:
+        return self.done * self.batch_size
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1; a training that has nothing to do is done, as is one that did more."""
+        return min(1.0, self.done / self.end) if self.end else 1.0
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, from 1; 0 before the first."""
+        return -(-self.done // self.steps_per_epoch)
+
+    @property
+    def epochs(self) -> int:
+        return self.end // self.steps_per_epoch
+
+    @property
+    def speed(self) -> float:
+        """Images a second in this run; 0 before its first step."""
+        steps = self.done - self.before
+        return steps * self.batch_size / self.seconds if steps and self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the speed of this run so far; None while that is not known."""
+        left = (self.end - self.done) * self.batch_size
+        return left / self.speed if self.speed else None
+
+
 class TrainingPage:
     """Writes the page of the training `name` in `folder`, from its log and its samples."""
 
@@ -44,9 +86,9 @@ class TrainingPage:
         options: Mapping[str, object],
         machine: Mapping[str, str],
     ):
-        self.path, self.name = folder / "training.html", name
-        self.log, self.samples = log, samples
-        self.options, self.machine = options, machine
+        self.path, self.log, self.samples = folder / "training.html", log, samples
+        named = {f"--{name}": value for name, value in options.items()}
+        self.course = {"name": name, "options": named, "machine": machine}
         self.due = 0.0  # by time.monotonic
         rules = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True}
         environment = Environment(loader=FileSystemLoader(Path(__file__).parent), **rules)
@@ -59,8 +101,8 @@ class TrainingPage:
 
     def write_if_due(self, progress: Progress) -> None:
         """Write the page of a running training, where it is due."""
-        begun = time.monotonic()
         if self.is_due():
+            begun = time.monotonic()
             self.write(progress)
             ended = time.monotonic()
             self.due = ended + max(REFRESH, (ended - begun) / SHARE)
@@ -71,7 +113,7 @@ class TrainingPage:
         percent = math.floor(100 * progress.share)  # 100 only at the end
         rows = self.log.rows[-math.ceil(LATEST * len(self.log.rows)) :]
         text = self.template.render(
-            name=self.name,
+            **self.course,
             headline={RUNNING: f"{percent} % trained", DONE: "trained"}.get(state, "stopped"),
             running=state == RUNNING,
             done=state == DONE,
@@ -84,20 +126,17 @@ class TrainingPage:
             plot=self.log.plot.name,
             latest=len(rows),
             losses=[
-                {
-                    "name": name,
-                    "meaning": LOSSES.get(name, ""),
-                    "first": float(self.log.rows[0][name]),
-                    "latest": sum(float(row[name]) for row in rows) / len(rows),
-                }
+                (
+                    name,
+                    LOSSES.get(name, ""),
+                    [float(row[name]) for row in (self.log.rows[0], *rows)],
+                )
                 for name in self.log.names()
             ],
             strips=self.samples.spread(STRIPS),
             all_samples=self.samples.page.name,
             panel=PANEL,
             panels=PANELS,
-            options={f"--{name}": value for name, value in self.options.items()},
-            machine=self.machine,
         )
         with atomic(self.path) as temporary:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -19,8 +19,8 @@ from util.background import Background, Fetched, ahead
 from util.device import chosen_amp, prepare
 from util.distributed import Process
 from util.errors import InputError
-from util.progress import Progress
 from util.report import Report
+from util.training_page import Progress
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 HALF, FULL = torch.bfloat16, torch.float32

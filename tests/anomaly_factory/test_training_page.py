@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from browser import SCREENS, flaws
-from util.progress import Progress
-from util.training_page import DONE, RUNNING, TrainingPage
+from util.training_page import DONE, RUNNING, Progress, TrainingPage
 from util.visualizer import PANELS, LossLog, SamplePage
 
 ODD = """AF "4" & <script>alert('x')</script> für"""
