@@ -83,6 +83,12 @@ def mask_in(folder: Path, file: str) -> Path:
     return (folder / file).with_suffix(".png")
 
 
+def own_mask_of(masks: Path | None, file: str | Path) -> Path | None:
+    """Your mask of the photograph `file` in the folder `masks`, if there is one."""
+    path = masks and mask_in(masks, file)
+    return path if path is not None and path.is_file() else None
+
+
 def cut(file: str, options: argparse.Namespace) -> tuple[dict[str, Any], bool] | str:
     """Cut out one photograph: its row, and whether it was done now; or why it cannot be used."""
     if not file.isprintable():
@@ -90,9 +96,7 @@ def cut(file: str, options: argparse.Namespace) -> tuple[dict[str, Any], bool] |
     photograph = options.input / file
     if photograph.is_symlink():  # prepare_images.py's are gone once the message is read
         photograph = photograph.resolve()
-    own_mask = options.masks and mask_in(options.masks, file)
-    if own_mask and not own_mask.is_file():
-        own_mask = None
+    own_mask = own_mask_of(options.masks, file)
     target, mask = options.output / "images" / file, mask_in(options.output / "masks", file)
     try:
         states = [path.stat() for path in (photograph, own_mask) if path]

@@ -32,7 +32,7 @@ import torch
 from submission import REPOSITORY
 from backbones import BACKBONE, BACKBONES, IMAGE_SIZE
 from classifier import make_sgd
-from cut_folder import Folders, read_own_mask
+from cut_folder import own_mask_of, read_own_mask
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
 from data_utils import FOLDS, plain
 from dataset import read_dataset
@@ -297,10 +297,9 @@ def check(options: argparse.Namespace) -> list[Result]:
         )
     if options.masks is not None and not options.masks.is_dir():
         raise ValueError(f"--masks {options.masks}: no such folder")
-    masks = Folders(root, options.output, options.masks)
     seen, problems = see(
         *(photographs, VIEWS, options.output, options.workers),
-        lambda path: masks.own_mask(path.relative_to(root)),
+        lambda path: own_mask_of(options.masks, path.relative_to(root)),
     )
     for message in problems:
         log.warning("left out: %s", message)
