@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import cutout
 import numpy as np
 import torch
 from backbones import PREPROCESS, backbone_spec, build_backbone, extract
@@ -18,9 +19,9 @@ from torch import nn
 from tqdm import tqdm
 
 FILES = "files.sqlite"  # in the cache's folder: which image a file holds
-# Of the features by what they are of. Raise one when the way from a picture to them changes, in
-# files.py, cutout.py, pictures.py or backbones.py: all of them are then extracted anew.
-VERSIONS = {"photograph": 1, "cutout": 1}
+# Of the features by what they are of. Raise the first when the way from a picture to them changes,
+# in files.py, pictures.py or backbones.py: all of them are then extracted anew.
+VERSIONS = {"photograph": 1, "cutout": cutout.VERSION}
 SETTLED = 2.0  # seconds since its last change, after which a file's next one has another time
 
 FEATURE_TABLE = "features (image TEXT PRIMARY KEY, feature BLOB)"

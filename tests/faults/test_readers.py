@@ -397,7 +397,7 @@ def test_a_hostile_pickle_is_refused_and_takes_no_memory(tmp_path, monkeypatch, 
         {"subspecies": np.array(["8", "9", object()], object)},
         {"backbone": np.array("resnet")},
     ],
-    ids=str,
+    ids=lambda change: "-".join(change),
 )
 def test_a_member_of_odd_arrays_is_refused(tmp_path, good, change):
     path = tmp_path / "subspecies.npz"
