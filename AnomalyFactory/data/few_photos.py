@@ -115,6 +115,8 @@ def aligned(reference: np.ndarray, structure: np.ndarray) -> np.ndarray:
         return reference
     if not STRETCH[0] <= stretches.min() <= stretches.max() <= STRETCH[1]:
         return reference
+    if not np.isfinite(found).all():  # OpenCV would never return
+        return reference
     before, after = (
         np.corrcoef(fixed.ravel(), image.ravel())[0, 1] for image in (moving, move(moving, found))
     )
