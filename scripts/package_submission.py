@@ -23,7 +23,7 @@ from pathlib import Path
 
 from common.files import atomic
 from common.program import ROOT, InputError, start
-from PIL import Image
+from PIL import Image, ImageDraw
 
 SUBMISSION = ROOT / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
 
@@ -157,6 +157,10 @@ def play_ingestion(archive: Path) -> list[str]:
             file.extractall(submission)
         for number, (specimen, (mode, size)) in enumerate(SPECIMENS.items(), start=1):
             Image.new(mode, size, number * 20).save(images / specimen)
+        wings = Image.new("RGB", SPECIMENS["rgb.jpg"][1], (225, 222, 205))  # to cut out, if it is
+        for box in ((40, 50, 140, 120), (160, 50, 260, 120), (130, 75, 170, 90)):
+            ImageDraw.Draw(wings).ellipse(box, fill=(60, 30, 20))
+        wings.save(images / "rgb.jpg")
         predictions = folder / "predictions.txt"
         try:
             run_python(
