@@ -71,7 +71,8 @@ def expected_of(photos: Path, classifiers: Path, size: int) -> dict[str, Scored 
     detector = Model(None, "cpu", classifiers)
     detector.load()
     names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.*g"))
-    batches = score_images(detector, [photos / name for name in names], size, 0)
+    parts = [list(range(len(names)))[start : start + size] for start in range(0, len(names), size)]
+    batches = score_images(detector, [photos / name for name in names], size, 0, parts)
     return {names[index]: said for batch in batches for index, said in batch.items()}
 
 

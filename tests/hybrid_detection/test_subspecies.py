@@ -282,7 +282,7 @@ def test_what_is_saved_is_loaded(tmp_path, stored):
     [
         ({"weights": None}, "weights"),
         ({"weights": np.zeros((3, 1281))}, "weights has the shape (3, 1281), expected (3, 1280)"),
-        ({"axes": np.zeros((1280, 3))}, "axes has the shape (1280, 3), expected (1280, 1 to 2)"),
+        ({"axes": np.zeros((1280, 3))}, "means has the shape (3, 2), expected (3, 3)"),
         ({"means": np.full((3, 2), np.nan)}, "means holds a value that is not finite"),
         ({"quantiles": np.ones((2, 2))}, "quantiles do not ascend"),
         ({"spread": np.array(0.0)}, "the spread is not above 0"),
@@ -290,7 +290,7 @@ def test_what_is_saved_is_loaded(tmp_path, stored):
         ({"crosses": np.array([[0, 3]])}, "crosses are not pairs of two places"),
         ({"crosses": np.array([[2, 0]])}, "crosses are not pairs of two places"),
         ({"subspecies": np.array(["8", "8", "9"])}, "expected two or more, all unlike"),
-        ({"subspecies": np.array(["8", "9", "1\n0"])}, "no short printable text"),
+        ({"subspecies": np.array(["8", "9", "1\n0"])}, "no printable text"),
         ({"backbone": np.array("resnet")}, "'resnet'"),
         ({"preprocess": np.array("mask")}, "unknown preprocess 'mask'"),
         ({"weights": np.array([[object()] * 1280] * 3)}, "Object arrays cannot be loaded"),

@@ -165,8 +165,8 @@ def test_members_are_never_taken_from_two_folders(root, stored):
     remedies = ("scripts/download_models.sh classifiers", "--classifiers DIR", "training.py")
     refused(FileNotFoundError, "no clf1024.pth and sgd_clf.pkl: ", places, *remedies)
     refused(FileNotFoundError, "no subspecies.npz: ", places, members=("subspecies",))
-    write_pair(root / "Models/classifiers")
-    for folder in (root / "Models/classifiers", write_pair(root / "submission")):
+    for place in ("Models/classifiers", "submission"):
+        folder = write_pair(root / place)
         assert {path.parent for path in list(model.locate_weights().values())[:2]} == {folder}
     for name, other in ((NAMES[0], NAMES[1]), (NAMES[1], NAMES[0])):
         write_pair(folder)
