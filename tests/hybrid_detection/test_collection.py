@@ -259,7 +259,8 @@ def test_an_actor_a_gpu_or_one_a_processor(actors, device, gpus, expected):
     assert score_collection.choose_actors(options, gpus, cores=4) == expected
 
 
-@pytest.mark.parametrize("kill", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", [False, True])
 def test_a_ray_of_two_actors_and_one_that_is_killed(
     repository, photos, classifiers, tmp_path, kill
 ):
