@@ -96,9 +96,9 @@ def check_filename(place: str, name: str) -> None:
         inside(Path(), name)
     except ValueError as error:
         raise TableError(f"{place}: file name {error}") from error
+    if (length := len(os.fsencode(name))) > 255:
+        raise TableError(f"{place}: a file name of {length} bytes; a file system takes 255")
     plain = name.isprintable() and name == name.strip() and not set(name) & {"/", "\\"}
-    if len(os.fsencode(name)) > 255:  # no file system has longer names
-        plain = False
     if not plain or name.startswith(".") or Path(name).suffix.lower() not in IMAGE_SUFFIXES:
         raise TableError(
             f"{place}: file name {name!r}; expected an image ({' '.join(sorted(IMAGE_SUFFIXES))}), "
