@@ -11,10 +11,9 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import published_members
 import pytest
-import subspecies_member
-from PIL import Image, ImageDraw
+import worlds
+from PIL import Image
 
 pytest_plugins = ["browser"]
 
@@ -63,23 +62,8 @@ def shared() -> Path:
 
 
 @pytest.fixture
-def stored() -> subspecies_member.SubspeciesScorer:
-    """A member of three subspecies and one known cross, on 1,280 features."""
-    draw = np.random.default_rng(0)
-    return subspecies_member.SubspeciesScorer(
-        subspecies=np.array(["8", "9", "10"]),
-        weights=draw.standard_normal((3, 1280)),
-        intercepts=np.zeros(3),
-        axes=draw.standard_normal((1280, 2)),
-        means=np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]]),
-        quantiles=np.array([[0.2, 0.8], [1.0, 60.0]]),
-        spread=np.array(1.0),
-        crosses=np.array([[0, 2]]),
-        cross_weights=draw.standard_normal((4, 1280)),
-        cross_intercepts=np.zeros(4),
-        threshold=np.array(0.625),
-        origin=published_members.Origin("efficientnet_lite0", "1f3c"),
-    )
+def stored() -> worlds.SubspeciesScorer:
+    return worlds.third_member()
 
 
 @pytest.fixture
@@ -110,20 +94,7 @@ def draw():
 
 @pytest.fixture
 def specimen():
-    """Draw dark wings on light paper with a label: a photograph that can be cut out."""
-
-    def draw_specimen(path: Path, wings=(90, 40, 20)) -> Path:
-        image = Image.new("RGB", (160, 120), (225, 222, 205))
-        pen = ImageDraw.Draw(image)
-        pen.rectangle((5, 90, 45, 112), fill=(20, 60, 160))
-        for box in [(30, 20, 76, 60), (84, 20, 130, 60), (46, 50, 78, 84), (82, 50, 114, 84)]:
-            pen.ellipse(box, fill=wings)
-        pen.rectangle((74, 35, 86, 70), fill=wings)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path)
-        return path
-
-    return draw_specimen
+    return worlds.draw_specimen
 
 
 @pytest.fixture

@@ -28,6 +28,19 @@ HEADER = (
 # ---- every tree ---------------------------------------------------------------------------------
 
 
+def draw_specimen(path: Path, wings: tuple[int, int, int] = (90, 40, 20)) -> Path:
+    """Dark wings on light paper with a label: a photograph that can be cut out."""
+    image = Image.new("RGB", (160, 120), (225, 222, 205))
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((5, 90, 45, 112), fill=(20, 60, 160))
+    for box in [(30, 20, 76, 60), (84, 20, 130, 60), (46, 50, 78, 84), (82, 50, 114, 84)]:
+        pen.ellipse(box, fill=wings)
+    pen.rectangle((74, 35, 86, 70), fill=wings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
 def play(program: str, *arguments: object) -> int:
     """Run a program of the repository to its end; its exit status."""
     before = sys.argv, torch.get_num_threads(), signal.getsignal(signal.SIGINT)
@@ -234,11 +247,10 @@ def write_classifiers(folder: Path) -> Path:
     return folder
 
 
-def write_subspecies(path: Path) -> None:
-    """The member of three subspecies and one known cross, of random weights, beside these."""
+def third_member() -> SubspeciesScorer:
+    """A member of three subspecies and one known cross, of random weights, beside these."""
     draw = np.random.default_rng(0)
-    np.savez(
-        path,
+    return SubspeciesScorer(
         subspecies=np.array(["8", "9", "10"]),
         weights=draw.standard_normal((3, 1280)),
         intercepts=np.zeros(3),
@@ -250,9 +262,7 @@ def write_subspecies(path: Path) -> None:
         cross_weights=draw.standard_normal((4, 1280)),
         cross_intercepts=np.zeros(4),
         threshold=np.array(0.625),
-        backbone=np.array("efficientnet_lite0"),
-        training=np.array("1f3c"),
-        preprocess=np.array("photograph"),
+        origin=Origin("efficientnet_lite0", "1f3c"),
     )
 
 

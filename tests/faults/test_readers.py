@@ -248,7 +248,7 @@ def good(tmp_path_factory) -> dict[str, bytes]:
         for key, value in PiDiNet().state_dict().items()
     }
     torch.save({"state_dict": state}, folder / "table5_pidinet.pth")
-    worlds.write_subspecies(folder / "subspecies.npz")
+    worlds.write_third(folder, worlds.third_member())
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

@@ -17,9 +17,9 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+import worlds
 from browser import flaws
 from demo import make_demo_dataset
-from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
@@ -65,13 +65,7 @@ def write_demo(folder: Path) -> None:
     drawn = make_demo_dataset.specimens(0, 1.0)
     for one in drawn:
         wings = tuple(draw.integers(20, 110, 3).tolist())
-        image = Image.new("RGB", (160, 120), (225, 222, 205))
-        pen = ImageDraw.Draw(image)
-        pen.rectangle((5, 90, 45, 112), fill=(20, 60, 160))
-        for box in [(30, 20, 76, 60), (84, 20, 130, 60), (46, 50, 78, 84), (82, 50, 114, 84)]:
-            pen.ellipse(box, fill=wings)
-        pen.rectangle((74, 35, 86, 70), fill=wings)
-        image.save(folder / one.path)
+        worlds.draw_specimen(folder / one.path, wings)
     make_demo_dataset.write_tables(drawn, ["0" * 32] * len(drawn), folder)
     make_demo_dataset.write_overview(drawn, folder)
 
