@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Files that take a minute or more: they begin first, so that no core waits for one at the end.
 SLOWEST = (
+    "test_contracts.py",
     "test_quickstart.py",
     "test_shortcuts.py",
     "test_package_submission.py",
