@@ -46,23 +46,6 @@ def test_no_tree_imports_another(repository, tree):
     assert foreign_imports(repository, tree) == []
 
 
-def test_an_import_across_trees_is_found(tmp_path):
-    for tree, code in [
-        ("HybridDetection", "import os\nfrom networks.parts import Generator\n"),
-        ("AnomalyFactory", ""),
-        ("scripts", "import HybridDetection.model\n"),
-    ]:
-        (tmp_path / tree).mkdir()
-        (tmp_path / tree / "program.py").write_text(code)
-    (tmp_path / "AnomalyFactory/networks.py").write_text("")
-    assert foreign_imports(tmp_path, "HybridDetection") == [
-        "HybridDetection/program.py imports networks of AnomalyFactory"
-    ]
-    assert foreign_imports(tmp_path, "scripts") == [
-        "scripts/program.py imports HybridDetection of HybridDetection"
-    ]
-
-
 def test_pins_agree(repository):
     """The platform, which runs Python 3.10, installs what the project is tested with there."""
     pins = (repository / "HybridDetection/requirements.txt").read_text().splitlines()

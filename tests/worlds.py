@@ -28,16 +28,21 @@ HEADER = (
 # ---- every tree ---------------------------------------------------------------------------------
 
 
-def draw_specimen(path: Path, wings: tuple[int, int, int] = (90, 40, 20)) -> Path:
-    """Dark wings on light paper with a label: a photograph that can be cut out."""
-    image = Image.new("RGB", (160, 120), (225, 222, 205))
+def specimen_on(image: Image.Image, wings: tuple[int, int, int]) -> Image.Image:
+    """Dark wings and a body, that can be cut out."""
     pen = ImageDraw.Draw(image)
-    pen.rectangle((5, 90, 45, 112), fill=(20, 60, 160))
     for box in [(30, 20, 76, 60), (84, 20, 130, 60), (46, 50, 78, 84), (82, 50, 114, 84)]:
         pen.ellipse(box, fill=wings)
     pen.rectangle((74, 35, 86, 70), fill=wings)
+    return image
+
+
+def draw_specimen(path: Path, wings: tuple[int, int, int] = (90, 40, 20)) -> Path:
+    """A photograph on light paper with a label."""
+    image = Image.new("RGB", (160, 120), (225, 222, 205))
+    ImageDraw.Draw(image).rectangle((5, 90, 45, 112), fill=(20, 60, 160))
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    specimen_on(image, wings).save(path)
     return path
 
 
@@ -66,16 +71,12 @@ def start(program: str, *arguments: object) -> int:
 
 
 def draw_photos(folder: Path, count: int, size: tuple[int, int] = (160, 120)) -> None:
-    """Pictures with wings that can be cut out, each different."""
+    """Photographs without one, each of another colour."""
     folder.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng(0)
     for number in range(count):
         image = Image.new("RGB", size, (225, 222, 205))
-        pen = ImageDraw.Draw(image)
-        wings = tuple(draw.integers(0, 120, 3).tolist())
-        for box in [(30, 20, 76, 60), (84, 20, 130, 60), (46, 50, 78, 84), (82, 50, 114, 84)]:
-            pen.ellipse(box, fill=wings)
-        pen.rectangle((74, 35, 86, 70), fill=wings)
+        specimen_on(image, tuple(draw.integers(0, 120, 3).tolist()))
         image.save(folder / f"S{number:03d}.png")
 
 
@@ -212,6 +213,7 @@ def write_pair(
     preprocess: str | None = None,
 ) -> Path:
     """Both classifiers of one training; None: without that memory, as the published ones are."""
+    folder.mkdir(parents=True, exist_ok=True)
     memory = {"backbone": backbone, "training": training, "preprocess": preprocess}
     memory = {name: value for name, value in memory.items() if value is not None}
     size = BACKBONES[backbone or "dinov2_base"].feature_size
@@ -227,24 +229,6 @@ def write_third(folder: Path, scorer: SubspeciesScorer, **memory: object) -> Pat
     path = folder / "subspecies.npz"
     np.savez(path, **arrays, **{name: np.array(text or "") for name, text in vars(origin).items()})
     return path
-
-
-def write_classifiers(folder: Path) -> Path:
-    """The published members with random weights, for the light backbone."""
-    folder.mkdir(parents=True)
-    torch.manual_seed(0)
-    layers = []
-    for inputs, outputs in ((1280, 1024), (1024, 1024), (1024, 512)):
-        layers += [torch.nn.Linear(inputs, outputs), torch.nn.BatchNorm1d(outputs), torch.nn.ReLU()]
-    linear = torch.nn.Sequential(*layers, torch.nn.Linear(512, 2))
-    state = torch.nn.ModuleDict({"classifier": linear}).state_dict()
-    state._metadata[""] |= {"backbone": "efficientnet_lite0", "training": "1f3c"}
-    torch.save(state, folder / "clf1024.pth")
-    features = np.random.default_rng(0).standard_normal((30, 1280))
-    sgd = SGDClassifier(loss="log_loss").fit(features, (features[:, 0] > 0).astype(int))
-    sgd.backbone_, sgd.training_ = "efficientnet_lite0", "1f3c"
-    (folder / "sgd_clf.pkl").write_bytes(pickle.dumps(sgd))
-    return folder
 
 
 def third_member() -> SubspeciesScorer:

@@ -232,7 +232,7 @@ def paint(world: Path) -> Writer:
 
 def score(world: Path) -> Writer:
     worlds.draw_photos(world / "photos", 24)
-    classifiers = worlds.write_classifiers(world / "classifiers")
+    classifiers = worlds.write_pair(world / "classifiers")
     arguments = [world / "photos", "{out}", "--classifiers", classifiers, "--details"]
     arguments += ["--device", "cpu", "--batch_size", 2, "--workers", 0]
     outputs = ("predictions.txt", "details.csv")
@@ -255,7 +255,7 @@ def train_classifiers(world: Path) -> Writer:
 
 def score_collection(world: Path) -> Writer:
     worlds.draw_photos(world / "photos", 24)
-    classifiers = worlds.write_classifiers(world / "classifiers")
+    classifiers = worlds.write_pair(world / "classifiers")
     arguments = ["--input", world / "photos", "--output", "{out}", "--shard", 1, "--actors", 1]
     arguments += ["--classifiers", classifiers, "--device", "cpu"]
     shards = ("[!_.]*.parquet",)
