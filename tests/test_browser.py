@@ -55,18 +55,8 @@ def test_each_flaw_is_found(open_page, write):
 
 
 def test_an_error_or_a_request_outside_is_a_problem(open_page, write, problems):
-    path = write(
-        "<script>console.error('spoilt')</script><script>nowhere()</script>"
-        '<img src="gone.png" alt=""><link rel="prefetch" href="../a">'
-        '<img src="http://example.org/a.png" alt="">'
-    )
+    path = write("<script>nowhere()</script>" + '<img src="http://example.org/a.png" alt="">')
     open_page(path).wait_for_timeout(200)
-    for problem in (
-        "page.html says: spoilt",
-        "page.html fails: nowhere is not defined",
-        "page.html says: Failed to load resource",
-        "page.html asked for file:///",
-        "page.html asked for http://example.org",
-    ):
-        assert any(text.startswith(problem) for text in problems), (problem, problems)
+    for problem in ("fails: nowhere is not defined", "asked for http://example.org"):
+        assert any(text.startswith(f"page.html {problem}") for text in problems), problems
     problems.clear()

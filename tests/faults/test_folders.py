@@ -4,14 +4,13 @@ done, or named; nothing crashes."""
 import csv
 import re
 import sys
-from collections import Counter
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import worlds
 from faults.hostile import NAMES
 from faults.programs import SUBMISSION
+from PIL import Image
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
@@ -22,9 +21,9 @@ NO_IMAGE = "<img src=x onerror=alert(1)>.png"
 def named(tmp_path) -> Path:
     """Photographs with hostile names, and one that is no image."""
     folder = tmp_path / "photos"
-    worlds.draw_photos(tmp_path / "whole", 1)
-    whole = (tmp_path / "whole/S000.png").read_bytes()
     folder.mkdir()
+    Image.new("RGB", (40, 30), "grey").save(tmp_path / "whole.png")  # nothing to cut out
+    whole = (tmp_path / "whole.png").read_bytes()
     for name in NAMES:
         (folder / f"{name.removesuffix('.png')}.png").write_bytes(whole)
     (folder / NO_IMAGE).write_bytes(b"no image")
@@ -61,22 +60,6 @@ def names_done(output: Path, pattern: str) -> list[str]:
     return [path.name for path in output.glob(pattern) if path.is_file()]
 
 
-class Tags(HTMLParser):
-    """The elements of a page, and all that it says."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.names: Counter[str] = Counter()
-        self.text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.names[tag] += 1
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_hostile_names_are_done_or_named(programs, named, tmp_path, name):
     command, (pattern,) = PROGRAMS[name](named, tmp_path / "output")
@@ -92,6 +75,6 @@ def test_hostile_names_are_done_or_named(programs, named, tmp_path, name):
         assert "'a\\nb.png'" in done.said
     assert set(names_done(tmp_path / "output", pattern)) == expected
     if name == "cutouts":
-        page = Tags((tmp_path / "output/doubtful.html").read_text(encoding="utf-8"))
-        assert page.names["script"] == 0
-        assert page.names["img"] == page.names["figure"]
+        page = (tmp_path / "output/doubtful.html").read_text(encoding="utf-8")
+        assert page.count("<script") == 0
+        assert page.count("<img ") == page.count("<figure>") > 0

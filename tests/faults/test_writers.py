@@ -139,22 +139,12 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(programs, through,
     end_well(programs, case)
 
 
-@pytest.fixture
-def locked(tmp_path) -> Path:
-    """A folder in which nothing can be made, for root neither."""
-    if os.geteuid() == 0:
-        return Path("/proc/sys")
-    tmp_path.chmod(0o500)
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    "name", ["prepare_images", "cut_folder", "extract_edges", "paint", "score"]
-)
-def test_a_folder_that_cannot_be_written_is_named(programs, through, locked, name):
-    done = programs.run(through(name).writer.command(locked / "out"))
+@pytest.mark.parametrize("name", ["prepare_images", "paint", "score"])
+def test_a_folder_that_cannot_be_written_is_named(programs, through, name):
+    locked = "/proc/sys"  # nothing can be made there, by root neither
+    done = programs.run(through(name).writer.command(Path(locked, "out")))
     assert done.status not in (0, 99), done.said
-    assert str(locked) in done.said
+    assert locked in done.said
 
 
 # Loses a photograph when the first one is opened.
