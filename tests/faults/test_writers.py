@@ -147,40 +147,6 @@ def test_a_folder_that_cannot_be_written_is_named(programs, through, name):
     assert locked in done.said
 
 
-# Loses a photograph when the first one is opened.
-LOSING = """
-import os
-import PIL.Image
-real = PIL.Image.open
-def open_and_lose(*arguments, **options):
-    PIL.Image.open = real
-    os.rename({path!r}, {path!r} + ".lost")
-    return real(*arguments, **options)
-PIL.Image.open = open_and_lose
-"""
-
-
-@pytest.mark.parametrize("name", ["prepare_images", "extract_edges", "score"])
-def test_a_photograph_that_vanishes_is_named_and_the_others_are_done(programs, through, name):
-    case = through(name)
-    path = case.writer.photos / "S005.png"
-    done = programs.run(case.writer.command(case.out), before=LOSING.format(path=str(path)))
-    assert done.status not in (0, 99), done.said
-    assert str(path) in done.said or path.name in done.said
-    found = case.writer.found(case.out)
-    if name == "score":
-        lines = found["predictions.txt"].decode().splitlines()
-        expected = case.expected["predictions.txt"].decode().splitlines()
-        assert [line.partition(",")[0] for line in lines] == [
-            line.partition(",")[0] for line in expected if not line.startswith(path.name)
-        ]
-    else:
-        rest = {file for file in case.expected if not file.endswith(path.name)}
-        assert found.keys() == rest
-    Path(f"{path}.lost").rename(path)
-    end_well(programs, case)
-
-
 @pytest.mark.parametrize("name", ["prepare_images", "cut_folder", "extract_edges", "paint"])
 def test_two_at_once_make_what_one_does(programs, through, name):
     case = through(name)
