@@ -19,9 +19,8 @@ from quality.inputs import (
     HYBRIDS,
     NON_HYBRIDS,
     PaintedImage,
-    edge_finder,
+    edge_detector,
     find_painted,
-    how_painted,
     read_dataset,
 )
 from quality.measure import Evaluation, measure_painted, measure_photos
@@ -40,17 +39,16 @@ def main() -> int:
     dataset = read_dataset(opt.dataset)
     found, problems = find_painted(opt.results, dataset)
     extract = feature_extractor(opt.backbone, device)
-    finder = edge_finder(dataset, opt.detector, opt.weights, device)
+    detector = edge_detector(dataset, opt.detector, opt.weights, device)
     photos = measure_photos(dataset, extract, problems)
     drawn = draw(found, opt.how_many, random)
     evaluation = Evaluation(
         dataset=dataset,
         photos=photos,
-        painted=measure_painted(drawn, dataset, photos, extract, finder, problems),
-        finder=finder,
+        painted=measure_painted(drawn, dataset, photos, extract, detector[1], problems),
+        detector=detector,
         backbone=BACKBONES[opt.backbone],
         painted_found=len(found),
-        painted_as=how_painted(opt.results),
         left_out=problems,
     )
     find_figures(evaluation, random)

@@ -15,7 +15,7 @@ from models.scharr import scharr_edges
 from PIL import Image
 from util.errors import InputError
 from util.files import IMAGE_SUFFIXES
-from util.results import NAME, noted_source
+from util.results import NAME
 
 PHOTOS, EDGES = "good", "pidinet_edges"  # the folders of a dataset
 NON_HYBRIDS, HYBRIDS = "non-hybrids", "hybrids"
@@ -154,21 +154,6 @@ def listed_inputs(folder: Path) -> dict[str, set[tuple[str, str]]]:
     return found
 
 
-def how_painted(results: Path) -> list[str]:
-    """What the notes that test.py leaves say of options and generator, a line each list."""
-    lines = []
-    for note in sorted(results.rglob("gallery/*/painted.json")):
-        source = noted_source(note.parents[2], note.parent.name)
-        options = [
-            f"--{name}" if value is True else f"--{name} {value}"
-            for name, value in source.items()
-            if name not in ("checkpoint", "list") and value not in (None, False)
-        ]
-        generator = str(source.get("checkpoint", "unknown"))[:12]
-        lines.append(f"{note.parent.name}: generator {generator}, {' '.join(options)}")
-    return lines
-
-
 def crosses(subspecies: str) -> set[frozenset[str]]:
     """The pairs of subspecies that a folder of photographed hybrids, such as 8_9, is of."""
     parts = subspecies.split("_")
@@ -176,42 +161,29 @@ def crosses(subspecies: str) -> set[frozenset[str]]:
     return {frozenset(("_".join(parts[:cut]), "_".join(parts[cut:]))) for cut in cuts}
 
 
-# ---- the detector of edges ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EdgeFinder:
-    """A detector by its name; without one, the reason for which there is none."""
-
-    name: str
-    detect: Detector | None
-    reason: str = ""
-
-
-def edge_finder(
+def edge_detector(
     dataset: Dataset, wanted: str | None, weights: Path, device: torch.device
-) -> EdgeFinder:
-    """The detector that is `wanted`, else the one that drew the maps of the data set.
+) -> tuple[str, Detector]:
+    """Name and function of the detector that is `wanted`, else of the one that drew the edge maps.
 
-    Raises InputError when PiDiNet is wanted by name and its `weights` cannot be used.
+    Raises InputError where they cannot be compared: maps of two detectors or light on dark, and
+    PiDiNet without its `weights`.
     """
-    notes = set(map(note_of, dataset.edges.values()))
-    drawn_by = sorted({note.split()[0] for note in notes})
-    if any("dark_on_white" not in note for note in notes):
-        return EdgeFinder("", None, "edge maps are light on dark, where dark on light is expected")
-    if wanted is None and len(drawn_by) > 1:
-        found = " and ".join(drawn_by)
-        return EdgeFinder("", None, f"the edge maps were drawn by {found}; choose a --detector")
-    name = wanted or drawn_by[0]
-    if name == "scharr":
-        return EdgeFinder(name, scharr_edges)
+    notes = {edges: note_of(edges) for edges in dataset.edges.values()}
+    for edges, note in notes.items():
+        if "dark_on_white" not in note:
+            raise InputError(f"{edges}: light on dark; draw all with --polarity dark_on_white")
+    names = {wanted} if wanted else {note.split()[0] for note in notes.values()}
+    if len(names) > 1:
+        found = " and ".join(sorted(names))
+        raise InputError(f"{dataset.folder}: edge maps drawn by {found}; choose a --detector")
+    if "scharr" in names:
+        return "scharr", scharr_edges
     try:
-        return EdgeFinder(name, pidinet_detector(weights, device))
+        return "pidinet", pidinet_detector(weights, device)
     except InputError as error:
-        if wanted:
-            raise
-        advice = "fetch the weights: scripts/download_models.sh pidinet"
-        return EdgeFinder(name, None, f"the edge maps are PiDiNet's, and {error}; {advice}")
+        advice = "fetch it with scripts/download_models.sh pidinet, or give --detector scharr"
+        raise InputError(f"{error}; {advice}") from error
 
 
 def note_of(path: Path) -> str:

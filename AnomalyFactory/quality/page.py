@@ -27,7 +27,6 @@ PAIR_COLUMNS = {
     "edges_f1": ("edges, F1", hundredths),
     "colour_distance": ("colour distance", tenths),
     "colour_distance_before": ("before painting", tenths),
-    "diversity": ("diversity", hundredths),
     "nearest_photograph": ("nearest photograph", hundredths),
     "close": ("close", percent),
     "looks_painted": ("looks painted", hundredths),
@@ -39,11 +38,10 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     photos, table, pairs = evaluation.photos, evaluation.painted.table, pair_table(evaluation)
     numbers = {
         "backbone": evaluation.backbone,
-        "edge_detector": evaluation.finder.name if evaluation.finder.detect else None,
+        "edge_detector": evaluation.detector[0],
         "painted_found": evaluation.painted_found,
         "painted": len(table),
         "photographs": len(photos.keys),
-        "painted_as": evaluation.painted_as,
         "close_distance": photos.close,
         "colour_distance_within_subspecies": photos.colours_within(),
         "sets": evaluation.sets,
@@ -80,29 +78,21 @@ def without_nan(value: object) -> object:
 
 def pair_table(evaluation: Evaluation) -> pd.DataFrame:
     """A row for each pair of subspecies, 2 before 10."""
-    painted, photos = evaluation.painted, evaluation.photos
-    groups: dict[tuple[str, str], list[int]] = {}
-    for place, image in enumerate(painted.images):
-        groups.setdefault(image.pair, []).append(place)
-    rows = []
-    for pair in sorted(groups, key=lambda pair: [(len(name), name) for name in pair]):
-        images, features = painted.table.loc[groups[pair]], painted.features[groups[pair]]
-        distances = formulas.euclidean(features, features)
-        within = formulas.mean_of_pairs(distances, np.ones(len(images)))
-        means = ["edges_f1", "colour_distance", "colour_distance_before"]
-        rows.append(
-            {
-                "structure": images["structure_subspecies"].iloc[0],
-                "reference": images["reference_subspecies"].iloc[0],
-                "painted": len(images),
-                **images[means].mean(),
-                "diversity": within / photos.distance_within(*pair),
-                "nearest_photograph": images["nearest_distance"].median(),
-                "close": (images["nearest_distance"] <= photos.close).mean(),
-                "looks_painted": images["looks_painted"].mean(),
-            }
-        )
-    return pd.DataFrame(rows)
+    table = evaluation.painted.table.assign(
+        close=evaluation.painted.table["nearest_distance"] <= evaluation.photos.close
+    )
+    subspecies = {"structure_subspecies": "structure", "reference_subspecies": "reference"}
+    pairs = table.groupby(list(subspecies)).agg(
+        painted=("image", "size"),
+        edges_f1=("edges_f1", "mean"),
+        colour_distance=("colour_distance", "mean"),
+        colour_distance_before=("colour_distance_before", "mean"),
+        nearest_photograph=("nearest_distance", "median"),
+        close=("close", "mean"),
+        looks_painted=("looks_painted", "mean"),
+    )
+    order = sorted(pairs.index, key=lambda pair: [(len(name), name) for name in pair])
+    return pairs.loc[order].reset_index().rename(columns=subspecies)
 
 
 class Pictures:
@@ -140,7 +130,7 @@ class Pictures:
         """Of a painted image: the address of a picture, its label, and whom it shows."""
         painted, data = self.evaluation.painted, self.evaluation.dataset
         image = painted.images[place]
-        nearest = self.evaluation.photos.keys[painted.nearest[place]]
+        nearest = self.evaluation.photos.keys[painted.table.at[place, "nearest"]]
         files, key = {
             figures.EDGES_ASKED: (data.edges, image.structure),
             figures.REFERENCE: (data.photos, image.reference),
@@ -156,7 +146,7 @@ class Pictures:
         if (path, change) not in self.written:
             pixels = read_square(path, SIDE)
             if name == figures.EDGES_FOUND:
-                strength = self.evaluation.finder.detect(pixels[None])[0]
+                strength = self.evaluation.detector[1](pixels[None])[0]
                 pixels = np.repeat(255 - strength[..., None], 3, axis=2)
             elif name == figures.OUTLINED:
                 wings = formulas.wings_of(read_square(data.photos[image.structure], SIDE))
