@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 from util import distributed
-from util.background import Background, ahead
+from util.background import ahead
 from util.device import prepare
 from util.errors import InputError, refuse_special, reported
 from util.files import IMAGE_FORMATS, IMAGE_SUFFIXES, ImageError, atomic, open_image
@@ -75,18 +76,21 @@ def main() -> None:
         prepare(exact=True)
         detect = pidinet_detector(opt.weights, process.device)
 
-    drawn, mine = 0, list(batches(jobs, opt.batch_size))[process.share]
+    mine = list(batches(jobs, opt.batch_size))[process.share]
     with (
         ThreadPoolExecutor(os.cpu_count()) as readers,  # decoding and encoding beside the detector
-        Background(os.cpu_count(), BATCHES_WRITTEN * opt.batch_size) as writers,
+        ThreadPoolExecutor(os.cpu_count()) as writers,
         tqdm(total=sum(map(len, mine)), desc="edges", unit="photo", disable=process.quiet) as bar,
     ):
-        for photos in ahead(read, mine, readers, most=os.cpu_count()):
-            strengths = detect(np.stack(list(photos.values()))) if photos else []
-            for edges, strength in zip(photos, strengths, strict=True):
-                writers.submit(write_edges, edges, strength, opt.polarity, note)
-            drawn += len(photos)
-            bar.update(len(photos))
+
+        def maps() -> Iterator[tuple[Path, np.ndarray]]:
+            for photos in ahead(read, mine, readers, most=os.cpu_count()):
+                strengths = detect(np.stack(list(photos.values()))) if photos else []
+                yield from zip(photos, strengths, strict=True)
+                bar.update(len(photos))
+
+        write, most = partial(write_edges, opt.polarity, note), BATCHES_WRITTEN * opt.batch_size
+        drawn = sum(1 for _ in ahead(write, maps(), writers, most))
     drawn = process.sum(drawn)
     if process.first:
         tqdm.write(f"{drawn} edge maps drawn")
@@ -199,8 +203,9 @@ def read(batch: list[Job]) -> dict[Path, np.ndarray]:
     return photos
 
 
-def write_edges(path: Path, strength: np.ndarray, polarity: str, note: str) -> None:
-    """Write the edge strength, uint8 (height, width), as a PNG in the polarity asked for."""
+def write_edges(polarity: str, note: str, edges: tuple[Path, np.ndarray]) -> None:
+    """Write edge strength, uint8 (height, width), to its path in the polarity asked for, a PNG."""
+    path, strength = edges
     info = PngInfo()
     info.add_text(NOTE, note)
     grey = 255 - strength if polarity == "dark_on_white" else strength

@@ -6,42 +6,30 @@ import os
 import platform
 import signal
 import time
-from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from util.background import Background, Fetched
 from util.distributed import Process
 from util.errors import InputError, message_of
 from util.training_page import DONE, Progress, TrainingPage
 from util.visualizer import LossLog, SamplePage
 
-LAG = 3  # steps after which a GPU's losses are read: it is busy with those in between
-
 
 class Report:
-    """Reads the losses of every step, LAG steps late on a GPU; writes the loss log, the samples and
-    the page of the training when they are due, which one process does.
+    """Writes the loss log, the samples and the page of a training when they are due, which one
+    process does.
 
     As a context it also notes on the page what ended a training early.
     """
 
     def __init__(
-        self,
-        opt: argparse.Namespace,
-        folder: Path,
-        start: Progress,
-        process: Process,
-        background: Background,  # of one thread
-    ):
-        self.opt, self.folder, self.process, self.background = opt, folder, process, background
-        self.progress = start
+        self, opt: argparse.Namespace, folder: Path, start: Progress, process: Process
+    ) -> None:
+        self.opt, self.folder, self.process, self.progress = opt, folder, process, start
         self.page = None
         if process.first:
             self.log = LossLog(folder, start.images)
@@ -50,8 +38,6 @@ class Report:
                 facts = vars(opt), machine(process)
                 self.page = TrainingPage(folder, opt.name, self.log, self.samples, *facts)
                 self.page.write_if_due(start)
-        self.lag = LAG if process.device.type == "cuda" else 0
-        self.unread: deque[Callable[[], None]] = deque()  # steps whose losses are on their way
         self.started = time.monotonic()
 
     def __enter__(self) -> "Report":
@@ -61,61 +47,46 @@ class Report:
         if self.page and error is not None:
             self.page.write(self.progress, f"{kind.__name__}: {message_of(error)}")
 
-    def after_step(self, model: Any, epoch: int, done: int) -> None:
+    def after_step(self, model: Any, done: int) -> None:
         """Take up the step of an AnomalyFactory that was the training's `done`-th."""
-        opt, rate = self.opt, model.optimizer_G.param_groups[0]["lr"]
+        opt = self.opt
         self.progress = replace(self.progress, done=done, seconds=time.monotonic() - self.started)
-        losses = tuple(model.last_losses), Fetched(model.losses())
-        self.unread.append(partial(self.read, done, epoch, rate, *losses))
-        while len(self.unread) > self.lag:
-            self.unread.popleft()()
+        epoch, images = self.progress.epoch, self.progress.images
+        if due(done, opt.batchSize, opt.print_freq):
+            losses = self.losses(model)
+            if self.process.first:
+                rate = model.optimizer_G.param_groups[0]["lr"]
+                self.log.add({"images": images, "epoch": epoch, "lr": rate} | losses)
+                text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+                speed = self.progress.speed
+                tqdm.write(f"epoch {epoch}, {images:,} images, {speed:.1f} images/s: {text}")
         if self.page is None:
             return
         if due(done, opt.batchSize, opt.display_freq):
-            panels = Fetched({name: batch[:1] for name, batch in model.panels().items()})
-            self.background.submit(self.show, epoch, done * opt.batchSize, panels)
-        if self.page.is_due():
-            self.background.submit(self.page.write_if_due, self.progress)
+            self.samples.add(epoch, images, model.panels())
+        self.page.write_if_due(self.progress)
 
-    def read_all(self) -> None:
-        """Read what is still on its way, and wait until it is written: what a training saves next
-        is gone on from, and a kill must not leave out samples from before it."""
-        while self.unread:
-            self.unread.popleft()()
-        self.background.wait()
+    def losses(self, model: Any) -> dict[str, float]:
+        """Those of the last step by name, over all processes, which call this together.
 
-    def read(
-        self, step: int, epoch: int, rate: float, names: tuple[str, ...], losses: Fetched
-    ) -> None:
-        """Log the losses of a step where they are due. Raises InputError when one is not finite:
-        all weights are lost one step later."""
-        values = dict(zip(names, losses.get().tolist(), strict=True))
+        Raises InputError when one is not finite: all weights are lost one step later.
+        """
+        values = dict(zip(model.last_losses, model.losses().tolist(), strict=True))
         for name, value in values.items():
             if not math.isfinite(value):
+                rate = model.optimizer_G.param_groups[0]["lr"]
                 raise InputError(
-                    f"step {step}, epoch {epoch}: the loss {name} is {value}, so the training has"
-                    f" failed. {self.folder} keeps what was saved before: go on from there with"
-                    f" --continue_train and a --lr below {rate:g}"
+                    f"step {self.progress.done}, epoch {self.progress.epoch}: the loss {name} is"
+                    f" {value}, so the training has failed. {self.folder} keeps what was saved"
+                    f" before: go on from there with --continue_train and a --lr below {rate:g}"
                 )
-        if self.process.first and due(step, self.opt.batchSize, self.opt.print_freq):
-            images = step * self.opt.batchSize
-            self.log.add({"images": images, "epoch": epoch, "lr": rate} | values)
-            text = " ".join(f"{name} {value:.3f}" for name, value in values.items())
-            speed = self.progress.speed
-            tqdm.write(f"epoch {epoch}, {images:,} images, {speed:.1f} images/s: {text}")
-
-    def show(self, epoch: int, images: int, panels: Fetched) -> None:
-        self.samples.add(epoch, images, panels.get())
-
-    def draw(self) -> None:
-        """Have the plot of the log drawn anew."""
-        self.background.submit(self.log.draw)
+        return values
 
     def close(self, received: int | None) -> None:
         """Show a training that ended by itself, or by the signal that it `received`."""
         if self.page is None:
-            self.log.draw()
-        elif self.progress.done >= self.progress.end:
+            return
+        if self.progress.done >= self.progress.end:
             self.page.write(self.progress, DONE)
         else:  # the signal may have reached another process
             name = signal.Signals(received or signal.SIGTERM).name

@@ -9,11 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from util.files import atomic
-from util.html import PANEL
-from util.pages import STYLE, duration, said
+from util.pages import PANEL, TEMPLATES, duration, write_text
 from util.visualizer import PANELS, LossLog, SamplePage
 
 REFRESH = 15  # seconds
@@ -48,30 +44,15 @@ class Progress:
         return self.done * self.batch_size
 
     @property
-    def share(self) -> float:
-        """From 0 to 1; a training that has nothing to do is done, as is one that did more."""
-        return min(1.0, self.done / self.end) if self.end else 1.0
-
-    @property
     def epoch(self) -> int:
         """The epoch of the last step, from 1; 0 before the first."""
         return -(-self.done // self.steps_per_epoch)
-
-    @property
-    def epochs(self) -> int:
-        return self.end // self.steps_per_epoch
 
     @property
     def speed(self) -> float:
         """Images a second in this run; 0 before its first step."""
         steps = self.done - self.before
         return steps * self.batch_size / self.seconds if steps and self.seconds > 0 else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """At the speed of this run so far; None while that is not known."""
-        left = (self.end - self.done) * self.batch_size
-        return left / self.speed if self.speed else None
 
 
 class TrainingPage:
@@ -90,19 +71,11 @@ class TrainingPage:
         named = {f"--{name}": value for name, value in options.items()}
         self.course = {"name": name, "options": named, "machine": machine}
         self.due = 0.0  # by time.monotonic
-        rules = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True}
-        environment = Environment(loader=FileSystemLoader(Path(__file__).parent), **rules)
-        environment.filters["said"] = said
-        self.template = environment.get_template("training_page.html")
-
-    def is_due(self) -> bool:
-        """Whether the last time is long enough ago."""
-        return time.monotonic() >= self.due
 
     def write_if_due(self, progress: Progress) -> None:
-        """Write the page of a running training, where it is due."""
-        if self.is_due():
-            begun = time.monotonic()
+        """Write the page of a running training, where the last time is long enough ago."""
+        begun = time.monotonic()
+        if begun >= self.due:
             self.write(progress)
             ended = time.monotonic()
             self.due = ended + max(REFRESH, (ended - begun) / SHARE)
@@ -110,16 +83,16 @@ class TrainingPage:
     def write(self, progress: Progress, state: str = RUNNING) -> None:
         """Write the page; `state` is RUNNING, DONE, or says why the training stopped early."""
         self.log.draw()
-        percent = math.floor(100 * progress.share)  # 100 only at the end
+        done, end = progress.done, progress.end
+        percent = min(100, 100 * done // end) if end else 100  # 100 only at the end
         rows = self.log.rows[-math.ceil(LATEST * len(self.log.rows)) :]
-        text = self.template.render(
+        text = TEMPLATES.get_template("util/training_page.html").render(
             **self.course,
             headline={RUNNING: f"{percent} % trained", DONE: "trained"}.get(state, "stopped"),
             running=state == RUNNING,
             done=state == DONE,
             state=state,
             refresh=REFRESH,
-            style=STYLE,
             written=time.strftime("%Y-%m-%d %H:%M:%S"),
             progress=progress,
             facts=self.facts(progress, state),
@@ -138,20 +111,20 @@ class TrainingPage:
             panel=PANEL,
             panels=PANELS,
         )
-        with atomic(self.path) as temporary:
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_text(self.path, text)
 
     def facts(self, progress: Progress, state: str) -> dict[str, str]:
-        left = progress.seconds_left
+        speed, epochs = progress.speed, progress.end // progress.steps_per_epoch
         facts = {
-            "epoch": f"{progress.epoch:,} of {progress.epochs:,}",
+            "epoch": f"{progress.epoch:,} of {epochs:,}",
             "steps": f"{progress.done:,} of {progress.end:,}",
             "images seen": f"{progress.images:,}",
-            "speed": f"{progress.speed:.3g} images/s" if progress.speed else "not known yet",
+            "speed": f"{speed:.3g} images/s" if speed else "not known yet",
             "time of this run": duration(progress.seconds),
         }
         if state == RUNNING:
-            facts["time left"] = "not known yet" if left is None else f"about {duration(left)}"
+            left = (progress.end - progress.done) * progress.batch_size
+            facts["time left"] = f"about {duration(left / speed)}" if speed else "not known yet"
         if self.log.rows:
             facts["learning rate"] = self.log.rows[-1]["lr"]
         return facts

@@ -11,8 +11,8 @@ import torch
 from matplotlib.figure import Figure
 
 from util.files import atomic
-from util.html import Row, write_page, write_strip
 from util.images import as_pixels
+from util.pages import Row, write_page, write_strip
 
 POINTS = 2000  # of a curve: more cannot be told apart
 SHOWN = 500  # samples on the page
@@ -48,7 +48,7 @@ class LossLog:
     def draw(self) -> None:
         if not self.rows:
             return
-        rows = list(self.rows)  # the training goes on beside
+        rows = self.rows
         figure = Figure(figsize=(5.2, 5.2), layout="constrained")
         every = math.ceil(len(rows) / POINTS)
         images = [int(row["images"]) for row in rows[::every]]
@@ -114,7 +114,7 @@ class SamplePage:
         """Add the first image of each batch in `panels`, by PANELS, and rewrite the page."""
         self.strips.mkdir(parents=True, exist_ok=True)
         row = sample_row(epoch, images)
-        pictures = [as_pixels(panels[name][0]).numpy() for name in PANELS]
+        pictures = [as_pixels(panels[name][0]).cpu().numpy() for name in PANELS]
         write_strip(self.page.parent / row.strip, pictures)
         self.all.append(row)
         title = f"{self.name}: samples of its training"

@@ -41,7 +41,7 @@ def add_photo(dataset: Path, subspecies: str, name: str, image: np.ndarray, note
     (folder / "good").mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(folder / "good" / f"{name}.png")
     edges = folder / "pidinet_edges" / f"{name}.png"
-    write_edges(edges, scharr_edges(image[None])[0], "dark_on_white", note)
+    write_edges("dark_on_white", note, (edges, scharr_edges(image[None])[0]))
 
 
 class World:
@@ -352,9 +352,9 @@ def test_so_many_are_drawn_at_random(run, world):
 def test_edge_maps_that_cannot_be_compared(run, world):
     world.paint("1", "1", 2)
     edges, empty = world.map("2", 0), np.zeros((64, 64), np.uint8)
-    write_edges(edges, empty, "white_on_dark", "scharr white_on_dark")
+    write_edges("white_on_dark", "scharr white_on_dark", (edges, empty))
     assert f"{edges}: light on dark; draw all" in run("evaluate.py", *world.options(), status=2)
-    write_edges(edges, empty, "dark_on_white", "pidinet 0123 dark_on_white")
+    write_edges("dark_on_white", "pidinet 0123 dark_on_white", (edges, empty))
     output = run("evaluate.py", *world.options(), status=2)
     assert "dataset: edge maps drawn by pidinet and scharr; choose a --detector" in output
     strip(world.dataset.rglob("pidinet_edges/*.png"))  # the published maps are PiDiNet's
