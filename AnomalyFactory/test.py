@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from data.datasets import RESULT_SIZE, PaintingPairs, batches_of, loader
+from data.datasets import PaintingPairs, batches_of, loader
 from data.few_photos import inherited, with_ground_kept
 from data.lists import ListFiles, Pair, find_list, read_pairs
 from models.anomaly_factory import Painter, build_generator, load_network, network_path
@@ -49,7 +49,7 @@ def main() -> None:
     before = {} if opt.overwrite else first_source(opt.results_dir, names)
     opt.amp = chosen_amp(opt.amp, process.device, before.get("amp"))
     source = source_of(opt, files, listed, any(asked))
-    results = Results(opt.results_dir, files.name, names, source, RESULT_SIZE, not opt.no_html)
+    results = Results(opt.results_dir, files.name, names, source, not opt.no_html)
     missing = {n for n, pair in enumerate(pairs) if not results.is_whole(pair.generated_name)}
     process.wait()  # nobody writes before everybody has looked
     if process.first:

@@ -33,7 +33,6 @@ from util.device import chosen_amp, prepare
 from util.distributed import Process
 from util.errors import InputError, reported
 from util.report import Report, due
-from util.training_page import Progress
 
 # What may change between a stop and its resume: where things lie, what is written when, the
 # machine's share of the work, and the length and the learning rate of what is still to come.
@@ -79,25 +78,25 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
     done = go_on(model, state, course, resume) if state else 0
     if networks:
         loaded = model.load_networks(networks, opt.which_epoch)
-        if process.first and networks != opt.load_pretrain:
-            tqdm.write(f"{opt.load_pretrain} is not there: taking {networks}")
         if process.first:
-            tqdm.write(f"starting from the {loaded} in {networks}")
+            instead = "" if networks == opt.load_pretrain else f": {opt.load_pretrain} is not there"
+            tqdm.write(f"starting from the {loaded} in {networks}{instead}")
     del state  # it is as large as the networks and what Adam remembers
-    stop = StopSignals()
+    received: list[int] = []  # SIGTERM and Ctrl-C: training finishes its step and saves
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: received.append(number))
     steps = steps_per_epoch(len(pairs), opt.batchSize)
     end = steps * (opt.niter + opt.niter_decay)
     share = process.rank, process.world
     order = training_order(len(pairs), opt.batchSize, opt.seed, done, end, *share)
     batches = loader(training_pairs(pairs, opt), order, opt.nThreads, process.device)
-    progress = Progress(done, end, done, opt.batchSize, steps, 0.0)
 
     def save() -> None:
         if process.first:
             write_state({"model": model.state(), "steps": done, "course": course}, folder)
             report.log.draw()
 
-    with Report(opt, folder, progress, process) as report:
+    with Report(opt, folder, process, done, end, steps) as report:
         bar = tqdm(batches, initial=done, total=end, unit="step", disable=process.quiet)
         for batch in bar:
             epoch = done // steps + 1
@@ -114,7 +113,7 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
                 report.losses(model)
                 save()
             looks = done % STOP_EVERY == 0 or model.device.type == "cpu" or process.world == 1
-            if looks and process.any(stop.received is not None):
+            if looks and process.any(bool(received)):
                 break
 
         bar.close()
@@ -122,10 +121,10 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
             report.losses(model)
         save()
     if process.first:
-        report.close(stop.received)
+        report.close(received)
         tqdm.write(f"{folder}: {done} of {end} steps done, {done * opt.batchSize:,} images")
     process.stop()
-    return 128 + (stop.received or signal.SIGTERM) if done < end else 0
+    return 128 + [signal.SIGTERM, *received][-1] if done < end else 0  # it may be another's
 
 
 @contextmanager
@@ -166,15 +165,10 @@ def beginning(opt: argparse.Namespace, folder: Path) -> Path | None:
         if not resume.exists():
             raise InputError(f"--continue_train: {resume} is not there; leave it out to start anew")
         return None
-    if resume.exists():
+    for there in filter(Path.exists, (resume, generator)):
         raise InputError(
-            f"{resume} is there already: go on with --continue_train, choose another --name, or"
-            " move that folder away"
-        )
-    if generator.exists():
-        raise InputError(
-            f"{generator} is there already: choose another --name, with --load_pretrain {folder}"
-            " to start from it, or move that folder away"
+            f"{there} is there already: go on with --continue_train, choose another --name, with"
+            f" --load_pretrain {folder} to start from it, or move that folder away"
         )
     if not opt.load_pretrain:
         return None
@@ -233,18 +227,6 @@ def course_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> d
 def decay(epoch: int, niter: int, niter_decay: int) -> float:
     """Factor on the learning rate in `epoch` (from 1): 1, then linearly down to 1/niter_decay."""
     return min(1.0, (niter + niter_decay + 1 - epoch) / max(niter_decay, 1))
-
-
-class StopSignals:
-    """Notes SIGTERM and Ctrl-C, so that training can finish its step and save."""
-
-    def __init__(self):
-        self.received: int | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.note)
-
-    def note(self, number: int, _frame: object) -> None:
-        self.received = number
 
 
 if __name__ == "__main__":

@@ -53,15 +53,10 @@ class Figure:
 
 
 def find_figures(evaluation: Evaluation, random: np.random.Generator) -> None:
-    """Add the figures of each set to the evaluation, and which sets are too small for some."""
+    """Add the figures of each set to the evaluation."""
     evaluation.painted.table["looks_painted"] = np.nan  # until a classifier says
     for one in tqdm(comparisons(evaluation), desc="figures", unit="set", disable=None):
         counts = len(one.table), len(one.photo_keys)
-        if min(counts) < FEWEST:
-            evaluation.too_few.append(
-                f"{one.title}: {counts[0]} painted images and {counts[1]} photographs; Frechet"
-                f" distance, KID and the classifier want {FEWEST} of each"
-            )
         found = {"painted": counts[0], "photographs": counts[1], "against": one.against}
         for figure in FIGURES:
             enough = min(counts) >= figure.fewest

@@ -1,20 +1,16 @@
 """What is on disk: the photographs, the painted images and what each was painted from, and the
 detector that drew the edge maps."""
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from data.lists import LIST_FOLDERS, ListFiles, read_pairs
 from models.pidinet import pidinet_detector
 from models.scharr import scharr_edges
-from PIL import Image
 from util.errors import InputError
-from util.files import IMAGE_SUFFIXES
+from util.images import images_below, png_texts
 from util.results import NAME
 
 PHOTOS, EDGES = "good", "pidinet_edges"  # the folders of a dataset
@@ -61,11 +57,9 @@ def read_dataset(folder: Path) -> Dataset:
     Raises InputError when it holds no photographs.
     """
     found: dict[str, dict[Key, Path]] = {PHOTOS: {}, EDGES: {}}
-    for path in sorted((folder / "Images").rglob("*")):
+    for path in images_below(folder / "Images"):
         parts = path.relative_to(folder).parts
-        kind = next((part for part in parts[2:-1] if part in found), None)
-        hidden = any(part.startswith(".") for part in parts)
-        if kind and not hidden and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+        if kind := next((part for part in parts[2:-1] if part in found), None):
             other = found[kind].setdefault((parts[1], path.stem), path)
             if other != path:
                 raise InputError(f"{other} and {path} are both {kind} of {path.stem}; rename one")
@@ -92,14 +86,13 @@ def find_painted(results: Path, dataset: Dataset) -> tuple[list[PaintedImage], l
             f"{results}: no painted image AF_*_*_gen*.png in it; paint some:"
             " AnomalyFactory/scripts/test_AF4nonhybrid.sh and test_AF4hybrid.sh"
         )
-    listed = cache(lambda: listed_inputs(dataset.folder))
     found: dict[str, PaintedImage] = {}
     problems = []
     for path in sorted(paths, key=lambda path: (path.name, path)):
         try:
             if path.name in found:
                 raise ValueError(f"{found[path.name].path} has the same name")
-            found[path.name] = with_inputs(path, inputs_of(path, listed), dataset)
+            found[path.name] = painted_image(path, dataset)
         except ValueError as error:
             problems.append(f"{path}: left out, {error}")
     if not found:
@@ -110,9 +103,13 @@ def find_painted(results: Path, dataset: Dataset) -> tuple[list[PaintedImage], l
     return list(found.values()), problems
 
 
-def with_inputs(path: Path, names: tuple[str, str], dataset: Dataset) -> PaintedImage:
-    """The painted image in `path`. Raises ValueError unless the data set has all its inputs."""
-    match = NAME.fullmatch(path.name)
+def painted_image(path: Path, dataset: Dataset) -> PaintedImage:
+    """The painted image in `path`. Raises ValueError unless it says what it was painted from, and
+    the data set has that."""
+    texts, match = png_texts(path), NAME.fullmatch(path.name)
+    names = texts.get("structure"), texts.get("reference")
+    if not all(names):
+        raise ValueError("it does not say what it was painted from, as those of test.py do")
     structure, reference = (match["i"], names[0]), (match["j"], names[1])
     for what, key, there in (
         ("edge map", structure, dataset.edges),
@@ -123,35 +120,6 @@ def with_inputs(path: Path, names: tuple[str, str], dataset: Dataset) -> Painted
             where = f"of subspecies {key[0]!r} is not in {dataset.folder}"
             raise ValueError(f"the {what} {key[1]!r} {where}")
     return PaintedImage(path, structure, reference)
-
-
-def inputs_of(path: Path, listed: Callable[[], dict[str, set]]) -> tuple[str, str]:
-    """Structure and reference, as the PNG itself names them or the lists do. Raises ValueError."""
-    try:
-        if not path.is_file():  # opening a pipe would wait for ever
-            raise ValueError("no file")
-        with Image.open(path, formats=["PNG"]) as image:
-            names = image.info.get("structure"), image.info.get("reference")
-    except Exception as error:  # Pillow's plugins raise many types on hostile bytes
-        raise ValueError(f"not a readable PNG ({error})") from error
-    if all(names):
-        return names
-    choices = listed().get(path.name, ())
-    if len(choices) != 1:
-        lists = f"{len(choices)} lists that disagree name it" if choices else "no list names it"
-        raise ValueError(f"it does not say what it was painted from, and {lists}")
-    return next(iter(choices))
-
-
-def listed_inputs(folder: Path) -> dict[str, set[tuple[str, str]]]:
-    """The structures and references that the lists of a data set give to each name of a result:
-    images of the published program do not state them."""
-    found = defaultdict(set)
-    for lists in LIST_FOLDERS:
-        for edges in (folder / lists).rglob("test*_edges.txt"):
-            for pair in read_pairs(ListFiles(folder, edges.parent.name, edges), training=False):
-                found[pair.generated_name].add((pair.edges.stem, pair.reference.stem))
-    return found
 
 
 def crosses(subspecies: str) -> set[frozenset[str]]:
@@ -166,14 +134,9 @@ def edge_detector(
 ) -> tuple[str, Detector]:
     """Name and function of the detector that is `wanted`, else of the one that drew the edge maps.
 
-    Raises InputError where they cannot be compared: maps of two detectors or light on dark, and
-    PiDiNet without its `weights`.
+    Raises InputError for maps of two detectors, and for PiDiNet without its `weights`.
     """
-    notes = {edges: note_of(edges) for edges in dataset.edges.values()}
-    for edges, note in notes.items():
-        if "dark_on_white" not in note:
-            raise InputError(f"{edges}: light on dark; draw all with --polarity dark_on_white")
-    names = {wanted} if wanted else {note.split()[0] for note in notes.values()}
+    names = {wanted} if wanted else set(map(drawn_by, dataset.edges.values()))
     if len(names) > 1:
         found = " and ".join(sorted(names))
         raise InputError(f"{dataset.folder}: edge maps drawn by {found}; choose a --detector")
@@ -186,12 +149,10 @@ def edge_detector(
         raise InputError(f"{error}; {advice}") from error
 
 
-def note_of(path: Path) -> str:
-    """How extract_edges.py says it drew a map, the detector first; the published maps, which are
+def drawn_by(path: Path) -> str:
+    """The detector that drew a map, as extract_edges.py notes it; the published maps, which are
     PiDiNet's, say nothing."""
-    plain = "pidinet dark_on_white"
     try:
-        with Image.open(path, formats=["PNG"]) as image:
-            return image.info.get("extract_edges") or plain
-    except Exception:  # Pillow's plugins raise many types; it is named when it is to be read
-        return plain
+        return png_texts(path)["extract_edges"].split()[0]
+    except (ValueError, KeyError):  # what is no PNG is named when it is to be read
+        return "pidinet"

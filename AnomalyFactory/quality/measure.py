@@ -80,7 +80,6 @@ class Evaluation:
     painted_found: int  # of which those in `painted` were drawn
     left_out: list[str]  # images, and why
     sets: dict[str, dict] = field(default_factory=dict)  # the figures of each `Comparison`
-    too_few: list[str] = field(default_factory=list)  # figures that there are too few images for
 
 
 @dataclass(frozen=True)

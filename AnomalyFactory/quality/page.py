@@ -21,15 +21,16 @@ SHOWN = 4  # the best and the worst of each ranking
 PICTURE = 192  # pixels of a picture's side
 FOLDER = "pictures"
 
-# Columns of the table of pairs, with their titles on the page and how it writes them.
+# Columns of the table of pairs: of which column of the images, how joined; on the page, the title
+# and how it is written.
 PAIR_COLUMNS = {
-    "painted": ("painted", whole),
-    "edges_f1": ("edges, F1", hundredths),
-    "colour_distance": ("colour distance", tenths),
-    "colour_distance_before": ("before painting", tenths),
-    "nearest_photograph": ("nearest photograph", hundredths),
-    "close": ("close", percent),
-    "looks_painted": ("looks painted", hundredths),
+    "painted": ("image", "size", "painted", whole),
+    "edges_f1": ("edges_f1", "mean", "edges, F1", hundredths),
+    "colour_distance": ("colour_distance", "mean", "colour distance", tenths),
+    "colour_distance_before": ("colour_distance_before", "mean", "before painting", tenths),
+    "nearest_photograph": ("nearest_distance", "median", "nearest photograph", hundredths),
+    "close": ("close", "mean", "close", percent),
+    "looks_painted": ("looks_painted", "mean", "looks painted", hundredths),
 }
 
 
@@ -45,7 +46,6 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         "close_distance": photos.close,
         "colour_distance_within_subspecies": photos.colours_within(),
         "sets": evaluation.sets,
-        "too_few": evaluation.too_few,
         "left_out": evaluation.left_out,
     }
     pictures = Pictures(evaluation, folder / FOLDER)
@@ -82,15 +82,8 @@ def pair_table(evaluation: Evaluation) -> pd.DataFrame:
         close=evaluation.painted.table["nearest_distance"] <= evaluation.photos.close
     )
     subspecies = {"structure_subspecies": "structure", "reference_subspecies": "reference"}
-    pairs = table.groupby(list(subspecies)).agg(
-        painted=("image", "size"),
-        edges_f1=("edges_f1", "mean"),
-        colour_distance=("colour_distance", "mean"),
-        colour_distance_before=("colour_distance_before", "mean"),
-        nearest_photograph=("nearest_distance", "median"),
-        close=("close", "mean"),
-        looks_painted=("looks_painted", "mean"),
-    )
+    means = {name: column[:2] for name, column in PAIR_COLUMNS.items()}
+    pairs = table.groupby(list(subspecies)).agg(**means)
     order = sorted(pairs.index, key=lambda pair: [(len(name), name) for name in pair])
     return pairs.loc[order].reset_index().rename(columns=subspecies)
 
@@ -127,7 +120,7 @@ class Pictures:
         return {**row, "says": ranking.says.format(**row), "panels": panels}
 
     def panel(self, place: int, name: str) -> tuple[str, str, str]:
-        """Of a painted image: the address of a picture, its label, and whom it shows."""
+        """Of a painted image: the address of a picture, its name, and whom it shows."""
         painted, data = self.evaluation.painted, self.evaluation.dataset
         image = painted.images[place]
         nearest = self.evaluation.photos.keys[painted.table.at[place, "nearest"]]
@@ -139,9 +132,6 @@ class Pictures:
         }.get(name, ({}, None))
         path = files[key] if key else image.path
         whom = f"{key[1]}, subspecies {key[0]}" if key else path.name
-        label = name
-        if name == figures.NEAREST and nearest in image.sources:
-            label += ": its structure's" if nearest == image.structure else ": its reference"
         change = name if name in (figures.EDGES_FOUND, figures.OUTLINED) else ""
         if (path, change) not in self.written:
             pixels = read_square(path, SIDE)
@@ -155,4 +145,4 @@ class Pictures:
             file = f"{len(self.written) + 1:04d}.jpg"
             write_jpeg(self.folder / file, small)
             self.written[path, change] = f"{FOLDER}/{file}"
-        return self.written[path, change], label, f"{label}: {whom}"
+        return self.written[path, change], name, f"{name}: {whom}"

@@ -51,28 +51,3 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` as it is, but for what names of files have that is not UTF-8: `\\udcff`."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-
-
-def said(value: object) -> str:
-    """A value, such as an option's, as a reader says it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
-
-
-TEMPLATES.filters["said"] = said
-
-
-def duration(seconds: float) -> str:
-    """`seconds` in its two largest units: 42 s, 3 min 5 s, 2 h 5 min, 3 d 4 h."""
-    seconds = round(seconds)
-    for size, name, smaller, smaller_name in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if seconds >= size:
-            return f"{seconds // size} {name} {seconds % size // smaller} {smaller_name}"
-    return f"{seconds} s"

@@ -1,12 +1,13 @@
-"""What a training tells of itself while it goes on: its losses, its samples, and when it fails."""
+"""What a training tells of itself: its losses, its samples, and `training.html`, how it goes.
+
+While it runs, a browser reads the page anew every REFRESH seconds; when it ends, the page says how.
+"""
 
 import argparse
 import math
-import os
-import platform
 import signal
 import time
-from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,23 @@ from tqdm import tqdm
 
 from util.distributed import Process
 from util.errors import InputError, message_of
-from util.training_page import DONE, Progress, TrainingPage
-from util.visualizer import LossLog, SamplePage
+from util.pages import PANEL, TEMPLATES, write_text
+from util.visualizer import PANELS, LossLog, SamplePage
+
+REFRESH = 15  # seconds
+SHARE = 0.01  # of the training's time that writing the page may take
+STRIPS = 12  # samples on the page
+LATEST = 0.1  # share of the loss log that the mean of its latest losses is over
+RUNNING, DONE = "running", "done"
+
+LOSSES = {
+    "G_GAN": "the discriminator takes painted images for photographs",
+    "G_GAN_Feat": "the discriminator sees the same in painted images and photographs",
+    "G_VGG": "VGG19 sees the same in painted images and photographs",
+    "G_L1": "painted images have the colours of their photographs, pixel by pixel",
+    "D_real": "photographs are told to be photographs",
+    "D_fake": "painted images are told to be painted",
+}
 
 
 class Report:
@@ -27,44 +43,57 @@ class Report:
     """
 
     def __init__(
-        self, opt: argparse.Namespace, folder: Path, start: Progress, process: Process
-    ) -> None:
-        self.opt, self.folder, self.process, self.progress = opt, folder, process, start
-        self.page = None
+        self,
+        opt: argparse.Namespace,
+        folder: Path,
+        process: Process,
+        before: int,  # steps that this run found already done
+        end: int,  # steps in all
+        steps: int,  # of an epoch
+    ):
+        self.opt, self.folder, self.process = opt, folder, process
+        self.done, self.before, self.end, self.steps = before, before, end, steps
+        self.page = folder / "training.html" if process.first and not opt.no_html else None
         if process.first:
-            self.log = LossLog(folder, start.images)
-            self.samples = SamplePage(folder, opt.name, start.images)
-            if not opt.no_html:
-                facts = vars(opt), machine(process)
-                self.page = TrainingPage(folder, opt.name, self.log, self.samples, *facts)
-                self.page.write_if_due(start)
-        self.started = time.monotonic()
+            self.log = LossLog(folder, self.images)
+            self.samples = SamplePage(folder, opt.name, self.images)
+        self.started, self.due = time.monotonic(), 0.0
+        self.write_if_due()
 
     def __enter__(self) -> "Report":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object):
         if self.page and error is not None:
-            self.page.write(self.progress, f"{kind.__name__}: {message_of(error)}")
+            self.write(f"{kind.__name__}: {message_of(error)}")
+
+    @property
+    def images(self) -> int:
+        return self.done * self.opt.batchSize
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, from 1; 0 before the first."""
+        return -(-self.done // self.steps)
+
+    def speed(self, seconds: float) -> float:
+        """Images a second in this run, which took so long; 0 before its first step."""
+        return (self.done - self.before) * self.opt.batchSize / seconds if seconds > 0 else 0.0
 
     def after_step(self, model: Any, done: int) -> None:
         """Take up the step of an AnomalyFactory that was the training's `done`-th."""
-        opt = self.opt
-        self.progress = replace(self.progress, done=done, seconds=time.monotonic() - self.started)
-        epoch, images = self.progress.epoch, self.progress.images
-        if due(done, opt.batchSize, opt.print_freq):
+        self.done = done
+        if due(done, self.opt.batchSize, self.opt.print_freq):
             losses = self.losses(model)
             if self.process.first:
                 rate = model.optimizer_G.param_groups[0]["lr"]
-                self.log.add({"images": images, "epoch": epoch, "lr": rate} | losses)
+                self.log.add({"images": self.images, "epoch": self.epoch, "lr": rate} | losses)
                 text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-                speed = self.progress.speed
-                tqdm.write(f"epoch {epoch}, {images:,} images, {speed:.1f} images/s: {text}")
-        if self.page is None:
-            return
-        if due(done, opt.batchSize, opt.display_freq):
-            self.samples.add(epoch, images, model.panels())
-        self.page.write_if_due(self.progress)
+                speed = f"{self.speed(time.monotonic() - self.started):.1f} images/s"
+                tqdm.write(f"epoch {self.epoch}, {self.images:,} images, {speed}: {text}")
+        if self.page and due(done, self.opt.batchSize, self.opt.display_freq):
+            self.samples.add(self.epoch, self.images, model.panels())
+        self.write_if_due()
 
     def losses(self, model: Any) -> dict[str, float]:
         """Those of the last step by name, over all processes, which call this together.
@@ -76,34 +105,81 @@ class Report:
             if not math.isfinite(value):
                 rate = model.optimizer_G.param_groups[0]["lr"]
                 raise InputError(
-                    f"step {self.progress.done}, epoch {self.progress.epoch}: the loss {name} is"
-                    f" {value}, so the training has failed. {self.folder} keeps what was saved"
-                    f" before: go on from there with --continue_train and a --lr below {rate:g}"
+                    f"step {self.done}, epoch {self.epoch}: the loss {name} is {value}, so the"
+                    f" training has failed. {self.folder} keeps what was saved before: go on from"
+                    f" there with --continue_train and a --lr below {rate:g}"
                 )
         return values
 
-    def close(self, received: int | None) -> None:
-        """Show a training that ended by itself, or by the signal that it `received`."""
-        if self.page is None:
-            return
-        if self.progress.done >= self.progress.end:
-            self.page.write(self.progress, DONE)
-        else:  # the signal may have reached another process
-            name = signal.Signals(received or signal.SIGTERM).name
-            self.page.write(self.progress, f"it received {name}.")
+    def close(self, received: list[int]) -> None:
+        """Show a training that ended by itself, or by the last of the signals that it `received`;
+        where it has none, another process has."""
+        stopped = f"it received {signal.Signals([signal.SIGTERM, *received][-1]).name}."
+        if self.page:
+            self.write(DONE if self.done >= self.end else stopped)
+
+    def write_if_due(self) -> None:
+        """Write the page of a running training, where the last time is long enough ago."""
+        begun = time.monotonic()
+        if self.page and begun >= self.due:
+            self.write(RUNNING)
+            ended = time.monotonic()
+            self.due = ended + max(REFRESH, (ended - begun) / SHARE)
+
+    def write(self, state: str) -> None:
+        """Write the page; `state` is RUNNING, DONE, or says why the training stopped early."""
+        facts = self.facts(state)
+        self.log.draw()
+        percent = min(100, 100 * self.done // self.end) if self.end else 100  # 100 only at the end
+        rows = self.log.rows[-math.ceil(LATEST * len(self.log.rows)) :]
+        losses = [
+            (name, LOSSES.get(name, ""), [float(row[name]) for row in (self.log.rows[0], *rows)])
+            for name in self.log.names()
+        ]
+        text = TEMPLATES.get_template("util/training_page.html").render(
+            name=self.opt.name,
+            options={f"--{name}": value for name, value in vars(self.opt).items()},
+            headline={RUNNING: f"{percent} % trained", DONE: "trained"}.get(state, "stopped"),
+            running=state == RUNNING,
+            done=state == DONE,
+            state=state,
+            refresh=REFRESH,
+            written=time.strftime("%Y-%m-%d %H:%M:%S"),
+            steps=(self.done, self.end),
+            facts=facts,
+            plot=self.log.plot.name,
+            latest=len(rows),
+            losses=losses,
+            strips=self.samples.spread(STRIPS),
+            all_samples=self.samples.page.name,
+            panel=PANEL,
+            panels=PANELS,
+        )
+        write_text(self.page, text)
+
+    def facts(self, state: str) -> dict[str, str]:
+        seconds = time.monotonic() - self.started
+        speed = self.speed(seconds)
+        facts = {
+            "epoch": f"{self.epoch:,} of {self.end // self.steps:,}",
+            "steps": f"{self.done:,} of {self.end:,}",
+            "images seen": f"{self.images:,}",
+            "speed": f"{speed:.3g} images/s" if speed else "not known yet",
+            "time of this run": str(timedelta(seconds=round(seconds))),
+            "computes on": machine(self.process),
+        }
+        if state == RUNNING:
+            left = (self.end - self.done) * self.opt.batchSize / (speed or math.nan)
+            facts["time left"] = str(timedelta(seconds=round(left))) if speed else "not known yet"
+        if self.log.rows:
+            facts["learning rate"] = self.log.rows[-1]["lr"]
+        return facts
 
 
-def machine(process: Process) -> dict[str, str]:
-    """What a training runs on, by the name of the fact."""
-    name = "CPU"
-    if process.device.type == "cuda":
-        name = torch.cuda.get_device_name(process.device)
-    return {
-        "computes on": f"{process.world} x {name}",
-        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
-        "system": platform.platform(),
-        "software": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
-    }
+def machine(process: Process) -> str:
+    """What a training computes on."""
+    on_gpu = process.device.type == "cuda"
+    return f"{process.world} x {torch.cuda.get_device_name(process.device) if on_gpu else 'CPU'}"
 
 
 def due(done: int, batch_size: int, every: int) -> bool:

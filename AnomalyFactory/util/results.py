@@ -10,11 +10,13 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from util.errors import InputError, refuse_special
-from util.files import atomic
+from util.errors import InputError
+from util.files import ImageError, atomic
+from util.images import png_texts
 from util.pages import Row, write_page, write_strip
 
 NAME = re.compile(r"AF_(?P<i>[^/\\]+?)_(?P<j>[^/\\]+)_gen(?P<index>\d{5,})\.png")
+RESULT_SIZE = 256  # pixels of an image's side
 PNG_END = b"IEND\xaeB`\x82"
 PNG_LEVEL = 1  # of compression: a quarter of the usual time, for files an eighth larger
 KEY = "AnomalyFactory"  # PNG text chunk with the list and the source of an image
@@ -40,10 +42,9 @@ class Results:
         list_name: str,
         pairs: Mapping[str, tuple[str, str]],  # structure and reference of each image of the list
         source: Source,  # what they are to be painted from; None counts as absent
-        size: int,  # pixels of an image's side
         with_page: bool,
     ):
-        self.folder, self.list_name, self.size, self.with_page = folder, list_name, size, with_page
+        self.folder, self.list_name, self.with_page = folder, list_name, with_page
         self.pairs, self.gallery = pairs, folder / "gallery" / list_name
         self.source = {key: value for key, value in source.items() if value is not None}
 
@@ -98,8 +99,8 @@ class Results:
         else:
             self.strip(name).unlink(missing_ok=True)  # it shows what is replaced now
         image = Image.fromarray(panels[COLUMNS.index("result")])
-        if image.size != (self.size, self.size):
-            image = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
+        if image.size != (RESULT_SIZE, RESULT_SIZE):
+            image = image.resize((RESULT_SIZE, RESULT_SIZE), Image.Resampling.BICUBIC)
         info = PngInfo()
         info.add_text(KEY, json.dumps([self.list_name, self.source]))
         for column, source in zip(COLUMNS, self.pairs[name], strict=False):
@@ -124,10 +125,8 @@ class Results:
 
 def painted_from(path: Path) -> tuple[str, Source]:
     """List and source that an image bears; empty where it bears none, or is absent."""
-    refuse_special(path)
     try:
-        with Image.open(path, formats=["PNG"]) as image:
-            list_name, source = json.loads(image.info[KEY])
-            return list_name, dict(source)
-    except Exception:  # it is absent, or not of this program: Pillow raises many types then
+        list_name, source = json.loads(png_texts(path)[KEY])
+        return list_name, dict(source)
+    except (ImageError, KeyError, TypeError, RecursionError, json.JSONDecodeError):
         return "", {}

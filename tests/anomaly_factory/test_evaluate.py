@@ -41,7 +41,7 @@ def add_photo(dataset: Path, subspecies: str, name: str, image: np.ndarray, note
     (folder / "good").mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(folder / "good" / f"{name}.png")
     edges = folder / "pidinet_edges" / f"{name}.png"
-    write_edges("dark_on_white", note, (edges, scharr_edges(image[None])[0]))
+    write_edges(note, (edges, scharr_edges(image[None])[0]))
 
 
 class World:
@@ -73,8 +73,7 @@ class World:
             )
             for number in range(count)
         }
-        source = {"checkpoint": "0123456789abcdef", "loadSize": 64, "align": True}
-        results = Results(self.results / (i + j), f"list_{i}_{j}", names, source, 256, False)
+        results = Results(self.results / (i + j), f"list_{i}_{j}", names, {}, False)
         results.begin(overwrite=False)
         for number, name in enumerate(names):
             of, place = (i, number) if i == j else (j, (number + 1) % len(self.names))
@@ -183,6 +182,14 @@ def test_what_the_page_shows(report, open_page):
 # ---- bad input, with a network that is a mean colour ---------------------------------------------
 
 
+def strip(images: Iterable[Path]) -> None:
+    """Leave them without what they say of themselves, as the published ones are."""
+    for path in images:
+        with Image.open(path) as image:
+            image.load()
+        image.save(path)
+
+
 @pytest.fixture
 def world(tmp_path, monkeypatch) -> World:
     def extractor(*_: object) -> Callable:
@@ -231,8 +238,9 @@ def test_what_cannot_be_used_is_named_and_the_rest_evaluated(run, world):
     paintings[1].write_bytes(b"no picture")
     world.photo("1", 3).write_bytes(b"no picture")  # the structure of 3, the reference of 2
     world.paint("1", "2", 1)[0].replace(world.results / "AF_1_3_gen00000.png")
-    torn = world.paint("2", "2", 1)[0]
+    torn, plain = world.paint("2", "2", 2)
     torn.write_bytes(torn.read_bytes()[:-2000])
+    strip([plain])
     shutil.copy(paintings[0], world.results / paintings[0].name)
     output = run("evaluate.py", *world.options(), status=1)
     found = world.figures()
@@ -240,7 +248,8 @@ def test_what_cannot_be_used_is_named_and_the_rest_evaluated(run, world):
     assert found["left_out"] == [line for line in output.splitlines() if "left out" in line]
     expected = [
         (world.results / paintings[0].name, f"left out, {paintings[0]} has the same name"),
-        (paintings[1], "left out, not a readable PNG"),
+        (paintings[1], f"left out, {paintings[1]}: not a readable PNG"),
+        (plain, "left out, it does not say what it was painted from"),
         (world.results / "AF_1_3_gen00000.png", "left out, the reference '1' of subspecies '3'"),
         (world.photo("1", 3), "not a readable image"),
         *((path, f"{world.photo('1', 3)} cannot be read: left out") for path in paintings[2:]),
@@ -249,7 +258,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_evaluated(run, world):
     for path, problem in expected:
         assert any(line.startswith(f"{path}: {problem}") for line in found["left_out"]), path
     page = (world.output / "index.html").read_text()
-    assert "7 files were left out" in page
+    assert "8 files were left out" in page
     assert "AF_1_3_gen00000.png" in page
 
 
@@ -265,44 +274,11 @@ def test_too_few_images_are_said(run, world):
     found = world.figures()
     hybrids = found["sets"]["hybrids"]
     assert hybrids["frechet"] is hybrids["told_apart"] is None
-    want = "Frechet distance, KID and the classifier want 20 of each"
-    assert found["too_few"] == [
-        f"non-hybrids: 3 painted images and 4 photographs; {want}",
-        f"hybrids: 1 painted images and 8 photographs; {want}",
-    ]
-    assert found["too_few"][1] in (world.output / "index.html").read_text()
+    assert hybrids["kid"] is hybrids["halves"] is None
+    assert (world.output / "index.html").read_text().count("too few images") == 2 * 3
     left = {path.name for path in (world.output / "pictures").iterdir()}
     assert "0999.jpg" not in left  # of an older report
     assert {"0001.jpg", "holiday.jpg"} <= left
-
-
-def strip(images: Iterable[Path]) -> None:
-    """Leave them without what they say of themselves, as the published ones are."""
-    for path in images:
-        with Image.open(path) as image:
-            image.load()
-        image.save(path)
-
-
-def test_images_that_state_nothing_are_looked_up_in_the_lists(run, world):
-    strip(world.paint("1", "2", 2))
-
-    def add_list(name: str, structure: int) -> None:
-        folder = world.dataset / "List" / name
-        folder.mkdir(parents=True)
-        edges = f"Images/1/train/pidinet_edges/{structure}.png\n"
-        (folder / "test_edges.txt").write_text(edges)
-        (folder / "test_color_ref.txt").write_text("Images/2/train/good/1.png\n")
-
-    add_list("test_signalhybrid", 2)
-    output = run("evaluate.py", *world.options(), status=1)
-    assert "gen00001.png: left out, it does not say what it was painted from, and no list" in output
-    [row] = rows(world)
-    assert (row["image"], row["structure"], row["reference"]) == ("AF_1_2_gen00000.png", "2", "1")
-    add_list("test_other", 0)
-    output = run("evaluate.py", *world.options(), status=2)
-    assert "gen00000.png: left out, it does not say" in output
-    assert "2 lists that disagree" in output
 
 
 def escaped(name: str) -> str:
@@ -336,25 +312,22 @@ def test_so_many_are_drawn_at_random(run, world):
     world.paint("1", "1", 4)
     world.paint("1", "2", 4)
     chosen = []
-    for seed in (0, 0, 1, 2, 3):
+    for seed in (0, 0, 1):
         where = ("--results", world.results, "--dataset", world.dataset, "--gpu_ids", -1)
         world.output = world.results / "evaluation"  # by default; its pictures are not painted
         run("evaluate.py", *where, "--how_many", 2, "--seed", seed)
         chosen.append([row["image"] for row in rows(world)])
     pairs = [[name[:6] for name in names] for names in chosen]
-    assert pairs == 5 * [["AF_1_1", "AF_1_1", "AF_1_2", "AF_1_2"]]
-    assert chosen[0] == chosen[1]
-    assert len(set(map(tuple, chosen))) > 1
+    assert pairs == 3 * [["AF_1_1", "AF_1_1", "AF_1_2", "AF_1_2"]]
+    assert chosen[0] == chosen[1] != chosen[2]
     page = (world.output / "index.html").read_text()
     assert "4 painted images, of 8 drawn at random" in page
 
 
 def test_edge_maps_that_cannot_be_compared(run, world):
     world.paint("1", "1", 2)
-    edges, empty = world.map("2", 0), np.zeros((64, 64), np.uint8)
-    write_edges("white_on_dark", "scharr white_on_dark", (edges, empty))
-    assert f"{edges}: light on dark; draw all" in run("evaluate.py", *world.options(), status=2)
-    write_edges("dark_on_white", "pidinet 0123 dark_on_white", (edges, empty))
+    note = "pidinet 0123 dark_on_white"
+    write_edges(note, (world.map("2", 0), np.zeros((64, 64), np.uint8)))
     output = run("evaluate.py", *world.options(), status=2)
     assert "dataset: edge maps drawn by pidinet and scharr; choose a --detector" in output
     strip(world.dataset.rglob("pidinet_edges/*.png"))  # the published maps are PiDiNet's
