@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from util import checkpoint, lock
+from train import held
+from util import checkpoint
 from util.errors import InputError
 
 WEIGHTS = {"weight": torch.arange(200.0)}
@@ -100,10 +101,10 @@ def test_one_at_a_time_holds_a_folder(tmp_path: Path):
         leftover, kept = folder / ".0123456789abcdef.part.pth", folder / ".mine.part.pth"
         leftover.touch()
         kept.touch()
-        with lock.held(folder):  # what killed savings left is removed
+        with held(folder):  # what killed savings left is removed
             assert not leftover.exists() and kept.exists()
             leftover.touch()
             message = re.escape(f"{folder / 'training.lock'}: a training of this name is running")
-            with pytest.raises(InputError, match=message), lock.held(folder):
+            with pytest.raises(InputError, match=message), held(folder):
                 pass
             assert leftover.exists()

@@ -11,7 +11,6 @@ import torch
 import util.device
 from models.pidinet import load_pidinet, vanilla_kernel
 from models.scharr import scharr_edges
-from options.edge_options import edge_options
 from PIL import Image
 from torch.nn import functional as F
 from util.errors import InputError
@@ -141,28 +140,18 @@ def test_the_published_edges_through_the_program(shared, tmp_path, draw):
     assert difference.max() <= 1 and np.count_nonzero(difference) <= 10
 
 
-def test_polarity_and_size(tmp_path, draw):
+def test_size_and_dark_lines_on_white(tmp_path, draw):
     square_photo(tmp_path / "photos/deep/a.png")
     path = tmp_path / "edges/deep/a.png"
     assert "scharr dark_on_white: 1 photos, 1 to do" in draw("--detector", "scharr")
     assert Image.open(path).mode == "L" and Image.open(path).size == (64, 48)
     border = [255, 255, 255, 252, 1, 1, 252, 255, 255, 255]
     assert np.abs(read(path)[24, 11:21] - border).max() <= 1
-    draw("--detector", "scharr", "--size", 32, 24)
-    dark = read(path)
-    assert note(path) == "scharr dark_on_white 32x24"
-    draw("--detector", "scharr", "--size", 32, 24, "--polarity", "white_on_dark")
-    assert note(path) == "scharr white_on_dark 32x24"
-    assert dark.shape == (24, 32)
-    assert dark[12, 16] == 255 and dark[12, 8] < 100  # inside, and on the border
-    assert (dark + read(path) == 255).all()
-
-
-def test_a_photo_is_resized_by_lanczos(tmp_path, draw):
-    photo = Image.fromarray(noise_photo(tmp_path / "photos/a.png", (32, 24), 0))
+    photo = Image.fromarray(noise_photo(tmp_path / "photos/deep/a.png", (32, 24), 0))
     draw("--detector", "scharr", "--size", 16, 12)
+    assert note(path) == "scharr dark_on_white 16x12"
     smaller = np.asarray(photo.resize((16, 12), Image.Resampling.LANCZOS))
-    assert np.array_equal(read(tmp_path / "edges/a.png"), 255 - scharr_edges(smaller[None])[0])
+    assert np.array_equal(read(path), 255 - scharr_edges(smaller[None])[0])
 
 
 def test_every_map_is_that_of_its_own_photo(tmp_path, draw):
@@ -217,7 +206,7 @@ def test_resuming_keeps_what_stands_and_redoes_what_does_not(tmp_path, draw):
     Image.new("L", (64, 48)).save(edges / "c.png")  # not ours: somebody's own edge map
     foreign = (edges / "c.png").read_bytes()
     assert "4 photos, 2 to do" in draw("--detector", "scharr")
-    assert "4 photos, 3 to do" in draw("--detector", "scharr", "--polarity", "white_on_dark")
+    assert "4 photos, 3 to do" in draw("--detector", "scharr", "--size", 32, 24)
     assert (edges / "c.png").read_bytes() == foreign
     assert not list(edges.glob(".*"))
 
@@ -273,14 +262,14 @@ def test_bad_folders_are_errors(tmp_path, run):
 
 
 def test_the_defaults_are_what_the_generators_expect(monkeypatch):
-    opt = edge_options(["--dataset", "Datasets/x"])
-    assert (opt.detector, opt.polarity, opt.size) == ("pidinet", "dark_on_white", None)
+    opt = extract_edges.edge_options(["--dataset", "Datasets/x"])
+    assert (opt.detector, opt.size) == ("pidinet", None)
     assert opt.weights == ROOT / "Models/edges/table5_pidinet.pth"
     assert opt.dataset == ROOT / "Datasets/x" and opt.batch_size == 8
     for there, processes, gpus in ((True, "1", [0]), (True, "2", [0, 1]), (False, "2", [])):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
         monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
-        assert edge_options(["--dataset", "x"]).gpu_ids == gpus
+        assert extract_edges.edge_options(["--dataset", "x"]).gpu_ids == gpus
 
 
 def test_batches_hold_one_size_and_a_bounded_number_of_pixels_the_largest_first():

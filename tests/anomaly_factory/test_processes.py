@@ -91,7 +91,7 @@ def test_two_processes_do_what_one_does(run, tiny, dataset, draw, random_pidinet
     assert process.returncode != 0 and "error:" not in said
     for once in ("5 photos, 5 to do", "5 edge maps drawn", "4 pairs of test_nonhybrid, 0 of"):
         assert said.count(once) == 1
-    for kind, count in (("edges", 5), ("painted", 4 + 4 + 2)):  # images, strips, page and note
+    for kind, count in (("edges", 5), ("painted", 4 + 4 + 1)):  # images, strips and page
         one, two = (contents(tmp_path / kind / name) for name in ("one", "two"))
         assert len(one) == count and one == two
     steps = torch.load(tmp_path / "two/resume.pth", weights_only=True)["steps"]
