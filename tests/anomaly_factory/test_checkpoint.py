@@ -12,14 +12,6 @@ from util.errors import InputError
 WEIGHTS = {"weight": torch.arange(200.0)}
 
 
-def test_equal_weights_give_equal_bytes(tmp_path: Path):
-    checkpoint.save(WEIGHTS, tmp_path / "new/latest_net_G.pth")
-    checkpoint.save(WEIGHTS, tmp_path / "40_net_G.pth")
-    written = (tmp_path / "new/latest_net_G.pth").read_bytes()
-    assert (tmp_path / "40_net_G.pth").read_bytes() == written
-    assert torch.equal(checkpoint.load(tmp_path / "40_net_G.pth")["weight"], WEIGHTS["weight"])
-
-
 class OnDevice(torch.Tensor):
     """Stands for a tensor on a GPU: `to` gives it as a plain one."""
 
@@ -28,11 +20,15 @@ class OnDevice(torch.Tensor):
         return self.as_subclass(torch.Tensor).to(device, **layout)
 
 
-def test_saved_tensors_lie_on_the_cpu(tmp_path: Path):
+def test_equal_weights_give_equal_bytes_and_lie_on_the_cpu(tmp_path: Path):
     """A file that holds anything but plain tensors is refused by PyTorch's safe loader."""
     moved = WEIGHTS["weight"].as_subclass(OnDevice)
-    checkpoint.save({"netG": {"weight": moved}, "others": [1, (moved, "x")]}, tmp_path / "r.pth")
-    found = torch.load(tmp_path / "r.pth", weights_only=True)
+    content = {"netG": {"weight": moved}, "others": [1, (moved, "x")]}
+    for name in ("new/latest_net_G.pth", "40_net_G.pth"):
+        checkpoint.save(content, tmp_path / name)
+    written = (tmp_path / "new/latest_net_G.pth").read_bytes()
+    assert (tmp_path / "40_net_G.pth").read_bytes() == written
+    found = checkpoint.load(tmp_path / "40_net_G.pth")
     for tensor in (found["netG"]["weight"], found["others"][1][0]):
         assert torch.equal(tensor, WEIGHTS["weight"])
 

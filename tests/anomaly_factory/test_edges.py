@@ -60,14 +60,13 @@ def test_vanilla_kernel_computes_the_pixel_differences(kind):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"module.classifier.bias": None}, 'Missing key.*"classifier.bias".*; expected table5_pid'),
         ({"module.block1_2.conv1.weight": torch.zeros(60, 1, 5, 5)}, "block1_2.*no 3x3 kernel"),
+        ({"module.more": torch.zeros(1)}, 'Unexpected key.*"more".*; expected table5_pid'),
         ({"module.classifier.bias": 1.0}, "expected a state dict"),
     ],
 )
 def test_weights_of_another_network_are_refused_by_key(tmp_path, random_pidinet, change, message):
     path, weights = tmp_path / "other.pth", random_pidinet | change
-    weights = {key: value for key, value in weights.items() if value is not None}
     for content, text in (({"state_dict": weights}, message), (weights, "no `state_dict` in it")):
         torch.save(content, path)
         with pytest.raises(InputError, match=rf"other\.pth: .*{text}"):
@@ -163,14 +162,12 @@ def test_every_map_is_that_of_its_own_photo(tmp_path, draw):
     }
     del photos["2.png"]
     (tmp_path / "photos/2.png").write_bytes((tmp_path / "photos/2.png").read_bytes()[:200])
-    (tmp_path / "photos/text.jpg").write_text("no image")
     Image.new("RGB", (5, 90)).save(tmp_path / "photos/tiny.png")
     output = draw("--detector", "scharr", "--batch_size", 3, status=2)
     for message in (
         "2.png: not a readable image",
-        "text.jpg: not a readable image",
         "tiny.png: 5x90, expected 8 pixels or more",
-        "extract_edges.py: error: 3 photos could not be used",
+        "extract_edges.py: error: 2 photos could not be used",
     ):
         assert message in output
     assert {path.name for path in (tmp_path / "edges").iterdir()} == set(photos)
@@ -184,15 +181,12 @@ def test_dataset_fills_pidinet_edges_beside_each_good(tmp_path, run, monkeypatch
     for subspecies in ("8", "8_9"):
         square_photo(tmp_path / f"Images/{subspecies}/train/good/CAM{subspecies}.jpg")
     monkeypatch.chdir("/")
-    relative = os.path.relpath(tmp_path, ROOT)
-    assert "2 edge maps drawn" in run(
-        "extract_edges.py", "--dataset", relative, "--detector", "scharr"
+    where = ("--dataset", os.path.relpath(tmp_path, ROOT))
+    assert "2 edge maps drawn" in run("extract_edges.py", *where, "--detector", "scharr")
+    made = sorted(
+        path.relative_to(tmp_path / "Images").as_posix() for path in tmp_path.rglob("*.png")
     )
-    made = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.png"))
-    assert made == [
-        "Images/8/train/pidinet_edges/CAM8.png",
-        "Images/8_9/train/pidinet_edges/CAM8_9.png",
-    ]
+    assert made == [f"{s}/train/pidinet_edges/CAM{s}.png" for s in ("8", "8_9")]
 
 
 def test_resuming_keeps_what_stands_and_redoes_what_does_not(tmp_path, draw):
@@ -218,9 +212,9 @@ def test_other_weights_draw_anew(tmp_path, draw, random_pidinet, monkeypatch):
     for name in ("one.pth", "two.pth"):
         torch.save({"state_dict": random_pidinet}, tmp_path / name)
         assert "1 photos, 1 to do" in draw("--weights", tmp_path / name)
-        digest = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
-        assert note(tmp_path / "edges/a.png") == f"pidinet {digest} dark_on_white"
         random_pidinet["module.classifier.bias"] += 1
+    digest = hashlib.sha256((tmp_path / "two.pth").read_bytes()).hexdigest()
+    assert note(tmp_path / "edges/a.png") == f"pidinet {digest} dark_on_white"
     assert asked == [True, True]  # all of float32's bits: the strengths are rounded down
     # The same bytes under another name are the same weights; with scharr they say nothing.
     (tmp_path / "two.pth").rename(tmp_path / "renamed.pth")
@@ -228,17 +222,16 @@ def test_other_weights_draw_anew(tmp_path, draw, random_pidinet, monkeypatch):
     assert "1 photos, 1 to do" in draw("--detector", "scharr", "--weights", tmp_path / "none.pth")
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [(Path.touch, "not a readable PNG"), (os.mkfifo, "a folder, a pipe or a dev")],
-)
-def test_what_cannot_be_a_map_is_an_error_and_stays(tmp_path, draw, make, message):
+def test_what_cannot_be_a_map_is_an_error_and_stays(tmp_path, draw):
     square_photo(tmp_path / "photos/a.png")
-    (tmp_path / "edges").mkdir()
     edges = tmp_path / "edges/a.png"
-    make(edges)  # a pipe: opening it would wait for a writer for ever
-    assert f"error: {edges}: {message}" in draw("--detector", "scharr", status=2)
-    assert edges.stat().st_size == 0
+    edges.parent.mkdir()
+    # A pipe: opening it would wait for a writer for ever.
+    for make, message in ((os.mkfifo, "a folder, a pipe or a dev"), (Path.touch, "not a readable")):
+        make(edges)
+        assert f"error: {edges}: {message}" in draw("--detector", "scharr", status=2)
+        assert edges.stat().st_size == 0
+        edges.unlink()
 
 
 def test_bad_folders_are_errors(tmp_path, run):

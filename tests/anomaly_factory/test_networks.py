@@ -77,21 +77,11 @@ def golden(shared: Path) -> Callable[[str], dict[str, torch.Tensor]]:
 
 
 def weights(arrays: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    prefix = "weight:"
-    return {
-        key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)
-    }
+    return {key[7:]: value for key, value in arrays.items() if key.startswith("weight:")}
 
 
 def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
     assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
-
-
-@pytest.fixture
-def discriminator(golden) -> MultiscaleDiscriminator:
-    network = MultiscaleDiscriminator(ndf=8, n_layers=3, num_D=2)
-    network.load_state_dict(weights(golden("discriminator.npz")))
-    return network
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -105,20 +95,18 @@ def test_golden_generator(golden, layout):
     assert_close(mask, arrays["mask"])
 
 
-def test_golden_discriminator(golden, discriminator):
+def test_golden_discriminator_and_losses(golden):
     arrays = golden("discriminator.npz")
-    scores = discriminator(arrays["input"])
+    network = MultiscaleDiscriminator(ndf=8, n_layers=3, num_D=2)
+    network.load_state_dict(weights(arrays))
+    scores = network(arrays["input"])
     assert [len(scale) for scale in scores] == [5, 5]
     for scale, maps in enumerate(scores):
         for layer, found in enumerate(maps):
             assert_close(found, arrays[f"output:{scale}:{layer}"])
-
-
-def test_golden_losses(golden, discriminator):
     arrays = golden("losses.npz")
     real, fake = (
-        discriminator(torch.cat([arrays["condition"], arrays[name]], dim=1))
-        for name in ("real", "fake")
+        network(torch.cat([arrays["condition"], arrays[name]], dim=1)) for name in ("real", "fake")
     )
     assert_close(lsgan(fake, 1.0), arrays["G_GAN"])
     assert_close(10 * feature_matching(fake, real), arrays["G_GAN_Feat"])
@@ -160,15 +148,12 @@ def test_feature_matching_is_the_weighted_l1_of_the_inner_maps(differences, expe
     assert leaf.grad is None and fake[0][0].grad is not None
 
 
-class Double(nn.Module):
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return 2 * features
-
-
 def test_perceptual_loss_weighs_five_depths():
     # A doubling on both sides of each of the five places stands for VGG19's layers there.
     doubling = {place + side for place in (1, 6, 11, 20, 29) for side in (0, 1)}
-    layers = [Double() if place in doubling else nn.Identity() for place in range(37)]
+    double = nn.Conv2d(3, 3, 1, groups=3, bias=False)
+    nn.init.constant_(double.weight, 2)
+    layers = [double if place in doubling else nn.Identity() for place in range(37)]
     fake, real = torch.full((1, 3, 4, 4), 1.0), torch.full((1, 3, 4, 4), -1.0)
     expected = 2 * (2 / 32 + 8 / 16 + 32 / 8 + 128 / 4 + 512 * 1)
     assert PerceptualLoss(nn.Sequential(*layers))(fake, real).item() == expected
