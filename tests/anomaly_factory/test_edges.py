@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import extract_edges
@@ -12,49 +13,37 @@ import util.device
 from models.pidinet import load_pidinet, vanilla_kernel
 from models.scharr import scharr_edges
 from PIL import Image
-from torch.nn import functional as F
 from util.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
 # ---- detectors -----------------------------------------------------------------------------------
 
-# The nine weights of a 3x3 kernel, row by row, each with the (row, column) offsets of the pixel
-# that it is multiplied with and of the one subtracted from that: section 3.2 of the paper.
-RASTER = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 0), (0, 1), (1, -1), (1, 0), (1, 1)]
-NEXT_CLOCKWISE = [(-1, 0), (-1, 1), (0, 1), (-1, -1), (0, 0), (1, 1), (0, -1), (1, -1), (1, 0)]
-PAIRS = {
-    "cv": [(pixel, None) for pixel in RASTER],
-    "cd": [(pixel, (0, 0)) for pixel in RASTER],
-    "ad": list(zip(RASTER, NEXT_CLOCKWISE, strict=True)),
-    # Eight directions, outer minus inner; the first weight has no pair.
-    "rd": [((0, 0), (0, 0))]
-    + [((2 * row, 2 * column), (row, column)) for row, column in RASTER if row or column],
-}
+RING = [(-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1)]  # clockwise
 
 
-def seen_at(x: torch.Tensor, offset: tuple[int, int]) -> torch.Tensor:
-    """`x` (batch, channels, height, width) as seen from each pixel at `offset`, zero outside."""
-    (row, column), (height, width) = offset, x.shape[2:]
-    return F.pad(x, (2, 2, 2, 2))[:, :, 2 + row :, 2 + column :][:, :, :height, :width]
+def test_vanilla_kernels_compute_the_pixel_differences():
+    """Section 3.2 of the paper, in the middle of an image."""
+    random = torch.Generator().manual_seed(1)
+    image = torch.randn(5, 5, generator=random, dtype=torch.float64)
+    weight = torch.randn(3, 3, generator=random, dtype=torch.float64)
 
+    def at(place: tuple[int, int], reach: int = 1) -> torch.Tensor:
+        return image[2 + reach * place[0], 2 + reach * place[1]]
 
-@pytest.mark.parametrize("kind", ["cv", "cd", "ad", "rd"])
-def test_vanilla_kernel_computes_the_pixel_differences(kind):
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(2, 3, 7, 9, generator=generator, dtype=torch.float64)
-    weight = torch.randn(4, 3, 3, 3, generator=generator, dtype=torch.float64)
-    kernel = vanilla_kernel(kind, weight)
-    assert kernel.shape == ((4, 3, 5, 5) if kind == "rd" else (4, 3, 3, 3))
-    expected = sum(
-        torch.einsum(
-            "oi,bihw->bohw",
-            weight.flatten(2)[:, :, number],
-            seen_at(x, pixel) - (0 if subtracted is None else seen_at(x, subtracted)),
-        )
-        for number, (pixel, subtracted) in enumerate(PAIRS[kind])
-    )
-    torch.testing.assert_close(F.conv2d(x, kernel, padding=kernel.shape[-1] // 2), expected)
+    own = {(r, c): weight[1 + r, 1 + c] for r, c in RING}
+    # Outer pixels minus inner ones, row by row; the first weight has no pair.
+    outer = zip(sorted(RING), weight.flatten()[1:], strict=True)
+    for kind, expected in {
+        "cv": (weight * image[1:4, 1:4]).sum(),
+        "cd": sum(own[place] * (at(place) - at((0, 0))) for place in RING),
+        "ad": sum(own[one] * (at(one) - at(other)) for one, other in pairwise([*RING, RING[0]])),
+        "rd": sum(value * (at(place, 2) - at(place)) for place, value in outer),
+    }.items():
+        kernel = vanilla_kernel(kind, weight[None, None])[0, 0]
+        assert kernel.shape == ((5, 5) if kind == "rd" else (3, 3))
+        around = image if kind == "rd" else image[1:4, 1:4]
+        torch.testing.assert_close((kernel * around).sum(), expected)
 
 
 @pytest.mark.parametrize(
