@@ -13,15 +13,7 @@ import argparse
 import sys
 
 import numpy as np
-from options.base_options import (
-    PIDINET,
-    gpu_ids,
-    gpus_there,
-    new_parser,
-    positive,
-    rooted,
-    seed,
-)
+from options.base_options import PIDINET, gpu_ids, gpus_there, new_parser, positive, rooted, seed
 from quality.backbone import BACKBONES, feature_extractor
 from quality.figures import find_figures
 from quality.inputs import (

@@ -24,14 +24,7 @@ from pathlib import Path
 import numpy as np
 from models.pidinet import SMALLEST_SIDE, pidinet_detector
 from models.scharr import scharr_edges
-from options.base_options import (
-    PIDINET,
-    gpu_ids,
-    gpus_there,
-    new_parser,
-    positive,
-    rooted,
-)
+from options.base_options import PIDINET, gpu_ids, gpus_there, new_parser, positive, rooted
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm

@@ -88,25 +88,19 @@ def test_a_gpu_paints_channels_last_with_weights_in_bfloat16(gpu):
     assert is_channels_last(seen[0]) and {image.device for image in painted} == {GPU}
 
 
-@pytest.mark.parametrize(
-    ("asked", "device", "before", "chosen"),
-    [
+def test_bfloat16_is_as_asked_else_as_before_else_by_the_device(monkeypatch):
+    asked_for = []
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **o: asked_for.append(o) or True)
+    for asked, device, before, chosen in (
         (None, GPU, None, True),
         (None, CPU, None, False),
         (None, GPU, False, False),  # what was begun in float32 goes on so
         (None, CPU, True, True),
         (False, GPU, True, False),
         (True, CPU, False, True),
-    ],
-)
-def test_bfloat16_is_as_asked_else_as_before_else_by_the_device(
-    monkeypatch, asked, device, before, chosen
-):
-    asked_for = []
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **o: asked_for.append(o) or True)
-    assert chosen_amp(asked, device, before) is chosen
-    if asked_for:  # on older GPUs it is emulated, and slow
-        assert asked_for == [{"including_emulation": False}]
+    ):
+        assert chosen_amp(asked, device, before) is chosen
+    assert asked_for == [{"including_emulation": False}]  # on older GPUs it is emulated, and slow
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
     assert chosen_amp(None, GPU) is False
 

@@ -66,13 +66,8 @@ class World:
 
     def paint(self, i: str, j: str, count: int) -> list[Path]:
         """Paint structures 0, 1, ... of `i` with the next one of `j`, as test.py writes them."""
-        names = {
-            f"AF_{i}_{j}_gen{number:05d}.png": (
-                self.names[number],
-                self.names[(number + 1) % len(self.names)],
-            )
-            for number in range(count)
-        }
+        pairs = list(zip(self.names, self.names[1:] + self.names[:1], strict=True))[:count]
+        names = {f"AF_{i}_{j}_gen{number:05d}.png": pair for number, pair in enumerate(pairs)}
         results = Results(self.results / (i + j), f"list_{i}_{j}", names, {}, False)
         results.begin(overwrite=False)
         for number, name in enumerate(names):
@@ -199,38 +194,26 @@ def world(tmp_path, monkeypatch) -> World:
     return World(tmp_path, count=4, crossed=0)
 
 
-def spoil_photographs(world: World) -> None:
-    world.paint("1", "1", 1)
-    for path in world.dataset.rglob("good/*.png"):
-        if path != world.photo("1", 0):
-            path.write_bytes(b"no picture")
+def test_nothing_can_be_judged(run, world):
+    def refused(message: str) -> None:
+        output = run("evaluate.py", *world.options(), status=2)
+        assert f"error: {world.dataset.parent}" in output and message in output
+        assert not world.output.exists()
 
-
-def spoil_paintings(world: World) -> None:
-    for painting in world.paint("1", "1", 2):
-        painting.write_bytes(b"no picture")
-
-
-def add_a_second_map(world: World) -> None:
-    shutil.copy(world.map("1", 0), world.map("1", 0).with_suffix(".jpg"))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (spoil_photographs, "dataset: 1 of its 8 photographs can be read; two at least"),
-        (lambda world: world.results.mkdir(), "results: no painted image AF_*_*_gen*.png in it"),
-        (lambda world: shutil.rmtree(world.dataset), "dataset: no photographs in Images/SUBSPEC"),
-        (spoil_paintings, "results: none of its 2 painted images can be used; the first: "),
-        (add_a_second_map, "/0.png are both pidinet_edges of 0; rename one"),
-    ],
-)
-def test_nothing_can_be_judged(run, world, spoil, message):
-    spoil(world)
-    output = run("evaluate.py", *world.options(), status=2)
-    assert f"error: {world.dataset.parent}" in output
-    assert message in output
-    assert not world.output.exists()
+    world.results.mkdir()
+    refused("results: no painted image AF_*_*_gen*.png in it")
+    paintings, second = world.paint("1", "1", 2), world.map("1", 0).with_suffix(".jpg")
+    shutil.copy(world.map("1", 0), second)
+    refused("/0.png are both pidinet_edges of 0; rename one")
+    second.unlink()
+    for path in {*world.dataset.rglob("good/*.png")} - {world.photo("1", 0)}:
+        path.write_bytes(b"no picture")
+    refused("dataset: 1 of its 8 photographs can be read; two at least")
+    for path in paintings:
+        path.write_bytes(b"no picture")
+    refused("results: none of its 2 painted images can be used; the first: ")
+    shutil.rmtree(world.dataset)
+    refused("dataset: no photographs in Images/SUBSPEC")
 
 
 def test_what_cannot_be_used_is_named_and_the_rest_evaluated(run, world):
@@ -246,20 +229,18 @@ def test_what_cannot_be_used_is_named_and_the_rest_evaluated(run, world):
     found = world.figures()
     assert found["painted"] == 1
     assert found["left_out"] == [line for line in output.splitlines() if "left out" in line]
-    expected = [
+    spoilt = world.photo("1", 3)
+    for path, problem in [
         (world.results / paintings[0].name, f"left out, {paintings[0]} has the same name"),
         (paintings[1], f"left out, {paintings[1]}: not a readable PNG"),
         (plain, "left out, it does not say what it was painted from"),
         (world.results / "AF_1_3_gen00000.png", "left out, the reference '1' of subspecies '3'"),
-        (world.photo("1", 3), "not a readable image"),
-        *((path, f"{world.photo('1', 3)} cannot be read: left out") for path in paintings[2:]),
-        (torn, "not a readable image"),
-    ]
-    for path, problem in expected:
+        *((path, "not a readable image") for path in (spoilt, torn)),
+        *((path, f"{spoilt} cannot be read: left out") for path in paintings[2:]),
+    ]:
         assert any(line.startswith(f"{path}: {problem}") for line in found["left_out"]), path
     page = (world.output / "index.html").read_text()
-    assert "8 files were left out" in page
-    assert "AF_1_3_gen00000.png" in page
+    assert "8 files were left out" in page and "AF_1_3_gen00000.png" in page
 
 
 def test_too_few_images_are_said(run, world):
@@ -271,18 +252,12 @@ def test_too_few_images_are_said(run, world):
     world.paint("1", "1", 3)
     world.paint("1", "2", 1)
     run("evaluate.py", *world.options())
-    found = world.figures()
-    hybrids = found["sets"]["hybrids"]
-    assert hybrids["frechet"] is hybrids["told_apart"] is None
-    assert hybrids["kid"] is hybrids["halves"] is None
+    hybrids = world.figures()["sets"]["hybrids"]
+    assert {hybrids[key] for key in ("frechet", "kid", "halves", "told_apart")} == {None}
     assert (world.output / "index.html").read_text().count("too few images") == 2 * 3
     left = {path.name for path in (world.output / "pictures").iterdir()}
     assert "0999.jpg" not in left  # of an older report
     assert {"0001.jpg", "holiday.jpg"} <= left
-
-
-def escaped(name: str) -> str:
-    return name.replace("\r", "\\r").replace("\udcff", "\\udcff")
 
 
 def test_hostile_names_break_no_table_and_no_page(run, world):
@@ -290,38 +265,37 @@ def test_hostile_names_break_no_table_and_no_page(run, world):
     world.names = names[:-1]  # lists are in UTF-8, and so is what is painted from them
     for number, name in enumerate(names):
         add_photo(world.dataset, "1", name, butterfly("1", number), note)
-    paintings = world.paint("1", "1", len(world.names))
+    painting = world.paint("1", "1", len(world.names))[0]
     kinds = [os.fsdecode(b"\xff"), '<script>\n",\r\x1b[2J']
     for kind in kinds:
         for number, name in enumerate(names[:2]):
             add_photo(world.dataset, kind, name, butterfly("1", number), note)
-        shutil.copy(paintings[0], world.results / f"AF_{kind}_{kind}_gen00000.png")
-        nowhere = f"AF_1_{kind * 2}_gen00000.png"  # no such subspecies
-        shutil.copy(paintings[0], world.results / nowhere)
+        for unknown in (f"{kind}_{kind}", f"1_{kind * 2}"):  # the second names no subspecies
+            shutil.copy(painting, world.results / f"AF_{unknown}_gen00000.png")
     output = run("evaluate.py", *world.options(), status=1)
     assert output.count("left out, ") == len(world.figures()["left_out"]) == 2
+
+    def escaped(names: list[str]) -> set[str]:
+        return {name.replace("\r", "\\r").replace("\udcff", "\\udcff") for name in names}
+
     table = rows(world)
     assert len(table) == len(world.names) + 2
-    assert {row["structure"] for row in table} == {escaped(name) for name in world.names}
-    assert {row["structure_subspecies"] for row in table} == {"1", *map(escaped, kinds)}
-    page = (world.output / "index.html").read_text(encoding="utf-8")
-    assert page.count("<script") == 1
+    assert {row["structure"] for row in table} == escaped(world.names)
+    assert {row["structure_subspecies"] for row in table} == escaped(["1", *kinds])
+    assert (world.output / "index.html").read_text(encoding="utf-8").count("<script") == 1
 
 
 def test_so_many_are_drawn_at_random(run, world):
     world.paint("1", "1", 4)
     world.paint("1", "2", 4)
-    chosen = []
+    chosen, where = [], world.options()[:4]
+    world.output = world.results / "evaluation"  # by default; its pictures are not painted
     for seed in (0, 0, 1):
-        where = ("--results", world.results, "--dataset", world.dataset, "--gpu_ids", -1)
-        world.output = world.results / "evaluation"  # by default; its pictures are not painted
-        run("evaluate.py", *where, "--how_many", 2, "--seed", seed)
+        run("evaluate.py", *where, "--gpu_ids", -1, "--how_many", 2, "--seed", seed)
         chosen.append([row["image"] for row in rows(world)])
-    pairs = [[name[:6] for name in names] for names in chosen]
-    assert pairs == 3 * [["AF_1_1", "AF_1_1", "AF_1_2", "AF_1_2"]]
+        assert [name[:6] for name in chosen[-1]] == [*["AF_1_1"] * 2, *["AF_1_2"] * 2]
     assert chosen[0] == chosen[1] != chosen[2]
-    page = (world.output / "index.html").read_text()
-    assert "4 painted images, of 8 drawn at random" in page
+    assert "4 painted images, of 8 drawn at random" in (world.output / "index.html").read_text()
 
 
 def test_edge_maps_that_cannot_be_compared(run, world):

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import torch
 from browser import SCREENS, flaws
-from matplotlib.axes import Axes
 from playwright.sync_api import Page
 from util import visualizer
 from util.distributed import Process
@@ -28,22 +27,6 @@ def test_a_log_is_continued_from_its_whole_rows(tmp_path: Path, spoilt: str):
     log.write_text(HEAD + "2,1,0.1,3\n4,1,0.1,3\n" + spoilt)
     LossLog(tmp_path, images=8).add({"images": 10, "epoch": 2, "lr": 0.1, "G_GAN": 2.5})
     assert log.read_text() == HEAD + "2,1,0.1,3\n4,1,0.1,3\n10,2,0.1,2.5\n"
-
-
-def test_a_long_log_is_drawn_thinned(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(visualizer, "POINTS", 4)
-    drawn, plot = [], Axes.plot
-
-    def plot_and_note(self, values, **options):
-        drawn.append(list(values.index))
-        return plot(self, values, **options)
-
-    monkeypatch.setattr(Axes, "plot", plot_and_note)
-    log = LossLog(tmp_path, images=0)
-    for images in range(10):
-        log.add({"images": images, "epoch": 1, "lr": 0.1, "G_GAN": 1.0})
-    log.draw()
-    assert drawn == [[0, 3, 6, 9]] * 2  # the mean and the values themselves
 
 
 def test_the_running_mean_is_over_a_twentieth():
@@ -185,23 +168,20 @@ def test_a_running_training_is_shown_with_what_is_left(open_page, half):
     assert (options["--name"], options["--gpu_ids"], options["--lr"]) == (ODD, "[0, 1]", "0.0002")
 
 
-@pytest.mark.parametrize(
-    ("state", "refresh", "text"),
-    [
-        (RUNNING, ["15"], "The training runs."),
-        (DONE, [], "The training is done."),
-        ("it received SIGTERM.", [], "The training stopped early: it received SIGTERM."),
-        ("KeyError: '<b>'", [], "The training stopped early: KeyError: '&lt;b&gt;'"),
-    ],
-)
-def test_only_a_running_training_is_looked_at_again(report, state, refresh, text):
+def test_only_a_running_training_is_looked_at_again(report):
     begun = report(20, 60)
-    begun.write(state)
-    written = begun.page.read_text()
-    assert re.findall(r'http-equiv="refresh" content="(\d+)"', written) == refresh
-    assert ("time left" in written) == (state == RUNNING)
-    assert ("--continue_train goes on" in written) == text.startswith("The training stopped")
-    assert text in written.replace("&#39;", "'")
+    for state, text in {
+        RUNNING: "The training runs.",
+        DONE: "The training is done.",
+        "it received SIGTERM.": "The training stopped early: it received SIGTERM.",
+        "KeyError: '<b>'": "The training stopped early: KeyError: '&lt;b&gt;'",
+    }.items():
+        begun.write(state)
+        written = begun.page.read_text().replace("&#39;", "'")
+        assert text in written
+        assert ('http-equiv="refresh" content="15"' in written) == (state == RUNNING)
+        assert ("http-equiv" in written) == ("time left" in written) == (state == RUNNING)
+        assert ("--continue_train goes on" in written) == (state not in (RUNNING, DONE))
 
 
 def test_before_the_first_step_there_is_a_page(open_page, report):
