@@ -7,7 +7,6 @@ Photographs are read and results written. VGG19's weights are random: they take 
 """
 
 import argparse
-import os
 import tempfile
 import time
 from dataclasses import replace
@@ -25,6 +24,7 @@ from train import step
 from util import distributed
 from util.device import prepare
 from util.errors import reported
+from util.report import machine
 from util.results import Results
 
 WARM_UP = 2  # steps before the clock starts: cuDNN searches, workers start
@@ -36,20 +36,13 @@ def main() -> None:
     own, others = parser.parse_known_args()
     opt = train_options(["--name", "benchmark", *others])
     process = distributed.start(opt.gpu_ids[:1])
-    device = process.device
     prepare()
     pairs = read_pairs(find_list(opt.dataroot, opt.phase), training=True)
     model = AnomalyFactory(opt, process, vgg19_layers())
-    steps = own.steps or (30 if device.type == "cuda" else 2)
-
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"{name}, {torch.get_num_threads()} threads, load average {os.getloadavg()[0]:.1f}")
-    precision = "bfloat16" if model.amp else "float32"
-    vgg = "without" if opt.no_vgg_loss else "with"
-    print(f"{opt.loadSize} px, ngf {opt.ngf}, {opt.n_blocks_global} residual blocks, {precision},")
-    print(f"batch {opt.batchSize} in parts of {opt.micro_batch}, {vgg} VGG19")
-    speed, waiting = time_training(model, pairs, opt, steps)
-    print(f"training: {speed:.2f} images/s, {waiting:.0%} waiting for samples")
+    steps = own.steps or (30 if process.device.type == "cuda" else 2)
+    print(f"{machine(process)}, {torch.get_num_threads()} threads, bfloat16: {model.amp}")
+    print(" ".join(others))
+    print(f"training: {time_training(model, pairs, opt, steps):.2f} images/s")
     with tempfile.TemporaryDirectory() as folder:
         speed = time_painting(model, pairs, opt, steps, Path(folder))
     print(f"painting: {speed:.2f} images/s")
@@ -57,23 +50,16 @@ def main() -> None:
 
 def time_training(
     model: AnomalyFactory, pairs: list[Pair], opt: argparse.Namespace, steps: int
-) -> tuple[float, float]:
-    """Images a second of training as train.py does it, and the share of waiting for samples."""
+) -> float:
+    """Images a second of training as train.py does it."""
     order = datasets.training_order(len(pairs), opt.batchSize, opt.seed, 0, WARM_UP + steps)
-    samples = datasets.training_pairs(pairs, opt)
-    batches = iter(datasets.loader(samples, order, opt.nThreads, model.device))
-    for number in range(WARM_UP + steps):
-        if number == WARM_UP:
-            model.losses().tolist()  # waits for the device
-            began, reading = time.perf_counter(), 0.0
-        asked = time.perf_counter()
-        batch = next(batches)
-        if number >= WARM_UP:
-            reading += time.perf_counter() - asked
+    samples, times = datasets.training_pairs(pairs, opt), []
+    for number, batch in enumerate(datasets.loader(samples, order, opt.nThreads, model.device), 1):
         step(model, batch, opt.micro_batch)
-    model.losses().tolist()
-    seconds = time.perf_counter() - began
-    return steps * opt.batchSize / seconds, reading / seconds
+        if number in (WARM_UP, WARM_UP + steps):
+            model.losses().tolist()  # waits for the device
+            times.append(time.perf_counter())
+    return steps * opt.batchSize / (times[1] - times[0])
 
 
 def time_painting(
@@ -84,7 +70,7 @@ def time_painting(
     unnamed = {"structure_subspecies": "0", "reference_subspecies": "0"}
     listed = [replace(pairs[n % len(pairs)], index=n, **unnamed) for n in range(count)]
     names = {pair.generated_name: ("structure", "reference") for pair in listed}
-    results = Results(folder, "benchmark", names, {}, datasets.RESULT_SIZE, with_page=True)
+    results = Results(folder, "benchmark", names, {}, with_page=True)
     results.begin(overwrite=False)
     samples, places = datasets.PaintingPairs(listed, opt.loadSize), set(range(count))
     batches = datasets.batches_of(count, opt.batchSize, places)

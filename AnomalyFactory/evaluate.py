@@ -6,22 +6,22 @@ python AnomalyFactory/evaluate.py --results results/butterflyContest \\
 --results is searched for what test.py wrote, --dataset is the folder from which it was painted.
 Writes index.html, the report, figures.json, pairs.csv and images.csv into RESULTS/evaluation or
 --output. An image whose inputs are missing or unreadable is named and left out, and the exit status
-is then 1. A figure that there are too few images for is left out, and the report says which.
+is then 1. A figure that there are too few images for is left out, and the report says so.
 """
 
+import argparse
 import sys
 
 import numpy as np
-from options.evaluate_options import evaluate_options
+from options.base_options import PIDINET, gpu_ids, gpus_there, new_parser, positive, rooted, seed
 from quality.backbone import BACKBONES, feature_extractor
 from quality.figures import find_figures
 from quality.inputs import (
     HYBRIDS,
     NON_HYBRIDS,
     PaintedImage,
-    edge_finder,
+    edge_detector,
     find_painted,
-    how_painted,
     read_dataset,
 )
 from quality.measure import Evaluation, measure_painted, measure_photos
@@ -29,36 +29,61 @@ from quality.page import write_report
 from tqdm import tqdm
 from util import distributed
 from util.device import prepare
-from util.errors import reported
+from util.errors import InputError, reported
 
 
 def main() -> int:
-    opt = evaluate_options()
+    opt = options()
     device = distributed.start(opt.gpu_ids).device
     prepare(exact=True)  # as extract_edges.py: edges are compared with its own
     random = np.random.default_rng(opt.seed)
     dataset = read_dataset(opt.dataset)
     found, problems = find_painted(opt.results, dataset)
     extract = feature_extractor(opt.backbone, device)
-    finder = edge_finder(dataset, opt.detector, opt.weights, device)
+    detector = edge_detector(dataset, opt.detector, opt.weights, device)
     photos = measure_photos(dataset, extract, problems)
     drawn = draw(found, opt.how_many, random)
     evaluation = Evaluation(
         dataset=dataset,
         photos=photos,
-        painted=measure_painted(drawn, dataset, photos, extract, finder, problems),
-        finder=finder,
+        painted=measure_painted(drawn, dataset, photos, extract, detector[1], problems),
+        detector=detector,
         backbone=BACKBONES[opt.backbone],
         painted_found=len(found),
-        painted_as=how_painted(opt.results),
         left_out=problems,
     )
     find_figures(evaluation, random)
     page = write_report(evaluation, opt.output)
-    for line in [*evaluation.too_few, *problems]:
+    for line in problems:
         tqdm.write(line, file=sys.stderr)
     tqdm.write(f"page: {page}")
     return 1 if problems else 0
+
+
+def options() -> argparse.Namespace:
+    parser = new_parser("Hold painted images against the photographs that they were painted from.")
+    add = parser.add_argument
+    add("--results", type=rooted, required=True, help="painted images, as test.py wrote them")
+    data = "the data set that they were painted from: Datasets/Images4TrainAFnonhybrid"
+    add("--dataset", type=rooted, required=True, help=data)
+    add("--output", type=rooted, help="where the report goes; RESULTS/evaluation without it")
+    many = "painted non-hybrids, and as many hybrids, at the most, drawn at random"
+    add("--how_many", type=positive, default=1000, help=many)
+    backbone = "the frozen network whose features are compared"
+    add("--backbone", choices=tuple(BACKBONES), default="efficientnet_lite0", help=backbone)
+    detector = "looks for edges in the painted images; without it the one that drew the edge maps"
+    add("--detector", choices=("pidinet", "scharr"), help=detector)
+    add("--weights", type=rooted, default=PIDINET, help="PiDiNet's")
+    add("--seed", type=seed, default=0, help="of all that is drawn at random")
+    gpu = "the GPU, such as 0; -1 for the CPU; without it 0 where there is a GPU, else the CPU"
+    add("--gpu_ids", type=gpu_ids, help=gpu)
+    opt = parser.parse_args()
+    if opt.gpu_ids is None:
+        opt.gpu_ids = gpus_there()[:1]
+    if len(opt.gpu_ids) > 1:
+        raise InputError("--gpu_ids: one GPU looks at all images; name one")
+    opt.output = opt.output or opt.results / "evaluation"
+    return opt
 
 
 def draw(found: list[PaintedImage], most: int, random: np.random.Generator) -> list[PaintedImage]:

@@ -5,8 +5,8 @@ python AnomalyFactory/extract_edges.py --input PHOTOS --output EDGES --size 256 
 
 --dataset fills pidinet_edges/ beside each good/ below DIR/Images; --input and --output mirror one
 tree of photos. Each edge map is a grey PNG with the photo's stem. A map stays when it was made from
-the same photo with the same detector, weights, polarity and size (they are noted in the PNG), or
-not by this program. With several --gpu_ids, or under torchrun, every process draws its share.
+the same photo with the same detector, weights and size (they are noted in the PNG), or not by
+this program. With several --gpu_ids, or under torchrun, every process draws its share.
 """
 
 import argparse
@@ -18,20 +18,22 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from models.pidinet import SMALLEST_SIDE, pidinet_detector
 from models.scharr import scharr_edges
-from options.edge_options import edge_options
+from options.base_options import PIDINET, gpu_ids, gpus_there, new_parser, positive, rooted
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 from util import distributed
-from util.background import Background, ahead
+from util.background import ahead
 from util.device import prepare
-from util.errors import InputError, refuse_special, reported
-from util.files import IMAGE_FORMATS, IMAGE_SUFFIXES, ImageError, atomic, open_image
+from util.errors import InputError, reported
+from util.files import IMAGE_FORMATS, ImageError, atomic, open_image
+from util.images import images_below, png_texts
 
 MAX_BATCH_PIXELS = 2**20  # a whole batch in PiDiNet, on a CPU: 2 to 3 GB
 MAX_PHOTO_PIXELS = 2**22  # a photo alone in PiDiNet, on a CPU: 8 GB
@@ -75,18 +77,18 @@ def main() -> None:
         prepare(exact=True)
         detect = pidinet_detector(opt.weights, process.device)
 
-    drawn, mine = 0, list(batches(jobs, opt.batch_size))[process.share]
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as readers,  # decoding and encoding beside the detector
-        Background(os.cpu_count(), BATCHES_WRITTEN * opt.batch_size) as writers,
-        tqdm(total=sum(map(len, mine)), desc="edges", unit="photo", disable=process.quiet) as bar,
-    ):
-        for photos in ahead(read, mine, readers, most=os.cpu_count()):
-            strengths = detect(np.stack(list(photos.values()))) if photos else []
-            for edges, strength in zip(photos, strengths, strict=True):
-                writers.submit(write_edges, edges, strength, opt.polarity, note)
-            drawn += len(photos)
-            bar.update(len(photos))
+    mine = list(batches(jobs, opt.batch_size))[process.share]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decodes and encodes beside the detector
+
+        def maps() -> Iterator[tuple[Path, np.ndarray]]:
+            read_ahead = ahead(read, mine, pool, most=os.cpu_count())
+            bar = {"desc": "edges", "unit": "batch", "disable": process.quiet}
+            for photos in tqdm(read_ahead, total=len(mine), **bar):
+                strengths = detect(np.stack(list(photos.values()))) if photos else []
+                yield from zip(photos, strengths, strict=True)
+
+        write, most = partial(write_edges, note), BATCHES_WRITTEN * opt.batch_size
+        drawn = sum(1 for _ in ahead(write, maps(), pool, most))
     drawn = process.sum(drawn)
     if process.first:
         tqdm.write(f"{drawn} edge maps drawn")
@@ -96,6 +98,35 @@ def main() -> None:
             " the same command again"
         )
     process.stop()
+
+
+def edge_options(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = new_parser("Draw the edge maps of a dataset, or of one tree of photos.")
+    add = parser.add_argument
+    add("--dataset", type=rooted, help="fill pidinet_edges/ beside each good/ below its Images/")
+    add("--input", type=rooted, help="a tree of photos")
+    add("--output", type=rooted, help="where the tree of edge maps goes")
+    detector = "scharr: plain gradients, which need no weights"
+    add("--detector", choices=("pidinet", "scharr"), default="pidinet", help=detector)
+    add("--weights", type=rooted, default=PIDINET, help="PiDiNet's")
+    size = "resize each photo to W x H pixels first; as it is without it"
+    add("--size", type=positive, nargs=2, metavar=("W", "H"), help=size)
+    add("--batch_size", type=positive, default=8, help="photos at once at the most")
+    gpus = (
+        "GPUs such as 0 or 0,1; -1 for the CPU; without it 0, or under torchrun one for each"
+        " process, where there is a GPU, else the CPU"
+    )
+    add("--gpu_ids", type=gpu_ids, help=gpus)
+    opt = parser.parse_args(arguments)
+    if opt.gpu_ids is None:
+        opt.gpu_ids = gpus_there()
+    trees = [name for name in ("dataset", "input", "output") if getattr(opt, name)]
+    if trees not in (["dataset"], ["input", "output"]):
+        raise InputError("give either --dataset DIR, or --input DIR with --output DIR")
+    if opt.size and min(opt.size) < SMALLEST_SIDE:
+        width, height = opt.size
+        raise InputError(f"--size {width} {height}: expected {SMALLEST_SIDE} pixels or more a side")
+    return opt
 
 
 def plan(opt: argparse.Namespace) -> list[tuple[Path, Path]]:
@@ -117,12 +148,8 @@ def plan(opt: argparse.Namespace) -> list[tuple[Path, Path]]:
         trees = [(opt.input, opt.output)]
     owner: dict[Path, Path] = {}
     for tree, maps in trees:
-        for photo in sorted(tree.rglob("*")):
-            name = photo.relative_to(tree)
-            hidden = any(part.startswith(".") for part in name.parts)
-            if hidden or photo.suffix.lower() not in IMAGE_SUFFIXES or not photo.is_file():
-                continue
-            edges = maps / name.with_suffix(".png")
+        for photo in images_below(tree):
+            edges = maps / photo.relative_to(tree).with_suffix(".png")
             if edges in owner:
                 both = f"{owner[edges]} and {photo}"
                 raise InputError(f"{both} would both become {edges}; rename one")
@@ -143,19 +170,14 @@ def how_made(opt: argparse.Namespace) -> str:
             )
         parts.append(hashlib.sha256(opt.weights.read_bytes()).hexdigest())
     size = [f"{opt.size[0]}x{opt.size[1]}"] if opt.size else []
-    return " ".join([*parts, opt.polarity, *size])
+    return " ".join([*parts, "dark_on_white", *size])
 
 
 def stands(photo: Path, edges: Path, note: str) -> bool:
     """Whether `edges` stays: made so from this photo, or not made by this program at all."""
-    refuse_special(edges)
-    try:
-        with Image.open(edges, formats=["PNG"]) as image:
-            found = image.info.get(NOTE)
-    except FileNotFoundError:
+    if not edges.exists():
         return False
-    except Exception as error:  # Pillow's plugins raise many types on hostile bytes
-        raise InputError(f"{edges}: not a readable PNG ({error}); move it away") from error
+    found = png_texts(edges).get(NOTE)
     is_newer = edges.stat().st_mtime >= photo.stat().st_mtime
     return found is None or (found == note and is_newer)
 
@@ -199,14 +221,14 @@ def read(batch: list[Job]) -> dict[Path, np.ndarray]:
     return photos
 
 
-def write_edges(path: Path, strength: np.ndarray, polarity: str, note: str) -> None:
-    """Write the edge strength, uint8 (height, width), as a PNG in the polarity asked for."""
+def write_edges(note: str, edges: tuple[Path, np.ndarray]) -> None:
+    """Write edge strength, uint8 (height, width), to its path as a PNG of dark lines on white."""
+    path, strength = edges
     info = PngInfo()
     info.add_text(NOTE, note)
-    grey = 255 - strength if polarity == "dark_on_white" else strength
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:
-        Image.fromarray(grey).save(temporary, pnginfo=info)
+        Image.fromarray(255 - strength).save(temporary, pnginfo=info)
 
 
 if __name__ == "__main__":

@@ -14,19 +14,23 @@ same whoever paints them.
 import argparse
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from data.datasets import RESULT_SIZE, PaintingPairs, batches_of, loader
+import torch
+from data.datasets import PaintingPairs, batches_of, loader
 from data.few_photos import inherited, with_ground_kept
 from data.lists import ListFiles, Pair, find_list, read_pairs
 from models.anomaly_factory import Painter, build_generator, load_network, network_path
 from options.test_options import test_options
 from tqdm import tqdm
 from util import distributed
-from util.background import Background, Fetched
+from util.background import ahead
 from util.device import chosen_amp, prepare
 from util.errors import InputError, reported
 from util.images import as_pixels
-from util.results import Results, Source, noted_source
+from util.results import Results, Source, painted_from
 
 BATCHES_WRITTEN = 4  # that wait to be written at once, while further ones are painted
 
@@ -42,10 +46,10 @@ def main() -> None:
     load_network(generator, opt.checkpoints_dir / opt.name, opt.which_epoch, "G")
 
     names = {pair.generated_name: (pair.edges.stem, pair.reference.stem) for pair in listed}
-    painted = {} if opt.overwrite else noted_source(opt.results_dir, files.name)
-    opt.amp = chosen_amp(opt.amp, process.device, painted.get("amp"))
+    before = {} if opt.overwrite else first_source(opt.results_dir, names)
+    opt.amp = chosen_amp(opt.amp, process.device, before.get("amp"))
     source = source_of(opt, files, listed, any(asked))
-    results = Results(opt.results_dir, files.name, names, source, RESULT_SIZE, not opt.no_html)
+    results = Results(opt.results_dir, files.name, names, source, not opt.no_html)
     missing = {n for n, pair in enumerate(pairs) if not results.is_whole(pair.generated_name)}
     process.wait()  # nobody writes before everybody has looked
     if process.first:
@@ -66,7 +70,8 @@ def main() -> None:
             groups = [f"{p.structure_subspecies} x {p.reference_subspecies}" for p in pairs]
             painted = dict(zip((pair.generated_name for pair in pairs), groups, strict=True))
             tqdm.write(f"page: {results.write_page(painted)}")
-        results.check_unmixed()
+        advice = "not finished: --overwrite without --how_many paints anew what is in the list"
+        results.check_unmixed(advice)
     process.stop()
 
 
@@ -84,18 +89,10 @@ def paint(
     Raises InputError naming an image of values that are not finite, which is not written.
     """
 
-    def write(name: str, images: Fetched, row: int) -> None:
-        *panels, finite = images.get()
-        if not finite[row]:
-            raise InputError(
-                f"{name}: the generator of --name {opt.name} paints NaN or infinite values;"
-                " choose an earlier --which_epoch, or train it anew with a smaller --lr"
-            )
-        results.write(name, [panel[row].numpy() for panel in panels])
-
-    with Background(os.cpu_count(), BATCHES_WRITTEN * opt.batchSize) as writers:
-        batches = loader(samples, batches, opt.nThreads, painter.device)
-        for batch in tqdm(batches, desc="paint", unit="batch", disable=quiet):
+    def painted() -> Iterator[tuple[str, list[torch.Tensor]]]:
+        """Names of results, with panels, uint8 (S, S, 3), and whether all values are finite."""
+        by_batch = loader(samples, batches, opt.nThreads, painter.device)
+        for batch in tqdm(by_batch, desc="paint", unit="batch", disable=quiet):
             edges, reference = batch["edges"], batch["reference"]
             if opt.inherit is None:
                 fake, mask = painter.paint(edges, reference)
@@ -104,11 +101,30 @@ def paint(
                 fake, mask = inherited(painter.paint, edges, reference, *photos, opt.inherit)
             if opt.keep_ground:
                 fake = with_ground_kept(fake, batch["full_photo"], batch["ground"])
-            finite = fake.isfinite().flatten(1).all(1)
-            images = Fetched([edges, reference, as_pixels(fake), as_pixels(mask), finite])
+            finite = fake.isfinite().flatten(1).all(1).cpu()
+            panels = edges, reference, as_pixels(fake).cpu(), as_pixels(mask).cpu(), finite
             for row, place in enumerate(batch["place"].tolist()):
                 if place in missing:
-                    writers.submit(write, samples.pairs[place].generated_name, images, row)
+                    yield samples.pairs[place].generated_name, [panel[row] for panel in panels]
+
+    def write(result: tuple[str, list[torch.Tensor]]) -> None:
+        name, (*panels, finite) = result
+        if not finite:
+            raise InputError(
+                f"{name}: the generator of --name {opt.name} paints NaN or infinite values;"
+                " choose an earlier --which_epoch, or train it anew with a smaller --lr"
+            )
+        results.write(name, [panel.numpy() for panel in panels])
+
+    with ThreadPoolExecutor(os.cpu_count()) as writers:
+        for _ in ahead(write, painted(), writers, most=BATCHES_WRITTEN * opt.batchSize):
+            pass
+
+
+def first_source(folder: Path, names: Iterable[str]) -> Source:
+    """What the first of the images `names` that is there was painted from."""
+    sources = (painted_from(folder / name)[1] for name in names)
+    return next(filter(None, sources), {})
 
 
 def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair], photos: bool) -> Source:

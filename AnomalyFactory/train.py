@@ -9,31 +9,30 @@ Several machines: torchrun starts it on each, --gpu_ids names the GPUs of one
 Writes into {checkpoints_dir}/{name}/: latest_net_G.pth and latest_net_D.pth, numbered ones now
 and then, resume.pth, loss_log.csv and .png, samples.html, and training.html, which shows how it
 goes. SIGTERM and Ctrl-C save first; --continue_train goes on from there as if nothing had happened,
-and so does a restart by torchrun. All is written beside the steps: a GPU never waits.
+and so does a restart by torchrun.
 """
 
 import argparse
 import hashlib
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from data.datasets import Sample, loader, steps_per_epoch, training_order, training_pairs
 from data.lists import ListFiles, Pair, find_list, read_pairs
+from filelock import FileLock, Timeout
 from models.anomaly_factory import AnomalyFactory, micro_batches, network_path, write_networks
 from options.base_options import GENERATORS, rooted
 from options.train_options import train_options
 from tqdm import tqdm
-from util import checkpoint, distributed, lock
-from util.background import Background, Fetched
+from util import checkpoint, distributed
 from util.device import chosen_amp, prepare
 from util.distributed import Process
 from util.errors import InputError, reported
 from util.report import Report, due
-from util.training_page import Progress
 
 # What may change between a stop and its resume: where things lie, what is written when, the
 # machine's share of the work, and the length and the learning rate of what is still to come.
@@ -46,14 +45,14 @@ FREE = {
     "fineSize",  # equals --loadSize
 }
 STOP_EVERY = 20  # steps between looks for a signal of several GPUs: each look stops them all
-WAITING = 16  # samples and plots that wait to be written
+UNFINISHED = f".{'[0-9a-f]' * 16}.part*"  # as util/files.py names a file until it is whole
 
 
 def main() -> int:
     opt = train_options()
     process = distributed.start(opt.gpu_ids)
     folder = opt.checkpoints_dir / opt.name
-    with lock.held(folder) if process.first else nullcontext():
+    with held(folder) if process.first else nullcontext():
         return train(opt, folder, process)
 
 
@@ -79,27 +78,25 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
     done = go_on(model, state, course, resume) if state else 0
     if networks:
         loaded = model.load_networks(networks, opt.which_epoch)
-        if process.first and networks != opt.load_pretrain:
-            tqdm.write(f"{opt.load_pretrain} is not there: taking {networks}")
         if process.first:
-            tqdm.write(f"starting from the {loaded} in {networks}")
+            instead = "" if networks == opt.load_pretrain else f": {opt.load_pretrain} is not there"
+            tqdm.write(f"starting from the {loaded} in {networks}{instead}")
     del state  # it is as large as the networks and what Adam remembers
-    stop = StopSignals()
+    received: list[int] = []  # SIGTERM and Ctrl-C: training finishes its step and saves
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: received.append(number))
     steps = steps_per_epoch(len(pairs), opt.batchSize)
     end = steps * (opt.niter + opt.niter_decay)
     share = process.rank, process.world
     order = training_order(len(pairs), opt.batchSize, opt.seed, done, end, *share)
     batches = loader(training_pairs(pairs, opt), order, opt.nThreads, process.device)
-    progress = Progress(done, end, done, opt.batchSize, steps, 0.0)
-    reports, saves = Background(1, WAITING), Background(1, 1)
 
     def save() -> None:
-        report.read_all()
-        state = {"model": model.state(), "steps": done, "course": course}
-        hand_over(saves, model, write_state, state, folder)
+        if process.first:
+            write_state({"model": model.state(), "steps": done, "course": course}, folder)
+            report.log.draw()
 
-    latest_due = False
-    with Report(opt, folder, progress, process, reports) as report, reports, saves:
+    with Report(opt, folder, process, done, end, steps) as report:
         bar = tqdm(batches, initial=done, total=end, unit="step", disable=process.quiet)
         for batch in bar:
             epoch = done // steps + 1
@@ -107,28 +104,44 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
             step(model, batch, opt.micro_batch)
             done += 1
 
-            report.after_step(model, epoch, done)
-            if process.first and done % steps == 0 and epoch % opt.save_epoch_freq == 0:
-                report.read_all()
-                hand_over(saves, model, write_networks, model.weights(), folder, epoch)
-            latest_due |= process.first and due(done, opt.batchSize, opt.save_latest_freq)
-            if latest_due and done < end and not saves.busy:  # else when that one is written
+            report.after_step(model, done)
+            if done % steps == 0 and epoch % opt.save_epoch_freq == 0:
+                report.losses(model)  # raises where there is nothing left to save
+                if process.first:
+                    write_networks(model.weights(), folder, epoch)
+            if done < end and due(done, opt.batchSize, opt.save_latest_freq):
+                report.losses(model)
                 save()
-                report.draw()
-                latest_due = False
             looks = done % STOP_EVERY == 0 or model.device.type == "cpu" or process.world == 1
-            if looks and process.any(stop.received is not None):
+            if looks and process.any(bool(received)):
                 break
 
         bar.close()
-        report.read_all()
-        if process.first:
-            save()
+        if model.last_losses:
+            report.losses(model)
+        save()
     if process.first:
-        report.close(stop.received)
+        report.close(received)
         tqdm.write(f"{folder}: {done} of {end} steps done, {done * opt.batchSize:,} images")
     process.stop()
-    return 128 + (stop.received or signal.SIGTERM) if done < end else 0
+    return 128 + [signal.SIGTERM, *received][-1] if done < end else 0  # it may be another's
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold `folder` alone during the block, else raise InputError; what killed savings left in it
+    is removed first. The system lets go when the process ends, however that happens."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "training.lock"
+    try:
+        with FileLock(path, timeout=0):
+            for unfinished in folder.glob(UNFINISHED):
+                unfinished.unlink()
+            yield
+    except Timeout as error:
+        raise InputError(
+            f"{path}: a training of this name is running; stop it, or choose another --name"
+        ) from error
 
 
 def step(model: AnomalyFactory, batch: Sample, micro_batch: int) -> None:
@@ -152,15 +165,10 @@ def beginning(opt: argparse.Namespace, folder: Path) -> Path | None:
         if not resume.exists():
             raise InputError(f"--continue_train: {resume} is not there; leave it out to start anew")
         return None
-    if resume.exists():
+    for there in filter(Path.exists, (resume, generator)):
         raise InputError(
-            f"{resume} is there already: go on with --continue_train, choose another --name, or"
-            " move that folder away"
-        )
-    if generator.exists():
-        raise InputError(
-            f"{generator} is there already: choose another --name, with --load_pretrain {folder}"
-            " to start from it, or move that folder away"
+            f"{there} is there already: go on with --continue_train, choose another --name, with"
+            f" --load_pretrain {folder} to start from it, or move that folder away"
         )
     if not opt.load_pretrain:
         return None
@@ -197,13 +205,6 @@ def go_on(model: AnomalyFactory, state: dict[str, Any], course: dict, path: Path
     return state["steps"]
 
 
-def hand_over(saves: Background, model: AnomalyFactory, write: Callable, *content: object) -> None:
-    """Have `write` called with `content` as it is now: on a CPU before the next step changes it."""
-    saves.submit(lambda fetched: write(*fetched.get()), Fetched(content))
-    if model.device.type == "cpu":
-        saves.wait()
-
-
 def write_state(state: dict[str, Any], folder: Path) -> None:
     """The resume file holds the networks too and comes first: a crash between two files cannot mix
     two states, and leaves a training that can go on."""
@@ -226,18 +227,6 @@ def course_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> d
 def decay(epoch: int, niter: int, niter_decay: int) -> float:
     """Factor on the learning rate in `epoch` (from 1): 1, then linearly down to 1/niter_decay."""
     return min(1.0, (niter + niter_decay + 1 - epoch) / max(niter_decay, 1))
-
-
-class StopSignals:
-    """Notes SIGTERM and Ctrl-C, so that training can finish its step and save."""
-
-    def __init__(self):
-        self.received: int | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.note)
-
-    def note(self, number: int, _frame: object) -> None:
-        self.received = number
 
 
 if __name__ == "__main__":

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 from util.images import read_square
+from util.results import RESULT_SIZE
 
 from data.augmentation import Augmentation, random_augmentation
 from data.few_photos import ERASE, RECOLOUR, WARP, FewPhotos, aligned, ground_of
 from data.lists import Pair
 from data.warp import SHIFT
 
-RESULT_SIZE = 256  # pixels of a painted image's side
 Sample = dict[str, torch.Tensor]
 Key = tuple[int, tuple[int, int, int]]  # index in the list; seed, epoch, place in the epoch
 

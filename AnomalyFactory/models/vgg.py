@@ -10,24 +10,14 @@ FILE_NAME = "vgg19-dcbb9e9d.pth"
 
 
 def vgg19_features(backbones: Path) -> nn.Sequential:
-    """`vgg19().features` with the weights in `backbones`, else from torchvision's download."""
-    # Importing torchvision takes longer than importing torch; painting never needs it.
-    from torchvision.models import VGG19_Weights
-
+    """`vgg19().features` with the weights in `backbones`."""
     path = backbones / FILE_NAME
-    if path.exists():
-        weights = load_weights(path)
-    else:
-        try:
-            weights = VGG19_Weights.IMAGENET1K_V1.get_state_dict(
-                progress=True, check_hash=True, weights_only=True
-            )
-        except (OSError, RuntimeError) as error:  # no network; another file than expected
-            raise InputError(
-                f"{path}: VGG19's weights are not there, and torchvision's download from"
-                f" {VGG19_Weights.IMAGENET1K_V1.url} failed ({error}). Put the file there, or train"
-                " without it: --no_vgg_loss"
-            ) from error
+    if not path.exists():
+        raise InputError(
+            f"{path}: VGG19's weights are not there; scripts/download_models.sh vgg19 fetches them,"
+            " --no_vgg_loss trains without"
+        )
+    weights = load_weights(path)
     parts = {key.partition("features.")[2]: value for key, value in weights.items()}
     parts.pop("", None)  # the classifier
     features = vgg19_layers()

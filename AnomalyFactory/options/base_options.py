@@ -12,6 +12,7 @@ from util.distributed import local_world
 from util.errors import InputError
 
 GENERATORS = "./Models/AFgenerators"
+PIDINET = "Models/edges/table5_pidinet.pth"  # where scripts/download_models.sh puts its weights
 
 # Options of the published programs of which this project has one value only: that value, or None
 # for a bare switch, and why no other. Nothing reads them.

@@ -5,6 +5,7 @@ against the detector's. Weights are never random: a missing file is an error.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,36 +33,31 @@ def feature_extractor(name: str, device: torch.device) -> Extractor:
 
     if name == "dinov2_base":
         mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        name = "vit_base_patch14_dinov2.lvd142m"
-        network = load_dinov2(timm.create_model(name, num_classes=0, img_size=SIDE), DINOV2)
+        vit = "vit_base_patch14_dinov2.lvd142m"
+        network = load_dinov2(timm.create_model(vit, num_classes=0, img_size=SIDE), DINOV2)
     else:
         mean = std = (0.5, 0.5, 0.5)
         network = load_efficientnet(timm.create_model("tf_efficientnet_lite0", num_classes=0))
     network = network.eval().requires_grad_(False).to(device)
+    features = partial(class_and_patches, network) if name == "dinov2_base" else network
     mean, std = (torch.tensor(values, device=device) for values in (mean, std))
 
     def extract(images: list[np.ndarray]) -> np.ndarray:
         small = [Image.fromarray(image).resize((SIDE, SIDE), Image.BILINEAR) for image in images]
         pixels = (torch.from_numpy(np.stack(small)).to(device).float() / 255 - mean) / std
         with torch.inference_mode():
-            return network(pixels.permute(0, 3, 1, 2).contiguous()).float().cpu().numpy()
+            return features(pixels.permute(0, 3, 1, 2).contiguous()).float().cpu().numpy()
 
     return extract
 
 
-class DinoV2(nn.Module):
-    """A DINOv2 vision transformer (Oquab et al. 2023); features are [class token, mean patch]."""
-
-    def __init__(self, vit: nn.Module):
-        super().__init__()
-        self.vit = vit
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        tokens = self.vit.forward_features(images)
-        return torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=1)
+def class_and_patches(vit: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """DINOv2's features (Oquab et al. 2023): [class token, mean patch token]."""
+    tokens = vit.forward_features(images)
+    return torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=1)
 
 
-def load_dinov2(vit: nn.Module, path: Path) -> DinoV2:
+def load_dinov2(vit: nn.Module, path: Path) -> nn.Module:
     """With the authors' weights, whose position embedding is resampled as their code does it."""
     if not path.is_file():
         advice = "scripts/download_models.sh dinov2 fetches it; --backbone efficientnet_lite0 needs"
@@ -77,7 +73,7 @@ def load_dinov2(vit: nn.Module, path: Path) -> DinoV2:
         patches = patches.permute(0, 2, 3, 1).flatten(1, 2)
         weights["pos_embed"] = torch.cat([embedding[:, :1], patches], dim=1)
     fit(vit, weights, path, "fetch it again: scripts/download_models.sh dinov2")
-    return DinoV2(vit)
+    return vit
 
 
 def load_efficientnet(network: nn.Module) -> nn.Module:

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from quality import formulas, plots
-from quality.formulas import frechet, kid, mean_with_interval, weighted_mean, with_interval
+from quality.formulas import frechet, kid, mean_with_interval, with_interval
 from quality.measure import CLOSE, PHOTOGRAPHED, Comparison, Evaluation, comparisons
 from quality.plots import DASH, Drawing, Series, by_kind, histograms, hundredths, percent, tenths
 
@@ -45,9 +45,7 @@ class Figure:
     meaning: str = ""
     interval: Callable[[float], str] = hundredths  # how the value and the ends are written
     yardstick: Callable[[Found], str] = lambda found: ""  # of all that is found in a set
-    missing: str = "too few images"  # instead of a value
     fewest: int = 0  # painted images and photographs that it wants
-    too_few: str = ""  # what is said where it has as many and is None
     # In its section; without a heading it is told in another one. page.html may explain it, too.
     heading: str = ""
     plot: Callable[[Evaluation], list[Drawing]] = lambda evaluation: []
@@ -55,32 +53,22 @@ class Figure:
 
 
 def find_figures(evaluation: Evaluation, random: np.random.Generator) -> None:
-    """Add the figures of each set to the evaluation, and what there are too few images for."""
-    too_few = evaluation.too_few
+    """Add the figures of each set to the evaluation."""
     evaluation.painted.table["looks_painted"] = np.nan  # until a classifier says
     for one in tqdm(comparisons(evaluation), desc="figures", unit="set", disable=None):
         counts = len(one.table), len(one.photo_keys)
         found = {"painted": counts[0], "photographs": counts[1], "against": one.against}
-        if min(counts) < FEWEST:
-            too_few.append(
-                f"{one.title}: {counts[0]} painted images and {counts[1]} photographs; Frechet"
-                f" distance, KID and the classifier want {FEWEST} of each"
-            )
         for figure in FIGURES:
             enough = min(counts) >= figure.fewest
             found[figure.key] = figure.value(one, random) if enough else None
-            if enough and found[figure.key] is None and figure.too_few:
-                too_few.append(f"{one.title}: {figure.too_few}")
         evaluation.sets[one.title] = found
-    if not evaluation.finder.detect:
-        too_few.append(f"structure fidelity: {evaluation.finder.reason}")
 
 
 def cell(figure: Figure, found: Found) -> tuple[str, str]:
     """What the table at the top says of a figure in a set: the value, and what is beside it."""
     there, write = found[figure.key], figure.interval
     if there is None:
-        return DASH, figure.missing
+        return DASH, "too few images"
     there = there[figure.part] if figure.part else there
     beside = spread(there, write), figure.yardstick(found)
     return write(there["value"]), "; ".join(filter(None, beside))
@@ -144,42 +132,20 @@ def find_told_apart(one: Comparison, random: np.random.Generator) -> Found | Non
     return found
 
 
-def find_diversity(one: Comparison, random: np.random.Generator) -> Found | None:
-    """How varied the images of a pair of subspecies are, against photographs of either."""
-    pairs = [(structure[0], reference[0]) for structure, reference in one.sources]
-    within = {pair: one.evaluation.photos.distance_within(*pair) for pair in dict.fromkeys(pairs)}
-    numbers = np.array([list(within).index(pair) for pair in pairs])
-    expected = np.array(list(within.values()))[numbers]
-    known = np.isfinite(expected)
-    distances = formulas.euclidean(one.features[known], one.features[known])
-    found = with_interval(
-        partial(formulas.diversity, distances, numbers[known], expected[known]),
-        [[source for source, use in zip(one.structures, known, strict=True) if use]],
-        random,
-    )
-    return found if np.isfinite(found["value"]) else None
-
-
 def find_memorised(one: Comparison, random: np.random.Generator) -> Found:
     """How near painted images lie to photographs that the generator was trained on."""
     photos, distance = one.evaluation.photos, one.table["nearest_distance"]
-    closest = [photos.keys[place] for place in one.evaluation.painted.nearest[one.table.index]]
-    near = list(zip(closest, one.sources, strict=True))
     return {
         "close": mean_with_interval(distance <= photos.close, one.structures, random),
         "closest": float(distance.min()),
         "median": float(distance.median()),
         "median_between_photographs": float(np.median(photos.between)),
         "closest_between_photographs": float(photos.between.min()),
-        "nearest_is_structure": float(np.mean([key == pair[0] for key, pair in near])),
-        "nearest_is_reference": float(np.mean([key == pair[1] != pair[0] for key, pair in near])),
     }
 
 
-def find_structure(one: Comparison, random: np.random.Generator) -> Found | None:
-    """Edges found against edges asked for; None where no detector looked for them."""
-    if one.table["edges_f1"].isna().all():
-        return None
+def find_structure(one: Comparison, random: np.random.Generator) -> Found:
+    """Edges found against edges asked for."""
     found = {
         name: mean_with_interval(one.table[f"edges_{name}"], one.structures, random)
         for name in ("f1", "precision", "recall")
@@ -190,17 +156,10 @@ def find_structure(one: Comparison, random: np.random.Generator) -> Found | None
 
 def find_appearance(one: Comparison, random: np.random.Generator) -> Found:
     """Colours inside the wings against the reference's."""
-    left, before = one.table["colour_distance"], one.table["colour_distance_before"]
-
-    def way(weights: np.ndarray) -> float:
-        start = weighted_mean(before, weights)
-        return 1 - weighted_mean(left, weights) / start if start > 0 else float("nan")
-
+    distances = list(one.table["colour_distance"])
     return {
-        "distance": mean_with_interval(left, one.structures, random),
-        "distance_to_structure": one.table["colour_distance_to_structure"].mean(),
-        "distance_before": before.mean(),
-        "way": with_interval(way, [one.structures], random),
+        "distance": mean_with_interval(distances, one.structures, random),
+        "distance_before": one.table["colour_distance_before"].mean(),
     }
 
 
@@ -214,14 +173,14 @@ INPUTS = (EDGES_ASKED, REFERENCE, STRUCTURE)
 
 
 def draw_looks(evaluation: Evaluation) -> list[Drawing]:
-    looks = by_kind(evaluation, evaluation.painted.table["looks_painted"])
+    looks = by_kind(evaluation, "looks_painted")
     return histograms(looks, "probability of being painted", ", by how painted they look.")
 
 
 def draw_distances(evaluation: Evaluation) -> list[Drawing]:
-    photos, distance = evaluation.photos, evaluation.painted.table["nearest_distance"]
+    photos = evaluation.photos
     between = Series("photographs to each other", "photo", photos.between)
-    series = [between, *by_kind(evaluation, distance)]
+    series = [between, *by_kind(evaluation, "nearest_distance")]
     caption, marks = ". What lies left of the line is called close.", {"close": photos.close}
     return histograms(series, "distance to the nearest photograph", caption, marks)
 
@@ -231,17 +190,22 @@ def draw_edges(evaluation: Evaluation) -> list[Drawing]:
     names = {"another image": "edges_f1_of_another", "photographs": "edges_f1_of_photograph"}
     marks = {name: table[column].mean() for name, column in names.items()}
     caption = ". Lines: the means in another image, and in photographs."
-    return histograms(by_kind(evaluation, table["edges_f1"]), "F1 of the edges", caption, marks)
+    return histograms(by_kind(evaluation, "edges_f1"), "F1 of the edges", caption, marks)
 
 
 def draw_colours(evaluation: Evaluation) -> list[Drawing]:
-    table, title = evaluation.painted.table, "distance from the reference's colours"
-    befores = by_kind(evaluation, table["colour_distance_before"])
-    marks, drawings = {"one subspecies": evaluation.photos.colours_within()}, []
-    for after, before in zip(by_kind(evaluation, table["colour_distance"]), befores, strict=True):
-        before = Series("their structures before painting", "photo", before.values)
-        drawings += histograms([before, after], title, ".", marks)
-    return drawings
+    marks = {"one subspecies": evaluation.photos.colours_within()}
+    sides = (by_kind(evaluation, f"colour_distance{side}") for side in ("_before", ""))
+    return [
+        drawing
+        for before, after in zip(*sides, strict=True)
+        for drawing in histograms(
+            [Series("their structures before painting", "photo", before.values), after],
+            "distance from the reference's colours",
+            ".",
+            marks,
+        )
+    ]
 
 
 FIGURES = [  # in the order in which they draw at random
@@ -259,7 +223,6 @@ FIGURES = [  # in the order in which they draw at random
         ),
         fewest=FEWEST,
         heading="Fréchet distance and KID",
-        plot=lambda evaluation: [plots.map_plot(evaluation)],
     ),
     Figure(
         key="kid",
@@ -273,19 +236,13 @@ FIGURES = [  # in the order in which they draw at random
         ),
         fewest=FEWEST,
     ),
-    Figure(  # the yardstick of both
-        key="halves",
-        value=find_halves,
-        fewest=FEWEST,
-        too_few="too few images for the yardstick of two halves",
-    ),
+    Figure(key="halves", value=find_halves, fewest=FEWEST),  # the yardstick of both
     Figure(
         key="told_apart",
         value=find_told_apart,
         title="Painted or photographed?",
         meaning="area under the ROC curve; 0.5: nobody could tell",
         fewest=FEWEST,
-        too_few="too few images for a fold of the classifier",
         heading="Painted or photographed?",
         plot=draw_looks,
         ranking=Ranking(
@@ -294,14 +251,6 @@ FIGURES = [  # in the order in which they draw at random
             panels=(*INPUTS, PAINTED),
             ends=("Taken for photographs", "Most easily told"),
         ),
-    ),
-    Figure(
-        key="diversity",
-        value=find_diversity,
-        title="Diversity in a pair",
-        meaning="1: as varied as photographs; 0: all the same",
-        too_few="no pair has two painted images to compare",
-        heading="Diversity",
     ),
     Figure(
         key="memorised",
@@ -329,7 +278,6 @@ FIGURES = [  # in the order in which they draw at random
             f"in the photographs {hundredths(found['structure']['f1_of_photograph'])}, in another"
             f" painted image {hundredths(found['structure']['f1_of_another'])}"
         ),
-        missing="not looked for",
         heading="Edges",
         plot=draw_edges,
         ranking=Ranking(

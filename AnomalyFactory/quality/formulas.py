@@ -113,23 +113,6 @@ def euclidean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(squares, 0))
 
 
-def diversity(
-    distances: np.ndarray,  # (n, n) between painted images
-    pairs: np.ndarray,  # (n,) the number of each one's pair of subspecies
-    expected: np.ndarray,  # (n,) mean distance between photographs of these subspecies
-    weights: np.ndarray,  # (n,) how often each counts
-) -> float:
-    """The mean distance between images of one pair, over that between photographs.
-
-    1: as varied as photographs; 0: all alike. NaN where no pair has two images.
-    """
-    same = (pairs[:, None] == pairs).astype(float)
-    np.fill_diagonal(same, 0)
-    there = weights @ (same * distances) @ weights
-    wanted = weights @ (same * expected) @ weights
-    return float(there / wanted) if wanted > 0 else float("nan")
-
-
 # ---- how far a figure moves when other specimens are drawn: the bootstrap, by photograph ---------
 
 
@@ -181,18 +164,13 @@ def mean_with_interval(
     values: Sequence[float], sources: Sequence[Hashable], random: np.random.Generator
 ) -> dict[str, float]:
     """The mean of the finite among `values` (n,), with its interval."""
-    values = np.asarray(values, float)
-    known = np.isfinite(values)
-    return with_interval(
-        lambda weights: weighted_mean(values[known], weights),
-        [[source for source, use in zip(sources, known, strict=True) if use]],
-        random,
-    )
+    known = {place: value for place, value in enumerate(values) if np.isfinite(value)}
+    numbers = np.array(list(known.values()))
 
+    def mean(weights: np.ndarray) -> float:
+        return float(weights @ numbers / weights.sum()) if weights.any() else float("nan")
 
-def weighted_mean(values: np.ndarray, weights: np.ndarray) -> float:
-    total = weights.sum()
-    return float((weights * values).sum() / total) if total else float("nan")
+    return with_interval(mean, [[sources[place] for place in known]], random)
 
 
 # ---- painted or photographed? -------------------------------------------------------------------

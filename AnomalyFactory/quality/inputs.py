@@ -1,21 +1,17 @@
 """What is on disk: the photographs, the painted images and what each was painted from, and the
 detector that drew the edge maps."""
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from data.lists import LIST_FOLDERS, ListFiles, read_pairs
 from models.pidinet import pidinet_detector
 from models.scharr import scharr_edges
-from PIL import Image
 from util.errors import InputError
-from util.files import IMAGE_SUFFIXES
-from util.results import NAME, noted_source
+from util.images import images_below, png_texts
+from util.results import NAME
 
 PHOTOS, EDGES = "good", "pidinet_edges"  # the folders of a dataset
 NON_HYBRIDS, HYBRIDS = "non-hybrids", "hybrids"
@@ -61,11 +57,9 @@ def read_dataset(folder: Path) -> Dataset:
     Raises InputError when it holds no photographs.
     """
     found: dict[str, dict[Key, Path]] = {PHOTOS: {}, EDGES: {}}
-    for path in sorted((folder / "Images").rglob("*")):
+    for path in images_below(folder / "Images"):
         parts = path.relative_to(folder).parts
-        kind = next((part for part in parts[2:-1] if part in found), None)
-        hidden = any(part.startswith(".") for part in parts)
-        if kind and not hidden and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+        if kind := next((part for part in parts[2:-1] if part in found), None):
             other = found[kind].setdefault((parts[1], path.stem), path)
             if other != path:
                 raise InputError(f"{other} and {path} are both {kind} of {path.stem}; rename one")
@@ -92,14 +86,13 @@ def find_painted(results: Path, dataset: Dataset) -> tuple[list[PaintedImage], l
             f"{results}: no painted image AF_*_*_gen*.png in it; paint some:"
             " AnomalyFactory/scripts/test_AF4nonhybrid.sh and test_AF4hybrid.sh"
         )
-    listed = cache(lambda: listed_inputs(dataset.folder))
     found: dict[str, PaintedImage] = {}
     problems = []
     for path in sorted(paths, key=lambda path: (path.name, path)):
         try:
             if path.name in found:
                 raise ValueError(f"{found[path.name].path} has the same name")
-            found[path.name] = with_inputs(path, inputs_of(path, listed), dataset)
+            found[path.name] = painted_image(path, dataset)
         except ValueError as error:
             problems.append(f"{path}: left out, {error}")
     if not found:
@@ -110,9 +103,13 @@ def find_painted(results: Path, dataset: Dataset) -> tuple[list[PaintedImage], l
     return list(found.values()), problems
 
 
-def with_inputs(path: Path, names: tuple[str, str], dataset: Dataset) -> PaintedImage:
-    """The painted image in `path`. Raises ValueError unless the data set has all its inputs."""
-    match = NAME.fullmatch(path.name)
+def painted_image(path: Path, dataset: Dataset) -> PaintedImage:
+    """The painted image in `path`. Raises ValueError unless it says what it was painted from, and
+    the data set has that."""
+    texts, match = png_texts(path), NAME.fullmatch(path.name)
+    names = texts.get("structure"), texts.get("reference")
+    if not all(names):
+        raise ValueError("it does not say what it was painted from, as those of test.py do")
     structure, reference = (match["i"], names[0]), (match["j"], names[1])
     for what, key, there in (
         ("edge map", structure, dataset.edges),
@@ -125,50 +122,6 @@ def with_inputs(path: Path, names: tuple[str, str], dataset: Dataset) -> Painted
     return PaintedImage(path, structure, reference)
 
 
-def inputs_of(path: Path, listed: Callable[[], dict[str, set]]) -> tuple[str, str]:
-    """Structure and reference, as the PNG itself names them or the lists do. Raises ValueError."""
-    try:
-        if not path.is_file():  # opening a pipe would wait for ever
-            raise ValueError("no file")
-        with Image.open(path, formats=["PNG"]) as image:
-            names = image.info.get("structure"), image.info.get("reference")
-    except Exception as error:  # Pillow's plugins raise many types on hostile bytes
-        raise ValueError(f"not a readable PNG ({error})") from error
-    if all(names):
-        return names
-    choices = listed().get(path.name, ())
-    if len(choices) != 1:
-        lists = f"{len(choices)} lists that disagree name it" if choices else "no list names it"
-        raise ValueError(f"it does not say what it was painted from, and {lists}")
-    return next(iter(choices))
-
-
-def listed_inputs(folder: Path) -> dict[str, set[tuple[str, str]]]:
-    """The structures and references that the lists of a data set give to each name of a result:
-    images of the published program do not state them."""
-    found = defaultdict(set)
-    for lists in LIST_FOLDERS:
-        for edges in (folder / lists).rglob("test*_edges.txt"):
-            for pair in read_pairs(ListFiles(folder, edges.parent.name, edges), training=False):
-                found[pair.generated_name].add((pair.edges.stem, pair.reference.stem))
-    return found
-
-
-def how_painted(results: Path) -> list[str]:
-    """What the notes that test.py leaves say of options and generator, a line each list."""
-    lines = []
-    for note in sorted(results.rglob("gallery/*/painted.json")):
-        source = noted_source(note.parents[2], note.parent.name)
-        options = [
-            f"--{name}" if value is True else f"--{name} {value}"
-            for name, value in source.items()
-            if name not in ("checkpoint", "list") and value not in (None, False)
-        ]
-        generator = str(source.get("checkpoint", "unknown"))[:12]
-        lines.append(f"{note.parent.name}: generator {generator}, {' '.join(options)}")
-    return lines
-
-
 def crosses(subspecies: str) -> set[frozenset[str]]:
     """The pairs of subspecies that a folder of photographed hybrids, such as 8_9, is of."""
     parts = subspecies.split("_")
@@ -176,50 +129,30 @@ def crosses(subspecies: str) -> set[frozenset[str]]:
     return {frozenset(("_".join(parts[:cut]), "_".join(parts[cut:]))) for cut in cuts}
 
 
-# ---- the detector of edges ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EdgeFinder:
-    """A detector by its name; without one, the reason for which there is none."""
-
-    name: str
-    detect: Detector | None
-    reason: str = ""
-
-
-def edge_finder(
+def edge_detector(
     dataset: Dataset, wanted: str | None, weights: Path, device: torch.device
-) -> EdgeFinder:
-    """The detector that is `wanted`, else the one that drew the maps of the data set.
+) -> tuple[str, Detector]:
+    """Name and function of the detector that is `wanted`, else of the one that drew the edge maps.
 
-    Raises InputError when PiDiNet is wanted by name and its `weights` cannot be used.
+    Raises InputError for maps of two detectors, and for PiDiNet without its `weights`.
     """
-    notes = set(map(note_of, dataset.edges.values()))
-    drawn_by = sorted({note.split()[0] for note in notes})
-    if any("dark_on_white" not in note for note in notes):
-        return EdgeFinder("", None, "edge maps are light on dark, where dark on light is expected")
-    if wanted is None and len(drawn_by) > 1:
-        found = " and ".join(drawn_by)
-        return EdgeFinder("", None, f"the edge maps were drawn by {found}; choose a --detector")
-    name = wanted or drawn_by[0]
-    if name == "scharr":
-        return EdgeFinder(name, scharr_edges)
+    names = {wanted} if wanted else set(map(drawn_by, dataset.edges.values()))
+    if len(names) > 1:
+        found = " and ".join(sorted(names))
+        raise InputError(f"{dataset.folder}: edge maps drawn by {found}; choose a --detector")
+    if "scharr" in names:
+        return "scharr", scharr_edges
     try:
-        return EdgeFinder(name, pidinet_detector(weights, device))
+        return "pidinet", pidinet_detector(weights, device)
     except InputError as error:
-        if wanted:
-            raise
-        advice = "fetch the weights: scripts/download_models.sh pidinet"
-        return EdgeFinder(name, None, f"the edge maps are PiDiNet's, and {error}; {advice}")
+        advice = "fetch it with scripts/download_models.sh pidinet, or give --detector scharr"
+        raise InputError(f"{error}; {advice}") from error
 
 
-def note_of(path: Path) -> str:
-    """How extract_edges.py says it drew a map, the detector first; the published maps, which are
+def drawn_by(path: Path) -> str:
+    """The detector that drew a map, as extract_edges.py notes it; the published maps, which are
     PiDiNet's, say nothing."""
-    plain = "pidinet dark_on_white"
     try:
-        with Image.open(path, formats=["PNG"]) as image:
-            return image.info.get("extract_edges") or plain
-    except Exception:  # Pillow's plugins raise many types; it is named when it is to be read
-        return plain
+        return png_texts(path)["extract_edges"].split()[0]
+    except (ValueError, KeyError):  # what is no PNG is named when it is to be read
+        return "pidinet"

@@ -15,10 +15,16 @@ from util.errors import InputError
 from util.files import ImageError
 from util.images import read_square
 
-from quality import formulas
 from quality.backbone import Extractor
-from quality.formulas import colour_distance, colours_of, edge_agreement, euclidean, wings_of
-from quality.inputs import HYBRIDS, NON_HYBRIDS, Dataset, EdgeFinder, Key, PaintedImage, crosses
+from quality.formulas import (
+    colour_distance,
+    colours_of,
+    edge_agreement,
+    euclidean,
+    is_edge,
+    wings_of,
+)
+from quality.inputs import HYBRIDS, NON_HYBRIDS, Dataset, Detector, Key, PaintedImage, crosses
 
 BATCH = 16  # images that the network sees at once
 PHOTOGRAPHED = "hybrids of photographed crosses"
@@ -26,11 +32,8 @@ SIDE = 256  # pixels, of all images that are compared here
 
 CLOSE = 5  # per cent of the photographs have another one as close as what is called close
 
-EDGE_COLUMNS = (
-    *("edges_f1", "edges_precision", "edges_recall"),
-    *("edges_f1_of_photograph", "edges_f1_of_another"),
-)
-HIDDEN = ["kind", "edges_f1_of_another"]  # columns of the table that images.csv does not have
+# Columns of the table that images.csv does not have; `nearest` is a photograph's place.
+HIDDEN = ["kind", "nearest", "edges_f1_of_another"]
 
 Item = TypeVar("Item")
 
@@ -41,7 +44,7 @@ class Photos:
 
     keys: list[Key]
     features: np.ndarray  # (m, d)
-    colours: np.ndarray  # (m, LEVELS, 3) inside the wings
+    colours: dict[Key, np.ndarray]  # (LEVELS, 3) each, inside the wings
     between: np.ndarray  # (m,) distance of the features to the nearest other photograph
 
     @property
@@ -49,23 +52,10 @@ class Photos:
         """The distance that CLOSE per cent of the photographs have to another one at most."""
         return float(np.percentile(self.between, CLOSE))
 
-    def distance_within(self, *subspecies: str) -> float:
-        """The mean distance between photographs of one subspecies, and of several the mean of
-        these; NaN where no two photographs of one differ by more than rounding."""
-        means = []
-        for name in subspecies:
-            features = self.features[[key[0] == name for key in self.keys]]
-            mean = formulas.mean_of_pairs(euclidean(features, features), np.ones(len(features)))
-            rounding = 1e-5 * np.linalg.norm(features, axis=1).mean() if len(features) else 0.0
-            means.append(mean if mean > rounding else np.nan)
-        return sum(means) / len(means)
-
     def colours_within(self) -> float:
         """The mean colour distance of each photograph from the next one of its subspecies."""
-        distances = []
-        for subspecies in sorted({key[0] for key in self.keys}):
-            colours = self.colours[[key[0] == subspecies for key in self.keys]]
-            distances += [colour_distance(one, other) for one, other in pairwise(colours)]
+        pairs = [pair for pair in pairwise(self.keys) if pair[0][0] == pair[1][0]]
+        distances = [colour_distance(*(self.colours[key] for key in pair)) for pair in pairs]
         return float(np.mean(distances)) if distances else float("nan")
 
 
@@ -75,7 +65,6 @@ class Painted:
 
     images: list[PaintedImage]
     features: np.ndarray  # (n, d)
-    nearest: np.ndarray  # (n,) place of the photograph that looks most like it
     table: pd.DataFrame  # a row for each image: the columns of images.csv, and HIDDEN ones
 
 
@@ -86,13 +75,11 @@ class Evaluation:
     dataset: Dataset
     photos: Photos
     painted: Painted
-    finder: EdgeFinder
+    detector: tuple[str, Detector]  # of edges: its name, and it
     backbone: str
     painted_found: int  # of which those in `painted` were drawn
-    painted_as: list[str]  # how
     left_out: list[str]  # images, and why
     sets: dict[str, dict] = field(default_factory=dict)  # the figures of each `Comparison`
-    too_few: list[str] = field(default_factory=list)  # figures that there are too few images for
 
 
 @dataclass(frozen=True)
@@ -152,20 +139,19 @@ def measure_photos(dataset: Dataset, extract: Extractor, problems: list[str]) ->
 
     Raises InputError when less than two can be read.
     """
-    keys, features, colours = [], [], []
+    features, colours = [], {}
     for batch in readable(list(dataset.photos), lambda key: [dataset.photos[key]], problems):
         features.append(extract([image for _, [image] in batch]))
-        keys += [key for key, _ in batch]
-        colours += [colours_of(image, wings_of(image)) for _, [image] in batch]
-    if len(keys) < 2:
+        colours |= {key: colours_of(image, wings_of(image)) for key, [image] in batch}
+    if len(colours) < 2:
         raise InputError(
-            f"{dataset.folder}: {len(keys)} of its {len(dataset.photos)} photographs can be read;"
-            " two at least are needed to compare with"
+            f"{dataset.folder}: {len(colours)} of its {len(dataset.photos)} photographs can be"
+            " read; two at least are needed to compare with"
         )
     features = np.concatenate(features)
     distances = euclidean(features, features)
     np.fill_diagonal(distances, np.inf)
-    return Photos(keys, features, np.stack(colours), distances.min(axis=1))
+    return Photos(list(colours), features, colours, distances.min(axis=1))
 
 
 def measure_painted(
@@ -173,70 +159,61 @@ def measure_painted(
     dataset: Dataset,
     photos: Photos,
     extract: Extractor,
-    finder: EdgeFinder,  # without a detector nothing is said of edges
+    detect: Detector,
     problems: list[str],
 ) -> Painted:
     """What is measured of the painted images; those that cannot be are noted in `problems`.
 
     Raises InputError when none can be.
     """
-    places = {key: place for place, key in enumerate(photos.keys)}
-    usable = []
-    for image in images:
-        unread = {image.structure, image.reference} - places.keys()
-        if unread:
-            photo = dataset.photos[unread.pop()]
-            problems.append(f"{image.path}: left out, {photo} cannot be read")
-        else:
-            usable.append(image)
 
     def files(image: PaintedImage) -> list[Path]:
+        for key in image.sources:
+            if key not in photos.colours:
+                raise ImageError(f"{image.path}: {dataset.photos[key]} cannot be read")
         return [image.path, dataset.photos[image.structure], dataset.edges[image.structure]]
 
     kept, features, rows = [], [], []
     before: tuple[Key, np.ndarray] | None = None  # the last one's structure, and the edges in it
-    for batch in readable(usable, files, problems):
+    for batch in readable(images, files, problems):
         painted, photographs, maps = map(np.stack, zip(*(read for _, read in batch), strict=True))
         features.append(extract(list(painted)))
-        if finder.detect:
-            found, in_photos = (
-                formulas.is_edge(255 - finder.detect(all)) for all in (painted, photographs)
-            )
+        kept += [image for image, _ in batch]
+        found, in_photos = (is_edge(255 - detect(all)) for all in (painted, photographs))
         for number, (image, _) in enumerate(batch):
+            asked, of_another = is_edge(maps[number][..., 0]), np.nan
+            if before and before[0] != image.structure:
+                of_another = edge_agreement(asked, before[1])[0]
+            before = image.structure, found[number]
+            f1, precision, recall = edge_agreement(asked, found[number])
             own = colours_of(painted[number], wings_of(photographs[number]))
-            first, second = (photos.colours[places[key]] for key in image.sources)
-            row = {
-                "image": shown(image.path.name),
-                "structure_subspecies": shown(image.structure[0]),
-                "structure": shown(image.structure[1]),
-                "reference_subspecies": shown(image.reference[0]),
-                "reference": shown(image.reference[1]),
-                **dict.fromkeys(EDGE_COLUMNS, np.nan),
-                "colour_distance": colour_distance(own, second),
-                "colour_distance_to_structure": colour_distance(own, first),
-                "colour_distance_before": colour_distance(first, second),
-                "kind": image.kind,
-            }
-            if finder.detect:
-                asked, there = formulas.is_edge(maps[number][..., 0]), found[number]
-                values = [
-                    *edge_agreement(asked, there),
-                    edge_agreement(asked, in_photos[number])[0],
-                ]
-                if before and before[0] != image.structure:
-                    values.append(edge_agreement(asked, before[1])[0])
-                row |= zip(EDGE_COLUMNS, values, strict=False)
-                before = image.structure, there
-            kept.append(image)
-            rows.append(row)
+            first, second = (photos.colours[key] for key in image.sources)
+            rows.append(
+                {
+                    "image": shown(image.path.name),
+                    "structure_subspecies": shown(image.structure[0]),
+                    "structure": shown(image.structure[1]),
+                    "reference_subspecies": shown(image.reference[0]),
+                    "reference": shown(image.reference[1]),
+                    "edges_f1": f1,
+                    "edges_precision": precision,
+                    "edges_recall": recall,
+                    "edges_f1_of_photograph": edge_agreement(asked, in_photos[number])[0],
+                    "edges_f1_of_another": of_another,
+                    "colour_distance": colour_distance(own, second),
+                    "colour_distance_before": colour_distance(first, second),
+                    "kind": image.kind,
+                }
+            )
     if not kept:
         raise InputError(f"no painted image can be evaluated; the last problem: {problems[-1]}")
     features, table = np.concatenate(features), pd.DataFrame(rows)
     distances = euclidean(features, photos.features)
-    nearest = distances.argmin(axis=1)
-    table["nearest_photograph"] = [shown("/".join(photos.keys[place])) for place in nearest]
+    table["nearest"] = distances.argmin(axis=1)
+    names = [shown("/".join(key)) for key in photos.keys]
+    table["nearest_photograph"] = [names[place] for place in table["nearest"]]
     table["nearest_distance"] = distances.min(axis=1)
-    return Painted(kept, features, nearest, table)
+    return Painted(kept, features, table)
 
 
 def shown(name: str) -> str:

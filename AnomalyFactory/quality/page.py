@@ -21,16 +21,16 @@ SHOWN = 4  # the best and the worst of each ranking
 PICTURE = 192  # pixels of a picture's side
 FOLDER = "pictures"
 
-# Columns of the table of pairs, with their titles on the page and how it writes them.
+# Columns of the table of pairs: of which column of the images, how joined; on the page, the title
+# and how it is written.
 PAIR_COLUMNS = {
-    "painted": ("painted", whole),
-    "edges_f1": ("edges, F1", hundredths),
-    "colour_distance": ("colour distance", tenths),
-    "colour_distance_before": ("before painting", tenths),
-    "diversity": ("diversity", hundredths),
-    "nearest_photograph": ("nearest photograph", hundredths),
-    "close": ("close", percent),
-    "looks_painted": ("looks painted", hundredths),
+    "painted": ("image", "size", "painted", whole),
+    "edges_f1": ("edges_f1", "mean", "edges, F1", hundredths),
+    "colour_distance": ("colour_distance", "mean", "colour distance", tenths),
+    "colour_distance_before": ("colour_distance_before", "mean", "before painting", tenths),
+    "nearest_photograph": ("nearest_distance", "median", "nearest photograph", hundredths),
+    "close": ("close", "mean", "close", percent),
+    "looks_painted": ("looks_painted", "mean", "looks painted", hundredths),
 }
 
 
@@ -39,15 +39,13 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     photos, table, pairs = evaluation.photos, evaluation.painted.table, pair_table(evaluation)
     numbers = {
         "backbone": evaluation.backbone,
-        "edge_detector": evaluation.finder.name if evaluation.finder.detect else None,
+        "edge_detector": evaluation.detector[0],
         "painted_found": evaluation.painted_found,
         "painted": len(table),
         "photographs": len(photos.keys),
-        "painted_as": evaluation.painted_as,
         "close_distance": photos.close,
         "colour_distance_within_subspecies": photos.colours_within(),
         "sets": evaluation.sets,
-        "too_few": evaluation.too_few,
         "left_out": evaluation.left_out,
     }
     pictures = Pictures(evaluation, folder / FOLDER)
@@ -80,29 +78,14 @@ def without_nan(value: object) -> object:
 
 def pair_table(evaluation: Evaluation) -> pd.DataFrame:
     """A row for each pair of subspecies, 2 before 10."""
-    painted, photos = evaluation.painted, evaluation.photos
-    groups: dict[tuple[str, str], list[int]] = {}
-    for place, image in enumerate(painted.images):
-        groups.setdefault(image.pair, []).append(place)
-    rows = []
-    for pair in sorted(groups, key=lambda pair: [(len(name), name) for name in pair]):
-        images, features = painted.table.loc[groups[pair]], painted.features[groups[pair]]
-        distances = formulas.euclidean(features, features)
-        within = formulas.mean_of_pairs(distances, np.ones(len(images)))
-        means = ["edges_f1", "colour_distance", "colour_distance_before"]
-        rows.append(
-            {
-                "structure": images["structure_subspecies"].iloc[0],
-                "reference": images["reference_subspecies"].iloc[0],
-                "painted": len(images),
-                **images[means].mean(),
-                "diversity": within / photos.distance_within(*pair),
-                "nearest_photograph": images["nearest_distance"].median(),
-                "close": (images["nearest_distance"] <= photos.close).mean(),
-                "looks_painted": images["looks_painted"].mean(),
-            }
-        )
-    return pd.DataFrame(rows)
+    table = evaluation.painted.table.assign(
+        close=evaluation.painted.table["nearest_distance"] <= evaluation.photos.close
+    )
+    subspecies = {"structure_subspecies": "structure", "reference_subspecies": "reference"}
+    means = {name: column[:2] for name, column in PAIR_COLUMNS.items()}
+    pairs = table.groupby(list(subspecies)).agg(**means)
+    order = sorted(pairs.index, key=lambda pair: [(len(name), name) for name in pair])
+    return pairs.loc[order].reset_index().rename(columns=subspecies)
 
 
 class Pictures:
@@ -137,10 +120,10 @@ class Pictures:
         return {**row, "says": ranking.says.format(**row), "panels": panels}
 
     def panel(self, place: int, name: str) -> tuple[str, str, str]:
-        """Of a painted image: the address of a picture, its label, and whom it shows."""
+        """Of a painted image: the address of a picture, its name, and whom it shows."""
         painted, data = self.evaluation.painted, self.evaluation.dataset
         image = painted.images[place]
-        nearest = self.evaluation.photos.keys[painted.nearest[place]]
+        nearest = self.evaluation.photos.keys[painted.table.at[place, "nearest"]]
         files, key = {
             figures.EDGES_ASKED: (data.edges, image.structure),
             figures.REFERENCE: (data.photos, image.reference),
@@ -149,14 +132,11 @@ class Pictures:
         }.get(name, ({}, None))
         path = files[key] if key else image.path
         whom = f"{key[1]}, subspecies {key[0]}" if key else path.name
-        label = name
-        if name == figures.NEAREST and nearest in image.sources:
-            label += ": its structure's" if nearest == image.structure else ": its reference"
         change = name if name in (figures.EDGES_FOUND, figures.OUTLINED) else ""
         if (path, change) not in self.written:
             pixels = read_square(path, SIDE)
             if name == figures.EDGES_FOUND:
-                strength = self.evaluation.finder.detect(pixels[None])[0]
+                strength = self.evaluation.detector[1](pixels[None])[0]
                 pixels = np.repeat(255 - strength[..., None], 3, axis=2)
             elif name == figures.OUTLINED:
                 wings = formulas.wings_of(read_square(data.photos[image.structure], SIDE))
@@ -165,4 +145,4 @@ class Pictures:
             file = f"{len(self.written) + 1:04d}.jpg"
             write_jpeg(self.folder / file, small)
             self.written[path, change] = f"{FOLDER}/{file}"
-        return self.written[path, change], label, f"{label}: {whom}"
+        return self.written[path, change], name, f"{name}: {whom}"

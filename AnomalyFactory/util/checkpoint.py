@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from util.background import on_cpu
 from util.errors import InputError
 from util.files import atomic
 
@@ -29,6 +28,18 @@ def save(content: Any, path: Path) -> None:
             torch.save(on_cpu(content), file)
         except RuntimeError as error:  # PyTorch's own, about an OSError of the disk
             raise error.__context__ or error from None
+
+
+def on_cpu(content: Any) -> Any:
+    """`content` with every tensor in its dictionaries and lists on the CPU, laid out plainly: files
+    are alike from any device."""
+    if isinstance(content, torch.Tensor):
+        return content.detach().to("cpu", memory_format=torch.contiguous_format)
+    if isinstance(content, dict):
+        return {key: on_cpu(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return type(content)(map(on_cpu, content))
+    return content
 
 
 def load(path: Path) -> Any:
@@ -83,26 +94,26 @@ def check_numbers(tensors: Tensors, path: Path) -> None:
 
 def moments(optimizer: torch.optim.Adam) -> Tensors:
     """What Adam remembers of its steps: `{number of the weight}.{name}`."""
-    return {
-        f"{number}.{name}": value
-        for number, memory in optimizer.state_dict()["state"].items()
-        for name, value in memory.items()
-    }
+    return by_name(optimizer.state_dict()["state"])
+
+
+def by_name(memory: dict[int, Tensors]) -> Tensors:
+    return {f"{n}.{name}": value for n, kept in memory.items() for name, value in kept.items()}
 
 
 def fit_moments(optimizer: torch.optim.Adam, found: Tensors, path: Path) -> None:
     """Load `found`, which `moments` gave, read from `path`. Raises InputError for a misfit."""
-    groups = optimizer.state_dict()["param_groups"]
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     # In the memory layout of its weight, which a fused step needs; `step` is a plain number.
-    state = {
+    memory = {
         number: {name: torch.empty_like(weight) for name in MOMENTS} | {"step": torch.tensor(0.0)}
         for number, weight in enumerate(weights)
     }
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-    expected = moments(optimizer)
-    if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in expected.items()}:
+    places = by_name(memory)
+    if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in places.items()}:
         raise InputError(f"{path}: does not hold what Adam remembers of these networks; {SIZES}")
     check_numbers(found, path)
-    for key, value in expected.items():
-        value.copy_(found[key])
+    for key, place in places.items():
+        place.copy_(found[key])
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": memory, "param_groups": groups})

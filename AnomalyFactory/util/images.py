@@ -8,7 +8,29 @@ import torch
 from PIL import Image
 
 from util.device import layout
-from util.files import atomic, open_image
+from util.errors import refuse_special
+from util.files import IMAGE_SUFFIXES, ImageError, atomic, open_image
+
+
+def images_below(folder: Path) -> list[Path]:
+    """All files in `folder` with the ending of an image, sorted; hidden ones are left out."""
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(
+        path
+        for path in files
+        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    )
+
+
+def png_texts(path: Path) -> dict[str, str]:
+    """What the PNG in `path` says of itself. Raises InputError for a folder, a pipe or a device,
+    and ImageError for what is no PNG."""
+    refuse_special(path)
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.info
+    except Exception as error:  # Pillow's plugins raise many types on hostile bytes
+        raise ImageError(f"{path}: not a readable PNG ({error}); move it away") from error
 
 
 def read_square(path: Path, size: int) -> np.ndarray:

@@ -1,15 +1,21 @@
-"""Pages for a browser: what all of them share. They fit a phone, print and either colour scheme."""
+"""Pages for a browser: what all of them share, and those of pictures, one strip of panels per row,
+with paging and a filter by group. They fit a phone, print and either colour scheme."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
 
 from util.files import atomic
+from util.images import write_jpeg
 
-HERE = Path(__file__).parent
-STYLE = (HERE / "style.css").read_text(encoding="utf-8")
+PANEL = 128  # pixels of a panel's side
 TEMPLATES = Environment(  # by their paths below AnomalyFactory/
-    loader=FileSystemLoader(HERE.parent),
+    loader=FileSystemLoader(Path(__file__).parents[1]),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -17,29 +23,31 @@ TEMPLATES = Environment(  # by their paths below AnomalyFactory/
 )
 
 
+@dataclass(frozen=True)
+class Row:
+    """A strip of panels; paths are relative to the page."""
+
+    strip: str
+    link: str
+    caption: str
+    group: str
+
+
+def write_page(path: Path, title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Write an HTML page of `rows`, whose strips have one panel per name in `columns`."""
+    look = {"width": PANEL * len(columns), "panel": PANEL}
+    page = TEMPLATES.get_template("util/gallery.html")
+    write_text(path, page.render(title=title, columns=columns, rows=rows, **look))
+
+
+def write_strip(path: Path, images: Sequence[np.ndarray]) -> None:
+    """Write uint8 RGB `images` side by side as a JPEG, each a panel of PANEL x PANEL."""
+    size = (PANEL, PANEL)
+    panels = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
+    write_jpeg(path, Image.fromarray(np.hstack(panels)))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as it is, but for what names of files have that is not UTF-8: `\\udcff`."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-
-
-def said(value: object) -> str:
-    """A value, such as an option's, as a reader says it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
-
-
-def duration(seconds: float) -> str:
-    """`seconds` in its two largest units: 42 s, 3 min 5 s, 2 h 5 min, 3 d 4 h."""
-    seconds = round(seconds)
-    for size, name, smaller, smaller_name in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if seconds >= size:
-            return f"{seconds // size} {name} {seconds % size // smaller} {smaller_name}"
-    return f"{seconds} s"

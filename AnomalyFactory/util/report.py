@@ -1,33 +1,43 @@
-"""What a training tells of itself while it goes on: its losses, its samples, and when it fails."""
+"""What a training tells of itself: its losses, its samples, and `training.html`, how it goes.
+
+While it runs, a browser reads the page anew every REFRESH seconds; when it ends, the page says how.
+"""
 
 import argparse
 import math
-import os
-import platform
 import signal
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from util.background import Background, Fetched
 from util.distributed import Process
 from util.errors import InputError, message_of
-from util.training_page import DONE, Progress, TrainingPage
-from util.visualizer import LossLog, SamplePage
+from util.pages import PANEL, TEMPLATES, write_text
+from util.visualizer import PANELS, LossLog, SamplePage
 
-LAG = 3  # steps after which a GPU's losses are read: it is busy with those in between
+REFRESH = 15  # seconds
+SHARE = 0.01  # of the training's time that writing the page may take
+STRIPS = 12  # samples on the page
+LATEST = 0.1  # share of the loss log that the mean of its latest losses is over
+RUNNING, DONE = "running", "done"
+
+LOSSES = {
+    "G_GAN": "the discriminator takes painted images for photographs",
+    "G_GAN_Feat": "the discriminator sees the same in painted images and photographs",
+    "G_VGG": "VGG19 sees the same in painted images and photographs",
+    "G_L1": "painted images have the colours of their photographs, pixel by pixel",
+    "D_real": "photographs are told to be photographs",
+    "D_fake": "painted images are told to be painted",
+}
 
 
 class Report:
-    """Reads the losses of every step, LAG steps late on a GPU; writes the loss log, the samples and
-    the page of the training when they are due, which one process does.
+    """Writes the loss log, the samples and the page of a training when they are due, which one
+    process does.
 
     As a context it also notes on the page what ended a training early.
     """
@@ -36,103 +46,140 @@ class Report:
         self,
         opt: argparse.Namespace,
         folder: Path,
-        start: Progress,
         process: Process,
-        background: Background,  # of one thread
+        before: int,  # steps that this run found already done
+        end: int,  # steps in all
+        steps: int,  # of an epoch
     ):
-        self.opt, self.folder, self.process, self.background = opt, folder, process, background
-        self.progress = start
-        self.page = None
+        self.opt, self.folder, self.process = opt, folder, process
+        self.done, self.before, self.end, self.steps = before, before, end, steps
+        self.page = folder / "training.html" if process.first and not opt.no_html else None
         if process.first:
-            self.log = LossLog(folder, start.images)
-            self.samples = SamplePage(folder, opt.name, start.images)
-            if not opt.no_html:
-                facts = vars(opt), machine(process)
-                self.page = TrainingPage(folder, opt.name, self.log, self.samples, *facts)
-                self.page.write_if_due(start)
-        self.lag = LAG if process.device.type == "cuda" else 0
-        self.unread: deque[Callable[[], None]] = deque()  # steps whose losses are on their way
-        self.started = time.monotonic()
+            self.log = LossLog(folder, self.images)
+            self.samples = SamplePage(folder, opt.name, self.images)
+        self.started, self.due = time.monotonic(), 0.0
+        self.write_if_due()
 
     def __enter__(self) -> "Report":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object):
         if self.page and error is not None:
-            self.page.write(self.progress, f"{kind.__name__}: {message_of(error)}")
+            self.write(f"{kind.__name__}: {message_of(error)}")
 
-    def after_step(self, model: Any, epoch: int, done: int) -> None:
+    @property
+    def images(self) -> int:
+        return self.done * self.opt.batchSize
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, from 1; 0 before the first."""
+        return -(-self.done // self.steps)
+
+    def speed(self, seconds: float) -> float:
+        """Images a second in this run, which took so long; 0 before its first step."""
+        return (self.done - self.before) * self.opt.batchSize / seconds if seconds > 0 else 0.0
+
+    def after_step(self, model: Any, done: int) -> None:
         """Take up the step of an AnomalyFactory that was the training's `done`-th."""
-        opt, rate = self.opt, model.optimizer_G.param_groups[0]["lr"]
-        self.progress = replace(self.progress, done=done, seconds=time.monotonic() - self.started)
-        losses = tuple(model.last_losses), Fetched(model.losses())
-        self.unread.append(partial(self.read, done, epoch, rate, *losses))
-        while len(self.unread) > self.lag:
-            self.unread.popleft()()
-        if self.page is None:
-            return
-        if due(done, opt.batchSize, opt.display_freq):
-            panels = Fetched({name: batch[:1] for name, batch in model.panels().items()})
-            self.background.submit(self.show, epoch, done * opt.batchSize, panels)
-        if self.page.is_due():
-            self.background.submit(self.page.write_if_due, self.progress)
+        self.done = done
+        if due(done, self.opt.batchSize, self.opt.print_freq):
+            losses = self.losses(model)
+            if self.process.first:
+                rate = model.optimizer_G.param_groups[0]["lr"]
+                self.log.add({"images": self.images, "epoch": self.epoch, "lr": rate} | losses)
+                text = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+                speed = f"{self.speed(time.monotonic() - self.started):.1f} images/s"
+                tqdm.write(f"epoch {self.epoch}, {self.images:,} images, {speed}: {text}")
+        if self.page and due(done, self.opt.batchSize, self.opt.display_freq):
+            self.samples.add(self.epoch, self.images, model.panels())
+        self.write_if_due()
 
-    def read_all(self) -> None:
-        """Read what is still on its way, and wait until it is written: what a training saves next
-        is gone on from, and a kill must not leave out samples from before it."""
-        while self.unread:
-            self.unread.popleft()()
-        self.background.wait()
+    def losses(self, model: Any) -> dict[str, float]:
+        """Those of the last step by name, over all processes, which call this together.
 
-    def read(
-        self, step: int, epoch: int, rate: float, names: tuple[str, ...], losses: Fetched
-    ) -> None:
-        """Log the losses of a step where they are due. Raises InputError when one is not finite:
-        all weights are lost one step later."""
-        values = dict(zip(names, losses.get().tolist(), strict=True))
+        Raises InputError when one is not finite: all weights are lost one step later.
+        """
+        values = dict(zip(model.last_losses, model.losses().tolist(), strict=True))
         for name, value in values.items():
             if not math.isfinite(value):
+                rate = model.optimizer_G.param_groups[0]["lr"]
                 raise InputError(
-                    f"step {step}, epoch {epoch}: the loss {name} is {value}, so the training has"
-                    f" failed. {self.folder} keeps what was saved before: go on from there with"
-                    f" --continue_train and a --lr below {rate:g}"
+                    f"step {self.done}, epoch {self.epoch}: the loss {name} is {value}, so the"
+                    f" training has failed. {self.folder} keeps what was saved before: go on from"
+                    f" there with --continue_train and a --lr below {rate:g}"
                 )
-        if self.process.first and due(step, self.opt.batchSize, self.opt.print_freq):
-            images = step * self.opt.batchSize
-            self.log.add({"images": images, "epoch": epoch, "lr": rate} | values)
-            text = " ".join(f"{name} {value:.3f}" for name, value in values.items())
-            speed = self.progress.speed
-            tqdm.write(f"epoch {epoch}, {images:,} images, {speed:.1f} images/s: {text}")
+        return values
 
-    def show(self, epoch: int, images: int, panels: Fetched) -> None:
-        self.samples.add(epoch, images, panels.get())
+    def close(self, received: list[int]) -> None:
+        """Show a training that ended by itself, or by the last of the signals that it `received`;
+        where it has none, another process has."""
+        stopped = f"it received {signal.Signals([signal.SIGTERM, *received][-1]).name}."
+        if self.page:
+            self.write(DONE if self.done >= self.end else stopped)
 
-    def draw(self) -> None:
-        """Have the plot of the log drawn anew."""
-        self.background.submit(self.log.draw)
+    def write_if_due(self) -> None:
+        """Write the page of a running training, where the last time is long enough ago."""
+        begun = time.monotonic()
+        if self.page and begun >= self.due:
+            self.write(RUNNING)
+            ended = time.monotonic()
+            self.due = ended + max(REFRESH, (ended - begun) / SHARE)
 
-    def close(self, received: int | None) -> None:
-        """Show a training that ended by itself, or by the signal that it `received`."""
-        if self.page is None:
-            self.log.draw()
-        elif self.progress.done >= self.progress.end:
-            self.page.write(self.progress, DONE)
-        else:  # the signal may have reached another process
-            name = signal.Signals(received or signal.SIGTERM).name
-            self.page.write(self.progress, f"it received {name}.")
+    def write(self, state: str) -> None:
+        """Write the page; `state` is RUNNING, DONE, or says why the training stopped early."""
+        facts = self.facts(state)
+        self.log.draw()
+        percent = min(100, 100 * self.done // self.end) if self.end else 100  # 100 only at the end
+        rows = self.log.rows[-math.ceil(LATEST * len(self.log.rows)) :]
+        losses = [
+            (name, LOSSES.get(name, ""), [float(row[name]) for row in (self.log.rows[0], *rows)])
+            for name in self.log.names()
+        ]
+        text = TEMPLATES.get_template("util/training_page.html").render(
+            name=self.opt.name,
+            options={f"--{name}": value for name, value in vars(self.opt).items()},
+            headline={RUNNING: f"{percent} % trained", DONE: "trained"}.get(state, "stopped"),
+            running=state == RUNNING,
+            done=state == DONE,
+            state=state,
+            refresh=REFRESH,
+            written=time.strftime("%Y-%m-%d %H:%M:%S"),
+            steps=(self.done, self.end),
+            facts=facts,
+            plot=self.log.plot.name,
+            latest=len(rows),
+            losses=losses,
+            strips=self.samples.spread(STRIPS),
+            all_samples=self.samples.page.name,
+            panel=PANEL,
+            panels=PANELS,
+        )
+        write_text(self.page, text)
+
+    def facts(self, state: str) -> dict[str, str]:
+        seconds = time.monotonic() - self.started
+        speed = self.speed(seconds)
+        facts = {
+            "epoch": f"{self.epoch:,} of {self.end // self.steps:,}",
+            "steps": f"{self.done:,} of {self.end:,}",
+            "images seen": f"{self.images:,}",
+            "speed": f"{speed:.3g} images/s" if speed else "not known yet",
+            "time of this run": str(timedelta(seconds=round(seconds))),
+            "computes on": machine(self.process),
+        }
+        if state == RUNNING:
+            left = (self.end - self.done) * self.opt.batchSize / (speed or math.nan)
+            facts["time left"] = str(timedelta(seconds=round(left))) if speed else "not known yet"
+        if self.log.rows:
+            facts["learning rate"] = self.log.rows[-1]["lr"]
+        return facts
 
 
-def machine(process: Process) -> dict[str, str]:
-    """What a training runs on, by the name of the fact."""
-    name = "CPU"
-    if process.device.type == "cuda":
-        name = torch.cuda.get_device_name(process.device)
-    return {
-        "computes on": f"{process.world} x {name}",
-        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
-        "system": platform.platform(),
-        "software": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
-    }
+def machine(process: Process) -> str:
+    """What a training computes on."""
+    on_gpu = process.device.type == "cuda"
+    return f"{process.world} x {torch.cuda.get_device_name(process.device) if on_gpu else 'CPU'}"
 
 
 def due(done: int, batch_size: int, every: int) -> bool:

@@ -10,11 +10,13 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from util.errors import InputError, refuse_special
-from util.files import atomic
-from util.html import Row, write_page, write_strip
+from util.errors import InputError
+from util.files import ImageError, atomic
+from util.images import png_texts
+from util.pages import Row, write_page, write_strip
 
 NAME = re.compile(r"AF_(?P<i>[^/\\]+?)_(?P<j>[^/\\]+)_gen(?P<index>\d{5,})\.png")
+RESULT_SIZE = 256  # pixels of an image's side
 PNG_END = b"IEND\xaeB`\x82"
 PNG_LEVEL = 1  # of compression: a quarter of the usual time, for files an eighth larger
 KEY = "AnomalyFactory"  # PNG text chunk with the list and the source of an image
@@ -31,7 +33,7 @@ class Results:
     """Results of one list: AF_*.png in `folder`, strips for its page in gallery/{list}/.
 
     Every image bears its list and source and the names of what it was painted from. An image of
-    another source stays until its own new one is whole. painted.json tells of the last source.
+    another source stays until its own new one is whole.
     """
 
     def __init__(
@@ -40,73 +42,47 @@ class Results:
         list_name: str,
         pairs: Mapping[str, tuple[str, str]],  # structure and reference of each image of the list
         source: Source,  # what they are to be painted from; None counts as absent
-        size: int,  # pixels of an image's side
         with_page: bool,
     ):
-        self.folder, self.list_name, self.size, self.with_page = folder, list_name, size, with_page
-        self.pairs, self.gallery = pairs, note_path(folder, list_name).parent
+        self.folder, self.list_name, self.with_page = folder, list_name, with_page
+        self.pairs, self.gallery = pairs, folder / "gallery" / list_name
         self.source = {key: value for key, value in source.items() if value is not None}
 
     def begin(self, overwrite: bool) -> None:
-        """Note what is painted now. Unless it may `overwrite` them, raises InputError when the
-        folder has images of another source."""
-        others = self.others()
-        if others and not overwrite:
-            raise InputError(
-                f"{self.folder}: {self.describe(others)}. --overwrite paints them anew, each"
-                " staying until it is; another --results_dir leaves them alone"
-            )
-        self.gallery.mkdir(parents=True, exist_ok=True)
-        with atomic(note_path(self.folder, self.list_name)) as temporary:
-            temporary.write_text(json.dumps({"source": self.source}), encoding="utf-8")
+        """Make the folder. Unless it may `overwrite` them, raises InputError when it has images of
+        another source."""
+        if not overwrite:
+            advice = "--overwrite paints them anew, each staying until it is; another --results_dir"
+            self.check_unmixed(f"{advice} leaves them alone")
+        (self.gallery if self.with_page else self.folder).mkdir(parents=True, exist_ok=True)
 
-    def check_unmixed(self) -> None:
-        """Raise InputError when images of another source are left beside the painted ones."""
-        others = self.others()
-        if others:
-            advice = "--overwrite without --how_many paints anew what is in the list"
-            unlisted = [name for name in others if name not in self.pairs]
-            if unlisted:
-                advice += f"; {len(unlisted)}, such as {unlisted[0]}, are not in it: move them away"
-            raise InputError(f"{self.folder}: not finished, {self.describe(others)}. {advice}")
-
-    def describe(self, others: dict[str, Source]) -> str:
-        """What is different about images of another source."""
+    def check_unmixed(self, advice: str) -> None:
+        """Raise InputError, with `advice`, when there are images of another source: those in the
+        list, and those of a list of this name."""
+        others = {}
+        for path in sorted(self.folder.glob("AF_*.png")):
+            list_name, source = painted_from(path)
+            ours = path.name in self.pairs or list_name == self.list_name
+            if NAME.fullmatch(path.name) and ours and not self.is_current(path.name):
+                others[path.name] = source
+        if not others:
+            return
         name, before = next(iter(others.items()))
-        what = f"{len(others)} results of {self.list_name}, such as {name}, are of another painting"
-        if not before:
-            return f"{what}, and do not say of which"
         changes = [
             f"{key} was {str(before.get(key))[:12]}, now {str(self.source.get(key))[:12]}"
             for key in {**self.source, **before}
             if before.get(key) != self.source.get(key)
         ]
-        return f"{what}: {', '.join(changes) or 'of another list'}"
-
-    def others(self) -> dict[str, Source]:
-        """The images that are there and of another source: those in the list, and those of a list
-        of this name."""
-        found = {}
-        for name in sorted(path.name for path in self.folder.glob("AF_*.png")):
-            list_name, source = self.painted_from(name)
-            ours = name in self.pairs or list_name == self.list_name
-            if NAME.fullmatch(name) and ours and not self.is_current(name):
-                found[name] = source
-        return found
-
-    def painted_from(self, name: str) -> tuple[str, Source]:
-        """List and source that the image `name` bears; empty where it bears none, or is absent."""
-        path = self.folder / name
-        refuse_special(path)
-        try:
-            with Image.open(path, formats=["PNG"]) as image:
-                list_name, source = json.loads(image.info[KEY])
-                return list_name, dict(source)
-        except Exception:  # it is absent, or not of this program: Pillow raises many types then
-            return "", {}
+        changes = ", ".join(changes) if before else "they do not say of which"
+        if unlisted := [name for name in others if name not in self.pairs]:
+            advice += f"; {len(unlisted)}, such as {unlisted[0]}, are not in it: move them away"
+        raise InputError(
+            f"{self.folder}: {len(others)} results of {self.list_name}, such as {name}, are of"
+            f" another painting: {changes or 'of another list'}. {advice}"
+        )
 
     def is_current(self, name: str) -> bool:
-        return self.painted_from(name) == (self.list_name, self.source)
+        return painted_from(self.folder / name) == (self.list_name, self.source)
 
     def is_whole(self, name: str) -> bool:
         """Whether nothing of the image `name` is left to paint."""
@@ -123,8 +99,8 @@ class Results:
         else:
             self.strip(name).unlink(missing_ok=True)  # it shows what is replaced now
         image = Image.fromarray(panels[COLUMNS.index("result")])
-        if image.size != (self.size, self.size):
-            image = image.resize((self.size, self.size), Image.Resampling.BICUBIC)
+        if image.size != (RESULT_SIZE, RESULT_SIZE):
+            image = image.resize((RESULT_SIZE, RESULT_SIZE), Image.Resampling.BICUBIC)
         info = PngInfo()
         info.add_text(KEY, json.dumps([self.list_name, self.source]))
         for column, source in zip(COLUMNS, self.pairs[name], strict=False):
@@ -147,18 +123,10 @@ class Results:
         return self.gallery / f"{NAME.fullmatch(name)['index']}.jpg"
 
 
-def note_path(folder: Path, list_name: str) -> Path:
-    return folder / "gallery" / list_name / "painted.json"
-
-
-def noted_source(folder: Path, list_name: str) -> Source:
-    """What the results of a list in `folder` were painted from last; empty where no note says so.
-    Raises InputError for a note that is not one."""
-    path = note_path(folder, list_name)
-    refuse_special(path)
+def painted_from(path: Path) -> tuple[str, Source]:
+    """List and source that an image bears; empty where it bears none, or is absent."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["source"])
-    except FileNotFoundError:
-        return {}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not a note of this program ({error}); move it away") from error
+        list_name, source = json.loads(png_texts(path)[KEY])
+        return list_name, dict(source)
+    except (ImageError, KeyError, TypeError, RecursionError, json.JSONDecodeError):
+        return "", {}

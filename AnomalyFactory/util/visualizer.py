@@ -3,16 +3,16 @@
 import csv
 import math
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
 from util.files import atomic
-from util.html import Row, write_page, write_strip
 from util.images import as_pixels
+from util.pages import Row, write_page, write_strip
 
 POINTS = 2000  # of a curve: more cannot be told apart
 SHOWN = 500  # samples on the page
@@ -48,17 +48,15 @@ class LossLog:
     def draw(self) -> None:
         if not self.rows:
             return
-        rows = list(self.rows)  # the training goes on beside
+        frame = pd.DataFrame(self.rows).astype(float).set_index("images")
         figure = Figure(figsize=(5.2, 5.2), layout="constrained")
-        every = math.ceil(len(rows) / POINTS)
-        images = [int(row["images"]) for row in rows[::every]]
+        every = math.ceil(len(frame) / POINTS)
         panels = {"G_": "Generator", "D_": "Discriminator"}
         for axes, prefix in zip(figure.subplots(2, sharex=True), panels, strict=True):
             for name in self.names():
                 if name.startswith(prefix):
-                    values = [float(row[name]) for row in rows]
-                    (line,) = axes.plot(images, running_mean(values)[::every], label=name, lw=1.8)
-                    axes.plot(images, values[::every], color=line.get_color(), lw=0.6, alpha=0.4)
+                    (line,) = axes.plot(running_mean(frame[name])[::every], label=name, lw=1.8)
+                    axes.plot(frame[name][::every], color=line.get_color(), lw=0.6, alpha=0.4)
             axes.set(title=panels[prefix], ylabel="loss", yscale="log")
             if axes.lines:
                 axes.legend(loc="upper right")
@@ -72,13 +70,9 @@ class LossLog:
         return [name for name in self.rows[0] if name.startswith(("G_", "D_"))] if self.rows else []
 
 
-def running_mean(values: Sequence[float]) -> np.ndarray:
-    """The mean (n,) of each value and those around it, a twentieth of all n; fewer at the ends."""
-    half = len(values) // 40
-    sums = np.cumsum([0.0, *values])
-    places = np.arange(len(values))
-    first, last = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))
-    return (sums[last] - sums[first]) / (last - first)
+def running_mean(values: pd.Series) -> pd.Series:
+    """The mean of each of n values and those around it, n / 20 of all; fewer at the ends."""
+    return values.rolling(len(values) // 40 * 2 + 1, center=True, min_periods=1).mean()
 
 
 def rows_until(path: Path, images: int) -> list[dict[str, str]]:
@@ -114,7 +108,7 @@ class SamplePage:
         """Add the first image of each batch in `panels`, by PANELS, and rewrite the page."""
         self.strips.mkdir(parents=True, exist_ok=True)
         row = sample_row(epoch, images)
-        pictures = [as_pixels(panels[name][0]).numpy() for name in PANELS]
+        pictures = [as_pixels(panels[name][0]).cpu().numpy() for name in PANELS]
         write_strip(self.page.parent / row.strip, pictures)
         self.all.append(row)
         title = f"{self.name}: samples of its training"

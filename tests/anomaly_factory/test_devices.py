@@ -1,4 +1,4 @@
-"""What is done on a GPU, asked where there is none: layouts, precisions, and who waits for what.
+"""What is done on a GPU, asked where there is none: layouts and precisions.
 
 Under PyTorch's FakeTensorMode tensors have a device, a type and a layout but no numbers, so that
 the real forward pass runs as on a GPU up to its kernels."""
@@ -14,13 +14,9 @@ from models.networks import Generator, InstanceNorm
 from options.train_options import train_options
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
-from util import report
-from util.background import Background, Fetched, ahead
+from util.background import ahead
 from util.device import chosen_amp, prepare
 from util.distributed import Process
-from util.errors import InputError
-from util.report import Report
-from util.training_page import Progress
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 HALF, FULL = torch.bfloat16, torch.float32
@@ -92,25 +88,19 @@ def test_a_gpu_paints_channels_last_with_weights_in_bfloat16(gpu):
     assert is_channels_last(seen[0]) and {image.device for image in painted} == {GPU}
 
 
-@pytest.mark.parametrize(
-    ("asked", "device", "before", "chosen"),
-    [
+def test_bfloat16_is_as_asked_else_as_before_else_by_the_device(monkeypatch):
+    asked_for = []
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **o: asked_for.append(o) or True)
+    for asked, device, before, chosen in (
         (None, GPU, None, True),
         (None, CPU, None, False),
         (None, GPU, False, False),  # what was begun in float32 goes on so
         (None, CPU, True, True),
         (False, GPU, True, False),
         (True, CPU, False, True),
-    ],
-)
-def test_bfloat16_is_as_asked_else_as_before_else_by_the_device(
-    monkeypatch, asked, device, before, chosen
-):
-    asked_for = []
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **o: asked_for.append(o) or True)
-    assert chosen_amp(asked, device, before) is chosen
-    if asked_for:  # on older GPUs it is emulated, and slow
-        assert asked_for == [{"including_emulation": False}]
+    ):
+        assert chosen_amp(asked, device, before) is chosen
+    assert asked_for == [{"including_emulation": False}]  # on older GPUs it is emulated, and slow
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
     assert chosen_amp(None, GPU) is False
 
@@ -126,73 +116,18 @@ def test_how_cudnn_convolves(monkeypatch):
         torch.backends.cudnn.conv.fp32_precision = "tf32"  # PyTorch's own choice
 
 
-def test_what_is_fetched_is_waited_for_when_it_is_asked_for(gpu, monkeypatch):
-    notes = []
+def test_work_is_done_ahead_in_order_and_an_error_comes_up_after_what_was_before_it():
+    begun = []
 
-    class Event:
-        """Stands for a CUDA event; notes what is asked of it."""
+    def work(item: int) -> int:
+        begun.append(item)
+        if item == 7:
+            raise OSError("the disk is full")
+        return item
 
-        def record(self) -> None:
-            notes.append("recorded")
-
-        def synchronize(self) -> None:
-            notes.append("waited")
-
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    on_gpu = torch.empty(2, 3, 4, 4, device=GPU).to(memory_format=torch.channels_last)
-    fetched = Fetched({"images": [on_gpu, (on_gpu,)], "steps": 3})
-    assert notes == ["recorded"]
-    content = fetched.get()
-    assert notes == ["recorded", "waited"] and content["steps"] == 3
-    for tensor in (content["images"][0], content["images"][1][0]):
-        assert tensor.device == CPU and tensor.is_contiguous()
-
-
-class Told:
-    """Stands for a model in training whose losses are what is said."""
-
-    def __init__(self, device: torch.device, *values: float):
-        self.device, self.values = device, list(values)
-        self.last_losses = {"G_GAN": None}
-        self.optimizer_G = torch.optim.Adam([torch.zeros(1)], lr=0.5)
-
-    def losses(self) -> torch.Tensor:
-        return torch.tensor([self.values.pop(0)])
-
-
-def test_a_gpus_losses_are_read_late_and_all_of_them(tmp_path):
-    opt = train_options([*SMALL, "--batchSize", "2", "--print_freq", "2", "--no_html"])
-    start = Progress(done=0, end=9, before=0, batch_size=2, steps_per_epoch=9, seconds=0.0)
-    model, logged = Told(GPU, 1, 2, 3, 4, 5, float("nan"), 7), []
-    with Background(1, 4) as background:
-        told = Report(opt, tmp_path, start, Process(GPU), background)
-        for done in range(1, 6):
-            told.after_step(model, 7, done)
-            logged.append([float(row["G_GAN"]) for row in told.log.rows])
-        assert logged == [[], [], [], [1], [1, 2]] and report.LAG == 3
-        told.read_all()
-        for done in (6, 7):
-            told.after_step(model, 7, done)
-        with pytest.raises(InputError, match=r"step 6, epoch 7: .* G_GAN is nan, .* below 0\.5"):
-            told.read_all()
-    assert (tmp_path / "loss_log.csv").read_text().splitlines()[1:] == [
-        f"{2 * step},7,0.5,{step}" for step in range(1, 6)
-    ]
-
-
-def test_an_error_in_the_background_comes_up_after_the_work_before_it():
-    def fail() -> None:
-        raise OSError("the disk is full")
-
-    done = []
-    with pytest.raises(OSError, match="the disk is full"), Background(1, 9) as background:
-        for number in range(3):
-            background.submit(done.append, number)
-        background.submit(fail)
-    assert done == [0, 1, 2]
     with ThreadPoolExecutor(2) as pool:
-        begun = []
-        found = ahead(lambda item: begun.append(item) or item, range(9), pool, most=2)
+        found = ahead(work, range(9), pool, most=2)
         assert next(found) == 0 and max(begun) <= 2
-        assert list(found) == list(range(1, 9))
+        assert [next(found) for _ in range(6)] == list(range(1, 7))
+        with pytest.raises(OSError, match="the disk is full"):
+            next(found)

@@ -1,6 +1,7 @@
-"""The command lines of the published repository, letter by letter."""
+"""The command lines of the published repository, letter by letter; and the benchmark of both."""
 
 import csv
+import re
 import shlex
 import shutil
 
@@ -41,8 +42,7 @@ def test_published_commands_run(run, run_script, discs, tmp_path, repository, mo
         outputs.append(run(program, *words, *small))
     generators = tmp_path / "Models/AFgenerators"
     assert "1 of 1 steps done, 4 images" in outputs[0]
-    found = f"{tmp_path}/checkpoints/AF4hybrid is not there: taking {generators}/AF4hybrid\n"
-    assert found in outputs[1]
+    assert f"in {generators}/AF4hybrid: {tmp_path}/checkpoints/AF4hybrid is not" in outputs[1]
     assert (generators / "AF4nonhybrid/latest_net_G.pth").is_file()
     assert "4 pairs of test_nonhybrid, 0 of them painted before" in outputs[2]
     # The way of the published README: the script with one list paints that list and no other.
@@ -96,3 +96,10 @@ def test_every_other_value_is_refused_with_a_reason(capsys, parse, published):
             parse([*required, f"--{name}", "7"])
         error = capsys.readouterr().err
         assert f"argument --{name}: '7': expected {value}, the only one there is: {reason}" in error
+
+
+def test_the_benchmark_times_training_and_painting(run, tiny, dataset):
+    options = ["--dataroot", dataset, "--phase", "train_AFhybrid", "--ndf", 2, "--no_vgg_loss"]
+    output = run("benchmark.py", *tiny, *options, "--steps", 2)
+    for part in ("training", "painting"):
+        assert re.search(rf"^{part}: \d+\.\d\d images/s", output, re.MULTILINE)

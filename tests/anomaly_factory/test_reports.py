@@ -1,15 +1,21 @@
-"""What is shown of a training and of its errors: log, page of samples, messages."""
+"""What is shown of a training and of its errors: log, samples, training.html, messages."""
 
 import re
+import time
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from browser import SCREENS, flaws
-from matplotlib.axes import Axes
+from playwright.sync_api import Page
 from util import visualizer
+from util.distributed import Process
 from util.errors import reported
-from util.html import Row, write_page
+from util.pages import Row, write_page
+from util.report import DONE, RUNNING, Report
 from util.visualizer import PANELS, LossLog, SamplePage, running_mean
 
 HEAD = "images,epoch,lr,G_GAN\n"
@@ -23,28 +29,11 @@ def test_a_log_is_continued_from_its_whole_rows(tmp_path: Path, spoilt: str):
     assert log.read_text() == HEAD + "2,1,0.1,3\n4,1,0.1,3\n10,2,0.1,2.5\n"
 
 
-def test_a_long_log_is_drawn_thinned(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(visualizer, "POINTS", 4)
-    drawn, plot = [], Axes.plot
-
-    def plot_and_note(self, x, *arguments, **options):
-        drawn.append(list(x))
-        return plot(self, x, *arguments, **options)
-
-    monkeypatch.setattr(Axes, "plot", plot_and_note)
-    log = LossLog(tmp_path, images=0)
-    for images in range(10):
-        log.add({"images": images, "epoch": 1, "lr": 0.1, "G_GAN": 1.0})
-    log.draw()
-    assert drawn == [[0, 3, 6, 9]] * 2  # the mean and the values themselves
-
-
-def test_the_running_mean_is_over_a_twentieth(tmp_path: Path):
-    values = [0.0] * 30 + [41.0] + [0.0] * 50  # 81 values: two on either side join each mean
-    mean = running_mean(values)
-    assert mean[27:34].tolist() == pytest.approx([0, 8.2, 8.2, 8.2, 8.2, 8.2, 0])
-    assert running_mean([3.0, *[0.0] * 80])[0] == pytest.approx(1.0)  # three at the beginning
-    assert running_mean([1.0, 2.0]).tolist() == [1.0, 2.0]
+def test_the_running_mean_is_over_a_twentieth():
+    # 81 values: two on either side join each mean; three at the beginning.
+    mean = running_mean(pd.Series([3.0] + [0.0] * 29 + [41.0] + [0.0] * 50))
+    assert [mean[0], *mean[27:34]] == pytest.approx([1, 0, 8.2, 8.2, 8.2, 8.2, 8.2, 0])
+    assert running_mean(pd.Series([1.0, 2.0])).tolist() == [1.0, 2.0]
 
 
 def test_the_page_shows_the_newest_samples(tmp_path: Path, monkeypatch):
@@ -104,3 +93,116 @@ def test_an_error_of_a_worker_is_its_last_line(capsys):
         raise OSError("Caught OSError in worker 0.\nTraceback:\nOSError: x.png: gone")
     assert stop.value.code == 2
     assert capsys.readouterr().err == "train.py: error: x.png: gone\n"
+
+
+# ---- training.html -------------------------------------------------------------------------------
+
+ODD = """AF "4" & <script>alert('x')</script> für"""
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Callable[[int, int], Report]:
+    """The report of a training that found some of its 120 steps done, 24 an epoch of 4 images each,
+    and has done more in 80 seconds; its name is full of traps."""
+
+    def report(before: int, done: int) -> Report:
+        options = {"name": ODD, "gpu_ids": [0, 1], "lr": 0.0002, "batchSize": 4, "no_html": False}
+        made = Report(Namespace(**options), tmp_path, Process(torch.device("cpu")), before, 120, 24)
+        made.done, made.started = done, time.monotonic() - 80
+        return made
+
+    return report
+
+
+@pytest.fixture
+def half(report) -> Report:
+    """With five rows in its log, and 30 samples."""
+    half = report(20, 60)
+    for number in range(1, 6):
+        losses = {"G_GAN": 1 / number, "G_L1": 2.0, "D_real": 0.5, "D_fake": 0.25}
+        half.log.add({"images": 48 * number, "epoch": 1, "lr": 0.0002} | losses)
+    for number in range(1, 31):
+        half.samples.add(1, 8 * number, {name: torch.rand(1, 3, 8, 8) for name in PANELS})
+    return half
+
+
+def facts(opened: Page, where: str = ".facts") -> dict[str, str]:
+    names, values = (opened.locator(f"{where} {part}").all_inner_texts() for part in ("dt", "dd"))
+    return dict(zip(names, values, strict=True))
+
+
+@pytest.mark.parametrize(("scheme", "width"), SCREENS)
+def test_the_page_of_a_training_has_no_flaws(open_page, half, scheme, width):
+    half.write(RUNNING)
+    opened = open_page(half.page, scheme, width)
+    assert flaws(opened, half.page.parent) == []
+    assert opened.locator("h1").inner_text() == f"{ODD} in training"
+    strips = opened.locator("img:not(.plot)")
+    assert strips.evaluate_all("all => all.every(one => one.alt.endsWith('target, mask'))")
+
+
+def test_a_running_training_is_shown_with_what_is_left(open_page, half):
+    half.started = time.monotonic() - 80  # 40 steps of 4 images in 80 s
+    half.write(RUNNING)
+    opened = open_page(half.page)
+    assert opened.title() == f"{ODD}: 50 % trained"
+    assert facts(opened) == {
+        "epoch": "3 of 5",
+        "steps": "60 of 120",
+        "images seen": "240",
+        "speed": "2 images/s",
+        "time of this run": "0:01:20",
+        "computes on": "1 x CPU",
+        "time left": "0:02:00",
+        "learning rate": "0.0002",
+    }
+    assert opened.get_by_role("progressbar").get_attribute("value") == "60"
+    row = opened.get_by_role("row", name="G_GAN").inner_text().split("\t")
+    assert row[2:] == ["1.000", "0.200"]  # the last of five is a tenth, rounded up
+    pictures = opened.locator("ol a")
+    sources = pictures.evaluate_all("all => all.map(one => one.getAttribute('href'))")
+    assert len(sources) == 12
+    assert sources[0] == "samples/epoch00001_images000000008.jpg"
+    assert sources[-1] == "samples/epoch00001_images000000240.jpg"
+    options = facts(opened, ".options")
+    assert (options["--name"], options["--gpu_ids"], options["--lr"]) == (ODD, "[0, 1]", "0.0002")
+
+
+def test_only_a_running_training_is_looked_at_again(report):
+    begun = report(20, 60)
+    for state, text in {
+        RUNNING: "The training runs.",
+        DONE: "The training is done.",
+        "it received SIGTERM.": "The training stopped early: it received SIGTERM.",
+        "KeyError: '<b>'": "The training stopped early: KeyError: '&lt;b&gt;'",
+    }.items():
+        begun.write(state)
+        written = begun.page.read_text().replace("&#39;", "'")
+        assert text in written
+        assert ('http-equiv="refresh" content="15"' in written) == (state == RUNNING)
+        assert ("http-equiv" in written) == ("time left" in written) == (state == RUNNING)
+        assert ("--continue_train goes on" in written) == (state not in (RUNNING, DONE))
+
+
+def test_before_the_first_step_there_is_a_page(open_page, report):
+    begun = report(24, 24)
+    assert begun.epoch == 1
+    opened = open_page(begun.page)
+    assert facts(opened)["time left"] == facts(opened)["speed"] == "not known yet"
+    assert "No report yet" in opened.inner_text("body")
+    begun.done = 144  # a shorter training than was done
+    begun.write(RUNNING)
+    assert (begun.epoch, "100 % trained" in begun.page.read_text()) == (6, True)
+
+
+def test_the_page_takes_a_hundredth_of_the_time(report, monkeypatch):
+    begun, written = report(0, 0), []
+    monkeypatch.setattr(Report, "write", lambda *_: written.append(1))
+    for took, later in ((0.1, 15), (0.3, 30)):
+        begun.due, times = 0.0, [1000.0, 1000 + took]
+        monkeypatch.setattr("util.report.time.monotonic", iter(times).__next__)
+        begun.write_if_due()
+        assert begun.due == pytest.approx(1000 + took + later)
+    monkeypatch.setattr("util.report.time.monotonic", lambda: begun.due - 0.1)
+    begun.write_if_due()
+    assert len(written) == 2

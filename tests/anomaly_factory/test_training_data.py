@@ -1,18 +1,12 @@
 """The warp, the training sample, and the order in which training visits the list."""
 
 from dataclasses import replace
-from functools import partial
 
 import cv2
 import numpy as np
 import pytest
-from data.augmentation import (
-    Augmentation,
-    blackened,
-    random_augmentation,
-    training_sample,
-)
-from data.datasets import PaintingPairs, TrainingPairs, training_order
+from data.augmentation import Augmentation, blackened, random_augmentation, training_sample
+from data.datasets import TrainingPairs, training_order
 from data.lists import find_list, read_pairs
 from data.warp import Warp, random_warp, sampling_map, warped
 from PIL import Image
@@ -50,19 +44,14 @@ def golden_cases(golden) -> list[Augmentation]:
     def numbers(key: str) -> tuple[int, ...] | None:
         return tuple(golden[key].tolist()) if key in golden else None
 
-    def warp(key: str) -> Warp:
-        return Warp(golden[f"{key}_read_from"], golden[f"{key}_write_to"])
+    def case(name: str) -> Augmentation:
+        flip, sides = str(golden[f"{name}:flip"]), ("structure", "reference")
+        ends = ("read_from", "write_to")
+        warps = (Warp(*(golden[f"{name}:{side}_{end}"] for end in ends)) for side in sides)
+        flip = None if flip == "none" else flip
+        return Augmentation(numbers(f"{name}:margins"), flip, numbers(f"{name}:window"), *warps)
 
-    return [
-        Augmentation(
-            numbers(f"case{case}:margins"),
-            {"none": None}.get(flip := str(golden[f"case{case}:flip"]), flip),
-            numbers(f"case{case}:window"),
-            warp(f"case{case}:structure"),
-            warp(f"case{case}:reference"),
-        )
-        for case in range(4)
-    ]
+    return [case(f"case{number}") for number in range(4)]
 
 
 def test_samples_are_those_of_the_published_code(shared):
@@ -81,22 +70,15 @@ def test_images_are_resized_as_published(shared, tmp_path):
         assert np.array_equal(read_square(tmp_path / f"{name}.png", 256), golden[f"{name}_256"])
 
 
-def test_margins_of_the_edge_map_are_white():
-    image = np.full((256, 256, 3), 100, np.uint8)
-    edges, _, _ = training_sample(image, image, replace(NOTHING, margins=(30, 10, 20, 12)))
-    # 296 rows become 256: 30 of margin end at row 26, 20 of 288 columns at column 18.
-    grey = np.argwhere((edges < 255).any(axis=2))
-    assert (grey.min(axis=0).tolist(), grey.max(axis=0).tolist()) == ([26, 17], [247, 245])
-
-
 def test_margins_come_before_the_flip_and_are_resized_away_bicubically():
-    photo = noise(64)
-    augmentation = replace(NOTHING, margins=(2, 8, 3, 5), flip="lr")
-    _, reference, target = training_sample(photo, photo, augmentation)
-    wider = np.pad(photo, ((2, 8), (3, 5), (0, 0)), mode="symmetric")
-    expected = cv2.resize(wider, (64, 64), interpolation=cv2.INTER_CUBIC)[:, ::-1]
-    assert np.array_equal(reference, expected)
-    assert np.array_equal(target, expected)
+    """Those of the edge map are white."""
+    photo, around = noise(64), ((2, 8), (3, 5), (0, 0))
+    found = training_sample(photo, photo, replace(NOTHING, margins=(2, 8, 3, 5), flip="lr"))
+    reflected = np.pad(photo, around, mode="symmetric")
+    wider = np.pad(photo, around, constant_values=255), reflected, reflected
+    for image, whole in zip(found, wider, strict=True):
+        expected = cv2.resize(whole, (64, 64), interpolation=cv2.INTER_CUBIC)[:, ::-1]
+        assert np.array_equal(image, expected)
 
 
 def test_shares_of_the_published_draw():
@@ -138,22 +120,15 @@ def test_the_draws_are_the_same_everywhere(seed, margins, flip, window, first, l
     assert drawn.reference_warp.write_to[8] == pytest.approx(last, abs=1e-3)
 
 
-def test_margins_scale_with_the_images():
-    drawn = [random_augmentation(np.random.default_rng(n), 64).margins for n in range(200)]
-    margins = np.array([found for found in drawn if found])
-    assert (margins.min(), margins.max()) == (2, 8)  # 10/4 and 30/4, rounded
-
-
-def test_each_warp_has_its_own_chance():
+def test_margins_scale_and_each_warp_has_its_own_chance():
     drawn = [random_augmentation(np.random.default_rng(n), 64, warps=0.7) for n in range(1000)]
+    margins = np.array([found.margins for found in drawn if found.margins])
+    assert (margins.min(), margins.max()) == (2, 8)  # 10/4 and 30/4, rounded
     structure = np.array([d.structure_warp is not None for d in drawn])
     reference = np.array([d.reference_warp is not None for d in drawn])
     assert abs(structure.mean() - 0.7) < 0.05 and abs(reference.mean() - 0.7) < 0.05
     assert abs((structure & reference).mean() - 0.49) < 0.05
-
-
-def test_what_is_switched_off_is_not_drawn():
-    for n in range(50):
+    for n in range(50):  # what is switched off is not drawn
         drawn = random_augmentation(np.random.default_rng(n), 64, False, False, 0.0)
         assert replace(drawn, margins=None) == NOTHING
 
@@ -165,12 +140,9 @@ def test_random_warps_jostle_a_grid_three_offsets_wide():
     drawn = [random_warp(np.random.default_rng(seed), 256) for seed in range(500)]
     sides = []
     for warp in drawn:
-        assert warp.read_from.shape == warp.write_to.shape == (9, 2)
-        grid = warp.read_from.reshape(3, 3, 2)
-        side = grid[0, 2, 0] - grid[0, 0, 0]
-        x, y = grid[0, 0]
-        assert np.array_equal(grid[..., 0], np.tile([x, x + side / 2, x + side], (3, 1)))
-        assert np.array_equal(grid[..., 1], np.tile([[y], [y + side / 2], [y + side]], (1, 3)))
+        (x, y), side = warp.read_from[0], warp.read_from[2, 0] - warp.read_from[0, 0]
+        grid = [(x + side / 2 * i, y + side / 2 * j) for j in range(3) for i in range(3)]
+        assert np.array_equal(warp.read_from, grid) and warp.write_to.shape == (9, 2)
         assert side % 3 == 0 and x % 1 == y % 1 == 0
         sides.append(side)
     assert (min(sides), max(sides)) == (3 * 39, 3 * 76)  # offsets from 38.4 to 76.8 pixels
@@ -217,32 +189,18 @@ def test_a_warp_reflects_beyond_the_border():
 # ---- the dataset -------------------------------------------------------------------------------
 
 
-def training_pairs(dataset, size: int = 32, **options) -> TrainingPairs:
+def training_pairs(dataset) -> TrainingPairs:
     pairs = read_pairs(find_list(dataset, "train_AFhybrid"), training=True)
-    return TrainingPairs(pairs, size, partial(random_augmentation, **options))
+    return TrainingPairs(pairs, 32, random_augmentation)
 
 
 def test_a_training_sample_depends_on_its_key_alone(dataset):
     data = training_pairs(dataset)
-    key = (1, (0, 5, 2))
-    first = data[key]
-    _ = data[(0, (0, 5, 3))]
-    again = data[key]
-    assert {name: tuple(image.shape) for name, image in first.items()} == {
-        "edges": (32, 32, 3),
-        "reference": (32, 32, 3),
-        "target": (32, 32, 3),
-    }
+    first, _, again = (data[key] for key in [(1, (0, 5, 2)), (0, (0, 5, 3)), (1, (0, 5, 2))])
+    assert list(first) == ["edges", "reference", "target"]
+    assert all(image.shape == (32, 32, 3) for image in first.values())
     assert all((first[name] == again[name]).all() for name in first)
     assert (first["target"] != data[(1, (0, 6, 2))]["target"]).any()
-
-
-def test_pairs_to_paint_are_not_augmented(dataset):
-    pairs = read_pairs(find_list(dataset, "test_signalhybrid"), training=False)
-    sample = PaintingPairs(pairs, 32)[1]
-    assert sample["place"] == 1
-    assert sample["reference"][16, 16].tolist() == [200, 40, 30]
-    assert sample["reference"][0, 0].tolist() == [210, 210, 210]
 
 
 def order(batch_size: int = 2, seed: int = 0, start: int = 0, end: int = 6, **place) -> list:

@@ -33,7 +33,7 @@ FIGURES = {
     "non-hybrids": {"told_apart": {"value": 0.87}},
     "hybrids": {
         "structure": {"f1": {"value": 0.94}, "f1_of_another": 0.46},
-        "appearance": {"way": {"value": 0.31}},
+        "appearance": {"distance": {"value": 6.9}, "distance_before": 10},
         "memorised": {"close": {"value": 0.02}},
     },
 }
@@ -236,7 +236,7 @@ def test_the_page_leads_to_the_reports_that_are_there(run):
         "2 % of the painted hybrids lie as close",
     ):
         assert part in " ".join(page.split())
-    few = {"sets": {"hybrids": {"structure": None, "appearance": {"way": None}}}}
+    few = {"sets": {"hybrids": {"structure": None, "appearance": {"distance": None}}}}
     (run / "evaluation/figures.json").write_text(json.dumps(few))
     assert "<li>Colours" not in make(run)
 
