@@ -28,14 +28,13 @@ def reference_data(predictions: Path, reference: Path) -> dict:
     """
     table = read_scored(predictions, reference)
     result = score_rows(table, reference)
-    moves, crosses = result.pop("one_hybrid"), result.pop("crosses", {})
     names, labels = table["filename"].tolist(), table["hybrid_stat"].to_numpy()
     shown = table[CROSS].tolist() if CROSS in table.columns else [""] * len(names)
     return {
         "labels": dict(zip(names, labels.tolist(), strict=True)),
         "shows": dict(zip(names, shown, strict=True)),
-        "official": [[text, result[name], moves[name]] for name, text in MEANINGS.items()],
-        "crosses": [cross_row(name, cross) for name, cross in crosses.items()],
+        "official": [[text, result[name]] for name, text in MEANINGS.items()],
+        "crosses": [cross_row(name, cross) for name, cross in result.get("crosses", {}).items()],
         **curves(table["score"].to_numpy(), labels),
     }
 

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import numpy as np
 from cutout import CONFIDENT, find_specimen, is_cutout, mask_of_cutout
-from features import fit_square, outside_share, places_pca, unit
 from PIL import Image
 from subspecies_member import Parents
 from training_index import TrainingIndex
@@ -20,32 +19,32 @@ WARN_ABOVE = 0.2  # of the evidence outside the specimen
 MASK_SIDE = 96  # pixels of the picture in which the specimen is found: six a patch, at the least
 MASK_FITTED = 2000  # of its pixels tell the colour of the paper: masks are the same as by all
 DRAWN = 127  # the strongest patch of a heat map, in the numbers that the page draws
-DECIMALS = 6  # of a score
+DECIMALS = 6  # of a member's probability
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A row of the report. Without a model there is no more than a score and a picture."""
+    """A row of the report."""
 
     name: str  # as in predictions.txt
     path: Path
     score: float
     thumbnail: bytes  # JPEG
     members: dict[str, float]  # the probability of each that took part
-    parents: Parents | None = None
-    feature: np.ndarray | None = None  # (feature_size,) float16
-    evidence: np.ndarray | None = None  # (h, w) float16: what each patch adds to the log-odds
+    parents: Parents | None
+    feature: np.ndarray  # (feature_size,) float16
+    evidence: np.ndarray | None  # (h, w) float16: what each patch adds to the log-odds
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How the photographs were scored; empty and None without a model."""
+    """How the photographs were scored."""
 
-    backbone: str = ""
-    members: tuple[str, ...] = ()
-    preprocess: str = ""
-    threshold: float | None = None
-    no_training: str = ""  # why there are no training images to show
+    backbone: str
+    members: tuple[str, ...]
+    preprocess: str
+    threshold: float | None  # None where none is known
+    no_training: str  # why there are no training images to show
 
 
 def report_data(
@@ -56,7 +55,6 @@ def report_data(
     reference: dict | None,
 ) -> dict:
     """The object of data.js for photographs sorted by score; links start at `folder`."""
-    has_features = len(photographs) > 1 and photographs[0].feature is not None
     data = {
         "backbone": setting.backbone,
         "memberNames": list(setting.members),
@@ -67,15 +65,8 @@ def report_data(
         "noTraining": setting.no_training,
         "photographs": columns(photographs, folder, setting.members),
         "maps": [heat_map(photograph) for photograph in photographs],
-        "training": index
-        and {
-            "name": index.names.tolist(),
-            "group": index.groups.tolist(),
-            "hybrid": index.hybrid.astype(int).tolist(),
-            "painted": index.painted.astype(int).tolist(),
-        },
+        "training": index and index.names.tolist(),
         "similar": index and similar_photographs(photographs, index),
-        "featureMap": feature_map(photographs, index) if has_features else None,
         "reference": None,
     }
     if reference is not None:
@@ -98,7 +89,7 @@ def columns(photographs: Sequence[Photograph], folder: Path, members: Sequence[s
     return {
         "name": [some.name for some in photographs],
         "link": [link_from(folder, some.path) for some in photographs],
-        "score": [round(some.score, DECIMALS) for some in photographs],
+        "score": [some.score for some in photographs],
         "members": {
             name: [round(some.members[name], DECIMALS) for some in photographs] for name in members
         },
@@ -148,15 +139,41 @@ def specimen_mask(picture: bytes) -> np.ndarray | None:
     return found.mask if found.confidence >= CONFIDENT else None
 
 
+def outside_share(evidence: np.ndarray, mask: np.ndarray) -> float | None:
+    """The share of the evidence (h, w), for or against, in patches that the specimen misses.
+
+    `mask` (height, width) bool is the specimen, in the same picture. A patch that the mask only
+    touches is part of the specimen. None where there is no evidence at all.
+    """
+    strength = np.abs(evidence.astype(np.float64))
+    reached = cells_reached(mask, *evidence.shape)
+    total = strength.sum()
+    return float(strength[~reached].sum() / total) if total > 0 else None
+
+
+def cells_reached(mask: np.ndarray, h: int, w: int) -> np.ndarray:
+    """Which cells of an h x w grid over a mask (height, width) hold some of it, (h, w) bool."""
+    rows, columns = np.nonzero(mask)
+    height, width = mask.shape
+    reached = np.zeros((h, w), bool)
+    reached[rows * h // height, columns * w // width] = True
+    return reached
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """(n, d) features as vectors of length 1, float32: products of two are their cosines."""
+    rows = features.astype(np.float32)  # squares overflow in half precision
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
 def similar_photographs(
     photographs: Sequence[Photograph], index: TrainingIndex
 ) -> list[list[int | None] | None]:
     """For each photograph with parents, of each parent the most similar training photograph."""
-    photographed = ~index.hybrid & ~index.painted
     looks = unit(index.features)
 
     def nearest(photograph: Photograph, parent: str) -> int | None:
-        places = np.flatnonzero(photographed & (index.groups == parent))
+        places = np.flatnonzero(index.groups == parent)
         if not len(places):
             return None
         alike = looks[places] @ unit(photograph.feature[None])[0]
@@ -166,20 +183,3 @@ def similar_photographs(
         some.parents and [nearest(some, name) for name in (some.parents.first, some.parents.second)]
         for some in photographs
     ]
-
-
-def feature_map(photographs: Sequence[Photograph], index: TrainingIndex | None) -> dict[str, list]:
-    """Where photographs and training images lie among their features, from 0 to 1.
-
-    The principal axes are those of the training's photographs, where they are known.
-    """
-    features = np.stack([photograph.feature for photograph in photographs])
-    together = features if index is None else np.concatenate([index.features, features])
-    fitted_to = features if index is None else index.features[~index.painted]
-    places, shares = places_pca(together, fitted_to if len(fitted_to) > 2 else together)
-    square, trained = fit_square(places).round(4).tolist(), len(together) - len(features)
-    return {
-        "shares": [round(float(share), 3) for share in shares],
-        "training": square[:trained],
-        "photographs": square[trained:],
-    }
