@@ -8,6 +8,7 @@ look at the photographs once more, to say where the evidence lies.
 """
 
 import argparse
+import json
 import logging
 import os
 import shutil
@@ -26,7 +27,7 @@ from model import Model
 from pages import STATIC, render
 from pictures import freed_memory_kept, load_pictures
 from reference import reference_data
-from report_data import Photograph, Setting, javascript, report_data
+from report_data import Photograph, report_data
 from scoring import MEMBERS, enough_memory
 from tqdm import tqdm
 from training_index import INDEX_FILE, TrainingIndex, load_index, make_thumbnails
@@ -115,8 +116,8 @@ def photographs_of(
     return sorted(photographs, key=lambda some: (-some.score, some.name))
 
 
-def describe(model: Model, threshold: float | None) -> tuple[Setting, TrainingIndex | None]:
-    """How `model` scores, and its training's index; a log says why there is none."""
+def describe(model: Model, threshold: float | None) -> tuple[dict, TrainingIndex | None]:
+    """How `model` scores, as report_data has it, and its training's index if there is one."""
     index, reason = None, ""
     origin = next(iter(model.members.values())).origin
     try:
@@ -124,15 +125,20 @@ def describe(model: Model, threshold: float | None) -> tuple[Setting, TrainingIn
     except (OSError, ValueError) as error:
         reason = str(error)
         log.warning("no training images in the report: %s", reason)
-    members = tuple(name for name in MEMBERS if name in model.members)
-    threshold = model.threshold if threshold is None else threshold
-    return Setting(model.backbone, members, model.preprocess, threshold, reason), index
+    setting = {
+        "backbone": model.backbone,
+        "memberNames": [name for name in MEMBERS if name in model.members],
+        "preprocess": model.preprocess,
+        "threshold": model.threshold if threshold is None else threshold,
+        "noTraining": reason,
+    }
+    return setting, index
 
 
 def write_report(
     folder: Path,
     photographs: Sequence[Photograph],
-    setting: Setting,
+    setting: dict,
     index: TrainingIndex | None = None,
     reference: dict | None = None,
 ) -> None:
@@ -149,7 +155,8 @@ def write_report(
             (fresh / name).mkdir(parents=True)
             for number, content in contents.items():  # names from outside name no file here
                 (fresh / name / f"{number}.jpg").write_bytes(content)
-        (fresh / DATA).write_text(javascript(data), encoding="utf-8")
+        text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+        (fresh / DATA).write_text(f"const REPORT = {text};\n", encoding="utf-8")
         shutil.copytree(STATIC, fresh / "static")
         (fresh / PAGE).write_text(render("report.html", data=data), encoding="utf-8")
         if folder.exists():

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,34 +35,22 @@ class Photograph:
     evidence: np.ndarray | None  # (h, w) float16: what each patch adds to the log-odds
 
 
-@dataclass(frozen=True)
-class Setting:
-    """How the photographs were scored."""
-
-    backbone: str
-    members: tuple[str, ...]
-    preprocess: str
-    threshold: float | None  # None where none is known
-    no_training: str  # why there are no training images to show
-
-
 def report_data(
     photographs: Sequence[Photograph],
     folder: Path,
-    setting: Setting,
+    setting: dict,
     index: TrainingIndex | None,
     reference: dict | None,
 ) -> dict:
-    """The object of data.js for photographs sorted by score; links start at `folder`."""
-    data = {
-        "backbone": setting.backbone,
-        "memberNames": list(setting.members),
-        "preprocess": setting.preprocess,
-        "threshold": setting.threshold,
+    """The object of data.js for photographs sorted by score; links start at `folder`.
+
+    `setting` says how they were scored: backbone, memberNames, preprocess, threshold (None where
+    none is known), and noTraining, why there are no training images to show.
+    """
+    data = setting | {
         "warnAbove": WARN_ABOVE,
         "drawn": DRAWN,
-        "noTraining": setting.no_training,
-        "photographs": columns(photographs, folder, setting.members),
+        "photographs": columns(photographs, folder, setting["memberNames"]),
         "maps": [heat_map(photograph) for photograph in photographs],
         "training": index and index.names.tolist(),
         "similar": index and similar_photographs(photographs, index),
@@ -76,12 +63,6 @@ def report_data(
         data["photographs"]["label"] = [labels.get(some.name) for some in photographs]
         data["photographs"]["shows"] = [shows.get(some.name, "") for some in photographs]
     return data
-
-
-def javascript(data: dict) -> str:
-    """`data` as a program for a page, a file of its own."""
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return f"const REPORT = {text};\n"
 
 
 def columns(photographs: Sequence[Photograph], folder: Path, members: Sequence[str]) -> dict:

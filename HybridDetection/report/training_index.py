@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from backbones import BACKBONES
 from cutout import cut_out
+from data_utils import group_names
+from dataset import Rows
 from files import ImageError, open_image
 from published_members import Origin
 from tqdm import tqdm
@@ -36,28 +38,22 @@ class TrainingIndex:
     origin: Origin
 
 
-def make_index(
-    names: Sequence[str],
-    groups: Sequence[str],
-    paths: Sequence[Path],
-    features: np.ndarray,
-    origin: Origin,
-    workers: int,
-) -> TrainingIndex | None:
-    """The index of n photographs, as TrainingIndex has them, with their files.
+def make_index(rows: Rows, origin: Origin, workers: int) -> TrainingIndex | None:
+    """The index of the photographs of non-hybrids among a training's rows, with their files.
 
     One that cannot be read any more has no place in it; None where none can be.
     """
-    made = make_thumbnails(paths, origin.preprocess, THUMBNAIL, workers)
-    bar = tqdm(made, total=len(paths), desc="thumbnails", unit="image", disable=None)
+    rows = rows.take(~rows.painted & (rows.labels == 0))
+    made = make_thumbnails(rows.paths, origin.preprocess, THUMBNAIL, workers)
+    bar = tqdm(made, total=len(rows), desc="thumbnails", unit="image", disable=None)
     thumbnails = {row: picture for row, picture in enumerate(bar) if isinstance(picture, bytes)}
     if not thumbnails:
         return None
-    rows = list(thumbnails)
+    rows = rows.take(list(thumbnails))
     return TrainingIndex(
-        names=np.array(names, str)[rows],
-        groups=np.array(groups, str)[rows],
-        features=features[rows].astype(np.float16),
+        names=rows.table["filename"].to_numpy(str),
+        groups=group_names(rows.table).to_numpy(str),
+        features=rows.features.astype(np.float16),
         thumbnails=np.array(list(thumbnails.values())),  # a JPEG ends with no zero
         origin=origin,
     )

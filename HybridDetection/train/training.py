@@ -38,7 +38,7 @@ import torch
 from submission import REPOSITORY
 from backbones import BACKBONE, BACKBONES, PREPROCESSES
 from classifier import fit_linear, fit_sgd, save_linear, save_sgd, save_subspecies, training_id
-from data_utils import group_names, split_rows
+from data_utils import split_rows
 from dataset import Rows, check_finite, check_grounds, find_csv, read_dataset, report_left_out
 from files import atomic
 from model import LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE, choose_device, combine
@@ -208,9 +208,7 @@ def save(
     """
     settings = options.backbone, options.preprocess, options.NEPOCH
     origin = Origin(options.backbone, training_id(rows, start, *settings), options.preprocess)
-    pure = rows.take(~rows.painted & (rows.labels == 0))
-    names, groups = pure.table["filename"], group_names(pure.table)
-    index = make_index(names, groups, pure.paths, pure.features, origin, options.WORKERS)
+    index = make_index(rows, origin, options.WORKERS)
     folder = options.CLF_SAVE_DIR
     for name in TITLES:
         remove_evaluation(folder / name)

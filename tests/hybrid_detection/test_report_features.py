@@ -4,8 +4,10 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from cutout import find_specimen
+from dataset import Rows
 from PIL import Image
 from published_members import Origin
 from reference import cross_row, curves
@@ -84,8 +86,12 @@ def test_a_cross_is_told_by_how_many_were_found():
 def test_an_image_that_is_gone_moves_no_other_in_an_index(tmp_path, draw):
     paths = [draw(tmp_path / f"{i}.png", size=(640, 320)) for i in range(3)]
     paths[1].unlink()
-    origin, features = Origin("efficientnet_lite0", "a"), np.eye(3, 1280)
-    made = make_index(list("abc"), list("123"), paths, features, origin, 2)
+    paths += [draw(tmp_path / f"{i}.png") for i in (3, 4)]  # a painting, and a hybrid
+    table = pd.DataFrame({"filename": list("abcde"), "subspecies": ["1.0", "2", "3", "4", ""]})
+    table = table.assign(parent_subspecies_1="", parent_subspecies_2="")
+    origin, features, labels = Origin("efficientnet_lite0", "a"), np.eye(5, 1280), np.arange(5) // 4
+    rows = Rows(table, paths, features, labels, np.arange(5) == 3, labels)
+    made = make_index(rows, origin, 2)
     save_index(made, tmp_path / "index.npz")
     index = load_index(tmp_path / "index.npz", origin)
     assert (index.names.tolist(), index.groups.tolist()) == (["a", "c"], ["1", "3"])
@@ -94,7 +100,7 @@ def test_an_image_that_is_gone_moves_no_other_in_an_index(tmp_path, draw):
         (picture,) = make_thumbnails([paths[row]], "photograph", 160, 1)
         assert index.thumbnails[place] == picture == made.thumbnails[place]
         assert Image.open(io.BytesIO(picture)).size == (160, 80)
-    assert make_index(["a"], ["1"], paths[1:2], features[:1], origin, 2) is None
+    assert make_index(rows.take([1, 3, 4]), origin, 2) is None
 
 
 def test_thumbnails_and_masks_are_of_what_the_networks_see(tmp_path, specimen):

@@ -14,7 +14,6 @@ import pytest
 from browser import SCREENS, flaws
 from detection_report import write_report
 from reference import reference_data
-from report_data import Setting
 from subspecies_member import Parents
 from worlds import (
     LABELS,
@@ -29,7 +28,8 @@ from worlds import (
     report_reference,
 )
 
-SETTING = Setting("efficientnet_lite0", MEMBERS, "photograph", 0.5, "")
+SETTING = {"backbone": "efficientnet_lite0", "memberNames": MEMBERS, "preprocess": "photograph"}
+SETTING |= {"threshold": 0.5, "noTraining": ""}
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_a_saved_selection_starts_no_formula(open_page, tmp_path, photographs):
         replace(row, name=name, members={"sgd": -0.3}, parents=Parents("=8", "9", 0.6, 0.9))
         for row, name in zip(photographs, names, strict=False)
     ]
-    write_report(tmp_path / "report", rows, replace(SETTING, members=("sgd",)))
+    write_report(tmp_path / "report", rows, SETTING | {"memberNames": ["sgd"]})
     text, saved = saved_rows(open_page(tmp_path / "report/index.html"))
     guarded = [f"'{name}" for name in formulas]
     assert [row["filename"] for row in saved] == [*guarded, *names[len(formulas) :]]
@@ -244,7 +244,7 @@ def test_photographs_are_sorted_and_called_by_their_own_numbers(open_page, tmp_p
             photographs[0 if i == 2 else 1],
             name=f"{i}.jpg",
             score=(0.9, 0.7, 0.5, 0.12345649)[i],
-            members=dict.fromkeys(SETTING.members, 0.5) | {"sgd": sgd[i]},
+            members=dict.fromkeys(MEMBERS, 0.5) | {"sgd": sgd[i]},
             parents=Parents("8", "9", (0.75, 0.7, 0.6, 0.5)[i], certainty[i]),
         )
         for i in range(4)
