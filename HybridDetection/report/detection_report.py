@@ -26,8 +26,7 @@ from files import inside
 from model import Model
 from pages import STATIC, render
 from pictures import freed_memory_kept, load_pictures
-from reference import reference_data
-from report_data import Photograph, report_data
+from report_data import Photograph, reference_data, report_data
 from scoring import MEMBERS, enough_memory
 from tqdm import tqdm
 from training_index import INDEX_FILE, TrainingIndex, load_index, make_thumbnails

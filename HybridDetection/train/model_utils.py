@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from backbones import PREPROCESS, backbone_spec, build_backbone, extract
 from pictures import freed_memory_kept, load_pictures
-from processes import of_first, torchrun_process
 from torch import nn
 from tqdm import tqdm
 
@@ -106,34 +105,24 @@ def extract_features(
 
     A file that cannot be read has a row of NaN and its position in the second result. What is in
     the cache is not extracted again; what is extracted is stored batch by batch, so that an
-    interrupted run goes on where it stopped. Of several processes each extracts its share, and the
-    first what is left.
+    interrupted run goes on where it stopped.
     """
     network = build_backbone(backbone, device)
     cache = open_cache(backbone, network, cache_dir, preprocess)
+    hashes = hash_files(paths)
     failed: dict[str | None, str] = {None: "the file cannot be read"}  # by image
-
-    def store(paths: Sequence[Path]) -> tuple[list[str | None], dict[str | None, str]]:
-        """Extract what is not in the cache; gives the files' hashes, and those that failed."""
-        hashes = hash_files(paths)
-        known = cache.known() | failed.keys()
-        missing: dict[str, Path] = {}  # the first file of each image
-        for image, path in zip(hashes, paths, strict=True):
-            if image not in known:
-                missing.setdefault(image, path)
-        images, files = list(missing), list(missing.values())
-        with tqdm(total=len(images), desc="features", disable=None) as bar, freed_memory_kept():
-            for batch in load_pictures(files, preprocess, batch_size, workers):
-                if batch.indices:
-                    features = extract(network, batch.pictures, backbone, device).cpu().numpy()
-                    cache.put([images[index] for index in batch.indices], features)
-                failed.update({images[index]: why for index, why in batch.failures.items()})
-                bar.update(len(batch.indices) + len(batch.failures))
-        return hashes, failed
-
-    process, processes = torchrun_process()
-    if processes > 1:
-        store(paths[process::processes])
-    hashes, failed = of_first(store, paths)
+    known = cache.known() | failed.keys()
+    missing: dict[str, Path] = {}  # the first file of each image
+    for image, path in zip(hashes, paths, strict=True):
+        if image not in known:
+            missing.setdefault(image, path)
+    images, files = list(missing), list(missing.values())
+    with tqdm(total=len(images), desc="features", disable=None) as bar, freed_memory_kept():
+        for batch in load_pictures(files, preprocess, batch_size, workers):
+            if batch.indices:
+                features = extract(network, batch.pictures, backbone, device).cpu().numpy()
+                cache.put([images[index] for index in batch.indices], features)
+            failed.update({images[index]: why for index, why in batch.failures.items()})
+            bar.update(len(batch.indices) + len(batch.failures))
     failures = {row: failed[image] for row, image in enumerate(hashes) if image in failed}
     return cache.read(hashes), failures

@@ -83,14 +83,9 @@ class Result(NamedTuple):
 
 
 def folder_photographs(folder: Path) -> pd.DataFrame:
-    """The images in the subfolders of `folder`; ValueError where fewer than two hold any."""
+    """The images in the subfolders of `folder`, one for each subspecies."""
     paths = sorted(folder / name for name in walk(folder) if "/" in name)
     subspecies = [path.relative_to(folder).parts[0] for path in paths]
-    if (found := len(set(subspecies))) < 2:
-        raise ValueError(
-            f"--photographs {folder}: images in {found} subfolders, expected one subfolder for "
-            "each of two or more subspecies"
-        )
     return pd.DataFrame({"path": paths, "subspecies": subspecies, "hybrid": 0})
 
 
@@ -180,12 +175,6 @@ def call_each(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
     return classes[called], decisions
 
 
-def only_ones(photographs: pd.DataFrame) -> pd.Series:
-    """The subspecies of one photograph only."""
-    counts = photographs["subspecies"].value_counts().drop("", errors="ignore")
-    return counts.index[counts == 1]
-
-
 def tell(
     seen: pd.DataFrame, views: Sequence[str], backbone: str, device: torch.device, cache: Path
 ) -> list[Result]:
@@ -193,14 +182,14 @@ def tell(
     as far as they are asked. ValueError where there are too few to tell either.
     """
     names, hybrid = seen["subspecies"].to_numpy(object), seen["hybrid"].to_numpy()
-    asked = (names != "") & ~np.isin(names, only_ones(seen))
+    asked = (names != "") & seen["subspecies"].duplicated(keep=False).to_numpy()
     named = names[asked]
     ask_subspecies = len(set(named)) >= 2
     ask_hybrids = min(hybrid.sum(), (1 - hybrid).sum()) >= 2
     if not ask_subspecies and not ask_hybrids:
         raise ValueError(
-            "nothing to tell apart; expected two subspecies of two or more photographs, or two "
-            "hybrids and two others, in which a specimen is found"
+            "nothing to tell apart; expected two subspecies, in a subfolder each, of two or more "
+            "photographs, or two hybrids and two others, in which a specimen is found"
         )
     results = []
     for view in tqdm(views, desc="cross-validation", disable=None, leave=False):
@@ -279,7 +268,8 @@ def check(options: argparse.Namespace) -> list[Result]:
     seen, problems = see(photographs, VIEWS, options.output, os.cpu_count() or 1)
     for message in problems:
         log.warning("left out: %s", message)
-    if alone := sorted(only_ones(seen)):
+    alone = sorted(seen["subspecies"][~seen["subspecies"].duplicated(keep=False)])
+    if alone:
         log.warning("left out, as the only photograph of their subspecies: %s", ", ".join(alone))
     results = tell(seen, VIEWS, options.backbone, choose_device(options.device), CACHE)
     write_results(results, options.output / RESULTS_FILE)

@@ -11,17 +11,14 @@ ensemble, and writes to CLF_SAVE_DIR:
     held_out_photographs/                 evaluation on 20 % of the photographs
     published_split/                      evaluation on the published 20 % of the rows
 
-Nearly all of the published rows share a source photograph with a row that is trained on, so that
-figures on them flatter. The other evaluation trains on nothing that shows a held-out photograph.
-Each folder holds
+Each folder of an evaluation holds
     classifier_evaluation_results.csv     metrics with 95 % bootstrap intervals
     classifier_recalls.csv                share called rightly of each subspecies and cross
     classifier_scores.csv                 the held-out images with each classifier's score
     *.png                                 score histograms, ROC, precision-recall
 
 Every constant below is also an option: python training.py --NEPOCH 50 --DEVICE cpu
-A path given as an option is relative to the working directory. Under torchrun each process
-extracts its share of the features; then the first trains, and the others end.
+A path given as an option is relative to the working directory.
 """
 
 import argparse
@@ -45,7 +42,6 @@ from model import LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE, choose_device, combine
 from model_utils import extract_features
 from painted import PhotographSplit, is_painted, split_photographs
 from plots import plot_loss
-from processes import joined, torchrun_device
 from published_members import LinearClassifier, Origin, load_linear
 from shortcuts import RESULTS_FILE, report_backgrounds, table_photographs
 from sklearn.base import ClassifierMixin
@@ -230,12 +226,10 @@ def save(
             (folder / name).unlink(missing_ok=True)
 
 
-def train(options: argparse.Namespace, process: int, page: TrainingPage) -> None:
-    device = choose_device(torchrun_device(options.DEVICE))
+def train(options: argparse.Namespace, page: TrainingPage) -> None:
+    device = choose_device(options.DEVICE)
     start = state_to_continue(options)
     rows, photographs = load(options, device, page)
-    if process > 0:
-        return
     published = split_rows(rows.labels)
     page.facts = {
         "photographs": f"{(~rows.painted).sum():,}",
@@ -291,14 +285,11 @@ def state_to_continue(options: argparse.Namespace) -> dict[str, torch.Tensor] | 
 
 
 def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     options = parse_arguments()
     try:
-        with joined() as (process, _):
-            level = logging.WARNING if process else logging.INFO  # the first tells enough
-            logging.basicConfig(level=level, format="%(name)s: %(message)s")
-            silent = process > 0
-            with TrainingPage(options.CLF_SAVE_DIR, vars(options), MEANINGS, silent=silent) as page:
-                train(options, process, page)
+        with TrainingPage(options.CLF_SAVE_DIR, vars(options), MEANINGS) as page:
+            train(options, page)
     except (OSError, ValueError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ While it runs, a browser reads the page anew every REFRESH seconds.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,7 +28,6 @@ class TrainingPage:
     evaluations: Mapping[str, str]  # by folder in `folder`, what is said of it
     facts: dict[str, str] = field(default_factory=dict)  # what else is known by now
     steps: dict[str, float] = field(default_factory=dict)  # when each began, by time.monotonic
-    silent: bool = False  # writes nothing: another process of this training does
 
     def __enter__(self) -> "TrainingPage":
         return self
@@ -43,10 +43,8 @@ class TrainingPage:
 
     def write(self, state: str = "running") -> None:
         """Write the page; a `state` but running and done says why the training stopped early."""
-        if self.silent:
-            return
         times = [*self.steps.values(), time.monotonic()]
-        seconds = [end - begin for begin, end in pairwise(times)]
+        lasted = [timedelta(seconds=round(end - begin)) for begin, end in pairwise(times)]
         shown = self.evaluations.items() if state == "done" else ()
         self.folder.mkdir(parents=True, exist_ok=True)
         save_page(
@@ -55,7 +53,7 @@ class TrainingPage:
             state=state,
             refresh=REFRESH,
             written=time.strftime("%Y-%m-%d %H:%M:%S"),
-            steps=dict(zip(self.steps, seconds, strict=True)),
+            steps=dict(zip(self.steps, lasted, strict=True)),
             known=self.facts,
             evaluations=[evaluation(self.folder, *one) for one in shown],
             loss_plot=LOSS_PLOT,

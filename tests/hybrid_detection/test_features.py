@@ -80,17 +80,6 @@ def test_each_row_is_the_feature_of_its_image(tmp_path, paths, workers):
     assert np.abs(features[2] - features[3]).max() > 0.1
 
 
-def test_each_process_extracts_its_share(tmp_path, paths, monkeypatch, asked):
-    """Then the first extracts what is left: here all of the others', who failed."""
-    paths[3].write_bytes(b"no picture")
-    for name, value in {"RANK": "1", "WORLD_SIZE": "3", "LOCAL_RANK": "0"}.items():
-        monkeypatch.setenv(name, value)
-    _, failures = extract(paths, tmp_path / "cache")
-    assert asked[0] == ["1.png", "4.png"]
-    assert asked[1] == ["0.png", "2.png", "3.png"]
-    assert list(failures) == [3]
-
-
 def test_features_of_cutouts_are_those_of_photographs_cut_by_hand(tmp_path, specimen):
     photograph = specimen(tmp_path / "photo.png")
     by_hand = tmp_path / "by_hand.png"

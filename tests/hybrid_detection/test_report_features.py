@@ -10,11 +10,12 @@ from cutout import find_specimen
 from dataset import Rows
 from PIL import Image
 from published_members import Origin
-from reference import cross_row, curves
 from report_data import (
     Photograph,
     cells_reached,
     columns,
+    cross_row,
+    curves,
     outside_share,
     similar_photographs,
     specimen_mask,

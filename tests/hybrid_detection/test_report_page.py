@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from browser import SCREENS, flaws
 from detection_report import write_report
-from reference import reference_data
+from report_data import reference_data
 from subspecies_member import Parents
 from worlds import (
     LABELS,

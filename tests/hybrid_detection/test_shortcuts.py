@@ -178,13 +178,14 @@ def test_a_training_looks_at_a_sample(monkeypatch, caplog, there, seen):
     ("options", "message"),
     [
         (("--photographs", "{tmp}/none"), "No such file or directory"),
-        (("--photographs", "{tmp}/one"), "images in 1 subfolders, expected one subfolder for each"),
+        (("--photographs", "{tmp}/one"), "nothing to tell apart; expected two subspecies, in a"),
         (("--photographs", "{tmp}/two", "--output", "{tmp}/two/out"), "lies among the photographs"),
-        (("--photographs", "{tmp}/two"), "nothing to tell apart; expected two subspecies of two"),
+        (("--photographs", "{tmp}/two"), "nothing to tell apart; expected two subspecies, in a"),
     ],
 )
 def test_what_cannot_be_checked_is_refused(tmp_path, check, options, message):
     draw(tmp_path / "one/cyrbia/1.png", GREY, ORANGE, 1)
+    draw(tmp_path / "one/cyrbia/2.png", GREY, ORANGE, 2)
     draw(tmp_path / "two/cyrbia/1.png", GREY, ORANGE, 1)
     draw(tmp_path / "two/erato/1.png", GREY, ORANGE, 2)
     status, _, messages = check(*(option.format(tmp=tmp_path) for option in options))

@@ -62,10 +62,7 @@ def origin(folder):
 
 
 def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatch):
-    """One with paths as they are typed, and the first of two processes, with Lists/.
-
-    What is not usable is named and left out.
-    """
+    """One with paths as they are typed, and one with Lists/; what is not usable is left out."""
     shutil.copy(dataset / "Images/hybrid/hybrid_01.png", dataset / "Images/hybrid/same.png")
     (dataset / "Images/hybrid/hybrid_00.png").unlink()
     (dataset / "Images/non-hybrid/non-hybrid_03.png").write_bytes(b"no picture")
@@ -88,17 +85,11 @@ def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatc
     assert len(FeatureCache(cache, 1280).known()) == 24
 
     (dataset / "List").rename(dataset / "Lists")
-    monkeypatch.setattr("torch.distributed.init_process_group", lambda *_, **__: None)
-    for name, value in {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "RANK": "1"}.items():
-        monkeypatch.setenv(name, value)
-    assert run("shared", dataset).status == 0
-    assert not Path("shared").exists()  # the second process only extracts
-    monkeypatch.setenv("RANK", "0")
-    done = run("shared", dataset)
+    done = run("again", dataset)
     assert done.status == 0, done.errors
-    alone, shared = (contents(tmp_path / save) for save in ("alone", "shared"))
+    alone, again = (contents(tmp_path / save) for save in ("alone", "again"))
     assert set(alone) == OUTPUTS
-    assert alone == shared
+    assert alone == again
 
     origin(tmp_path / "alone")
     results = read_rows(tmp_path / "alone/published_split/classifier_evaluation_results.csv")

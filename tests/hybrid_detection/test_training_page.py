@@ -17,7 +17,7 @@ PLOTS = ("score_histograms.png", "roc.png", "precision_recall.png")
 
 @pytest.fixture
 def page(tmp_path) -> TrainingPage:
-    options = {"CLF_SAVE_DIR": tmp_path / ODD[:4], "members": ["sgd", "linear"], "CTN": False}
+    options = {"CLF_SAVE_DIR": tmp_path / ODD[:4], "CTN": False}
     return TrainingPage(tmp_path, options, {"held_out": ODD}, {"photographs": "1,991"})
 
 
@@ -57,9 +57,9 @@ def test_a_running_training_says_how_long_each_step_took(open_page, page, monkey
     assert opened.get_by_role("status").inner_text() == "The training runs: the classifiers."
     assert facts(opened) == {"photographs": "1,991"}
     rows = opened.locator("table tr").all_inner_texts()
-    assert rows == [f"features of {ODD}\t20 s", "the classifiers\t40 s"]
+    assert rows == [f"features of {ODD}\t0:00:20", "the classifiers\t0:00:40"]
     options = facts(opened, ".options")
-    assert (options["--members"], options["--CTN"]) == ("sgd, linear", "no")
+    assert options["--CTN"] == "False"
     assert flaws(opened, page.folder) == []
 
 
@@ -84,8 +84,6 @@ def test_only_a_running_training_is_looked_at_again(page, error, said):
 def test_what_fails_before_the_first_step_leaves_the_page_of_before(page):
     with pytest.raises(ValueError), page:
         raise ValueError("no CSV")
-    page.silent = True  # as in all but one process of a training
-    page.begin("features")
     assert not (page.folder / "training.html").exists()
 
 
