@@ -105,7 +105,7 @@ def write_dataset(world: Path, count: int) -> Path:
 # below it, is missed.
 ODD = ["quo\"te's, and comma.jpg", "<script>document.title=1</script>.jpg", "Rötliche äöüß.jpg"]
 NAMES = [*ODD, *(f"plain_{i}.jpg" for i in range(9))]
-SCORES = [0.95 - 0.08 * i for i in range(12)]
+SCORES = [round(0.95 - 0.08 * i, 2) for i in range(12)]
 LABELS = [1, 1, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0]
 MEMBERS = ("sgd", "linear", "subspecies")
 
@@ -145,16 +145,14 @@ def report_photographs(folder: Path, picture: Path) -> list:
 
 
 def report_index(photographs: list):
-    """Six training images; those of `9` are the third, a hybrid, a painted one and the last."""
+    """Four training photographs; those of `9` are the last two."""
     from training_index import TrainingIndex
 
     return TrainingIndex(
-        names=np.array([f"train_{i}.jpg" for i in range(6)]),
-        groups=np.array(["8", "10", "9", "8 x 9", "9", "9"]),
-        hybrid=np.array([False, False, False, True, False, False]),
-        painted=np.array([False, False, False, False, True, False]),
-        features=np.stack([some.feature for some in photographs[:6]]),
-        thumbnails=[photographs[0].thumbnail] * 6,
+        names=np.array([f"train_{i}.jpg" for i in range(4)]),
+        groups=np.array(["8", "10", "9", "9"]),
+        features=np.stack([some.feature for some in photographs[:4]]),
+        thumbnails=np.array([photographs[0].thumbnail] * 4),
         origin=Origin("efficientnet_lite0", "a", "photograph"),
     )
 

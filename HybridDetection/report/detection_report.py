@@ -4,11 +4,11 @@
     ... --reference ref_val.csv                     with what a reference says of the scores
 
 Writes the folder report/ beside the predictions; open its index.html. The classifiers that scored
-look at the photographs once more, to say where the evidence lies; with --scores_only they do not.
-A details.csv beside the predictions gives the scores to the sixth decimal, and the threshold.
+look at the photographs once more, to say where the evidence lies.
 """
 
 import argparse
+import json
 import logging
 import os
 import shutil
@@ -21,26 +21,21 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 import submission  # noqa: F401  puts the submission folder on the path
 import evidence
 import numpy as np
-import pandas as pd
-from backbones import PREPROCESS
 from evaluation import read_predictions
 from files import inside
 from model import Model
 from pages import STATIC, render
 from pictures import freed_memory_kept, load_pictures
-from reference import reference_data
-from report_data import Photograph, Setting, javascript, report_data
-from scoring import MEMBERS
-from thumbnails import make_thumbnails
+from report_data import Photograph, reference_data, report_data
+from scoring import MEMBERS, enough_memory
 from tqdm import tqdm
-from training_index import INDEX_FILE, TrainingIndex, load_index
+from training_index import INDEX_FILE, TrainingIndex, load_index, make_thumbnails
 
 MAPS = 200  # photographs with a heat map, the first by score
 THUMBNAIL = 320  # pixels of the longer side
 BATCH_SIZE = 32  # photographs that are looked at at once
 WORKERS = min(4, os.cpu_count() or 1)  # that decode images
 TOLERANCE = 1e-3  # between a predicted score, of 4 decimals, and the classifiers' own
-ROUNDED = 5.1e-5  # between it and that of details.csv
 PAGE, DATA = "index.html", "data.js"
 
 log = logging.getLogger("report")
@@ -57,19 +52,6 @@ def find_photographs(images: Path, names: Sequence[str], predictions: Path) -> d
             f"there (first: {', '.join(missing[:3])}); name the folder that was scored"
         )
     return paths
-
-
-def read_details(path: Path, scores: dict[str, float]) -> tuple[dict[str, float], float | None]:
-    """The scores and the threshold in a details.csv, if it is of these scores; else `scores`."""
-    if not path.is_file():
-        return scores, None
-    table = pd.read_csv(path, keep_default_na=False, dtype=str)
-    finer = dict(zip(table["filename"], table["score"].astype(float), strict=True))
-    if set(finer) != set(scores) or any(abs(finer[n] - scores[n]) > ROUNDED for n in scores):
-        log.warning("%s is of other scores, and is passed over", path)
-        return scores, None
-    threshold = table["threshold"].iloc[0]
-    return finer, float(threshold) if threshold else None
 
 
 def look_at(
@@ -89,19 +71,21 @@ def look_at(
             tqdm.write(f"report: {message}", file=sys.stderr)
         if not batch.indices:
             continue
-        if batch.indices[0] < mapped:
-            examined, maps = evidence.examine(model, batch.pictures)
-        else:
-            examined, maps = model.examine(batch.pictures), [None] * len(batch.indices)
+        with enough_memory(size):
+            if batch.indices[0] < mapped:
+                examined, maps = evidence.examine(model, batch.pictures)
+            else:
+                examined, maps = model.examine(batch.pictures), [None] * len(batch.indices)
         for row, place in enumerate(batch.indices):
             name, score = names[place], float(examined.scores[row])
             if not abs(score - scores[name]) <= TOLERANCE:
                 raise ValueError(
                     f"{options.predictions}: {name} has the score {scores[name]}, but these "
                     f"classifiers give {score:.4f}: name those that scored and how "
-                    "(--classifiers, --members, --fast), or say --scores_only"
+                    "(--classifiers, --members, --fast)"
                 )
             said[name] = {
+                "score": score,
                 "members": {member: float(some[row]) for member, some in examined.members.items()},
                 "parents": examined.parents and examined.parents[row],
                 "feature": examined.features[row].astype(np.float16),
@@ -111,34 +95,28 @@ def look_at(
 
 
 def photographs_of(
-    model: Model | None,
-    scores: dict[str, float],
-    paths: dict[str, Path],
-    options: argparse.Namespace,
+    model: Model, scores: dict[str, float], paths: dict[str, Path], options: argparse.Namespace
 ) -> list[Photograph]:
-    """The rows of the report, by the predicted scores: on these, page and reference agree."""
+    """The rows of the report, the highest score first, by all decimals that the model gives.
+
+    Which have a heat map is told by the predicted scores, of four decimals.
+    """
     scores = dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))
-    if model is None:
-        said, preprocess = {name: {"members": {}} for name in scores}, PREPROCESS
-    else:
-        with freed_memory_kept():
-            said = look_at(model, scores, [paths[name] for name in scores], options)
-        preprocess = model.preprocess
+    with freed_memory_kept():
+        said = look_at(model, scores, [paths[name] for name in scores], options)
     wanted = [paths[name] for name in said]
-    pictures = make_thumbnails(wanted, preprocess, THUMBNAIL, options.workers)
+    pictures = make_thumbnails(wanted, model.preprocess, THUMBNAIL, options.workers)
     photographs = []
     for (name, row), picture in zip(said.items(), pictures, strict=True):
         if isinstance(picture, str):
             print(f"report: {picture}", file=sys.stderr)
         else:
-            photographs.append(Photograph(name, paths[name], scores[name], picture, **row))
-    return photographs
+            photographs.append(Photograph(name, paths[name], thumbnail=picture, **row))
+    return sorted(photographs, key=lambda some: (-some.score, some.name))
 
 
-def describe(model: Model | None, threshold: float | None) -> tuple[Setting, TrainingIndex | None]:
-    """How `model` scores, and its training's index; a log says why there is none."""
-    if model is None:
-        return Setting(threshold=threshold), None
+def describe(model: Model, threshold: float | None) -> tuple[dict, TrainingIndex | None]:
+    """How `model` scores, as report_data has it, and its training's index if there is one."""
     index, reason = None, ""
     origin = next(iter(model.members.values())).origin
     try:
@@ -146,33 +124,38 @@ def describe(model: Model | None, threshold: float | None) -> tuple[Setting, Tra
     except (OSError, ValueError) as error:
         reason = str(error)
         log.warning("no training images in the report: %s", reason)
-    members = tuple(name for name in MEMBERS if name in model.members)
-    threshold = model.threshold if threshold is None else threshold
-    return Setting(model.backbone, members, model.preprocess, threshold, reason), index
+    setting = {
+        "backbone": model.backbone,
+        "memberNames": [name for name in MEMBERS if name in model.members],
+        "preprocess": model.preprocess,
+        "threshold": model.threshold if threshold is None else threshold,
+        "noTraining": reason,
+    }
+    return setting, index
 
 
 def write_report(
     folder: Path,
     photographs: Sequence[Photograph],
-    setting: Setting,
+    setting: dict,
     index: TrainingIndex | None = None,
     reference: dict | None = None,
 ) -> None:
     """Write the page of photographs by score into `folder`, whole, in place of the report there."""
     refuse_other_content(folder)
     data = report_data(photographs, folder, setting, index, reference)
-    pictures = {
-        "photographs": [some.thumbnail for some in photographs],
-        "training": index.thumbnails if index else [],
-    }
+    pictures = {"photographs": dict(enumerate(some.thumbnail for some in photographs))}
+    shown = {place for pair in data["similar"] or () for place in pair or ()} - {None}
+    pictures["training"] = {place: index.thumbnails[place] for place in shown}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".", suffix=".part", dir=folder.parent) as temporary:
         fresh = Path(temporary) / "report"
         for name, contents in pictures.items():
             (fresh / name).mkdir(parents=True)
-            for number, content in enumerate(contents):  # names from outside name no file here
+            for number, content in contents.items():  # names from outside name no file here
                 (fresh / name / f"{number}.jpg").write_bytes(content)
-        (fresh / DATA).write_text(javascript(data), encoding="utf-8")
+        text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+        (fresh / DATA).write_text(f"const REPORT = {text};\n", encoding="utf-8")
         shutil.copytree(STATIC, fresh / "static")
         (fresh / PAGE).write_text(render("report.html", data=data), encoding="utf-8")
         if folder.exists():
@@ -201,7 +184,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=BATCH_SIZE)
     parser.add_argument("--workers", type=int, default=WORKERS, help="that decode images")
     parser.add_argument("--all_heat_maps", action="store_true", help="not only the first 200")
-    parser.add_argument("--scores_only", action="store_true", help="without classifiers")
     options = parser.parse_args()
     if options.batch_size < 1 or options.workers < 0 or not 0 <= (options.threshold or 0) <= 1:
         parser.error("--batch_size must be 1 or more, --workers 0 or more, --threshold 0 to 1")
@@ -214,16 +196,13 @@ def run(options: argparse.Namespace) -> int:
     scores = read_predictions(options.predictions)
     reference = options.reference and reference_data(options.predictions, options.reference)
     paths = find_photographs(options.images, list(scores), options.predictions)
-    scores, threshold = read_details(options.predictions.with_name("details.csv"), scores)
-    model = None
-    if not options.scores_only:
-        chosen = {name: getattr(options, name) for name in ("classifiers", "members", "fast")}
-        model = Model(device=options.device, **chosen)
-        model.load()
+    chosen = {name: getattr(options, name) for name in ("classifiers", "members", "fast", "device")}
+    model = Model(**chosen)
+    model.load()
     photographs = photographs_of(model, scores, paths, options)
     if not photographs:
         raise ValueError(f"{options.images}: none of {len(scores)} photographs can be read")
-    setting, index = describe(model, threshold if options.threshold is None else options.threshold)
+    setting, index = describe(model, options.threshold)
     write_report(folder, photographs, setting, index, reference)
     print(f"report: open {folder / PAGE}")
     return int(len(photographs) < len(scores))

@@ -3,7 +3,6 @@
 They fit a phone, print, and follow the reader's colour scheme. All text is escaped.
 """
 
-from itertools import pairwise
 from pathlib import Path
 
 from files import atomic
@@ -12,25 +11,6 @@ from markupsafe import Markup
 
 HERE = Path(__file__).resolve().parent
 STATIC = HERE / "static"
-
-
-def said(value: object) -> str:
-    """A value, such as an option's, as a reader says it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
-
-
-def duration(seconds: float) -> str:
-    """`seconds` in its two largest units: 42 s, 3 min 5 s, 2 h 5 min, 3 d 4 h."""
-    seconds = round(seconds)
-    units = [(86400, "d"), (3600, "h"), (60, "min"), (1, "s")]
-    for (size, name), (smaller, below) in pairwise(units):
-        if seconds >= size:
-            return f"{seconds // size} {name} {seconds % size // smaller} {below}"
-    return f"{seconds} s"
 
 
 def render(template: str, **values: object) -> str:
@@ -42,7 +22,6 @@ def render(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"said": said, "duration": duration}
     # A page of one file has the style sheet in it; the report links to its own copy.
     style = Markup((STATIC / "style.css").read_text(encoding="utf-8"))
     return environment.get_template(template).render(style=style, **values)

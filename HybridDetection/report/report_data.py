@@ -1,8 +1,7 @@
-"""What the page draws, as one object of plain numbers and texts: data.js."""
+"""What the page draws, as one object of plain numbers and texts, data.js; what a reference says."""
 
 import base64
 import io
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from urllib.parse import quote
 
 import numpy as np
 from cutout import CONFIDENT, find_specimen, is_cutout, mask_of_cutout
-from features import fit_square, outside_share, places_pca, unit
+from evaluation import CROSS, read_scored, score_rows
+from metrics import cumulated, pr_auc, roc_auc, wilson
 from PIL import Image
 from subspecies_member import Parents
 from training_index import TrainingIndex
@@ -20,62 +20,42 @@ WARN_ABOVE = 0.2  # of the evidence outside the specimen
 MASK_SIDE = 96  # pixels of the picture in which the specimen is found: six a patch, at the least
 MASK_FITTED = 2000  # of its pixels tell the colour of the paper: masks are the same as by all
 DRAWN = 127  # the strongest patch of a heat map, in the numbers that the page draws
-DECIMALS = 6  # of a score
+DECIMALS = 6  # of a member's probability
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A row of the report. Without a model there is no more than a score and a picture."""
+    """A row of the report."""
 
     name: str  # as in predictions.txt
     path: Path
     score: float
     thumbnail: bytes  # JPEG
     members: dict[str, float]  # the probability of each that took part
-    parents: Parents | None = None
-    feature: np.ndarray | None = None  # (feature_size,) float16
-    evidence: np.ndarray | None = None  # (h, w) float16: what each patch adds to the log-odds
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How the photographs were scored; empty and None without a model."""
-
-    backbone: str = ""
-    members: tuple[str, ...] = ()
-    preprocess: str = ""
-    threshold: float | None = None
-    no_training: str = ""  # why there are no training images to show
+    parents: Parents | None
+    feature: np.ndarray  # (feature_size,) float16
+    evidence: np.ndarray | None  # (h, w) float16: what each patch adds to the log-odds
 
 
 def report_data(
     photographs: Sequence[Photograph],
     folder: Path,
-    setting: Setting,
+    setting: dict,
     index: TrainingIndex | None,
     reference: dict | None,
 ) -> dict:
-    """The object of data.js for photographs sorted by score; links start at `folder`."""
-    has_features = len(photographs) > 1 and photographs[0].feature is not None
-    data = {
-        "backbone": setting.backbone,
-        "memberNames": list(setting.members),
-        "preprocess": setting.preprocess,
-        "threshold": setting.threshold,
+    """The object of data.js for photographs sorted by score; links start at `folder`.
+
+    `setting` says how they were scored: backbone, memberNames, preprocess, threshold (None where
+    none is known), and noTraining, why there are no training images to show.
+    """
+    data = setting | {
         "warnAbove": WARN_ABOVE,
         "drawn": DRAWN,
-        "noTraining": setting.no_training,
-        "photographs": columns(photographs, folder, setting.members),
+        "photographs": columns(photographs, folder, setting["memberNames"]),
         "maps": [heat_map(photograph) for photograph in photographs],
-        "training": index
-        and {
-            "name": index.names.tolist(),
-            "group": index.groups.tolist(),
-            "hybrid": index.hybrid.astype(int).tolist(),
-            "painted": index.painted.astype(int).tolist(),
-        },
+        "training": index and index.names.tolist(),
         "similar": index and similar_photographs(photographs, index),
-        "featureMap": feature_map(photographs, index) if has_features else None,
         "reference": None,
     }
     if reference is not None:
@@ -87,18 +67,12 @@ def report_data(
     return data
 
 
-def javascript(data: dict) -> str:
-    """`data` as a program for a page, a file of its own."""
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return f"const REPORT = {text};\n"
-
-
 def columns(photographs: Sequence[Photograph], folder: Path, members: Sequence[str]) -> dict:
     parents = [some.parents for some in photographs]
     return {
         "name": [some.name for some in photographs],
         "link": [link_from(folder, some.path) for some in photographs],
-        "score": [round(some.score, DECIMALS) for some in photographs],
+        "score": [some.score for some in photographs],
         "members": {
             name: [round(some.members[name], DECIMALS) for some in photographs] for name in members
         },
@@ -148,15 +122,41 @@ def specimen_mask(picture: bytes) -> np.ndarray | None:
     return found.mask if found.confidence >= CONFIDENT else None
 
 
+def outside_share(evidence: np.ndarray, mask: np.ndarray) -> float | None:
+    """The share of the evidence (h, w), for or against, in patches that the specimen misses.
+
+    `mask` (height, width) bool is the specimen, in the same picture. A patch that the mask only
+    touches is part of the specimen. None where there is no evidence at all.
+    """
+    strength = np.abs(evidence.astype(np.float64))
+    reached = cells_reached(mask, *evidence.shape)
+    total = strength.sum()
+    return float(strength[~reached].sum() / total) if total > 0 else None
+
+
+def cells_reached(mask: np.ndarray, h: int, w: int) -> np.ndarray:
+    """Which cells of an h x w grid over a mask (height, width) hold some of it, (h, w) bool."""
+    rows, columns = np.nonzero(mask)
+    height, width = mask.shape
+    reached = np.zeros((h, w), bool)
+    reached[rows * h // height, columns * w // width] = True
+    return reached
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """(n, d) features as vectors of length 1, float32: products of two are their cosines."""
+    rows = features.astype(np.float32)  # squares overflow in half precision
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
 def similar_photographs(
     photographs: Sequence[Photograph], index: TrainingIndex
 ) -> list[list[int | None] | None]:
     """For each photograph with parents, of each parent the most similar training photograph."""
-    photographed = ~index.hybrid & ~index.painted
     looks = unit(index.features)
 
     def nearest(photograph: Photograph, parent: str) -> int | None:
-        places = np.flatnonzero(photographed & (index.groups == parent))
+        places = np.flatnonzero(index.groups == parent)
         if not len(places):
             return None
         alike = looks[places] @ unit(photograph.feature[None])[0]
@@ -168,18 +168,57 @@ def similar_photographs(
     ]
 
 
-def feature_map(photographs: Sequence[Photograph], index: TrainingIndex | None) -> dict[str, list]:
-    """Where photographs and training images lie among their features, from 0 to 1.
+# ---- a reference ---------------------------------------------------------------------------------
 
-    The principal axes are those of the training's photographs, where they are known.
+CURVE_POINTS = 400  # of a curve, at the most
+
+MEANINGS = {
+    "challenge_score": "challenge score: harmonic mean of the three recalls",
+    "A_score_major_recall": "recall of signal hybrids",
+    "A_score_minor_recall": "recall of the other hybrids of species A",
+    "mimic_recall": "recall of hybrids of species B (mimics)",
+    "A_PRC_AUC": "PR AUC of species A",
+    "A_PRC_AUC_major": "PR AUC of the signal rows",
+    "A_PRC_AUC_minor": "PR AUC of the other rows of species A",
+    "mimic_PRC_AUC": "PR AUC of species B (mimics)",
+}
+INDICATORS = {"major": "signal", "minor": "non-signal", "mimic": "mimic"}
+
+
+def reference_data(predictions: Path, reference: Path) -> dict:
+    """What the page shows of a reference file, by the rules of score_predictions.py.
+
+    `labels` and `shows` are by file name. Raises what read_scored and score_rows raise.
     """
-    features = np.stack([photograph.feature for photograph in photographs])
-    together = features if index is None else np.concatenate([index.features, features])
-    fitted_to = features if index is None else index.features[~index.painted]
-    places, shares = places_pca(together, fitted_to if len(fitted_to) > 2 else together)
-    square, trained = fit_square(places).round(4).tolist(), len(together) - len(features)
+    table = read_scored(predictions, reference)
+    result = score_rows(table, reference)
+    names, labels = table["filename"].tolist(), table["hybrid_stat"].to_numpy()
+    shown = table[CROSS].tolist() if CROSS in table.columns else [""] * len(names)
     return {
-        "shares": [round(float(share), 3) for share in shares],
-        "training": square[:trained],
-        "photographs": square[trained:],
+        "labels": dict(zip(names, labels.tolist(), strict=True)),
+        "shows": dict(zip(names, shown, strict=True)),
+        "official": [[text, result[name]] for name, text in MEANINGS.items()],
+        "crosses": [cross_row(name, cross) for name, cross in result.get("crosses", {}).items()],
+        **curves(table["score"].to_numpy(), labels),
+    }
+
+
+def cross_row(name: str, cross: dict) -> list:
+    count = cross["hybrids"]
+    found = round(cross["recall"] * count)
+    return [name, INDICATORS[cross["ssp_indicator"]], found, count, *wilson(found, count)]
+
+
+def curves(scores: np.ndarray, labels: np.ndarray) -> dict:
+    """ROC as (false positive rate, recall), precision-recall as (recall, precision), and areas."""
+    hybrids, others = cumulated(scores, labels, 1)
+    recall, false = hybrids / hybrids[-1], others / others[-1]
+    precision = hybrids / (hybrids + others)
+    kept = np.unique(np.linspace(0, len(recall) - 1, CURVE_POINTS).round().astype(int))
+    roc = np.concatenate([[[0.0, 0.0]], np.stack([false, recall], axis=1)[kept]])
+    return {
+        "roc": roc.round(4).tolist(),
+        "precision_recall": np.stack([recall, precision], axis=1)[kept].round(4).tolist(),
+        "roc_auc": float(roc_auc(scores, labels)),
+        "pr_auc": float(pr_auc(scores, labels)),
     }

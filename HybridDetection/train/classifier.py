@@ -1,11 +1,11 @@
-"""Fit the published classifiers and the starting kit's to features, and write the members."""
+"""Fit the published classifiers to features, and write the members."""
 
 import hashlib
 import io
 import math
 import pickle
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,12 +17,7 @@ from published_members import LinearClassifier, Origin
 from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.linear_model import SGDClassifier
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 from subspecies_member import SubspeciesScorer
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -48,30 +43,13 @@ def make_sgd() -> ClassifierMixin:
     return CalibratedClassifierCV(classifier)
 
 
-def make_svm() -> ClassifierMixin:
-    """Support vectors with probabilities."""
-    machine = SVC(kernel="rbf", C=1, gamma="scale", class_weight="balanced")
-    return make_pipeline(StandardScaler(), CalibratedClassifierCV(machine, ensemble=False))
-
-
-# Beside the published one, the alternatives of the challenge's starting kit.
-CLASSIFIERS = {
-    "sgd": make_sgd,
-    "svm": make_svm,
-    "knn": lambda: KNeighborsClassifier(n_neighbors=5),
-    "gaussian": lambda: GaussianProcessClassifier(random_state=0),
-}
-
-
-def fit_classifier(
-    name: str, features: np.ndarray, labels: np.ndarray, backbone: str
-) -> ClassifierMixin:
-    """The classifier `name` of a backbone, fitted to features (n, d) and 0/1 labels (n,)."""
-    # The folds of a calibration in threads: processes would each take a copy of the features.
+def fit_sgd(features: np.ndarray, labels: np.ndarray, backbone: str) -> ClassifierMixin:
+    """The SGD classifier of a backbone, fitted to features (n, d) and 0/1 labels (n,)."""
+    # The folds of the calibration in threads: processes would each take a copy of the features.
     with warnings.catch_warnings(), parallel_config("threading", n_jobs=-1):
         # The published settings stop at max_iter on most data; that is part of them.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        classifier = CLASSIFIERS[name]().fit(features, labels)
+        classifier = make_sgd().fit(features, labels)
     classifier.backbone_ = backbone
     return classifier
 
@@ -82,12 +60,11 @@ def fit_linear(
     epochs: int,
     device: torch.device,
     start: dict[str, torch.Tensor] | None = None,
-    watch: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> tuple[LinearClassifier, list[float]]:
     """The linear classifier trained on features (n, d) and 0/1 labels (n,), and its loss by epoch.
 
     Adam, cross-entropy; each epoch is one step on a fresh random share of the rows. Training goes
-    on from the state dict `start`. After each epoch, from 1, `watch` is told its loss.
+    on from the state dict `start`.
     """
     generator = torch.Generator().manual_seed(SEED)
     with torch.random.fork_rng(devices=[]):
@@ -113,7 +90,6 @@ def fit_linear(
                 f"linear classifier: the loss is {losses[-1]} in epoch {len(losses)}; look for "
                 "features or, with CTN, weights that are far too large"
             )
-        watch(len(losses), losses[-1])
     return classifier.eval(), losses
 
 

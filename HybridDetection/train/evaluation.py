@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from data_utils import check_cells, read_cells, read_text
 from files import atomic
-from metrics import cumulated, pr_auc, threshold_at_tnr
+from metrics import pr_auc, threshold_at_tnr
 
 DECIMALS = 4  # of a score in predictions.txt
 MEMBERS = ("linear", "sgd", "subspecies")  # in a details.csv; model.py, which names them, is slow
@@ -37,12 +37,6 @@ INDICATORS = ("major", "minor", "mimic")
 # hybrids and their parents), "minor" (other species A rows) or "mimic" (species B).
 
 
-def challenge_rows(indicators: np.ndarray) -> dict[str, np.ndarray]:
-    """Which rows (n,) are major, minor, mimic, and of species A."""
-    rows = {name: indicators == name for name in INDICATORS}
-    return rows | {"A": ~rows["mimic"]}
-
-
 def row_thresholds(scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray) -> np.ndarray:
     """The threshold (n,) of each row, that of its species: one for all of A, one for B."""
     thresholds = np.empty(len(scores))
@@ -61,7 +55,7 @@ def challenge_scores(
     if unknown := set(indicators) - set(INDICATORS):
         known = ", ".join(INDICATORS)
         raise ValueError(f"unknown ssp_indicator {sorted(unknown)}; known: {known}")
-    rows = challenge_rows(indicators)
+    rows = {name: indicators == name for name in INDICATORS} | {"A": indicators != "mimic"}
     for name in INDICATORS:
         if not np.any(labels[rows[name]] == 1):
             raise ValueError(f"no {name} hybrids among the reference rows")
@@ -72,53 +66,9 @@ def challenge_scores(
             result[key] = float(called[rows[name] & (labels == 1)].mean())
         else:
             result[key] = float(pr_auc(scores[rows[name]], labels[rows[name]]))
-    return result | {"challenge_score": harmonic_mean([result[key] for key in RECALLS])}
-
-
-def harmonic_mean(recalls: Sequence[float]) -> float:
-    return len(recalls) / sum(1 / recall for recall in recalls) if all(recalls) else 0.0
-
-
-def pr_auc_moves(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The furthest that one hybrid moves `pr_auc`, scored above everything or below.
-
-    Above, it has the precision 1, and adds a hybrid at each score above its own. Below, it has
-    that of all rows, and takes a hybrid from its own score and each below.
-    """
-    hybrids, others = cumulated(scores, labels, 1)
-    here = np.diff(hybrids, prepend=0)  # hybrids of each score, highest first
-    now, more, less = (
-        np.maximum(hybrids + extra, 0) / np.maximum(hybrids + extra + others, 1)
-        for extra in (0, 1, -1)
-    )
-    gained = np.cumsum(here * (more - now)) - here * (more - now)  # at the scores above
-    lost = np.cumsum((here * (less - now))[::-1])[::-1] - (less - now)  # without its own
-    raised = gained + 1 - now
-    lowered = lost + hybrids[-1] / len(scores) - now
-    furthest = np.maximum(np.abs(raised), np.abs(lowered))[here > 0].max()
-    return float(furthest / hybrids[-1])
-
-
-def one_hybrid_moves(
-    scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray
-) -> dict[str, float]:
-    """How far one hybrid moves each of the challenge's numbers, scored above or below everything:
-    the furthest over all hybrids. Thresholds, which are those of the non-hybrids, stay.
-    """
-    now, rows = challenge_scores(scores, labels, indicators), challenge_rows(indicators)
-    moves = dict.fromkeys(now, 0.0)
-    for key, name in NUMBERS.items():
-        if key not in RECALLS:
-            moves[key] = pr_auc_moves(scores[rows[name]], labels[rows[name]])
-            continue
-        hybrids = int(labels[rows[name]].sum())
-        found = round(now[key] * hybrids)
-        for count in (max(found - 1, 0), min(found + 1, hybrids)):
-            moved = now | {key: count / hybrids}
-            moved["challenge_score"] = harmonic_mean([moved[other] for other in RECALLS])
-            for other in (key, "challenge_score"):
-                moves[other] = max(moves[other], abs(moved[other] - now[other]))
-    return moves
+    recalls = [result[key] for key in RECALLS]
+    score = len(recalls) / sum(1 / recall for recall in recalls) if all(recalls) else 0.0
+    return result | {"challenge_score": score}
 
 
 def cross_recalls(
@@ -216,13 +166,12 @@ def columns_of(rows: pd.DataFrame) -> list[np.ndarray]:
 
 
 def score_rows(rows: pd.DataFrame, reference_path: Path) -> dict:
-    """The challenge's numbers for what `read_scored` gave; how far one hybrid moves each, under
-    `one_hybrid`; and, where the reference says what an image shows, under `crosses` each cross's
-    recall. ValueError where the reference lacks a class.
+    """The challenge's numbers for what `read_scored` gave and, where the reference says what an
+    image shows, under `crosses` each cross's recall. ValueError where the reference lacks a class.
     """
     columns = columns_of(rows)
     try:
-        result = {**challenge_scores(*columns), "one_hybrid": one_hybrid_moves(*columns)}
+        result = challenge_scores(*columns)
     except ValueError as error:
         raise ValueError(f"{reference_path}: {error}") from error
     if CROSS in rows.columns:
@@ -263,10 +212,9 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"score_predictions: {error}", file=sys.stderr)
         return 1
-    moves, crosses = scores.pop("one_hybrid"), scores.pop("crosses", {})
-    print(f"{'':<22} score   one hybrid moves it by up to")
+    crosses = scores.pop("crosses", {})
     for name, value in scores.items():
-        print(f"{name:<22} {value:.4f}  {moves[name]:.4f}")
+        print(f"{name:<22} {value:.4f}")
     for name, cross in crosses.items():
         print(f"{name:<28} {cross['recall']:.4f} of {cross['hybrids']} {cross['ssp_indicator']}")
     return 0

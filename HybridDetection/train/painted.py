@@ -23,11 +23,10 @@ Pairs = dict[tuple[str, str, int], set[tuple[str, str]]]
 
 
 class PhotographSplit(NamedTuple):
-    """Row numbers. Images with sources of both kinds are in none of the three."""
+    """Row numbers. Images with sources of both kinds, or of neither, are in neither."""
 
     train: np.ndarray
     held_out: np.ndarray
-    unknown: np.ndarray  # images with a source that the table does not list
 
 
 def match_generated(name: str) -> re.Match | None:
@@ -135,7 +134,7 @@ def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> Photograph
             f"{min(both)} is the name of a hybrid and of a non-hybrid photograph, so that nothing "
             "tells which of them a painted image shows; rename one"
         )
-    split = PhotographSplit(*map(np.flatnonzero, (made_of(train), made_of(held_out), ~known)))
+    split = PhotographSplit(*map(np.flatnonzero, (made_of(train), made_of(held_out))))
     if not len(split.held_out):
         raise ValueError(f"{photograph.sum()} photographs are too few to hold 20 % out")
     check_classes(labels[split.train], "the images to train on, without those held out")
@@ -156,10 +155,9 @@ def split_photographs(
     except (OSError, ValueError) as error:
         log.warning("no evaluation %s: %s", title, error)
         return groups, None
+    counts = len(split.train), len(split.held_out), len(table) - sum(map(len, split))
     log.info(
-        "%s: %d images trained on, %d held out, %d left out as they show both kinds, %d as the CSV "
-        "does not list their photographs",
-        *(title, len(split.train), len(split.held_out), len(table) - sum(map(len, split))),
-        len(split.unknown),
+        "%s: %d images trained on, %d held out, %d left out, which show both or others",
+        *(title, *counts),
     )
     return groups, split

@@ -1,7 +1,7 @@
 """Plots of held-out scores by kind of image, and of the linear classifier's loss."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -10,8 +10,8 @@ matplotlib.use("Agg")  # the plots go to files; no screen is needed
 import matplotlib.pyplot as plt
 import numpy as np
 from files import atomic
-from metrics import pr_auc, roc_auc, threshold_at_tnr
-from sklearn.metrics import precision_recall_curve, roc_curve
+from metrics import threshold_at_tnr
+from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
 # By kind of image: scores by classifier, and 0/1 labels.
 Samples = dict[str, tuple[dict[str, np.ndarray], np.ndarray]]
@@ -45,37 +45,22 @@ def plot_histograms(samples: Samples, path: Path) -> None:
     save(figure, path)
 
 
-def plot_curves(
-    samples: Samples,
-    path: Path,
-    title: str,
-    labels: tuple[str, str],  # of the axes
-    curve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
-    area: Callable[[np.ndarray, np.ndarray], float],
-) -> None:
-    """For each kind of image an axis, and on it each classifier's curve."""
+def plot_curves(samples: Samples, path: Path, title: str, display: Any) -> None:
+    """For each kind of image an axis, and on it each classifier's curve with the area below."""
     figure, ((*axes,),) = subplots(1, len(samples), 4.5, 4)
     for axis, (kind, (scores, truth)) in zip(axes, samples.items(), strict=True):
         for name, values in scores.items():
-            axis.plot(*curve(truth, values), label=f"{name} ({area(values, truth):.3f})")
-        if title == "ROC":
-            axis.axvline(0.05, color="grey", linestyle=":", label="TNR 95 %")
-        axis.set(title=f"{kind}: {title} (area)", xlabel=labels[0], ylabel=labels[1])
-        axis.legend()
+            display.from_predictions(truth, values, name=name, ax=axis)
+        axis.set(title=f"{kind}: {title}")
     save(figure, path)
 
 
 def plot_roc(samples: Samples, path: Path) -> None:
-    labels = ("false positive rate", "true positive rate")
-    plot_curves(samples, path, "ROC", labels, lambda *rows: roc_curve(*rows)[:2], roc_auc)
+    plot_curves(samples, path, "ROC", RocCurveDisplay)
 
 
 def plot_precision_recall(samples: Samples, path: Path) -> None:
-    def curve(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        precision, recall, _ = precision_recall_curve(labels, scores)
-        return recall, precision
-
-    plot_curves(samples, path, "precision-recall", ("recall", "precision"), curve, pr_auc)
+    plot_curves(samples, path, "precision-recall", PrecisionRecallDisplay)
 
 
 def plot_loss(losses: list[float], path: Path) -> None:

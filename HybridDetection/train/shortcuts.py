@@ -32,7 +32,6 @@ import torch
 from submission import REPOSITORY
 from backbones import BACKBONE, BACKBONES, IMAGE_SIZE
 from classifier import make_sgd
-from cut_folder import own_mask_of, read_own_mask
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
 from data_utils import FOLDS, plain
 from dataset import read_dataset
@@ -53,6 +52,7 @@ ONE_BY_ONE = 100  # photographs; so many are left out one at a time, more in FOL
 BATCH_SIZE = 32  # images in one pass through the backbone
 SAMPLE = 200  # photographs of a training: a share is then known within 7 %, for a minute's work
 RESULTS_FILE = "shortcuts.csv"
+CACHE = REPOSITORY / "Datasets/.feature_cache"  # training's
 ADVICE = "cut the specimens out, or balance who photographed them"
 
 log, training_log = logging.getLogger("check_shortcuts"), logging.getLogger("training")
@@ -74,28 +74,18 @@ class Result(NamedTuple):
 
     def sentence(self) -> str:
         """What it means, of the view `background`."""
-        percent = self.measure == "accuracy"
-        value, chance, low, high = (
-            f"{100 * figure:.0f} %" if percent else f"{figure:.2f}"
-            for figure in (self.value, self.chance, self.low, self.high)
-        )
-        how_well = f"in {value} of cases" if percent else f"with a ROC AUC of {value}"
         return (
-            f"the background alone tells the {self.told} {how_well} (chance {chance}, 95 % "
-            f"interval {low} to {high}, {self.photographs} photographs)"
+            f"the background alone tells the {self.told} with {self.measure} {self.value:.2f} "
+            f"(chance {self.chance:.2f}, 95 % interval {self.low:.2f} to {self.high:.2f}, "
+            f"{self.photographs} photographs)"
             + (f": {ADVICE}" if self.low > self.chance else ", which may be chance")
         )
 
 
 def folder_photographs(folder: Path) -> pd.DataFrame:
-    """The images in the subfolders of `folder`; ValueError where fewer than two hold any."""
+    """The images in the subfolders of `folder`, one for each subspecies."""
     paths = sorted(folder / name for name in walk(folder) if "/" in name)
     subspecies = [path.relative_to(folder).parts[0] for path in paths]
-    if (found := len(set(subspecies))) < 2:
-        raise ValueError(
-            f"--photographs {folder}: images in {found} subfolders, expected one subfolder for "
-            "each of two or more subspecies"
-        )
     return pd.DataFrame({"path": paths, "subspecies": subspecies, "hybrid": 0})
 
 
@@ -126,7 +116,7 @@ VIEWS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def write_views(path: Path, own_mask: Path | None, targets: dict[str, Path]) -> str | None:
+def write_views(path: Path, targets: dict[str, Path]) -> str | None:
     """Write the views of a photograph that `targets` names, as the backbone sees them; gives why
     there are none.
     """
@@ -134,7 +124,7 @@ def write_views(path: Path, own_mask: Path | None, targets: dict[str, Path]) -> 
         rgb = np.asarray(open_image(path))
     except ImageError as error:
         return str(error)
-    found = read_own_mask(own_mask, rgb.shape[:2]) if own_mask else find_specimen(rgb)
+    found = find_specimen(rgb)
     if found.confidence < CONFIDENT:
         return f"{path}: no specimen found with confidence ({found.reason})"
     for view, target in targets.items():
@@ -145,13 +135,9 @@ def write_views(path: Path, own_mask: Path | None, targets: dict[str, Path]) -> 
 
 
 def see(
-    photographs: pd.DataFrame,
-    views: Sequence[str],
-    folder: Path,
-    workers: int,  # photographs at a time
-    own_mask: Callable[[Path], Path | None] = lambda path: None,  # None: the specimen is found
+    photographs: pd.DataFrame, views: Sequence[str], folder: Path, workers: int
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Write `views` into a folder of `folder` each.
+    """Write `views` into a folder of `folder` each, `workers` photographs at a time.
 
     Gives the photographs that have them, with a column of their files for each view, and why the
     others have none.
@@ -159,13 +145,11 @@ def see(
     seen = photographs.copy()
     for view in views:
         (folder / view).mkdir(parents=True, exist_ok=True)
-        seen[view] = [
-            folder / view / f"{row:05d}_{path.stem}.png" for row, path in enumerate(seen["path"])
-        ]
+        names = [f"{row:05d}_{path.stem}.png" for row, path in enumerate(seen["path"])]
+        seen[view] = [folder / view / name for name in names]
     cv2.setNumThreads(0)  # the photographs share the cores already
     with ThreadPoolExecutor(workers) as pool:
-        masks, targets = map(own_mask, seen["path"]), seen[[*views]].to_dict("records")
-        written = pool.map(write_views, seen["path"], masks, targets)
+        written = pool.map(write_views, seen["path"], seen[[*views]].to_dict("records"))
         problems = list(tqdm(written, total=len(seen), desc="views", disable=None))
     done = [problem is None for problem in problems]
     return seen[done].reset_index(drop=True), [problem for problem in problems if problem]
@@ -191,12 +175,6 @@ def call_each(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
     return classes[called], decisions
 
 
-def only_ones(photographs: pd.DataFrame) -> pd.Series:
-    """The subspecies of one photograph only."""
-    counts = photographs["subspecies"].value_counts().drop("", errors="ignore")
-    return counts.index[counts == 1]
-
-
 def tell(
     seen: pd.DataFrame, views: Sequence[str], backbone: str, device: torch.device, cache: Path
 ) -> list[Result]:
@@ -204,14 +182,14 @@ def tell(
     as far as they are asked. ValueError where there are too few to tell either.
     """
     names, hybrid = seen["subspecies"].to_numpy(object), seen["hybrid"].to_numpy()
-    asked = (names != "") & ~np.isin(names, only_ones(seen))
+    asked = (names != "") & seen["subspecies"].duplicated(keep=False).to_numpy()
     named = names[asked]
     ask_subspecies = len(set(named)) >= 2
     ask_hybrids = min(hybrid.sum(), (1 - hybrid).sum()) >= 2
     if not ask_subspecies and not ask_hybrids:
         raise ValueError(
-            "nothing to tell apart; expected two subspecies of two or more photographs, or two "
-            "hybrids and two others, in which a specimen is found"
+            "nothing to tell apart; expected two subspecies, in a subfolder each, of two or more "
+            "photographs, or two hybrids and two others, in which a specimen is found"
         )
     results = []
     for view in tqdm(views, desc="cross-validation", disable=None, leave=False):
@@ -227,6 +205,11 @@ def tell(
             told = (view, "hybrids", n, "ROC AUC")
             results.append(Result(*told, float(roc_auc(scores, hybrid)), *bounds, 0.5))
     return results
+
+
+def write_results(results: list[Result], path: Path) -> None:
+    with atomic(path) as part:
+        pd.DataFrame(results).to_csv(part, index=False)
 
 
 def report_backgrounds(
@@ -255,38 +238,25 @@ def report_backgrounds(
         training_log.info("%s", result.sentence())
 
 
-def write_results(results: list[Result], path: Path) -> None:
-    with atomic(path) as part:
-        pd.DataFrame(results).to_csv(part, index=False)
-
-
 def parse_arguments() -> argparse.Namespace:
-    summary, details = __doc__.split("\n", 1)
     parser = argparse.ArgumentParser(
         prog="check_shortcuts.py",
-        description=summary,
-        epilog=details,
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--photographs", type=Path, help="folder with a subfolder a subspecies")
-    source.add_argument("--csv", type=Path, help="a classifier's CSV")
+    source.add_argument("--csv", type=Path, help="a classifier's CSV; images lie in ../Images")
+    output = REPOSITORY / "results/shortcuts"
+    parser.add_argument("--output", type=Path, default=output, help="folder of the results")
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE, help="feature network")
-    for name, kind, default, meaning in [
-        ("--images", Path, None, "the CSV's images (default: ../Images)"),
-        ("--masks", Path, None, "your own masks, as cut_folder.py takes them"),
-        ("--output", Path, REPOSITORY / "results/shortcuts", "folder of the results"),
-        ("--device", str, None, "cuda, mps or cpu (default: the best there is)"),
-        ("--cache", Path, REPOSITORY / "Datasets/.feature_cache", "where features are kept"),
-        ("--workers", int, os.cpu_count() or 1, "photographs at a time (default: one a core)"),
-    ]:
-        parser.add_argument(name, type=kind, default=default, help=meaning)
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     return parser.parse_args()
 
 
 def check(options: argparse.Namespace) -> list[Result]:
     if options.csv:
-        root = options.images or options.csv.absolute().parents[1] / "Images"
+        root = options.csv.absolute().parents[1] / "Images"
         photographs = table_photographs(*read_dataset(options.csv, root))
     else:
         root = options.photographs
@@ -295,19 +265,15 @@ def check(options: argparse.Namespace) -> list[Result]:
         raise ValueError(
             f"--output {options.output} lies among the photographs in {root}; name another folder"
         )
-    if options.masks is not None and not options.masks.is_dir():
-        raise ValueError(f"--masks {options.masks}: no such folder")
-    seen, problems = see(
-        *(photographs, VIEWS, options.output, options.workers),
-        lambda path: own_mask_of(options.masks, path.relative_to(root)),
-    )
+    seen, problems = see(photographs, VIEWS, options.output, os.cpu_count() or 1)
     for message in problems:
         log.warning("left out: %s", message)
-    if len(alone := only_ones(seen)):
-        names = ", ".join(sorted(alone))
-        log.warning("left out, as the only photograph of their subspecies: %s", names)
-    device = choose_device(options.device)
-    return tell(seen, VIEWS, options.backbone, device, options.cache)
+    alone = sorted(seen["subspecies"][~seen["subspecies"].duplicated(keep=False)])
+    if alone:
+        log.warning("left out, as the only photograph of their subspecies: %s", ", ".join(alone))
+    results = tell(seen, VIEWS, options.backbone, choose_device(options.device), CACHE)
+    write_results(results, options.output / RESULTS_FILE)
+    return results
 
 
 def main() -> int:
@@ -315,7 +281,6 @@ def main() -> int:
     options = parse_arguments()
     try:
         results = check(options)
-        write_results(results, options.output / RESULTS_FILE)
     except (OSError, ValueError) as error:
         print(f"check_shortcuts: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""Time the published way and ours side by side: scoring, features, the SGD classifier.
+"""Time the published way and ours side by side: scores and features of photographs.
 
     python HybridDetection/train/time_detector.py --photographs DIR --classifiers DIR [--rounds 3]
 
@@ -19,7 +19,6 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import submission  # noqa: F401  puts the submission folder on the path
-import classifier
 import ingestion
 import numpy as np
 import torch
@@ -28,39 +27,34 @@ from model import Model
 from model_utils import extract_features
 from PIL import Image
 from torchvision import transforms
-from tqdm import tqdm
 
-ROWS, FEATURES = 12_947, 1536  # of the published training
-ITERATIONS = 50  # of the published 1,000
 BACKBONE = "efficientnet_lite0"  # of the features
 CPU, WORKERS = torch.device("cpu"), min(4, os.cpu_count() or 1)
 
-# What is measured, and in which ways, the published one first.
-Claim = tuple[str, dict[str, Callable[[], np.ndarray]]]
+Ways = dict[str, Callable[[], np.ndarray]]  # the published one first
 
 
-def scoring(options: argparse.Namespace, paths: list[Path]) -> Claim:
+def scoring(paths: list[Path], classifiers: Path) -> Ways:
     def published() -> np.ndarray:
-        model = Model(device="cpu", classifiers=options.classifiers)
+        model = Model(device="cpu", classifiers=classifiers)
         model.load()
         return np.array([model.predict(Image.open(path)) for path in paths])
 
     def ours(*arguments: str) -> np.ndarray:
         with tempfile.TemporaryDirectory() as output:
             sys.argv = ["ingestion.py", str(paths[0].parent), output, "--device", "cpu"]
-            sys.argv += ["--classifiers", str(options.classifiers), *arguments]
+            sys.argv += ["--classifiers", str(classifiers), *arguments]
             with redirect_stdout(sys.stderr):
                 if ingestion.main():
-                    raise ValueError(f"{options.photographs}: not all of it was scored")
+                    raise ValueError("not all of the photographs were scored")
             lines = Path(output, "predictions.txt").read_text().splitlines()
             return np.array([float(line.rpartition(",")[2]) for line in lines])
 
     ways = {"published: one at a time": published, "ours": ours}
-    ways["ours, --fast"] = lambda: ours("--fast")
-    return f"Scores of {len(paths)} photographs, from loading to writing", ways
+    return ways | {"ours, --fast": lambda: ours("--fast")}
 
 
-def features(options: argparse.Namespace, paths: list[Path]) -> Claim:
+def features(paths: list[Path]) -> Ways:
     cache = paths[0].parent.with_name("cache")
 
     def published() -> np.ndarray:
@@ -79,35 +73,14 @@ def features(options: argparse.Namespace, paths: list[Path]) -> Claim:
         return ours()
 
     ways = {"published: one at a time": published, "ours: in batches, stored": first_run}
-    ways["ours: the next run"] = ours
-    return f"Features of {len(paths)} photographs by {BACKBONE}", ways
+    return ways | {"ours: the next run": ours}
 
 
-def sgd(options: argparse.Namespace, paths: list[Path]) -> Claim:
-    draw = np.random.default_rng(0)
-    labels = draw.integers(0, 2, ROWS)
-    values = draw.standard_normal((ROWS, FEATURES), np.float32)
-    values[:, :20] += 0.3 * labels[:, None]  # they tell the labels in part
-
-    known = classifier.CLASSIFIERS
-    known["short"] = lambda: known["sgd"]().set_params(estimator__max_iter=ITERATIONS)
-
-    def published() -> np.ndarray:
-        return known["short"]().fit(values, labels).predict_proba(values)
-
-    def ours() -> np.ndarray:
-        fitted = classifier.fit_classifier("short", values, labels, BACKBONE)
-        return fitted.predict_proba(values)
-
-    title = f"SGD classifier on {len(values):,} x {FEATURES:,}, {ITERATIONS} iterations"
-    return title, {"published: scikit-learn's own call": published, "ours": ours}
-
-
-def measure(title: str, ways: dict[str, Callable[[], np.ndarray]], rounds: int) -> str:
+def measure(title: str, ways: Ways, rounds: int) -> str:
     """A section of Markdown, a row for each way; the ratios are those of each round's times."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     results: dict[str, np.ndarray] = {}
-    for _ in tqdm(range(rounds), "rounds", disable=None):
+    for _ in range(rounds):
         for name, run in ways.items():
             begin = time.perf_counter()
             results[name] = run()
@@ -121,7 +94,7 @@ def measure(title: str, ways: dict[str, Callable[[], np.ndarray]], rounds: int) 
     return "\n".join([*lines, ""])
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description="Time the published way and ours side by side.")
     add = parser.add_argument
     add("--photographs", type=Path, required=True, help="a folder of them")
@@ -131,19 +104,15 @@ def main() -> int:
     options = parser.parse_args()
     print(f"# Published and ours\n\nMedians of {options.rounds} rounds on {platform.machine()},")
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}.\n")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            found = sorted(options.photographs.iterdir())
-            photographs = Path(folder, "photographs")
-            photographs.mkdir()
-            paths = [Path(shutil.copy(one, photographs)) for one in found[: options.how_many]]
-            for claim in (scoring, features, sgd):
-                print(measure(*claim(options, paths), options.rounds), flush=True)
-    except (OSError, ValueError) as error:
-        print(f"time_detector: {error}", file=sys.stderr)
-        return 1
-    return 0
+    with tempfile.TemporaryDirectory() as folder:
+        photographs = Path(folder, "photographs")
+        photographs.mkdir()
+        found = sorted(options.photographs.iterdir())[: options.how_many]
+        paths = [Path(shutil.copy(one, photographs)) for one in found]
+        scores, count = scoring(paths, options.classifiers), f"{len(paths)} photographs"
+        print(measure(f"Scores of {count}, from loading to writing", scores, options.rounds))
+        print(measure(f"Features of {count} by {BACKBONE}", features(paths), options.rounds))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

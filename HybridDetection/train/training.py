@@ -11,24 +11,21 @@ ensemble, and writes to CLF_SAVE_DIR:
     held_out_photographs/                 evaluation on 20 % of the photographs
     published_split/                      evaluation on the published 20 % of the rows
 
-Nearly all of the published rows share a source photograph with a row that is trained on, so that
-figures on them flatter. The other evaluation trains on nothing that shows a held-out photograph.
-Each folder holds
+Each folder of an evaluation holds
     classifier_evaluation_results.csv     metrics with 95 % bootstrap intervals
     classifier_recalls.csv                share called rightly of each subspecies and cross
     classifier_scores.csv                 the held-out images with each classifier's score
     *.png                                 score histograms, ROC, precision-recall
 
 Every constant below is also an option: python training.py --NEPOCH 50 --DEVICE cpu
-A path given as an option is relative to the working directory. Under torchrun each process
-extracts its share of the features; then the first trains, and the others end.
+A path given as an option is relative to the working directory.
 """
 
 import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,23 +34,14 @@ import numpy as np
 import torch
 from submission import REPOSITORY
 from backbones import BACKBONE, BACKBONES, PREPROCESSES
-from classifier import (
-    CLASSIFIERS,
-    fit_classifier,
-    fit_linear,
-    save_linear,
-    save_sgd,
-    save_subspecies,
-    training_id,
-)
-from data_utils import group_names, split_rows
+from classifier import fit_linear, fit_sgd, save_linear, save_sgd, save_subspecies, training_id
+from data_utils import split_rows
 from dataset import Rows, check_finite, check_grounds, find_csv, read_dataset, report_left_out
 from files import atomic
 from model import LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE, choose_device, combine
 from model_utils import extract_features
 from painted import PhotographSplit, is_painted, split_photographs
 from plots import plot_loss
-from processes import joined, torchrun_device
 from published_members import LinearClassifier, Origin, load_linear
 from shortcuts import RESULTS_FILE, report_backgrounds, table_photographs
 from sklearn.base import ClassifierMixin
@@ -120,14 +108,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--NCLS", type=int, default=NCLS, choices=[2], help="number of classes")
     continuing = {"action": argparse.BooleanOptionalAction, "default": CTN}
     parser.add_argument("--CTN", **continuing, help="continue the linear classifier")
-    rehash = "read every image again, also those whose size and modification time are as before"
-    parser.add_argument("--rehash", action="store_true", help=rehash)
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE, help="feature network")
     looks_at = "what the features are of, here and whenever the classifiers score"
     names = ("--preprocess", "--PREPROCESS")
     parser.add_argument(*names, choices=PREPROCESSES, default=PREPROCESS, help=looks_at)
-    also = {"nargs": "+", "choices": CLASSIFIERS, "default": ["sgd"]}
-    parser.add_argument("--classifiers", **also, help="also evaluate these; sgd is always trained")
     options = parser.parse_args()
     for name, least in (("BATCH_SIZE", 1), ("NEPOCH", 1), ("WORKERS", 0)):
         if getattr(options, name) < least:
@@ -149,8 +133,7 @@ def load(
     page.begin(f"features of {len(paths):,} images")
     features, failures = extract_features(
         *(paths, options.backbone, device, options.BATCH_SIZE, options.WORKERS),
-        *(options.CACHE_DIR, options.preprocess, options.rehash),
-        lambda done, total: page.advance(done, total, "images"),
+        *(options.CACHE_DIR, options.preprocess),
     )
     names = table["filename"]
     report_left_out(names[sorted(failures)], "cannot be read")
@@ -165,48 +148,39 @@ def load(
 
 @dataclass(frozen=True)
 class Fitted:
-    """The members of the ensemble, and the classifiers beside them, fitted to the same rows."""
+    """The members of the ensemble, fitted to the same rows."""
 
-    others: dict[str, ClassifierMixin]  # sgd and what --classifiers names
+    sgd: ClassifierMixin
     linear: LinearClassifier
     losses: list[float]  # of the linear classifier, by epoch
     subspecies: SubspeciesScorer | None  # None where the rows do not tell enough
 
 
-def fit_others(rows: Rows, options: argparse.Namespace) -> dict[str, ClassifierMixin]:
-    """The SGD classifier and those that --classifiers names, fitted to `rows`."""
-    names = dict.fromkeys(["sgd", *options.classifiers])
-    taught = rows.features, rows.labels, options.backbone
-    return {name: fit_classifier(name, *taught) for name in names}
-
-
 def fit(
     rows: Rows,
-    others: dict[str, ClassifierMixin],
+    sgd: ClassifierMixin,
     options: argparse.Namespace,
     device: torch.device,
     start: Mapping[str, torch.Tensor] | None = None,
-    watch: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Fitted:
-    """`others` with the members beside them; `start` and `watch` are those of fit_linear."""
-    linear, losses = fit_linear(rows.features, rows.labels, options.NEPOCH, device, start, watch)
+    """`sgd` with the other members beside it; the linear one goes on from `start`."""
+    linear, losses = fit_linear(rows.features, rows.labels, options.NEPOCH, device, start)
     try:
         subspecies = fit_subspecies(rows.table, rows.features, options.backbone)
     except ValueError as error:
         log.warning("no member that knows the subspecies: %s", error)
         subspecies = None
-    return Fitted(others, linear, losses, subspecies)
+    return Fitted(sgd, linear, losses, subspecies)
 
 
 def evaluate(rows: Rows, fitted: Fitted, device: torch.device) -> HeldOut:
     """The scores that each classifier and the ensemble give to `rows`, which they never saw."""
-    scores = {
-        name: classifier.predict_proba(rows.features)[:, 1]
-        for name, classifier in fitted.others.items()
-    }
     features = torch.as_tensor(rows.features, device=device)
-    scores["linear"] = fitted.linear.hybrid_probability(features)
-    members = {name: scores[name] for name in ("sgd", "linear")}
+    scores = {
+        "sgd": fitted.sgd.predict_proba(rows.features)[:, 1],
+        "linear": fitted.linear.hybrid_probability(features),
+    }
+    members = dict(scores)
     if fitted.subspecies is not None:
         scores["subspecies"] = fitted.subspecies.hybrid_probability(rows.features)
         scores["published"] = combine(members)
@@ -230,16 +204,7 @@ def save(
     """
     settings = options.backbone, options.preprocess, options.NEPOCH
     origin = Origin(options.backbone, training_id(rows, start, *settings), options.preprocess)
-    index = make_index(
-        names=rows.table["filename"],
-        groups=group_names(rows.table),
-        hybrid=rows.labels == 1,
-        painted=rows.painted,
-        paths=rows.paths,
-        features=rows.features,
-        origin=origin,
-        workers=options.WORKERS,
-    )
+    index = make_index(rows, origin, options.WORKERS)
     folder = options.CLF_SAVE_DIR
     for name in TITLES:
         remove_evaluation(folder / name)
@@ -254,19 +219,17 @@ def save(
             save_subspecies(member, part(SUBSPECIES_FILE))
         if index is not None:
             save_index(index, part(INDEX_FILE))
-        save_sgd(fitted.others["sgd"], origin, part(SGD_FILE))
+        save_sgd(fitted.sgd, origin, part(SGD_FILE))
         save_linear(fitted.linear.state_dict(), origin, part(LINEAR_FILE))
     for name, made in ((SUBSPECIES_FILE, fitted.subspecies), (INDEX_FILE, index)):
         if made is None:
             (folder / name).unlink(missing_ok=True)
 
 
-def train(options: argparse.Namespace, process: int, page: TrainingPage) -> None:
-    device = choose_device(torchrun_device(options.DEVICE))
+def train(options: argparse.Namespace, page: TrainingPage) -> None:
+    device = choose_device(options.DEVICE)
     start = state_to_continue(options)
     rows, photographs = load(options, device, page)
-    if process > 0:
-        return
     published = split_rows(rows.labels)
     page.facts = {
         "photographs": f"{(~rows.painted).sum():,}",
@@ -277,27 +240,24 @@ def train(options: argparse.Namespace, process: int, page: TrainingPage) -> None
     }
 
     page.begin("the classifiers that are saved")
-    others = fit_others(rows.take(published.fit), options)
-    check = rows.take(published.check)
-    for name, classifier in others.items():
-        accuracy = classifier.score(check.features, check.labels)
-        log.info("%s: accuracy %.4f on %d rows", name, accuracy, len(check))
+    taught, check = rows.take(published.fit), rows.take(published.check)
+    sgd = fit_sgd(taught.features, taught.labels, options.backbone)
+    accuracy = sgd.score(check.features, check.labels)
+    log.info("sgd: accuracy %.4f on %d rows", accuracy, len(check))
     # The linear classifier that is saved learns from all rows. How well it does on images that it
     # never saw is told by twins that learn from the others.
-    saved = fit(
-        *(rows, others, options, device, start),
-        lambda epoch, loss: page.advance(epoch, options.NEPOCH, "epochs", loss),
-    )
+    saved = fit(rows, sgd, options, device, start)
     if options.CTN:  # what is continued may have seen the images that are held out
         log.warning("CTN: evaluated are linear classifiers trained afresh, not the continued one")
     evaluations = {}
     if photographs is not None:
         page.begin("their twins that saw no held-out photograph")
         learnt = rows.take(photographs.train)
-        twins = fit(learnt, fit_others(learnt, options), options, device)
+        own_sgd = fit_sgd(learnt.features, learnt.labels, options.backbone)
+        twins = fit(learnt, own_sgd, options, device)
         evaluations[PHOTOGRAPHS] = evaluate(rows.take(photographs.held_out), twins, device)
     page.begin("their twins for the published split")
-    twins = fit(rows.take(published.train), others, options, device)
+    twins = fit(rows.take(published.train), sgd, options, device)
     evaluations[PUBLISHED] = evaluate(rows.take(published.held_out), twins, device)
 
     save(rows, saved, held_out_threshold(evaluations.get(PHOTOGRAPHS)), start, options)
@@ -325,14 +285,11 @@ def state_to_continue(options: argparse.Namespace) -> dict[str, torch.Tensor] | 
 
 
 def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     options = parse_arguments()
     try:
-        with joined() as (process, _):
-            level = logging.WARNING if process else logging.INFO  # the first tells enough
-            logging.basicConfig(level=level, format="%(name)s: %(message)s")
-            silent = process > 0
-            with TrainingPage(options.CLF_SAVE_DIR, vars(options), MEANINGS, silent=silent) as page:
-                train(options, process, page)
+        with TrainingPage(options.CLF_SAVE_DIR, vars(options), MEANINGS) as page:
+            train(options, page)
     except (OSError, ValueError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1

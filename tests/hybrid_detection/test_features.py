@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import shutil
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import backbones
@@ -24,9 +23,9 @@ def paths(tmp_path, draw):
     return [draw(tmp_path / f"images/{index}.png") for index in range(5)]
 
 
-def extract(paths, cache_dir, *arguments, batch=2, workers=0, **options):
+def extract(paths, cache_dir, *arguments, batch=2, workers=0):
     return model_utils.extract_features(
-        paths, "efficientnet_lite0", CPU, batch, workers, cache_dir, *arguments, **options
+        paths, "efficientnet_lite0", CPU, batch, workers, cache_dir, *arguments
     )
 
 
@@ -45,19 +44,21 @@ def asked(monkeypatch):
     return calls
 
 
-def test_an_interrupted_extraction_resumes(tmp_path, paths, asked):
-    """After each batch `watch` is told how far it is, and here ends it."""
-    told = []
+def test_an_interrupted_extraction_resumes(tmp_path, paths, asked, monkeypatch):
+    """In the second of three batches."""
+    real, calls = model_utils.extract, []
 
-    def interrupt(done, total):
-        told.append((done, total))
-        raise KeyboardInterrupt
+    def interrupt(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
 
+    monkeypatch.setattr(model_utils, "extract", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        extract(paths, tmp_path / "cache", watch=interrupt)
-    extract(paths, tmp_path / "cache", watch=lambda *seen: told.append(seen))
+        extract(paths, tmp_path / "cache")
+    extract(paths, tmp_path / "cache")
     assert asked == [[path.name for path in paths], ["2.png", "3.png", "4.png"]]
-    assert told == [(2, 5), (2, 3), (3, 3)]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -77,17 +78,6 @@ def test_each_row_is_the_feature_of_its_image(tmp_path, paths, workers):
             expected = network(backbones.normalise(picture[None], "efficientnet_lite0"))[0].numpy()
         assert np.abs(features[row] - expected).max() < 1e-4
     assert np.abs(features[2] - features[3]).max() > 0.1
-
-
-def test_each_process_extracts_its_share(tmp_path, paths, monkeypatch, asked):
-    """Then the first extracts what is left: here all of the others', who failed."""
-    paths[3].write_bytes(b"no picture")
-    for name, value in {"RANK": "1", "WORLD_SIZE": "3", "LOCAL_RANK": "0"}.items():
-        monkeypatch.setenv(name, value)
-    _, failures = extract(paths, tmp_path / "cache")
-    assert asked[0] == ["1.png", "4.png"]
-    assert asked[1] == ["0.png", "2.png", "3.png"]
-    assert list(failures) == [3]
 
 
 def test_features_of_cutouts_are_those_of_photographs_cut_by_hand(tmp_path, specimen):
@@ -135,17 +125,7 @@ def cache(tmp_path):
     return FeatureCache(tmp_path / "cache/features.sqlite", 3)
 
 
-def test_each_image_has_its_own_row(cache):
-    cache.put(["7", "5", "3"], rows_of(["7", "5", "3"]))
-    cache.put(["9", "5"], rows_of(["9", "1"]))  # 5 is there already and stays
-    assert cache.known() == {"3", "5", "7", "9"}
-    features = cache.read(["3", "9", None, "5", "8", "3"])
-    assert features.dtype == np.float32
-    assert np.array_equal(features[[0, 1, 3, 5]], rows_of(["3", "9", "5", "3"]))
-    assert np.isnan(features[[2, 4]]).all()
-
-
-def test_two_runs_at_once(cache):
+def test_each_image_has_its_own_row_also_of_two_runs_at_once(cache):
     names = [str(number) for number in range(40)]
 
     def put(names):
@@ -154,6 +134,12 @@ def test_two_runs_at_once(cache):
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(put, (names, names[::-1])))
+    cache.put(["99", "5"], rows_of(["99", "1"]))  # 5 is there already and stays
+    assert cache.known() == {*names, "99"}
+    features = cache.read(["3", "99", None, "5", "88", "3"])
+    assert features.dtype == np.float32
+    assert np.array_equal(features[[0, 1, 3, 5]], rows_of(["3", "99", "5", "3"]))
+    assert np.isnan(features[[2, 4]]).all()
     assert np.array_equal(cache.read(names), rows_of(names))
 
 
@@ -164,54 +150,8 @@ def test_a_damaged_cache_is_named(cache):
         cache.known()
 
 
-# ---- which image a file holds -------------------------------------------------------------------
-
-
-def write(path, content, seconds=10.0):
-    """A file that was last changed `seconds` ago."""
-    path.write_bytes(content)
-    when = time.time_ns() - round(seconds * 1e9)
-    os.utime(path, ns=(when, when))
-
-
-def sha(content):
-    return hashlib.sha256(content).hexdigest()
-
-
-def test_a_file_is_read_again_when_it_changed_or_is_asked_for(tmp_path):
-    path, memory = tmp_path / os.fsdecode(b"a\xff"), tmp_path / "files.sqlite"
-    write(path, b"first", 100)
-    asked = [path, tmp_path / "none", tmp_path]
-    assert hash_files(asked, memory) == [sha(b"first"), None, None]
-    write(path, b"other", 50)  # as long
-    assert hash_files([path], memory) == [sha(b"other")]
-    when = path.stat().st_mtime_ns
-    for content, rehash, found in [
-        (b"longer", False, b"longer"),
-        (b"hidden", False, b"longer"),  # neither size nor time tell
-        (b"hidden", True, b"hidden"),
-        (b"hidden", False, b"hidden"),
-    ]:
-        path.write_bytes(content)
-        os.utime(path, ns=(when, when))
-        assert hash_files([path], memory, rehash) == [sha(found)]
-
-
-@pytest.mark.parametrize(("seconds", "found"), [(1.0, b"other"), (3.0, b"first")])
-def test_a_file_that_just_changed_is_not_remembered(tmp_path, seconds, found):
-    path, memory = tmp_path / "a", tmp_path / "files.sqlite"
-    write(path, b"first", seconds)
-    when = path.stat().st_mtime_ns
-    hash_files([path], memory)
-    path.write_bytes(b"other")
-    os.utime(path, ns=(when, when))
-    assert hash_files([path], memory) == [sha(found)]
-
-
-def test_extraction_asks_the_memory_in_its_folder(tmp_path, paths, monkeypatch):
-    given = []
-    monkeypatch.setattr(model_utils, "hash_files", lambda *asked: given.append(asked) or [None])
-    extract(paths[:1], tmp_path / "cache", rehash=True)
-    extract(paths[:1], tmp_path / "cache")
-    memory = tmp_path / "cache/files.sqlite"
-    assert given == [(paths[:1], memory, True), (paths[:1], memory, False)]
+def test_a_file_is_known_by_what_it_holds(tmp_path):
+    path = tmp_path / os.fsdecode(b"a\xff")
+    path.write_bytes(b"content")
+    expected = hashlib.sha256(b"content").hexdigest()
+    assert hash_files([path, tmp_path / "none", tmp_path]) == [expected, None, None]

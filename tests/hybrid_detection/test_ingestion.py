@@ -3,11 +3,10 @@
 import csv
 import io
 import os
-import struct
 import sys
-import zlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import cutout
 import ingestion
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scoring import Scored
 from worlds import write_pair, write_third
 
 NAMES = ["a.png", 'b "2".png', "c.png", "d.png"]  # one needs quotes in a CSV
@@ -36,25 +36,16 @@ def photographs(draw, tmp_path) -> Path:
     return tmp_path / "images"
 
 
-@dataclass
-class Finished:
-    """What ingestion.py left: its exit status and its output."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
 def ingest(folder, monkeypatch, capfd):
     """Run the main of ingestion.py with the classifiers in `folder`, in this process for speed."""
 
-    def run_ingestion(*arguments: object) -> Finished:
+    def run_ingestion(*arguments: object) -> CompletedProcess[str]:
         usual = ["--device", "cpu", "--workers", "0", "--classifiers", str(folder)]
         monkeypatch.setattr(sys, "argv", ["ingestion.py", *usual, *map(str, arguments)])
         capfd.readouterr()
         status = ingestion.main()
-        return Finished(status, *capfd.readouterr())
+        return CompletedProcess([], status, *capfd.readouterr())
 
     return run_ingestion
 
@@ -69,18 +60,6 @@ def details_in(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def bomb() -> bytes:
-    """A PNG of a few bytes that claims 30,000 x 30,000 pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
-    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(100))), chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
 def test_good_and_bad_files_as_a_user_runs_it(run, submission, folder, draw, tmp_path):
     images, output = tmp_path / "images", tmp_path / "new/out"
     for name in ("b.png", "a.jpg", "C.PNG", "a,b.png"):
@@ -88,7 +67,7 @@ def test_good_and_bad_files_as_a_user_runs_it(run, submission, folder, draw, tmp
     jpeg = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)
     Image.fromarray(noise).save(jpeg, "JPEG")
-    bad = {"cut.jpg": jpeg.getvalue()[:5000], "empty.png": b"", "bomb.png": bomb()}
+    bad = {"cut.jpg": jpeg.getvalue()[:5000], "empty.png": b""}
     for name, content in bad.items():
         (images / name).write_bytes(content)
     (images / "notes.txt").write_text("not an image, and not named as one")
@@ -105,7 +84,7 @@ def test_good_and_bad_files_as_a_user_runs_it(run, submission, folder, draw, tmp
     for name in (*bad, "float.tif", "pipe.png"):
         assert done.stderr.count(f"images/{name}: not a readable image") == 1
     assert "'a,b.png': a comma" in done.stderr
-    assert "6 files were left out" in done.stderr
+    assert "5 files were left out" in done.stderr
     assert "scored 3 images with efficientnet_lite0 (sgd, linear): new/out/pred" in done.stdout
     assert "Traceback" not in done.stderr
     assert [path.name for path in output.iterdir()] == ["predictions.txt"]
@@ -177,10 +156,7 @@ def test_specimens_are_cut_out_where_the_classifiers_remember_it(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            ("--backbone", "dinov2_base"),
-            "clf1024.pth was trained on features of efficientnet_lite0",
-        ),
+        (("--backbone", "dinov2_base"), "clf1024.pth was trained on features of efficientnet_l"),
         (("--preprocess", "cutout"), "clf1024.pth was trained on photographs, but the preprocess"),
         (("--members", "sgd", "subspecies"), "sgd_clf.pkl lies there without subspecies.npz"),
         (("--members", "knn"), "invalid choice: 'knn'"),
@@ -195,7 +171,7 @@ def test_what_cannot_be_done_is_refused(ingest, capfd, options, message):
     try:
         done = ingest(*options)
     except SystemExit as stopped:
-        done = Finished(stopped.code, *capfd.readouterr())
+        done = CompletedProcess([], stopped.code, *capfd.readouterr())
     assert done.returncode
     assert message in done.stderr
 
@@ -229,6 +205,11 @@ def test_who_takes_part_and_what_is_called_a_hybrid(ingest, folder, photographs,
     write_third(folder, replace(stored, threshold=np.array(np.nan)))
     ingest(photographs, tmp_path / "unknown", "--details")
     assert {row["threshold"] for row in details_in(tmp_path / "unknown")} == {""}
+
+
+def test_a_hybrid_scores_above_the_threshold():
+    for score, decision in ((0.8, "non-hybrid"), (np.nextafter(0.8, 1), "hybrid")):
+        assert ingestion.details_row("a", Scored(score, {}, None), 0.8)["decision"] == decision
 
 
 def test_the_report_is_made_of_what_was_written(ingest, folder, photographs, tmp_path, monkeypatch):

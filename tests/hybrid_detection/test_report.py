@@ -65,13 +65,13 @@ def start(tmp_path, monkeypatch):
 RED = {"a.png": 0.2, "b.png": 0.8, "c.png": 0.4}  # of 255
 
 
-def test_the_program_shows_the_predicted_scores(start, tmp_path):
-    """Of 4 decimals, as the reference has them, and not those that the model gives again."""
-    assert start(RED | {"b.png": 0.8004}, "--batch_size", 2) == 0
+def test_the_program_shows_what_the_classifiers_give(start, tmp_path):
+    """With all decimals; the predictions, of four, say only who was scored and by whom."""
+    assert start(RED | {"a.png": 0.2004, "c.png": 0.3996}, "--batch_size", 2) == 0
     data = read_report(tmp_path / "report")
     assert data["photographs"]["name"] == ["b.png", "c.png", "a.png"]
-    assert data["photographs"]["score"] == [0.8004, 0.4, 0.2]
-    assert data["photographs"]["members"]["sgd"] == pytest.approx([0.8, 0.4, 0.2], abs=1e-4)
+    assert data["photographs"]["score"] == pytest.approx([0.8, 0.4, 0.2], abs=1e-9)
+    assert data["photographs"]["members"]["sgd"] == pytest.approx([0.8, 0.4, 0.2], abs=1e-6)
     assert [shown["peak"] for shown in data["maps"]] == pytest.approx([0.8, 0.4, 0.2], abs=1e-3)
     assert (data["memberNames"], data["threshold"]) == (["sgd", "linear"], 0.25)
     assert "training_index.npz: no such file" in data["noTraining"]
@@ -79,20 +79,12 @@ def test_the_program_shows_the_predicted_scores(start, tmp_path):
         with Image.open(tmp_path / f"report/photographs/{place}.jpg") as image:
             assert image.size == (320, 240)
             assert image.getpixel((32, 32))[0] == pytest.approx(red, abs=3)
-
-
-def test_details_give_finer_scores_and_the_threshold_if_they_are_of_these_scores(start, tmp_path):
-    lines = ["filename,score,threshold", "a.png,0.200012,0.3", "b.png,0.800049,0.3"]
-    (tmp_path / "details.csv").write_text("\n".join([*lines, "c.png,0.4,0.3"]) + "\n")
-    assert start(RED) == 0
+    # What four decimals cannot tell apart is sorted by the classifiers.
+    Image.new("RGB", (4, 4), (203, 0, 0)).save(tmp_path / "scored/a.png")
+    assert start({"a.png": 0.797, "b.png": 0.7995}, "--threshold", 0) == 0
     data = read_report(tmp_path / "report")
-    assert data["photographs"]["score"] == [0.800049, 0.4, 0.200012]
-    assert data["threshold"] == 0.3
-    assert start(RED, "--threshold", 0) == 0
-    assert read_report(tmp_path / "report")["threshold"] == 0
-    assert start(RED | {"b.png": 0.8002}) == 0  # those of another run
-    data = read_report(tmp_path / "report")
-    assert (data["photographs"]["score"], data["threshold"]) == ([0.8002, 0.4, 0.2], 0.25)
+    assert (data["photographs"]["name"], data["threshold"]) == (["b.png", "a.png"], 0)
+    assert start({"a.png": 0.7965, "b.png": 0.7995}) == 0
 
 
 @pytest.mark.parametrize(("off", "status"), [(0.0009, 0), (0.0011, 1), (-0.0011, 1)])
@@ -113,24 +105,15 @@ def test_heat_maps_are_of_the_first_photographs_or_of_all(
     assert [shown is not None for shown in maps] == [True] * count + [False] * (3 - count)
 
 
-@pytest.mark.parametrize("arguments", [[], ["--scores_only"]])
-def test_a_photograph_that_cannot_be_read_moves_no_other(start, tmp_path, capsys, arguments):
+def test_a_photograph_that_cannot_be_read_moves_no_other(start, tmp_path, capsys):
     """It is named, left out, and the exit status is 1."""
     (tmp_path / "scored/b.png").write_bytes(b"no picture")
-    assert start(RED, *arguments) == 1
+    assert start(RED) == 1
     assert "b.png" in capsys.readouterr().err
     shown = read_report(tmp_path / "report")["photographs"]
     assert (shown["name"], shown["score"]) == (["c.png", "a.png"], [0.4, 0.2])
     with Image.open(tmp_path / "report/photographs/0.jpg") as image:
         assert image.getpixel((32, 32))[0] == pytest.approx(102, abs=3)
-
-
-def test_scores_alone_need_no_model_and_are_believed(start, tmp_path, monkeypatch):
-    monkeypatch.delattr(detection_report, "Model")
-    assert start({"a.png": 0.9, "b.png": 0.1}, "--scores_only", "--threshold", 0) == 0
-    data = read_report(tmp_path / "report")
-    assert data["photographs"]["score"] == [0.9, 0.1]
-    assert (data["threshold"], data["memberNames"], data["maps"]) == (0, [], [None, None])
 
 
 @pytest.mark.parametrize(

@@ -3,37 +3,31 @@
 import io
 from pathlib import Path
 
-import features
 import numpy as np
+import pandas as pd
 import pytest
-import torch
 from cutout import find_specimen
-from features import cells_reached, fit_square, outside_share, places_pca, unit
+from dataset import Rows
 from PIL import Image
 from published_members import Origin
-from reference import cross_row, curves
-from report_data import Photograph, columns, feature_map, similar_photographs, specimen_mask
+from report_data import (
+    Photograph,
+    cells_reached,
+    columns,
+    cross_row,
+    curves,
+    outside_share,
+    similar_photographs,
+    specimen_mask,
+    unit,
+)
 from subspecies_member import Parents
-from thumbnails import make_thumbnails
-from training_index import PAINTED_KEPT, TrainingIndex, make_index, rows_to_keep
+from training_index import TrainingIndex, load_index, make_index, make_thumbnails, save_index
 
 
 def photograph(feature, parents: Parents | None = None) -> Photograph:
     stored = np.array(feature, np.float16)
-    return Photograph("a.jpg", Path("images/a.jpg"), 0.5, b"", {"sgd": 0.5}, parents, stored)
-
-
-def training(rows, painted, hybrid=None, groups=None) -> TrainingIndex:
-    n = len(rows)
-    return TrainingIndex(
-        names=np.array([f"{i}.jpg" for i in range(n)]),
-        groups=np.array(groups or ["8"] * n),
-        hybrid=np.array(hybrid or [False] * n),
-        painted=np.array(painted),
-        features=np.array(rows, np.float16),
-        thumbnails=[b""] * n,
-        origin=Origin(),
-    )
+    return Photograph("a.jpg", Path("images/a.jpg"), 0.5, b"", {"sgd": 0.5}, parents, stored, None)
 
 
 def test_cells_lie_as_the_mask_does():
@@ -58,70 +52,17 @@ def test_vectors_of_length_one_do_not_overflow_in_half_precision():
 
 
 def test_parents_are_shown_by_the_photograph_at_the_smallest_angle():
-    """Of their own, in their order; not by a painted image, a hybrid, or the longest vector."""
-    index = training(
-        [[1, 0], [1, 0], [1, 0], [0, 0.1], [9, 8]],
-        painted=[True, False, False, False, False],
-        hybrid=[False, True, False, False, False],
-        groups=["8", "8", "9", "8", "8"],
-    )
+    """Of their own, in their order; not by the longest vector."""
+    rows, groups = [[1, 0], [0, 0.1], [9, 8]], np.array(["9", "8", "8"])
+    index = TrainingIndex(groups, groups, np.array(rows, np.float16), groups, Origin())
     rows = [
         photograph([1, 0], Parents("9", "8", 0.6, 0.9)),
         photograph([1, 0]),
         photograph([0, 1], Parents("8", "7", 0.6, 0.9)),
     ]
-    assert similar_photographs(rows, index) == [[2, 4], None, [3, None]]
+    assert similar_photographs(rows, index) == [[0, 2], None, [1, None]]
     row = photograph([0], Parents("8", "9", 0.6449, 0.98765))
     assert columns([row], Path("report"), [])["parents"] == [["8", "9", 0.64, 0.988]]
-
-
-def test_principal_axes_by_hand(monkeypatch):
-    """Squares 2 x 6^2 along the first axis, 2 x 2^2 along the second: nine tenths and a tenth.
-
-    The largest number of an axis is positive: they are (-0.6, 0.8) and (0.8, 0.6). The draw of
-    other programs is left alone, and of many images some are enough, from the first to the last.
-    """
-    directions = np.array([[0.6, -0.8], [0.8, 0.6]])
-    rows = np.array([[6, 0], [-6, 0], [0, 2], [0, -2]]) @ directions + [10, 20]
-    torch.manual_seed(7)
-    expected = torch.rand(1)
-    torch.manual_seed(7)
-    places, shares = places_pca(np.array([[10, 20], [9.4, 20.8], [10.8, 20.6]]), rows)
-    assert torch.rand(1) == expected
-    np.testing.assert_allclose(places, [[0, 0], [1, 0], [0, 1]], atol=1e-5)
-    np.testing.assert_allclose(shares, [0.9, 0.1], atol=1e-5)
-    three = np.repeat(np.diag([4.0, 2.0, 2.0]), 2, axis=0) * np.tile([[1], [-1]], (3, 1))
-    assert places_pca(three, three)[1] == pytest.approx([16 / 24, 4 / 24])  # of the whole variance
-    monkeypatch.setattr(features, "FIT_ROWS", 2)
-    far = np.array([[0.0, 0], [7, 7], [2, 4]])
-    np.testing.assert_allclose(places_pca(np.array([[1.0, 2]]), far)[0], [[0, 0]], atol=1e-5)
-
-
-def test_a_square_keeps_the_proportions_and_the_longer_side_fills_it():
-    places = np.array([[10.0, 1], [14, 3], [12, 2]])
-    expected = np.array([[0, 0.25], [1, 0.75], [0.5, 0.5]])
-    np.testing.assert_array_equal(fit_square(places), expected)
-    np.testing.assert_array_equal(fit_square(places[:, ::-1]), expected[:, ::-1])
-    assert fit_square(places[:1]).tolist() == [[0.5, 0.5]]
-
-
-def test_the_axes_are_those_of_the_trainings_photographs():
-    """They differ along x alone; painted and scored images along y, and those further.
-
-    Without three of them the axes are those of all.
-    """
-    rows = [[-1, 0], [0, 0], [1, 0], [0, 9], [0, -9]]
-    index = training(rows, painted=[False, False, False, True, True])
-    drawn = feature_map([photograph([0.5, 9]), photograph([-0.5, 9])], index)
-    assert drawn["shares"][0] == 1
-    places = np.array(drawn["training"] + drawn["photographs"])
-    assert places[:, 0].argsort(kind="stable").tolist() == [0, 6, 1, 3, 4, 5, 2]  # by x
-    index = training([[-1, 0], [1, 0], [0, 9], [0, -9]], painted=[False, False, True, True])
-    drawn = feature_map([photograph([0, 3]), photograph([0, -3])], index)
-    assert drawn["shares"] == [round(180 / 182, 3), round(2 / 182, 3)]
-    rows = [photograph(place) for place in ([0, 0], [4, 0], [2, 1], [2, -1])]
-    square = [[0, 0.5], [1, 0.5], [0.5, 0.75], [0.5, 0.25]]
-    assert feature_map(rows, None) == {"shares": [0.8, 0.2], "training": [], "photographs": square}
 
 
 def test_curves_by_hand():
@@ -143,23 +84,24 @@ def test_a_cross_is_told_by_how_many_were_found():
     assert cross_row("8 x 9", cross) == ["8 x 9", "non-signal", 2, 7, *interval]
 
 
-@pytest.mark.parametrize("painted", [0, 3, PAINTED_KEPT, 2 * PAINTED_KEPT])
-def test_a_training_keeps_all_photographs_and_a_sample_of_the_painted(painted):
-    kept = rows_to_keep(np.array([False] * 4 + [True] * painted))
-    assert kept[:4].tolist() == [0, 1, 2, 3]
-    assert len(np.unique(kept)) == len(kept) == 4 + min(painted, 500)
-    assert painted == 0 or kept[-1] == 3 + painted  # spread from the first to the last
-
-
 def test_an_image_that_is_gone_moves_no_other_in_an_index(tmp_path, draw):
     paths = [draw(tmp_path / f"{i}.png", size=(640, 320)) for i in range(3)]
     paths[1].unlink()
-    origin, none = Origin("efficientnet_lite0", "a", "photograph"), np.zeros(3, bool)
-    index = make_index(list("abc"), list("123"), none, none, paths, np.eye(3), origin, 2)
+    paths += [draw(tmp_path / f"{i}.png") for i in (3, 4)]  # a painting, and a hybrid
+    table = pd.DataFrame({"filename": list("abcde"), "subspecies": ["1.0", "2", "3", "4", ""]})
+    table = table.assign(parent_subspecies_1="", parent_subspecies_2="")
+    origin, features, labels = Origin("efficientnet_lite0", "a"), np.eye(5, 1280), np.arange(5) // 4
+    rows = Rows(table, paths, features, labels, np.arange(5) == 3, labels)
+    made = make_index(rows, origin, 2)
+    save_index(made, tmp_path / "index.npz")
+    index = load_index(tmp_path / "index.npz", origin)
     assert (index.names.tolist(), index.groups.tolist()) == (["a", "c"], ["1", "3"])
-    assert np.array_equal(index.features, np.eye(3)[[0, 2]]) and len(index.thumbnails) == 2
-    one = list("a"), list("1"), none[:1], none[:1], paths[1:2], np.eye(1)
-    assert make_index(*one, origin, 2) is None
+    assert np.array_equal(index.features, features[[0, 2]]) and index.features.dtype == np.float16
+    for place, row in enumerate((0, 2)):
+        (picture,) = make_thumbnails([paths[row]], "photograph", 160, 1)
+        assert index.thumbnails[place] == picture == made.thumbnails[place]
+        assert Image.open(io.BytesIO(picture)).size == (160, 80)
+    assert make_index(rows.take([1, 3, 4]), origin, 2) is None
 
 
 def test_thumbnails_and_masks_are_of_what_the_networks_see(tmp_path, specimen):

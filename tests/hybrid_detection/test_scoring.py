@@ -1,4 +1,4 @@
-"""scoring.py where memory is short: halves, down to one image, which is named."""
+"""scoring.py: what has no score, and memory that is short."""
 
 from types import SimpleNamespace
 
@@ -8,8 +8,6 @@ import scoring
 import torch
 from model import Examined
 from subspecies_member import Parents
-
-LEFT = "it cannot be scored in the memory that is left"
 
 
 def cpu_error() -> RuntimeError:
@@ -28,29 +26,12 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
-def test_a_batch_that_is_too_large_is_halved(error, caplog):
-    """Memory holds two pictures, and never the one whose byte is 5."""
-    tried = []
-
-    def score(pictures: torch.Tensor) -> list[int]:
-        tried.append(pictures.flatten().tolist())
-        if len(pictures) > 2 or 5 in tried[-1]:
+def test_memory_that_is_short_for_a_batch_is_said_with_a_remedy(error):
+    with pytest.raises(ValueError, match="short for 7 images at once; say a smaller --batch_size"):
+        with scoring.enough_memory(7):
             raise error
-        return tried[-1]
-
-    found = scoring.by_halves(score, torch.arange(7)[:, None])
-    assert found == [0, 1, 2, 3, 4, LEFT, 6]
-    assert tried[:4] == [[0, 1, 2, 3, 4, 5, 6], [0, 1, 2], [0], [1, 2]]
-    assert tried[4:] == [[3, 4, 5, 6], [3, 4], [5, 6], [5], [6]]
-    assert "memory is short for 7 images at once; scoring them by halves" in caplog.text
-
-
-def test_another_error_is_not_swallowed():
-    def score(_: torch.Tensor) -> list[int]:
+    with pytest.raises(RuntimeError, match="3 channels"), scoring.enough_memory(7):
         raise RuntimeError("expected a tensor of 3 channels")
-
-    with pytest.raises(RuntimeError, match="3 channels"):
-        scoring.by_halves(score, torch.zeros(2, 1))
 
 
 def test_what_has_no_score_is_named_and_moves_no_other(draw, tmp_path):
@@ -69,9 +50,9 @@ def test_what_has_no_score_is_named_and_moves_no_other(draw, tmp_path):
     }
 
     def exhausted(_: torch.Tensor) -> Examined:
-        raise torch.OutOfMemoryError
+        raise ERRORS["cuda"]
 
     model.examine = exhausted
-    outcomes = list(scoring.score_images(model, paths, 4, 0, [[3], [1]]))
-    assert outcomes[0] == {3: f"{paths[3]}: {LEFT}"}
-    assert list(outcomes[1]) == [1]
+    assert list(next(scoring.score_images(model, paths, 4, 0, [[1]]))) == [1]
+    with pytest.raises(ValueError, match="short for 4 images"):
+        next(scoring.score_images(model, paths, 4, 0, [[3]]))

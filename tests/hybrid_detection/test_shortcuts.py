@@ -1,79 +1,41 @@
-"""The check for shortcuts, on made-up photographs in which wings or ground tell the subspecies."""
+"""The check for shortcuts: what is hidden, who is asked, what is said of the answers."""
 
-import csv
-import shutil
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import shortcuts
 import torch
-from data_utils import COLUMNS
-from dataset import read_dataset
 from PIL import Image
 from shortcuts import ADVICE, VIEWS, Result, call_each, report_backgrounds
+from worlds import draw_specimen, write_table
 
-GREY, BLUE = (205, 205, 205), (150, 180, 205)  # papers
-ORANGE, YELLOW = (210, 110, 30), (235, 225, 140)  # bands
 CPU = torch.device("cpu")
-
-
-def draw(path: Path, paper, band, seed: int) -> None:
-    """A photograph of a specimen of random size and place with bands of one colour."""
-    rng = np.random.default_rng(seed)
-    picture = np.full((160, 240, 3), paper, np.float32)
-    x, y, size = rng.uniform(105, 135), rng.uniform(70, 90), rng.uniform(0.8, 1.1)
-    for side in (-1, 1):
-        for dx, dy, length, width in [(36, -12, 34, 17), (26, 20, 24, 17)]:
-            centre = (round(x + side * dx * size), round(y + dy * size))
-            axes = (round(length * size), round(width * size))
-            cv2.ellipse(picture, centre, axes, 0, 0, 360, (28, 20, 14), cv2.FILLED)
-            inner = (axes[0] // 2, axes[1] // 3)
-            cv2.ellipse(picture, centre, inner, 0, 0, 360, band, cv2.FILLED)
-    picture += rng.normal(0, 2, picture.shape)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path)
-
-
-def draw_table(root: Path, blue: str) -> Path:
-    """A CSV of 12 hybrids, 12 others of two subspecies, and a painting.
-
-    On blue paper are the "hybrids", or the one "subspecies" and half of the hybrids.
-    """
-    rows = []
-    for number in range(24):
-        hybrid, second = number % 2, number // 2 % 2
-        name = f"{number}.png"
-        status = ("non-hybrid", "hybrid")[hybrid]
-        paper = (GREY, BLUE)[{"hybrids": hybrid, "subspecies": second}[blue]]
-        draw(root / "Images" / status / name, paper, (ORANGE, YELLOW)[second], number)
-        subspecies = "" if hybrid else ("8.0", "9.0")[second]
-        rows.append({"filename": name, "hybrid_stat": status, "subspecies": subspecies})
-    painting = "AF_9_8_gen00000.png"
-    draw(root / "Images/hybrid" / painting, GREY, ORANGE, 99)
-    rows.append({"filename": painting, "hybrid_stat": "hybrid", "subspecies": "9_8"})
-    rows.append({"filename": "gone.png", "hybrid_stat": "hybrid", "subspecies": ""})
-    (root / "List").mkdir()
-    with (root / "List/rows.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
-        writer.writeheader()
-        writer.writerows(row | {"split": "train"} for row in rows)
-    return root / "List/rows.csv"
 
 
 @pytest.fixture
 def check(tmp_path, monkeypatch, caplog, capsys):
-    """Run the program with the light backbone, in this process; status, output and messages."""
+    """Run the program on views that whole and background tell apart, by the names of the files.
+
+    Odd numbers are of one kind, even ones of another; gives status, output and messages.
+    """
+
+    def extract_features(paths, backbone, device, batch_size, workers, cache):
+        assert (backbone, device.type, workers) == ("efficientnet_lite0", "cpu", 0)
+        assert cache == shortcuts.REPOSITORY / "Datasets/.feature_cache"
+        kinds = np.array([int(path.stem.rpartition("_")[2].strip("S")) % 2 for path in paths])
+        features = np.random.default_rng(0).normal(size=(len(paths), 8))
+        if paths[0].parent.name in ("whole", "background"):
+            features[:, 0] += 18 * kinds - 9
+        return features, {}
 
     def run_check(*arguments: object) -> tuple[int, str, str]:
-        command = [
-            *("check_shortcuts.py", "--output", tmp_path / "out", "--cache", tmp_path / "cache"),
-            *("--backbone", "efficientnet_lite0", "--device", "cpu", "--workers", 1, *arguments),
-        ]
+        command = ["check_shortcuts.py", "--output", tmp_path / "out", "--device", "cpu"]
+        command += ["--backbone", "efficientnet_lite0", *arguments]
         monkeypatch.setattr(sys, "argv", list(map(str, command)))
+        monkeypatch.setattr(shortcuts, "extract_features", extract_features)
         caplog.clear()
         status = shortcuts.main()
         printed = capsys.readouterr()
@@ -82,92 +44,79 @@ def check(tmp_path, monkeypatch, caplog, capsys):
     return run_check
 
 
-def values(out: Path, told: str = "subspecies") -> dict[str, float]:
-    table = pd.read_csv(out / "shortcuts.csv").query("told == @told")
-    assert list(table["view"]) == list(VIEWS)
+def values(table: pd.DataFrame) -> dict[str, float]:
+    assert list(table["view"]) == list(VIEWS) == ["whole", "background", "outline", "cutout"]
     return dict(zip(table["view"], table["value"], strict=True))
 
 
 def test_a_ground_that_tells_the_subspecies_is_found_out(tmp_path, check):
-    """One lab photographs cyrbia, another erato; their wings are alike. The first has a mask."""
     photos = tmp_path / "photos"
     for number in range(24):
-        name, paper = [("cyrbia", GREY), ("erato", BLUE)][number % 2]
-        draw(photos / name / f"{number}.png", paper, (ORANGE, YELLOW)[number // 2 % 2], number)
-    (photos / "venus").mkdir()
-    shutil.copy(photos / "erato/1.png", photos / "venus/alone.png")
+        draw_specimen(photos / ("cyrbia", "erato")[number % 2] / f"{number}.png")
+    draw_specimen(photos / "venus/99.png")
     Image.new("RGB", (90, 60), "white").save(photos / "erato/empty.png")
     (photos / "erato/text.jpg").write_text("no image")
-    mask = np.zeros((160, 240), np.uint8)
-    mask[40:80, 40:120] = 255
-    (tmp_path / "masks/cyrbia").mkdir(parents=True)
-    Image.fromarray(mask).save(tmp_path / "masks/cyrbia/0.png")
-    status, printed, messages = check("--photographs", photos, "--masks", tmp_path / "masks")
+    status, printed, messages = check("--photographs", photos)
     assert status == 0, messages
     assert "left out, as the only photograph of their subspecies: venus" in messages
     assert "empty.png: no specimen found with confidence (nothing found)" in messages
     assert "text.jpg: not a readable image" in messages
-    share = values(tmp_path / "out")
-    assert share["whole"] > 0.9
-    assert share["background"] > 0.9
-    assert share["outline"] < 0.8
-    assert share["cutout"] < 0.8
-    assert "the background alone tells the subspecies in 100 % of cases (chance 50 %" in printed
-    assert printed.rstrip().endswith(f"24 photographs): {ADVICE}")
     table = pd.read_csv(tmp_path / "out/shortcuts.csv")
+    share = values(table)
+    assert share["whole"] == share["background"] == 1
+    assert share["outline"] < 0.8 and share["cutout"] < 0.8
+    assert "the background alone tells the subspecies with accuracy 1.00 (chance 0.50" in printed
+    assert printed.rstrip().endswith(f"24 photographs): {ADVICE}")
     assert (table["chance"] == 0.5).all() and (table["photographs"] == 24).all()
     for view in VIEWS:
-        assert len(list((tmp_path / "out" / view).glob("*.png"))) == 25
-    outline = np.asarray(Image.open(tmp_path / "out/outline/00000_0.png"))
-    assert outline[60, 60].tolist() == [40, 30, 20]  # 224 pixels show 240x160
-    assert outline[150, 180].tolist() == [220, 220, 220]
+        seen = list((tmp_path / "out" / view).glob("*.png"))
+        assert len(seen) == 25 and Image.open(seen[0]).size == (224, 224)
 
 
 def test_hybrids_of_a_classifiers_csv(tmp_path, check):
-    status, printed, messages = check("--csv", draw_table(tmp_path / "set", "hybrids"))
+    """Five hybrids and seven others, of 8 and 9; a painting is not asked, nor what is gone."""
+    names = [f"S{number:03d}.png" for number in (1, 3, 5, 7, 9, 0, 2, 4, 6, 8, 10, 12)]
+    painting = "AF_9_8_gen00000.png"
+    (tmp_path / "List").mkdir()
+    write_table(tmp_path / "List/rows.csv", [*names, painting, "gone.png"], 5)
+    for name in (*names, painting):
+        draw_specimen(tmp_path / "Images" / name)
+    status, printed, messages = check("--csv", tmp_path / "List/rows.csv")
     assert status == 0, messages
     assert "1 images are missing and are left out: gone.png" in messages
-    area, share = values(tmp_path / "out", "hybrids"), values(tmp_path / "out")
-    assert area["background"] > 0.95
-    assert area["cutout"] < 0.8
-    assert share["cutout"] > 0.9  # the bands tell 8 from 9
-    assert share["background"] < 0.8
     rows = pd.read_csv(tmp_path / "out/shortcuts.csv")
-    assert rows.query("told == 'hybrids'")["photographs"].tolist() == [24] * 4
-    assert rows.query("told == 'subspecies'")["photographs"].tolist() == [12] * 4
-    assert "the background alone tells the hybrids with a ROC AUC of" in printed
-
-
-def test_training_says_whether_the_background_alone_tells(tmp_path, caplog):
-    caplog.set_level("INFO")
-    csv_path = draw_table(tmp_path / "set", "subspecies")
-    photographs = shortcuts.table_photographs(*read_dataset(csv_path, tmp_path / "set/Images"))
-    cache = tmp_path / "cache"
-    report_backgrounds(photographs, tmp_path / "told.csv", "efficientnet_lite0", CPU, cache, 1)
-    rows = pd.read_csv(tmp_path / "told.csv")
-    assert rows["view"].tolist() == ["background", "background"]
-    assert rows["photographs"].tolist() == [12, 24]  # without the painting
-    assert (rows["low"] > rows["chance"]).tolist() == [True, False]
-    first, second = (line for line in caplog.messages if "the background alone tells" in line)
-    assert first.endswith(ADVICE)
-    assert not second.endswith(ADVICE)
+    hybrids, others = rows.query("told == 'hybrids'"), rows.query("told == 'subspecies'")
+    assert (hybrids["photographs"] == 12).all() and (others["photographs"] == 7).all()
+    area = values(hybrids)
+    assert area["background"] == area["whole"] == 1  # as their numbers are odd
+    assert area["cutout"] < 0.8 and values(others)["background"] < 0.8
+    assert (others["chance"] == 4 / 7).all() and (hybrids["chance"] == 0.5).all()
+    assert "the background alone tells the hybrids with ROC AUC" in printed
 
 
 @pytest.mark.parametrize(("there", "seen"), [(200, 200), (240, 200)])
-def test_a_training_looks_at_a_sample(monkeypatch, caplog, there, seen):
+def test_a_training_looks_at_the_background_of_a_sample(tmp_path, monkeypatch, caplog, there, seen):
+    caplog.set_level("INFO")
     looked_at = []
 
     def see(photographs, views, folder, workers):
-        assert (views, workers) == (["background"], 3)
-        assert folder.is_dir()
+        assert (views, workers, folder.is_dir()) == (["background"], 3, True)
         looked_at.append((photographs, folder))
-        raise OSError("disk full")
+        return photographs, []
+
+    def tell(photographs, views, *_):
+        if len(looked_at) == 2:
+            raise OSError("disk full")
+        return [Result(*views, "hybrids", 40, "ROC AUC", 0.6, 0.5, 0.75, 0.5)]
 
     monkeypatch.setattr(shortcuts, "see", see)
+    monkeypatch.setattr(shortcuts, "tell", tell)
     photographs = pd.DataFrame({"path": [Path(f"{number}.png") for number in range(there)]})
     for _ in range(2):
-        report_backgrounds(photographs, Path("none"), "dinov2_base", CPU, Path("cache"), 3)
+        report_backgrounds(photographs, tmp_path / "told.csv", "dinov2_base", CPU, Path("cache"), 3)
     assert "no check of what the background alone tells: disk full" in caplog.text
+    assert "the background alone tells the hybrids with ROC AUC 0.60" in caplog.text
+    assert pd.read_csv(tmp_path / "told.csv")["value"].tolist() == [0.6]
     (first, folder), (second, _) = looked_at
     assert not folder.exists()
     assert first.equals(second)
@@ -181,16 +130,14 @@ def test_a_training_looks_at_a_sample(monkeypatch, caplog, there, seen):
     ("options", "message"),
     [
         (("--photographs", "{tmp}/none"), "No such file or directory"),
-        (("--photographs", "{tmp}/one"), "images in 1 subfolders, expected one subfolder for each"),
+        (("--photographs", "{tmp}/one"), "nothing to tell apart; expected two subspecies, in a"),
         (("--photographs", "{tmp}/two", "--output", "{tmp}/two/out"), "lies among the photographs"),
-        (("--photographs", "{tmp}/two", "--masks", "{tmp}/none"), "none: no such folder"),
-        (("--photographs", "{tmp}/two"), "nothing to tell apart; expected two subspecies of two"),
+        (("--photographs", "{tmp}/two"), "nothing to tell apart; expected two subspecies, in a"),
     ],
 )
 def test_what_cannot_be_checked_is_refused(tmp_path, check, options, message):
-    draw(tmp_path / "one/cyrbia/1.png", GREY, ORANGE, 1)
-    draw(tmp_path / "two/cyrbia/1.png", GREY, ORANGE, 1)
-    draw(tmp_path / "two/erato/1.png", GREY, ORANGE, 2)
+    for name in ("one/cyrbia/1", "one/cyrbia/2", "two/cyrbia/1", "two/erato/2"):
+        draw_specimen(tmp_path / f"{name}.png")
     status, _, messages = check(*(option.format(tmp=tmp_path) for option in options))
     assert status == 1
     assert message in messages
@@ -241,11 +188,7 @@ def test_many_photographs_are_left_out_in_parts(monkeypatch, n, fits):
 def test_the_sentence():
     result = Result("background", "subspecies", 83, "accuracy", 0.57, 0.46, 0.67, 0.17)
     assert result.sentence() == (
-        "the background alone tells the subspecies in 57 % of cases (chance 17 %, 95 % interval "
-        "46 % to 67 %, 83 photographs): cut the specimens out, or balance who photographed them"
+        "the background alone tells the subspecies with accuracy 0.57 (chance 0.17, 95 % interval "
+        "0.46 to 0.67, 83 photographs): cut the specimens out, or balance who photographed them"
     )
-    result = Result("background", "hybrids", 40, "ROC AUC", 0.6, 0.5, 0.75, 0.5)
-    assert result.sentence() == (
-        "the background alone tells the hybrids with a ROC AUC of 0.60 (chance 0.50, 95 % interval "
-        "0.50 to 0.75, 40 photographs), which may be chance"
-    )
+    assert result._replace(low=0.17).sentence().endswith("83 photographs), which may be chance")

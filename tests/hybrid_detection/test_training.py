@@ -62,10 +62,7 @@ def origin(folder):
 
 
 def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatch):
-    """One with paths as they are typed, and the first of two processes, with Lists/.
-
-    What is not usable is named and left out.
-    """
+    """One with paths as they are typed, and one with Lists/; what is not usable is left out."""
     shutil.copy(dataset / "Images/hybrid/hybrid_01.png", dataset / "Images/hybrid/same.png")
     (dataset / "Images/hybrid/hybrid_00.png").unlink()
     (dataset / "Images/non-hybrid/non-hybrid_03.png").write_bytes(b"no picture")
@@ -74,7 +71,7 @@ def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
 
     def run(save, root):
-        also = ("--classifiers", "knn", "--CLF_SAVE_DIR", save, "--CACHE_DIR", f"cache-{save}")
+        also = ("--CLF_SAVE_DIR", save, "--CACHE_DIR", f"cache-{save}")
         # One at a time, as the last bits of a feature depend on the size of its batch.
         return train(root, *also, "--BATCH_SIZE", 1, with_plots=True)
 
@@ -88,26 +85,23 @@ def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatc
     assert len(FeatureCache(cache, 1280).known()) == 24
 
     (dataset / "List").rename(dataset / "Lists")
-    monkeypatch.setattr("torch.distributed.init_process_group", lambda *_, **__: None)
-    for name, value in {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "RANK": "1"}.items():
-        monkeypatch.setenv(name, value)
-    assert run("shared", dataset).status == 0
-    assert not Path("shared").exists()  # the second process only extracts
-    monkeypatch.setenv("RANK", "0")
-    done = run("shared", dataset)
+    done = run("again", dataset)
     assert done.status == 0, done.errors
-    alone, shared = (contents(tmp_path / save) for save in ("alone", "shared"))
+    alone, again = (contents(tmp_path / save) for save in ("alone", "again"))
     assert set(alone) == OUTPUTS
-    assert alone == shared
+    assert alone == again
 
     origin(tmp_path / "alone")
     results = read_rows(tmp_path / "alone/published_split/classifier_evaluation_results.csv")
-    assert [row["classifier"] for row in results] == ["sgd", "knn", "linear", "ensemble"]
+    assert [row["classifier"] for row in results] == ["sgd", "linear", "ensemble"]
     metrics = ["tpr_at_tnr95", "threshold", "pr_auc", "roc_auc", "f1", "accuracy"]
     assert list(results[0]) == ["images", "classifier", "rows", "hybrids"] + [
         f"{metric}{bound}" for metric in metrics for bound in ("", "_low", "_high")
     ]
     assert float(results[0]["roc_auc"]) == 1.0  # orange and blue are easily told apart
+    with np.load("alone/training_index.npz") as index:  # the photographs of non-hybrids
+        kept = [f"non-hybrid_{number:02d}.png" for number in range(14) if number != 3]
+        assert (index["names"].tolist(), set(index["groups"])) == (kept, {"8"})
 
 
 @pytest.fixture
@@ -125,7 +119,7 @@ def fits(monkeypatch):
 
         monkeypatch.setattr(training, name, fit)
 
-    for name in ("fit_classifier", "fit_linear", "fit_subspecies"):
+    for name in ("fit_sgd", "fit_linear", "fit_subspecies"):
         noting(name)
     return fitted
 
@@ -135,7 +129,7 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, kinds, fits, tmp_p
     folder = tmp_path / "classifiers"
     folder.mkdir()
     (folder / "shortcuts.csv").write_text("of a training before")
-    done = train(kinds.root, "--classifiers", "sgd", "knn", "--preprocess", "cutout")
+    done = train(kinds.root, "--preprocess", "cutout")
     assert done.status == 0, done.errors
     assert "what the background alone tells" not in done.errors  # that of cutouts is flat
     assert not (folder / "shortcuts.csv").exists()
@@ -146,7 +140,7 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, kinds, fits, tmp_p
             for name, arguments, result in fits
             if name == kind
         ]
-        for kind, place in (("fit_classifier", 1), ("fit_linear", 0), ("fit_subspecies", 1))
+        for kind, place in (("fit_sgd", 0), ("fit_linear", 0), ("fit_subspecies", 1))
     }
     everything = [row["filename"] for row in kinds.rows]
     split = data_utils.split_rows(np.array([row["hybrid_stat"] == "hybrid" for row in kinds.rows]))
@@ -158,7 +152,7 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, kinds, fits, tmp_p
     photographs = held_out["held_out_photographs"]
     held = {row["filename"] for row in photographs if row["images"] == "photographs"}
     assert len(held) == 12  # 20 % of 60 photographs
-    assert kinds.asked[-3:-1] == ("cutout", False)
+    assert kinds.asked[-1] == "cutout"
     wanted = [name for name in everything if sources[name] <= held]
     assert [row["filename"] for row in photographs] == wanted
     published = [everything[row] for row in split.held_out]
@@ -167,21 +161,18 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, kinds, fits, tmp_p
     honest = [name for name in everything if not sources[name] & held]
     fit = [everything[row] for row in split.fit]
     learnt = [everything, honest, [everything[row] for row in split.train]]
-    assert [rows for rows, _ in fitted["fit_classifier"]] == [fit, fit, honest, honest]
+    assert [rows for rows, _ in fitted["fit_sgd"]] == [fit, honest]
     assert [rows for rows, _ in fitted["fit_linear"]] == learnt
     assert [rows for rows, _ in fitted["fit_subspecies"]] == learnt
 
-    others = [result for _, result in fitted["fit_classifier"]]
-    for number, (name, (sgd, knn)) in enumerate(
-        zip(EVALUATIONS, (others[2:], others[:2]), strict=True), start=1
-    ):
+    for number, name in enumerate(EVALUATIONS, start=1):
+        sgd = fitted["fit_sgd"][number % 2][1]
         linear = fitted["fit_linear"][number][1][0]
         subspecies = fitted["fit_subspecies"][number][1]
         rows = held_out[name]
         feature = np.stack([kinds.features[row["filename"]] for row in rows])
         expected = {
             "sgd": sgd.predict_proba(feature)[:, 1],
-            "knn": knn.predict_proba(feature)[:, 1],
             "linear": linear.hybrid_probability(torch.tensor(feature)),
             "subspecies": subspecies.hybrid_probability(feature),
         }
@@ -273,7 +264,7 @@ def test_the_defaults_start_at_the_repository(monkeypatch, repository):
     assert (defaults.CSV_DIR, defaults.DATA_FILE) == ("List", "butterfly_anomaly_AF.csv")
     assert (defaults.IMG_DIR, defaults.preprocess) == ("Images", "photograph")
     assert (defaults.NEPOCH, defaults.BATCH_SIZE, defaults.CTN) == (200, 32, False)
-    assert (defaults.backbone, defaults.classifiers) == ("dinov2_base", ["sgd"])
+    assert defaults.backbone == "dinov2_base"
 
 
 def test_ctn_continues_the_linear_classifier(train, world, tmp_path):
@@ -354,7 +345,7 @@ def full(*_):
 @pytest.mark.parametrize(
     ("name", "fails", "message"),
     [
-        ("fit_classifier", Broken, r"\.(png|jpg) and 0 more images: the score of sgd is NaN"),
+        ("fit_sgd", Broken, r"\.(png|jpg) and 0 more images: the score of sgd is NaN"),
         ("save_linear", full, r"disk full: '.*classifiers/clf1024\.pth'"),
     ],
 )

@@ -31,8 +31,8 @@ function table(label, heads, rows) {
 function drawEvaluation() {
   const {official, crosses, roc, precision_recall: curve, roc_auc: area, pr_auc: mean} = REPORT.reference;
   $('official').append(make('h3', {}, 'Official scores'),
-    table('Official scores', ['number', 'value', 'one hybrid moves it by up to'],
-      official.map(([name, value, moves]) => [name, value.toFixed(3), moves.toFixed(3)])));
+    table('Official scores', ['number', 'value'],
+      official.map(([name, value]) => [name, value.toFixed(3)])));
   drawCurve('roc', 'ROC', roc, ['share of the non-hybrids called', 'recall'], area);
   drawCurve('precision_recall', 'Precision and recall', curve, ['recall', 'precision'], mean);
   $('crosses').append(crosses.length ? table('Hybrids found, by cross',

@@ -56,17 +56,9 @@ function gatherPrinted() {
 }
 
 function beginPrint() {
-  document.documentElement.classList.add('printed');  // the map is drawn in light colours
   $('printed').textContent = selection.length > PRINTED
     ? `The first ${PRINTED} are printed.` : '';
   drawRows(true, PRINTED);
-  drawMap();
-}
-
-function endPrint() {
-  document.documentElement.classList.remove('printed');
-  drawRows(true);
-  drawMap();
 }
 
 function rowHeight() {

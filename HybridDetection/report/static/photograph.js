@@ -60,7 +60,7 @@ function pictureParts(i) {
     frame.append(canvas);
     box.onchange = () => { $('heat').checked = box.checked; canvas.hidden = !box.checked; redrawHeat(); };
     parts.push(make('label', {class: 'check'}, box, 'Heat map: where the evidence lies'), heatLegend(map));
-  } else if (REPORT.memberNames.length) {
+  } else {
     parts.push(make('p', {class: 'note'}, 'Heat maps are kept for the photographs with the highest scores '
       + '(--all_heat_maps: for all).'));
   }
@@ -96,8 +96,7 @@ function factParts(i) {
   make('p', {class: 'note'}, `Rank ${number(i + 1)} of ${number(count)}; a hybrid scores above ${+threshold.toFixed(4)}.`)];
   if (truth(i) !== null) parts.push(make('p', {}, 'By the reference: ',
     make('b', {}, truth(i) ? 'hybrid' : 'non-hybrid'), shots.shows[i] ? `, ${shots.shows[i]}` : ''));
-  if (REPORT.memberNames.length)
-    parts.push(make('h3', {}, 'What each member says'), memberBars(i));
+  parts.push(make('h3', {}, 'What each member says'), memberBars(i));
   const parents = shots.parents[i];
   if (parents) {
     const [first, second, share, certainty] = parents;
@@ -114,6 +113,6 @@ function similar(i, side, name, share) {
   const place = REPORT.similar?.[i]?.[side] ?? null;
   const caption = make('figcaption', {}, make('b', {}, name), ` (share ${percent(share)})`);
   if (place === null) return make('figure', {}, caption);
-  caption.append(`; most like it: ${REPORT.training.name[place]}`);
+  caption.append(`; most like it: ${REPORT.training[place]}`);
   return make('figure', {}, make('img', {src: `training/${place}.jpg`, alt: `training photograph of ${name}`}), caption);
 }

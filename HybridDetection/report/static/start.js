@@ -9,7 +9,6 @@ function start() {
   }
   drawHistogram();
   if (REPORT.reference) drawEvaluation();
-  if (REPORT.featureMap) { drawLegend(); listenToMap(); }
   choose();
   setThreshold(threshold);
 
@@ -26,9 +25,9 @@ function start() {
   $('filters').onreset = () => setTimeout(() => { choose(); redrawHeat(); });
   $('download').onclick = download;
   addEventListener('scroll', () => onceAFrame(() => drawRows()), {passive: true});
-  addEventListener('resize', () => onceAFrame(() => { drawRows(true); drawMap(); }));
+  addEventListener('resize', () => onceAFrame(() => drawRows(true)));
   addEventListener('beforeprint', beginPrint);
-  addEventListener('afterprint', endPrint);
+  addEventListener('afterprint', () => drawRows(true));
   $('list').onkeydown = moveFocus;
   $('previous').onclick = () => go(-1);
   $('next').onclick = () => go(1);

@@ -32,7 +32,6 @@ function setThreshold(value) {
   if ($('decision').value || $('truth')?.value === 'wrong') choose();
   else drawRows(true);
   if (REPORT.reference) drawMisses();
-  drawMap();
 }
 
 function drawHistogram() {

@@ -65,7 +65,7 @@ def parse_arguments() -> argparse.Namespace:
     option("--all_heat_maps", action="store_true", help="in the report, not of the first 200 only")
     option("--batch_size", type=int, default=BATCH_SIZE)
     option("--recursive", action="store_true", help="search the sub-folders of INPUT_DIR, too")
-    listed = "score what the column filename of a .csv or .parquet names, relative to INPUT_DIR"
+    listed = "score what the column filename of a CSV file names, relative to INPUT_DIR"
     option("--images", type=Path, metavar="LIST", help=listed)
     option("--device", help="cuda, mps or cpu (default: the best there is)")
     rough = "compute in bfloat16 and decode JPEGs reduced: scores move a little"

@@ -5,15 +5,13 @@ score or why it has none, written in a transaction a batch. That of the first pr
 scores depend on, too. When the output is in place the folder is removed.
 """
 
-import heapq
 import json
 import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
-from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -76,12 +74,14 @@ class Journal:
                     f"{before.get(name)}; now it is {now}. Start it as it was and it goes on, or "
                     "remove that folder to begin anew"
                 )
-        known = np.full(len(images), UNKNOWN, np.uint8)
-        for index, stamped, _ in self.said(images):
-            if stamped is None:
-                known[index] = FAILED
-            elif stamped == stamp(images[index]):  # else the file has changed since
-                known[index] = SCORED
+        known, said = np.full(len(images), UNKNOWN, np.uint8), self.said()
+        for index, name in enumerate(images.names):
+            if name in said:
+                stamped, _ = said[name]
+                if stamped is None:
+                    known[index] = FAILED
+                elif stamped == stamp(images[index]):  # else the file has changed since
+                    known[index] = SCORED
         return known
 
     @contextmanager
@@ -106,30 +106,27 @@ class Journal:
         with self.opened(self.own) as database:
             database.executemany("INSERT OR REPLACE INTO said VALUES (?, ?, ?, ?)", rows)
 
-    def said(self, images: Images) -> Iterator[tuple[int, str | None, str]]:
-        """Position, stamp and outcome of each image that is in a database, in order.
+    def said(self) -> dict[str, tuple[str | None, str]]:
+        """Stamp and outcome of each image that is in a database, by name.
 
         The latest counts: which process an image is for changes with their number.
         """
-        query = "SELECT name, time, stamp, outcome FROM said ORDER BY name"
-        with ExitStack() as stack:
-            paths = sorted(self.folder.glob("*.sqlite"))
-            found = [stack.enter_context(self.opened(path)).execute(query) for path in paths]
-            rows = stack.enter_context(closing(heapq.merge(*found, key=itemgetter(0, 1))))
-            for name, same in groupby(rows, itemgetter(0)):
-                *_, (_, _, stamped, said) = same
-                index = images.position(name)
-                if index is not None:
-                    yield index, stamped, said
+        rows: list[tuple[int, str, str | None, str]] = []
+        for path in self.folder.glob("*.sqlite"):
+            with self.opened(path) as database:
+                rows += database.execute("SELECT time, name, stamp, outcome FROM said")
+        rows.sort(key=itemgetter(0))
+        return {name: (stamped, outcome) for _, name, stamped, outcome in rows}
 
     def outcomes(self, images: Images) -> Iterator[tuple[str, Scored | str]]:
         """Name and outcome of each image that something is said of, in order."""
-        for index, _, text in self.said(images):
-            said = json.loads(text)
-            if not isinstance(said, str):
-                parents = said["parents"] and Parents(**said["parents"])
-                said = Scored(said["score"], said["members"], parents)
-            yield images.names[index], said
+        said = self.said()
+        for name in filter(said.get, images.names):
+            outcome = json.loads(said[name][1])
+            if not isinstance(outcome, str):
+                parents = outcome["parents"] and Parents(**outcome["parents"])
+                outcome = Scored(outcome["score"], outcome["members"], parents)
+            yield name, outcome
 
     def remove(self) -> None:
         """The run has ended: remove all files, and an output folder that is empty."""

@@ -2,8 +2,6 @@
 
 import csv
 import os
-import re
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -11,9 +9,6 @@ from pathlib import Path, PurePath
 from files import IMAGE_SUFFIXES, inside
 
 COLUMN = "filename"  # of a list
-ROWS_AT_ONCE = 64  # of a Parquet file, where a text of megabytes may stand in all rows
-# The report sets an apostrophe before a name that spreadsheets would compute (static/list.js).
-GUARDED = re.compile(r"'[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 @dataclass(frozen=True)
@@ -28,11 +23,6 @@ class Images(Sequence[Path]):
 
     def __getitem__(self, index: int) -> Path:
         return self.folder / self.names[index]
-
-    def position(self, name: str) -> int | None:
-        """Of the image of this name; None where there is none."""
-        index = bisect_left(self.names, name)
-        return index if index < len(self.names) and self.names[index] == name else None
 
 
 def find_images(folder: Path, recursive: bool = False) -> tuple[Images, list[str]]:
@@ -74,21 +64,16 @@ def is_one_of(name: str, suffixes: Set[str]) -> bool:
 def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
     """The images that the list in `path` names, sorted, and why names are left out.
 
-    The list is a .csv or a .parquet with a column `filename`, relative to `folder`. What stands
-    there twice is scored once. Raises ValueError where the list cannot be read or is empty.
+    The list is a CSV file with a column `filename`, relative to `folder`. What stands there twice
+    is scored once. Raises ValueError where the list cannot be read or is empty.
     """
     check_folder(folder)
-    readers = {".csv": read_csv, ".parquet": read_parquet}
-    if path.suffix.lower() not in readers:
-        raise ValueError(f"{path}: a list of images ends in {' or '.join(readers)}")
     names, refused = set(), []
-    for name in dict.fromkeys(readers[path.suffix.lower()](path)):
+    for name in read_list(path):
         try:
-            if GUARDED.match(name) and not (folder / name).is_file():
-                name = name[1:]
-            inside(folder, name)
+            inside(folder, name or "")
             names.add(name)
-        except (TypeError, ValueError):  # no text, or outside
+        except ValueError:
             refused.append(f"{path}: {name!r} is not the name of a file in {folder}")
     if not names and not refused:
         raise ValueError(f"{path}: names no images")
@@ -96,37 +81,17 @@ def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
     return images, refused + more
 
 
-def read_csv(path: Path) -> list[object]:
+def read_list(path: Path) -> dict[str | None, None]:
+    """The different cells of the column, in their order; None in a row that is too short."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
-            check_column(path, rows.fieldnames or [])
-            return [row[COLUMN] for row in rows]
+            columns = rows.fieldnames or []
+            if columns.count(COLUMN) != 1:
+                raise ValueError(f"{path}: has the columns {', '.join(columns)}, expected {COLUMN}")
+            return dict.fromkeys(row[COLUMN] for row in rows)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a CSV file ({error})") from error
-
-
-def read_parquet(path: Path) -> list[object]:
-    """The different cells of the column, in their order."""
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise ValueError(f"{path}: pip install pyarrow, or write the list as .csv") from error
-    cells: dict[object, None] = {}
-    try:
-        with parquet.ParquetFile(path) as file:
-            check_column(path, file.schema_arrow.names)
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=[COLUMN]):
-                batch.validate(full=True)
-                cells |= dict.fromkeys(batch[COLUMN].unique().to_pylist())
-    except (ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable Parquet file ({error})") from error
-    return list(cells)
-
-
-def check_column(path: Path, columns: Sequence[str]) -> None:
-    if columns.count(COLUMN) != 1:
-        raise ValueError(f"{path}: has the columns {', '.join(columns)}, expected {COLUMN}")
 
 
 def checked(folder: Path, names: Iterable[str]) -> tuple[Images, list[str]]:

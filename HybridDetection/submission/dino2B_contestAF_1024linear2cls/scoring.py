@@ -1,25 +1,19 @@
 """What a model says of images: of one batch, or of many files, batch by batch."""
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-import torch
 from model import Examined, Model
 from pictures import load_pictures
 from subspecies_member import Parents
 
-# How torch says on a CPU, and on Apple's GPUs, that memory is short; CUDA has an error of its own.
+# How torch says on a CPU, and on GPUs, that memory is short.
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory")
 
 MEMBERS = ("sgd", "linear", "subspecies")  # in the order in which they are told
-
-T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,36 +40,25 @@ def score_images(
         images, model.preprocess, batch_size, workers, batches, model.smallest_side
     ):
         outcomes: dict[int, Scored | str] = dict(batch.failures)
-        said = by_halves(lambda part: outcomes_of(model.examine(part)), batch.pictures)
+        with enough_memory(batch_size):
+            said = outcomes_of(model.examine(batch.pictures)) if batch.indices else []
         for index, outcome in zip(batch.indices, said, strict=True):
             failed = isinstance(outcome, str)
             outcomes[index] = f"{images[index]}: {outcome}" if failed else outcome
         yield outcomes
 
 
-def by_halves(
-    score: Callable[[torch.Tensor], list[T | str]], pictures: torch.Tensor
-) -> list[T | str]:
-    """What `score` gives for n pictures, one for each.
-
-    Where memory is short for all at once, halves of them are scored, down to a single image.
-    """
-    if len(pictures) == 0:
-        return []
+@contextmanager
+def enough_memory(batch_size: int) -> Iterator[None]:
+    """Within the block, memory that is short for a batch is a ValueError that says what helps."""
     try:
-        return score(pictures)
+        yield
     except (MemoryError, RuntimeError) as error:
-        short = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not short and not any(words in str(error) for words in OUT_OF_MEMORY):
-            raise
-    # Only here, after the error, is what the attempt had allocated free again.
-    if len(pictures) == 1:
-        return ["it cannot be scored in the memory that is left"]
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    half = len(pictures) // 2
-    log.warning("memory is short for %d images at once; scoring them by halves", len(pictures))
-    return by_halves(score, pictures[:half]) + by_halves(score, pictures[half:])
+        if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
+            raise ValueError(
+                f"memory is short for {batch_size} images at once; say a smaller --batch_size"
+            ) from error
+        raise
 
 
 def outcomes_of(examined: Examined) -> list[Scored | str]:
