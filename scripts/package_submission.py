@@ -77,26 +77,6 @@ SPECIMENS = {
 }
 
 
-def check_requirements(path: Path) -> dict[str, str]:
-    """The lines of `path` by the module that each brings; InputError for one that is refused."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not in UTF-8 ({error})") from error
-    lines = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        match = re.fullmatch(r"([A-Za-z0-9._-]+)==[0-9][A-Za-z0-9.+!]*", line)
-        if match is None:
-            raise InputError(f"{path}, line {number}: {line!r} is not name==version")
-        if match[1] not in PLATFORM:
-            raise InputError(
-                f"{path}, line {number}: {match[1]} is not among the platform's packages, which "
-                f"are compared letter by letter: {' '.join(PLATFORM)}"
-            )
-        lines[MODULES.get(match[1], match[1])] = line
-    return lines
-
-
 def find_code(submission: Path, cutouts: bool) -> tuple[dict[str, Path], dict[str, str]]:
     """What model.py imports in `submission`, itself included, by name in the zip; and what else
     these import, each with the first that does."""
@@ -112,15 +92,22 @@ def find_code(submission: Path, cutouts: bool) -> tuple[dict[str, Path], dict[st
 def needed_requirements(path: Path, foreign: dict[str, str]) -> str:
     """The lines of the requirements `path` that bring what is in `foreign`.
 
-    InputError for a module that neither Python nor one of them brings.
+    InputError for a line that the platform refuses, and a module that no line brings.
     """
-    lines = check_requirements(path)
-    for module, importer in foreign.items():
-        if module not in {*lines, *OPTIONAL, *sys.stdlib_module_names}:
+    lines = {}
+    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1):
+        match = re.fullmatch(r"([A-Za-z0-9._-]+)==[0-9][A-Za-z0-9.+!]*", line)
+        if match is None or match[1] not in PLATFORM:
             raise InputError(
-                f"{path.with_name(importer)}.py: imports {module}, which no package of {path} "
-                f"brings ({', '.join(lines)})"
+                f"{path}, line {number}: {line!r} is not name==version of one of the platform's "
+                f"packages, which are compared letter by letter: {' '.join(PLATFORM)}"
             )
+        lines[MODULES.get(match[1], match[1])] = line
+    for module in foreign.keys() - lines.keys() - OPTIONAL - sys.stdlib_module_names:
+        raise InputError(
+            f"{path.with_name(foreign[module])}.py: imports {module}, which no package of {path} "
+            f"brings ({', '.join(lines)})"
+        )
     return "".join(f"{line}\n" for module, line in lines.items() if module in foreign)
 
 
@@ -138,38 +125,28 @@ def run_python(code: str, *arguments: str, folder: Path, **environment: str) -> 
     return done.stdout
 
 
-def find_files(options: argparse.Namespace) -> dict[str, Path]:
-    """What model.py loads, by the name that it has in the zip; InputError where one is missing."""
-    classifiers = options.classifiers and str(options.classifiers.resolve())
-    asked = json.dumps([options.backbone, classifiers, options.members, options.preprocess])
-    found = json.loads(run_python(LOCATE, asked, folder=options.submission))
-    return {name: Path(path) for name, path in found.items()}
-
-
 def play_ingestion(archive: Path) -> list[str]:
     """The lines of predictions.txt for images of many kinds; InputError for one without a score."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        images, submission, elsewhere = (folder / part for part in ("images", "zip", "elsewhere"))
+        images, submission, elsewhere = (
+            Path(name, part) for part in ("images", "zip", "elsewhere")
+        )
+        predictions = Path(name, "predictions.txt")
         images.mkdir()
         elsewhere.mkdir()
         with zipfile.ZipFile(archive) as file:
             file.extractall(submission)
-        for number, (specimen, (mode, size)) in enumerate(SPECIMENS.items(), start=1):
-            Image.new(mode, size, number * 20).save(images / specimen)
-        wings = Image.new("RGB", SPECIMENS["rgb.jpg"][1], (225, 222, 205))  # to cut out, if it is
-        for box in ((40, 50, 140, 120), (160, 50, 260, 120), (130, 75, 170, 90)):
-            ImageDraw.Draw(wings).ellipse(box, fill=(60, 30, 20))
-        wings.save(images / "rgb.jpg")
-        predictions = folder / "predictions.txt"
+        for number, (specimen, (mode, size)) in enumerate(SPECIMENS.items()):
+            image = Image.new(mode, size, (225, 222, 205) if mode == "RGB" else 20 + number * 20)
+            if mode == "RGB":
+                for box in ((40, 50, 140, 120), (160, 50, 260, 120), (130, 75, 170, 90)):
+                    ImageDraw.Draw(image).ellipse(box, fill=(60, 30, 20))  # wings to cut out
+            image.save(images / specimen)
+        # What the zip lacks must not come from a network or a cache.
+        offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(elsewhere)}
         try:
-            run_python(
-                INGESTION,
-                *map(str, (images, submission, predictions)),
-                folder=elsewhere,
-                HF_HUB_OFFLINE="1",  # what the zip lacks must not come from a network or a cache
-                HF_HOME=str(elsewhere),
-            )
+            folders = map(str, (images, submission, predictions))
+            run_python(INGESTION, *folders, folder=elsewhere, **offline)
         except InputError as error:
             raise InputError(f"the zip fails in the organisers' program: {error}") from error
         lines = sorted(predictions.read_text().splitlines())
@@ -196,9 +173,12 @@ def write_zip(submission: Path, loaded: dict[str, Path], output: Path) -> list[s
 
 
 def run(options: argparse.Namespace) -> int:
-    options.submission = options.submission.resolve(strict=True)
-    loaded = find_files(options)
-    lines = write_zip(options.submission, loaded, options.output)
+    submission = options.submission.resolve(strict=True)
+    classifiers = options.classifiers and str(options.classifiers.resolve())
+    asked = json.dumps([options.backbone, classifiers, options.members, options.preprocess])
+    found = json.loads(run_python(LOCATE, asked, folder=submission))
+    loaded = {name: Path(path) for name, path in found.items()}
+    lines = write_zip(submission, loaded, options.output)
     for name, path in loaded.items():
         print(f"package_submission: {name} is {path}")
     print(f"package_submission: scored {len(lines)} images unpacked alone: {' '.join(lines)}")

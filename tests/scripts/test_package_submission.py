@@ -91,17 +91,14 @@ def test_what_was_trained_on_cutouts_is_zipped_with_what_cuts_out(
 
 
 def test_what_cannot_be_zipped_is_refused(trained, tmp_path):
+    with pytest.raises(SystemExit, match="2"):  # neither scores alone
+        package_submission.parse_arguments(["--members", "sgd", "subspecies"])
     write_pair(trained)
     output = tmp_path / "made/out.zip"
     arguments = ["--classifiers", trained, "--output", output, "--backbone", "dinov2_base"]
     with pytest.raises(InputError, match="was trained on features of efficientnet_lite0"):
         package_submission.run(package_submission.parse_arguments(list(map(str, arguments))))
     assert not output.parent.exists()
-
-
-def test_a_member_that_never_scores_alone_is_no_choice():
-    with pytest.raises(SystemExit, match="2"):
-        package_submission.parse_arguments(["--members", "sgd", "subspecies"])
 
 
 # ------------------------------------------------------------------- its parts, on small models
@@ -172,23 +169,17 @@ def test_a_zip_without_a_score_for_every_image_is_not_kept(zip_model, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    "line",
     [
-        ("pillow==12.3.0", "line 2: pillow is not among the platform's packages"),
-        ("opencv-python==5.0.0.93", "line 2: opencv-python is not among the platform's packages"),
-        ("torch>=2", "line 2: 'torch>=2' is not name==version"),
-        ("", "line 2: '' is not name==version"),
-        ('numpy==2.2.6; python_version < "3.11"', "is not name==version"),
-        ("numpy==2.2.6  # f\xfcr", "not in UTF-8"),
+        *("pillow==12.3.0", "opencv-python==5.0.0.93", "torch>=2", "", "numpy==2.2.6  # f\xfcr"),
+        'numpy==2.2.6; python_version < "3.11"',
     ],
 )
-def test_requirements_are_checked(tmp_path, line, message):
+def test_requirements_are_checked(tmp_path, line):
     path = tmp_path / "requirements.txt"
     path.write_bytes(f"Pillow==12.3.0\n{line}\n".encode("latin-1"))
-    with pytest.raises(InputError) as raised:
-        package_submission.check_requirements(path)
-    assert str(path) in str(raised.value)
-    assert message in str(raised.value)
+    with pytest.raises(InputError, match=r"line 2: .* is not name==version of one of the platform"):
+        package_submission.needed_requirements(path, {})
 
 
 def test_the_list_of_packages_is_the_platforms(shared, repository):
@@ -200,5 +191,6 @@ def test_the_submission_names_what_it_imports_and_no_more():
     """In the order of installation: the platform installs line by line, torch's version first."""
     path = SUBMISSION / "requirements.txt"
     _, foreign = package_submission.find_code(path.parent, cutouts=True)
-    assert package_submission.needed_requirements(path, foreign) == path.read_text()
-    assert list(package_submission.check_requirements(path))[:2] == ["torch", "torchvision"]
+    lines = path.read_text()
+    assert package_submission.needed_requirements(path, foreign) == lines
+    assert [line.partition("=")[0] for line in lines.split()[:2]] == ["torch", "torchvision"]
