@@ -77,13 +77,9 @@ def test_it_goes_on_where_it_stopped(start, report, monkeypatch):
     report.unlink()
     assert start("--seeds", "0-2") == (0, [])
     assert report.read_bytes() == first
-    # What a finished seed lacks is run: painted images, other members, another backbone.
+    # What a finished seed lacks is run: painted images, another backbone.
     for arguments, call in [
         (["--painted"], f"2,1,photograph,efficientnet_lite0,{ALL},1,"),
-        (
-            ["--members", "subspecies"],
-            "2,0,photograph,efficientnet_lite0,sgd+linear subspecies,1,",
-        ),
         (["--backbone", "dinov2_base"], f"2,0,photograph,dinov2_base,{ALL},1,"),
     ]:
         assert start("--seeds", "2", *arguments) == (0, [call])

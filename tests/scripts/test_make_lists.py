@@ -90,8 +90,7 @@ def test_every_pair_of_the_published_list(real_counts_csv):
     }
     known = list(by_subspecies(read_photos(real_counts_csv)))
     args = make_lists.parse_arguments(["--csv", "x"])
-    groups = make_lists.parse_groups(args.groups)
-    excluded = make_lists.parse_excluded(args.exclude)
+    groups, excluded = make_lists.read_options(args, known)
     pairs = make_lists.unlike_pairs(known, groups, tuple(args.signal), excluded)
     assert len(pairs) == len(set(pairs)) == 132
     assert {i: {j for structure, j in pairs if structure == i} for i in known} == expected
@@ -175,7 +174,7 @@ def test_published_lists_are_not_mixed_with_new_ones(small_csv, tmp_path):
     "options, message",
     [
         ("--signal 9 7", "--signal names subspecies '7'; the CSV has 2, 8, 9"),
-        ("--signal 9 9", "--signal names subspecies '9' twice"),
+        ("--signal 9 9", "--signal names subspecies '9' more than once"),
         ("--groups 9,8 2,9 8", "--groups names subspecies '9' more than once"),
         ("--exclude 9,8", "expected STRUCTURES:REFERENCES"),
         ("--exclude 9:", "--exclude names subspecies ''"),
