@@ -30,6 +30,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from common.challenge_csv import Photo, challenge_parser, read_photos
@@ -72,12 +73,6 @@ def image_size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def stands(path: Path, original: Path, size: tuple[int, int], since: float) -> bool:
-    """Whether `path` is there, of this size, and newer than `original` and the time `since`."""
-    newest = max(original.stat().st_mtime, since)
-    return path.is_file() and path.stat().st_mtime >= newest and image_size(path) == size
-
-
 def made_since(dataset: Path, source: str) -> float:
     """Since when the images of `dataset` are made from `source`, in seconds since 1970.
 
@@ -106,56 +101,49 @@ def encoded(image: Image.Image, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def prepare(
-    photo: Photo,
-    original: Path,
-    pictured: Path,  # what the generators get of it: the original, or its cutout
-    datasets: Path,
-    side: int,  # of the classifiers' image, the longer one at the most
-    since: Sequence[float],  # when the images of GENERATOR_SETS began to be made from its like
-) -> bool:
+def prepare(photo: Photo, args: argparse.Namespace, seen: Path, since: Sequence[float]) -> bool:
     """Write the images of one photograph that do not stand yet; whether there were any.
 
-    Raises ImageError where the original or its cutout is not there or cannot be decoded.
+    `seen` has what the generators get, photographs or cutouts, since when their data sets are made
+    from these. Raises ImageError where the original or its cutout is missing or cannot be decoded.
     """
+    original, pictured = args.photos / photo.filename, seen / photo.filename
     size = image_size(original)
     if size is None:
         raise ImageError(f"{original}: not a readable image")
     if not pictured.is_file():
         raise ImageError(f"{original}: not cut out, for the reason above")
-    kept = datasets / "Images4TrainClassifier/Images" / photo.status / photo.filename
-    places = [*generator_images(photo, datasets), (kept, fitted(size, side))]
-    sources = (pictured, pictured, original)
-    missing = [
-        (path, source, target_size)
-        for (path, target_size), source, begun in zip(places, sources, (*since, 0.0), strict=True)
-        if not stands(path, source, target_size, begun)
-    ]
-    images = {source: open_image(source) for source in {source for _, source, _ in missing}}
-    for path, source, target_size in missing:
+    kept = args.datasets / "Images4TrainClassifier/Images" / photo.status / photo.filename
+    places = [*generator_images(photo, args.datasets), (kept, fitted(size, args.classifier_side))]
+    sources = ((pictured, since[0]), (pictured, since[1]), (original, 0.0))
+    opened, written = cache(open_image), False
+    for (path, wanted), (source, begun) in zip(places, sources, strict=True):
+        newest = max(source.stat().st_mtime, begun)
+        if path.is_file() and path.stat().st_mtime >= newest and image_size(path) == wanted:
+            continue
+        image, written = opened(source), True
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as part:
-            if path == kept and target_size == size:
+            if path == kept and wanted == size:
                 shutil.copyfile(original, part)
             else:
-                resized = images[source].resize(
-                    target_size, Image.Resampling.LANCZOS, reducing_gap=3.0
-                )
+                resized = image.resize(wanted, Image.Resampling.LANCZOS, reducing_gap=3.0)
                 part.write_bytes(encoded(resized, path.suffix.lower()))
-    return bool(missing)
+    return written
 
 
-def cut_out(
-    photos: list[Photo], folder: Path, cutouts: Path, masks: Path | None, workers: int
-) -> int:
-    """Cut `photos` in `folder` out into `cutouts`/images/; the exit status of cut_folder.py."""
+def cut_out(photos: list[Photo], args: argparse.Namespace) -> int:
+    """Cut `photos` out into `args.cutouts`/images/; the exit status of cut_folder.py."""
+    if args.photos.resolve() in [(args.cutouts / name).resolve() for name in ("images", "masks")]:
+        over = f"would write over the photographs in {args.photos}; name another folder"
+        raise InputError(f"--cutouts {args.cutouts}: {over}")
     with tempfile.TemporaryDirectory() as links:  # what else lies in the folder is left alone
         for photo in photos:
-            (Path(links) / photo.filename).symlink_to((folder / photo.filename).resolve())
-        options = ["--input", links, "--output", cutouts, "--workers", str(workers)]
-        if masks is not None:
-            options += ["--masks", masks]
-        return subprocess.call([sys.executable, CUTOUT, *options])
+            Path(links, photo.filename).symlink_to((args.photos / photo.filename).resolve())
+        command = [sys.executable, CUTOUT, "--input", links, "--output", args.cutouts]
+        command += ["--workers", str(args.workers)]
+        command += ["--masks", args.masks] if args.masks is not None else []
+        return subprocess.call(command)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -167,35 +155,26 @@ def run(args: argparse.Namespace) -> int:
             f"{absent[0].filename}; name their folder in --photos, or fetch the challenge's: "
             f"scripts/download_challenge.sh {args.csv} {args.photos}"
         )
-    pictured, source, status = args.photos, PHOTOGRAPHS, 0
+    seen, source, status = args.photos, PHOTOGRAPHS, 0
     if args.cutouts:
-        pictured = args.cutouts / "images"
+        seen = args.cutouts / "images"
         source = f"cutouts in {os.path.relpath(args.cutouts, args.datasets)}"
-        if args.photos.resolve() in [(args.cutouts / n).resolve() for n in ("images", "masks")]:
-            raise InputError(
-                f"--cutouts {args.cutouts}: would write over the photographs in {args.photos}; "
-                "name another folder"
-            )
-        status = cut_out(photos, args.photos, args.cutouts, args.masks, args.workers)
+        status = cut_out(photos, args)
         if status not in (0, PARTLY):
-            logging.error(
-                "stopped: cut_folder.py could not cut out %s (exit status %d, its reason is above)",
-                *(args.photos, status),
-            )
+            said = f"could not cut out {args.photos} (exit status {status}, its reason is above)"
+            logging.error("stopped: cut_folder.py %s", said)
             return status
     since = [made_since(args.datasets / name, source) for name in GENERATOR_SETS]
 
     def work(photo: Photo) -> bool | ImageError:
-        original, seen = args.photos / photo.filename, pictured / photo.filename
         try:
-            return prepare(photo, original, seen, args.datasets, args.classifier_side, since)
+            return prepare(photo, args, seen, since)
         except ImageError as error:
             return error
 
     with ThreadPoolExecutor(args.workers) as pool:  # Pillow decodes and resizes outside the lock
         done = pool.map(work, photos)
-        hidden = not sys.stderr.isatty()
-        results = list(tqdm(done, total=len(photos), unit="photo", disable=hidden))
+        results = list(tqdm(done, total=len(photos), unit="photo", disable=None))
     broken = [result for result in results if isinstance(result, ImageError)]
     for error in broken:
         logging.error("%s", error)
@@ -203,9 +182,7 @@ def run(args: argparse.Namespace) -> int:
     if broken:
         logging.error("%d photographs cannot be read; fetch them again and run again", len(broken))
     elif status:
-        logging.error(
-            "cut_folder.py cannot read what it names above; the cutouts of before were taken"
-        )
+        logging.error("cut_folder.py cannot read what it names above; older cutouts were taken")
     return int(bool(broken or status))
 
 
@@ -213,10 +190,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = challenge_parser(__doc__)
     add = parser.add_argument
     add("--photos", type=Path, required=True, help="the folder of originals")
-    kept = (
-        "make the generators' images from cutouts of the photographs, which are kept in this "
-        "folder (default: cutouts/ in the folder of datasets)"
-    )
+    kept = "cut the generators' images out, into this folder (default: cutouts/ beside the sets)"
     add("--cutouts", type=Path, nargs="?", const=True, help=kept)
     add("--masks", type=Path, help="folder of your own masks for --cutouts")
     side = "longest side in pixels of the classifiers' photographs (default: 1024)"

@@ -9,12 +9,10 @@ import sys
 import threading
 import types
 import zipfile
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from common import check_photos, downloads
-from common.challenge_csv import TableError
+from common import downloads
 from common.program import InputError
 from filelock import FileLock
 
@@ -104,20 +102,6 @@ def test_without_checksums_each_file_is_decoded(challenge, server, tmp_path):
     assert "C2.jpg is broken" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "row, message",
-    [
-        ("C4,ftp://x/C4.jpg,C4.jpg,", "line 2: file_url 'ftp://x/C4.jpg'; expected https://"),
-        ("C4,https://x/C4.jpg,../C4.jpg,", "line 2: file name '../C4.jpg' leaves the folder"),
-        ("C4,https://x/C4.jpg,C4.jpg,12", "line 2: md5 '12'; expected 32"),
-    ],
-)
-def test_a_bad_row_stops_before_any_download(write_csv, tmp_path, row, message):
-    csv = write_csv([row], "CAMID,file_url,filename,md5")
-    with pytest.raises(TableError, match=message):
-        check_photos.run(Namespace(csv=csv, folder=tmp_path, set_aside=True))
-
-
 # ------------------------------------------------------------ download_models.sh: plain addresses
 
 WEIGHTS = b"weights"
@@ -175,8 +159,7 @@ def test_a_broken_download_is_tried_again(fetch, moody_server, capsys, known):
     assert stat.S_IMODE(path.stat().st_mode) == 0o644  # another account may read it
     assert [p.name for p in path.parent.iterdir()] == ["w.pth"]
     said = capsys.readouterr().out
-    assert said.startswith(f"download_models: w from {url}\n")
-    assert (SHA256 in said) == (known == "")
+    assert said == f"download_models: w from {url}\n"
     fetch(known)
     assert capsys.readouterr().out == f"download_models: w is there: {path}\n"
     assert len(asked) == 3

@@ -155,9 +155,7 @@ def test_results_that_are_made_anew_and_disks_without_links(
 
 
 def test_a_photograph_that_is_not_there(small_csv, collect):
-    with pytest.raises(
-        InputError, match=r"S8N000\.jpg is missing; make it: scripts/prep"
-    ):
+    with pytest.raises(InputError, match=r"S8N000\.jpg is missing; make it: scripts/prep"):
         collect(small_csv, placed=False)
 
 

@@ -214,9 +214,10 @@ def test_images_follow_from_photographs_to_cutouts_and_back(drawn, tmp_path, pre
 
     # A change back that is interrupted after the first photograph goes on.
     first, *_ = read_photos(drawn)
-    original = tmp_path / "originals" / first.filename
     since = [prepare_images.made_since(sets / name, "photographs") for name in GENERATORS]
-    assert prepare_images.prepare(first, original, original, sets, 1024, since)
+    options = ["--csv", "x", "--photos", "originals", "--datasets", "sets"]
+    args = prepare_images.parse_arguments(options)
+    assert prepare_images.prepare(first, args, args.photos, since)
     assert kinds(sets) == ALL_CUTOUTS | {"D1.jpg": {False}}
     assert prepared() == "3"
     assert kinds(sets) == ALL_PHOTOGRAPHS
