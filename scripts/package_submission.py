@@ -159,26 +159,24 @@ def play_ingestion(archive: Path) -> list[str]:
 def write_zip(submission: Path, loaded: dict[str, Path], output: Path) -> list[str]:
     """Zip the code and what it loads, all at the root, and keep it if it scores images; its lines
     of predictions."""
-    requirements = submission / "requirements.txt"  # for everything that may be zipped
     code, foreign = find_code(submission, "cutout.py" in loaded)
-    needed = needed_requirements(requirements, foreign)
-    entry = zipfile.ZipInfo.from_file(requirements, requirements.name)  # with its permissions
+    requirements = needed_requirements(submission / "requirements.txt", foreign)
+    entry = zipfile.ZipInfo.from_file(submission / "requirements.txt", "requirements.txt")
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic(output) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(entry, needed, zipfile.ZIP_DEFLATED)
+            archive.writestr(entry, requirements)  # an entry for its permissions
             for name, path in ({"metadata": submission / "metadata"} | code | loaded).items():
                 archive.write(path, name)
         return play_ingestion(temporary)
 
 
 def run(options: argparse.Namespace) -> int:
-    submission = options.submission.resolve(strict=True)
     classifiers = options.classifiers and str(options.classifiers.resolve())
     asked = json.dumps([options.backbone, classifiers, options.members, options.preprocess])
-    found = json.loads(run_python(LOCATE, asked, folder=submission))
+    found = json.loads(run_python(LOCATE, asked, folder=SUBMISSION))
     loaded = {name: Path(path) for name, path in found.items()}
-    lines = write_zip(submission, loaded, options.output)
+    lines = write_zip(SUBMISSION, loaded, options.output)
     for name, path in loaded.items():
         print(f"package_submission: {name} is {path}")
     print(f"package_submission: scored {len(lines)} images unpacked alone: {' '.join(lines)}")
@@ -188,22 +186,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     add = parser.add_argument
-    add("--submission", type=Path, default=SUBMISSION, help="the folder to zip")
     where = "the folder of the members (default: where model.py finds them)"
     add("--classifiers", type=Path, metavar="DIR", help=where)
-    members = ["sgd", "linear", "subspecies"]
     who = "who takes part, sgd and linear among them (default: all that lie there)"
-    add("--members", nargs="+", choices=members, help=who)
+    add("--members", nargs="+", choices=["sgd", "linear", "subspecies"], help=who)
     check = "stop unless the classifiers were trained on it (default: take what they remember)"
     add("--backbone", help=check)
     add("--preprocess", choices=["photograph", "cutout"], help=check)
     add("--output", type=Path, default=ROOT / "submission.zip", help="the zip to write")
     options = parser.parse_args(arguments)
-    if options.members and not {"sgd", "linear"} <= set(options.members):
+    if options.members and not {"sgd", "linear"} <= {*options.members}:
         parser.error("--members must name sgd and linear: in the zip, neither scores alone")
     return options
 

@@ -43,6 +43,7 @@ CUTOUT = ROOT / "HybridDetection/cut_folder.py"
 GENERATOR_SETS = ("Images4TrainAFhybrid", "Images4TrainAFnonhybrid")
 HYBRID_SIZE = (500, 333)  # width, height in pixels, as published
 NONHYBRID_SIZE = (256, 256)
+CLASSIFIER_SIDE = 1024  # pixels of the longer side, at the most
 NOTE = "made_from.txt"  # in a generator's data set: what its images are made from, and since when
 PARTLY = 3  # exit status of cut_folder.py where it cut out all but the photographs that it names
 PHOTOGRAPHS = "photographs"  # what they are made from where there is no note
@@ -58,9 +59,9 @@ def generator_images(photo: Photo, datasets: Path) -> list[tuple[Path, tuple[int
     ]
 
 
-def fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """`size` scaled down so that its longer side is `side` pixels at the most."""
-    scale = min(1, side / max(size))
+def fitted(size: tuple[int, int]) -> tuple[int, int]:
+    """`size` scaled down so that its longer side is CLASSIFIER_SIDE pixels at the most."""
+    scale = min(1, CLASSIFIER_SIDE / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
@@ -114,7 +115,7 @@ def prepare(photo: Photo, args: argparse.Namespace, seen: Path, since: Sequence[
     if not pictured.is_file():
         raise ImageError(f"{original}: not cut out, for the reason above")
     kept = args.datasets / "Images4TrainClassifier/Images" / photo.status / photo.filename
-    places = [*generator_images(photo, args.datasets), (kept, fitted(size, args.classifier_side))]
+    places = [*generator_images(photo, args.datasets), (kept, fitted(size))]
     sources = ((pictured, since[0]), (pictured, since[1]), (original, 0.0))
     opened, written = cache(open_image), False
     for (path, wanted), (source, begun) in zip(places, sources, strict=True):
@@ -193,13 +194,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     kept = "cut the generators' images out, into this folder (default: cutouts/ beside the sets)"
     add("--cutouts", type=Path, nargs="?", const=True, help=kept)
     add("--masks", type=Path, help="folder of your own masks for --cutouts")
-    side = "longest side in pixels of the classifiers' photographs (default: 1024)"
-    add("--classifier_side", type=int, default=1024, help=side)
     a_time = "photographs at a time (default: one a core)"
     add("--workers", type=positive, default=os.cpu_count() or 1, help=a_time)
     args = parser.parse_args(arguments)
-    if args.classifier_side < 224:
-        parser.error(f"--classifier_side {args.classifier_side}: the classifiers see 224 pixels")
     if args.masks is not None and args.cutouts is None:
         parser.error(f"--masks {args.masks}: needs --cutouts, which cuts out with them")
     if args.cutouts is True:

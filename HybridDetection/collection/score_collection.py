@@ -57,8 +57,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--members", nargs="+", choices=MEMBERS, help="default: all; sgd and linear must be there")
     add("--shard", type=int, default=SHARD, help=f"images in a file (default: {SHARD})")
     add("--batch_size", type=int, default=BATCH_SIZE, help="images that are scored at once")
-    add("--actors", type=int, help="processes that score (default: one a GPU, else one a core, or "
-        "in a cluster one for two cores)")  # fmt: skip
+    add("--actors", type=int, help="processes that score (default: one a GPU, else one a core)")
     add("--device", help="of the actors: cuda, mps or cpu (default: the best)")
     options = parser.parse_args()
     if min(options.shard, options.batch_size, options.actors or 1) < 1:
@@ -134,7 +133,7 @@ def begin(options: argparse.Namespace, sources: list[Source]) -> dict[str, objec
     members = load_members(paths, None, None)
     origin = next(iter(members.values())).origin
     files = [*paths.values(), locate_backbone(origin.backbone)]
-    images = [[source.names or source.path.stat().st_size, str(source.path)] for source in sources]
+    images = [source.names or [str(source.path), source.path.stat().st_size] for source in sources]
     wanted = {
         "input": str(options.input),
         "images": count_images(sources),
@@ -254,16 +253,17 @@ def run(options: argparse.Namespace) -> int:
     files = [str(options.output / name) for name in sorted(finished(options.output))]
     table = pyarrow.dataset.dataset(files, SCHEMA)
     failed = table.count_rows(filter=pyarrow.dataset.field("error").is_valid())
+    missing = count_images(left_to_do(sources, options.output))
     members = f"with {settings['backbone']} ({', '.join(settings['members'])})"
     scored = counted(table.count_rows() - failed, "image")
     print(f"collection: scored {scored} {members}: {options.output}")
-    if failed:
-        said = f"{counted(failed, 'image')} could not be scored; the column error says why"
-        print(f"collection: {said}", file=sys.stderr)
-    if missing := count_images(left_to_do(sources, options.output)):
-        said = f"the files of {counted(missing, 'image')} could not be made"
-        print(f"collection: {said}; the same command tries again", file=sys.stderr)
-    return int(failed > 0 or missing > 0)
+    for number, problem in (
+        (failed, "could not be scored; the column error says why"),
+        (missing, "have no file, as it could not be made; the same command tries again"),
+    ):
+        if number:
+            print(f"collection: {counted(number, 'image')} {problem}", file=sys.stderr)
+    return int(failed + missing > 0)
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """How well hybrids are found, over many demo sets: the quick start, seed by seed, in one table.
 
-    python scripts/benchmarks/detection.py --seeds 30-39 [--painted] [--preprocess WAY ...]
+    python scripts/benchmarks/detection.py --seeds 30-39 [--painted]
 
 Each seed is two runs of scripts/quickstart.sh in the folder WORK, one of whole photographs and one
 of cutouts: draw, train, score. A run that has its scores is not run again; after a change of the
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.files import atomic
 from common.program import ROOT, InputError, start
-from demo.results import KINDS, MEMBERS, PREPROCESSES, PUBLISHED, SCORES, read_scores
+from demo.results import KINDS, MEMBERS, PREPROCESSES, SCORES, read_scores
 
 QUICKSTART = ROOT / "scripts/quickstart.sh"
 UNPAINTED = "photographs"  # the kind of training set without painted images
@@ -44,17 +44,15 @@ def read_seeds(text: str) -> list[int]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--seeds", type=read_seeds, required=True, help="such as 20-29")
     add("--painted", action="store_true", help="with painted images, too")
-    add("--preprocess", nargs="+", choices=PREPROCESSES, default=PREPROCESSES, help="default: both")
     add("--backbone", default="efficientnet_lite0")
     add("--work", type=Path, default=ROOT / "quickstart/detection", help="folder of the runs")
     add("--output", type=Path, default=Path(__file__).with_name("DETECTION.md"))
     options = parser.parse_args()
     options.kinds = list(KINDS) if options.painted else [UNPAINTED]
-    options.preprocess = [way for way in PREPROCESSES if way in options.preprocess]
     return options
 
 
@@ -114,10 +112,10 @@ def caption(way: Way) -> str:
 def pairs_to_compare(ways: list[Way]) -> list[tuple[Way, Way]]:
     """Everything with the published system without painted images; and, all else being the same,
     what is trained on painted images with what is not, and cutouts with whole photographs."""
-    first = ways[0][0]
-    pairs = [(way, (first, UNPAINTED, PUBLISHED)) for way in ways]
+    first = ways[0]
+    pairs = [(way, first) for way in ways]
     pairs += [(way, (way[0], UNPAINTED, way[2])) for way in ways]
-    pairs += [(way, (first, *way[1:])) for way in ways]
+    pairs += [(way, (first[0], *way[1:])) for way in ways]
     return [(way, other) for way, other in dict.fromkeys(pairs) if way != other]
 
 
@@ -144,7 +142,7 @@ many of them the difference is above and below 0.
 def make_report(rows: list[dict], options: argparse.Namespace) -> str:
     """DETECTION.md from the rows of all seeds."""
     table = pd.DataFrame(rows).set_index("seed")
-    ways = list(product(options.preprocess, options.kinds, MEMBERS))
+    ways = list(product(PREPROCESSES, options.kinds, MEMBERS))
     scores = {way: table[[one == way for one in table["way"]]] for way in ways}
     means = [["Images, training set: members", *(SCORES[name] for name in SHOWN)]]
     means += [[caption(way), *(spread(scores[way][name]) for name in SHOWN)] for way in ways]
@@ -161,7 +159,7 @@ def make_report(rows: list[dict], options: argparse.Namespace) -> str:
 
 
 def benchmark(options: argparse.Namespace) -> int:
-    runs = product(options.seeds, options.preprocess)
+    runs = product(options.seeds, PREPROCESSES)
     rows = [row for seed, way in runs for row in run_seed(seed, way, options)]
     with atomic(options.output) as temporary:
         temporary.write_text(make_report(rows, options), encoding="utf-8")

@@ -97,7 +97,7 @@ def test_a_folder_resume_and_other_settings(monkeypatch, score, photos, classifi
         patch.setattr(score_collection, "score", lambda *_: None)
         status, said = score(*command)
     assert (status, "scored 0 images" in said) == (1, True)
-    assert "the files of 23 images could not be made; the same command tries again" in said
+    assert "23 images have no file, as it could not be made; the same command tries" in said
 
     status, said = score(*command)
     assert status == 1

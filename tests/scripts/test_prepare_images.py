@@ -36,7 +36,7 @@ def three(write_csv, draw, tmp_path) -> Path:
     """The CSV of three photographs, one of them large and one a signal hybrid."""
     draw(tmp_path / "originals/C1.jpg", size=(1500, 1000))
     draw(tmp_path / "originals/C2.png", size=(300, 200))
-    draw(tmp_path / "originals/C3.jpg", size=(300, 450))
+    draw(tmp_path / "originals/C3.jpg", size=(900, 1350))
     return write_csv(
         [
             "C1,u,non-hybrid,train,z,m,8.0,,,C1.jpg",
@@ -62,10 +62,10 @@ def test_each_photograph_at_its_places_and_sizes(three, tmp_path, prepare):
         "Images4TrainAFnonhybrid/Images/8_9/train/good/C3.jpg": (256, 256),
         "Images4TrainClassifier/Images/non-hybrid/C1.jpg": (1024, 683),
         "Images4TrainClassifier/Images/non-hybrid/C2.png": (300, 200),
-        "Images4TrainClassifier/Images/hybrid/C3.jpg": (300, 450),
+        "Images4TrainClassifier/Images/hybrid/C3.jpg": (683, 1024),
     }
-    kept = tmp_path / "sets/Images4TrainClassifier/Images/hybrid/C3.jpg"
-    assert kept.read_bytes() == (tmp_path / "originals/C3.jpg").read_bytes()
+    kept = tmp_path / "sets/Images4TrainClassifier/Images/non-hybrid/C2.png"
+    assert kept.read_bytes() == (tmp_path / "originals/C2.png").read_bytes()
     with Image.open(tmp_path / "sets" / GENERATORS[1] / "Images/8/train/good/C1.jpg") as small:
         assert get_sampling(small) == 0  # 4:4:4: colours keep their full resolution
 
@@ -100,12 +100,6 @@ def test_a_second_run_writes_only_what_does_not_stand(three, tmp_path, prepare):
     place.unlink()
     os.utime(tmp_path / "originals/C2.png", (4e9, 4e9))  # a newer original
     assert "3 photographs, 2 prepared now" in prepare(three)[1]
-    os.utime(tmp_path / "originals/C2.png", (1, 1))
-    said = prepare(three, "--classifier_side", 400)[1]  # C1 and C3 are larger than that
-    assert "3 photographs, 2 prepared now" in said
-    kept = tmp_path / "sets/Images4TrainClassifier/Images"
-    assert Image.open(kept / "non-hybrid/C1.jpg").size == (400, 267)
-    assert Image.open(kept / "hybrid/C3.jpg").size == (267, 400)
 
 
 def test_originals_that_are_missing_are_an_error_before_any_work(three, tmp_path, prepare):
@@ -128,7 +122,7 @@ def test_originals_that_cannot_be_read_are_named_and_the_others_prepared(three, 
     assert {Path(name).name for name in sizes(tmp_path / "sets")} == {"C1.jpg"}
 
 
-@pytest.mark.parametrize("option", ["--classifier_side 223", "--workers 0", "--masks mine"])
+@pytest.mark.parametrize("option", ["--workers 0", "--masks mine"])
 def test_bad_options(capsys, option):
     with pytest.raises(SystemExit):
         prepare_images.parse_arguments(["--csv=x", "--photos=y", *option.split()])
@@ -173,7 +167,7 @@ ALL_PHOTOGRAPHS = {name: {False} for name in ALL_CUTOUTS}
 
 
 def test_generators_get_cutouts_and_classifiers_photographs(drawn, tmp_path, prepare, capfd):
-    status, said = prepare(drawn, "--cutouts", "--classifier_side", 400)
+    status, said = prepare(drawn, "--cutouts")
     assert status == 0
     assert "4 photographs, 4 prepared now" in said
     assert "D4.png stays whole" in capfd.readouterr().err
@@ -189,9 +183,8 @@ def test_generators_get_cutouts_and_classifiers_photographs(drawn, tmp_path, pre
         cutout = Image.open(sets / "cutouts/images" / path.name).convert("RGB")
         expected = np.asarray(cutout.resize(size, Image.Resampling.LANCZOS), int)
         assert np.abs(np.asarray(Image.open(path), int) - expected).mean() < 2
-    reduced = Image.open(sets / "Images4TrainClassifier/Images/non-hybrid/D1.jpg")
-    original = Image.open(tmp_path / "originals/D1.jpg").resize((400, 300))
-    assert np.abs(np.asarray(reduced, int) - np.asarray(original, int)).mean() < 3
+    kept = sets / "Images4TrainClassifier/Images/non-hybrid/D1.jpg"
+    assert kept.read_bytes() == (tmp_path / "originals/D1.jpg").read_bytes()
 
 
 def test_images_follow_from_photographs_to_cutouts_and_back(drawn, tmp_path, prepare):
