@@ -125,23 +125,26 @@ def run_python(code: str, *arguments: str, folder: Path, **environment: str) -> 
     return done.stdout
 
 
+def draw_specimens(folder: Path) -> None:
+    """An image of each kind; the coloured one has wings to cut out."""
+    for number, (specimen, (mode, size)) in enumerate(SPECIMENS.items()):
+        image = Image.new(mode, size, (225, 222, 205) if mode == "RGB" else 20 + number * 20)
+        if mode == "RGB":
+            for box in ((40, 50, 140, 120), (160, 50, 260, 120), (130, 75, 170, 90)):
+                ImageDraw.Draw(image).ellipse(box, fill=(60, 30, 20))
+        image.save(folder / specimen)
+
+
 def play_ingestion(archive: Path) -> list[str]:
     """The lines of predictions.txt for images of many kinds; InputError for one without a score."""
     with tempfile.TemporaryDirectory() as name:
-        images, submission, elsewhere = (
-            Path(name, part) for part in ("images", "zip", "elsewhere")
-        )
+        images, submission, elsewhere = (Path(name, part) for part in ("images", "zip", "away"))
         predictions = Path(name, "predictions.txt")
         images.mkdir()
         elsewhere.mkdir()
+        draw_specimens(images)
         with zipfile.ZipFile(archive) as file:
             file.extractall(submission)
-        for number, (specimen, (mode, size)) in enumerate(SPECIMENS.items()):
-            image = Image.new(mode, size, (225, 222, 205) if mode == "RGB" else 20 + number * 20)
-            if mode == "RGB":
-                for box in ((40, 50, 140, 120), (160, 50, 260, 120), (130, 75, 170, 90)):
-                    ImageDraw.Draw(image).ellipse(box, fill=(60, 30, 20))  # wings to cut out
-            image.save(images / specimen)
         # What the zip lacks must not come from a network or a cache.
         offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(elsewhere)}
         try:
