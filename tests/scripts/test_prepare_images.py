@@ -70,25 +70,20 @@ def test_each_photograph_at_its_places_and_sizes(three, tmp_path, prepare):
         assert get_sampling(small) == 0  # 4:4:4: colours keep their full resolution
 
 
-def test_the_whole_photograph_is_resized_not_cropped(write_csv, tmp_path, prepare):
+def test_whole_photographs_of_any_kind_are_resized_not_cropped(write_csv, tmp_path, prepare):
     pixels = np.zeros((400, 900, 3), np.uint8)
     pixels[:, 450:] = (255, 0, 0)
     pixels[200:, :, 2] = 255
     (tmp_path / "originals").mkdir()
     Image.fromarray(pixels).save(tmp_path / "originals/C1.png")
-    prepare(write_csv(["C1,u,non-hybrid,train,z,m,8.0,,,C1.png"]))
-    small = Image.open(tmp_path / "sets" / GENERATORS[1] / "Images/8/train/good/C1.png")
+    image = Image.new("1", (600, 400), "white")
+    image.save(tmp_path / "originals/C2.tif", compression="group4")  # as a fax's, without colours
+    prepare(write_csv([f"C,u,non-hybrid,train,z,m,8.0,,,{n}" for n in ("C1.png", "C2.tif")]))
+    folder = tmp_path / "sets" / GENERATORS[1] / "Images/8/train/good"
+    small = Image.open(folder / "C1.png")
     corners = [small.getpixel((x, y)) for x, y in ((0, 0), (255, 0), (0, 255), (255, 255))]
     assert corners == [(0, 0, 0), (255, 0, 0), (0, 0, 255), (255, 0, 255)]
-
-
-@pytest.mark.parametrize(("mode", "compression"), [("1", "group4"), ("RGB", "jpeg")])
-def test_a_tiff_of_any_compression_is_prepared(write_csv, tmp_path, prepare, mode, compression):
-    (tmp_path / "originals").mkdir()
-    image = Image.new("RGB", (600, 400), "white").convert(mode)
-    image.save(tmp_path / "originals/C1.tif", compression=compression)
-    assert prepare(write_csv(["C1,u,non-hybrid,train,z,m,8.0,,,C1.tif"]))[0] == 0
-    small = Image.open(tmp_path / "sets" / GENERATORS[1] / "Images/8/train/good/C1.tif")
+    small = Image.open(folder / "C2.tif")
     assert (small.mode, small.size, small.getpixel((9, 9))) == ("RGB", (256, 256), (255,) * 3)
 
 
@@ -102,23 +97,20 @@ def test_a_second_run_writes_only_what_does_not_stand(three, tmp_path, prepare):
     assert "3 photographs, 2 prepared now" in prepare(three)[1]
 
 
-def test_originals_that_are_missing_are_an_error_before_any_work(three, tmp_path, prepare):
+def test_originals_that_are_missing_or_cannot_be_read(three, tmp_path, prepare):
+    """The former are an error before any work; the others are named, and the rest is prepared."""
     (tmp_path / "originals/C2.png").unlink()
     said = "1 of 3 photographs are not in originals, the first is C2.png.*download_challenge"
     with pytest.raises(InputError, match=said):
         prepare(three)
     assert not (tmp_path / "sets").exists()
-
-
-def test_originals_that_cannot_be_read_are_named_and_the_others_prepared(three, tmp_path, prepare):
     (tmp_path / "originals/C2.png").write_text("no image")
     whole = (tmp_path / "originals/C3.jpg").read_bytes()
     (tmp_path / "originals/C3.jpg").write_bytes(whole[: len(whole) // 2])
     status, said = prepare(three)
     assert status == 1
-    assert "C2.png: not a readable image" in said
-    assert "C3.jpg: not a readable image" in said
-    assert "2 photographs cannot be read" in said
+    for part in ("C2.png: not a readable", "C3.jpg: not a readable", "2 photographs cannot be"):
+        assert part in said
     assert {Path(name).name for name in sizes(tmp_path / "sets")} == {"C1.jpg"}
 
 
@@ -166,13 +158,18 @@ ALL_CUTOUTS = {"D1.jpg": {True}, "D2.jpg": {True}, "D3.jpg": {True}, "D4.png": {
 ALL_PHOTOGRAPHS = {name: {False} for name in ALL_CUTOUTS}
 
 
-def test_generators_get_cutouts_and_classifiers_photographs(drawn, tmp_path, prepare, capfd):
-    status, said = prepare(drawn, "--cutouts")
+def test_generators_get_cutouts_and_what_your_own_masks_show(drawn, tmp_path, prepare, capfd):
+    mine = np.zeros((360, 480), bool)
+    mine[100:150, 200:300] = True
+    (tmp_path / "mine").mkdir()
+    Image.fromarray(mine).save(tmp_path / "mine/D1.png")
+    status, said = prepare(drawn, "--cutouts", "--masks", "mine")
     assert status == 0
     assert "4 photographs, 4 prepared now" in said
     assert "D4.png stays whole" in capfd.readouterr().err
     sets = tmp_path / "sets"
     assert set(sizes(sets / "cutouts/images")) == set(ALL_CUTOUTS)  # and nothing beside them
+    assert Image.open(sets / "cutouts/images/D1.jpg").size == (109, 109)
     assert kinds(sets) == ALL_CUTOUTS
     for place, size in [
         ("AFhybrid/Images/hybrid/train/good/D3.jpg", (500, 333)),
@@ -185,6 +182,11 @@ def test_generators_get_cutouts_and_classifiers_photographs(drawn, tmp_path, pre
         assert np.abs(np.asarray(Image.open(path), int) - expected).mean() < 2
     kept = sets / "Images4TrainClassifier/Images/non-hybrid/D1.jpg"
     assert kept.read_bytes() == (tmp_path / "originals/D1.jpg").read_bytes()
+
+    status, said = prepare(drawn, "--cutouts", "elsewhere", "--masks", "none")
+    assert status == 1
+    assert "stopped: cut_folder.py could not cut out originals" in said
+    assert not list((tmp_path / "elsewhere").rglob("*.jpg"))
 
 
 def test_images_follow_from_photographs_to_cutouts_and_back(drawn, tmp_path, prepare):
@@ -230,19 +232,6 @@ def test_what_cannot_be_cut_out_is_named_and_the_others_prepared(drawn, tmp_path
     assert "4 photographs, 2 prepared now" in said
     assert "2 photographs cannot be read" in said
     assert kinds(tmp_path / "sets") == {"D1.jpg": {True}, "D3.jpg": {True}}
-
-
-def test_generators_get_what_your_own_masks_show(drawn, tmp_path, prepare):
-    mine = np.zeros((360, 480), bool)
-    mine[100:150, 200:300] = True
-    (tmp_path / "mine").mkdir()
-    Image.fromarray(mine).save(tmp_path / "mine/D1.png")
-    assert prepare(drawn, "--cutouts", "--masks", "mine")[0] == 0
-    assert Image.open(tmp_path / "sets/cutouts/images/D1.jpg").size == (109, 109)
-    status, said = prepare(drawn, "--cutouts", "elsewhere", "--masks", "none")
-    assert status == 1
-    assert "stopped: cut_folder.py could not cut out originals" in said
-    assert not list((tmp_path / "elsewhere").rglob("*.jpg"))
 
 
 @pytest.mark.parametrize("folder", ["images", "masks"])
