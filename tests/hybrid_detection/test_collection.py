@@ -183,50 +183,36 @@ def test_tables_and_bad_cells(score, photos, classifiers, tmp_path):
         ({"a.parquet": {"uuid": ["a"], "image": ["text"]}}, r"has uuid .*, image \(string\); exp"),
         ({"a.parquet": {"name": ["a"], "image": [b""]}}, "has name .* and one of uuid, identifier"),
         ({"a.parquet": {"uuid": ["a"]}}, "no Parquet rows with image"),
+        (None, "no such folder or Parquet file"),
     ],
 )
 def test_what_is_no_collection_is_refused(tmp_path, files, message):
-    for name, content in files.items():
+    for name, content in (files or {}).items():
         if isinstance(content, dict):
             parquet.write_table(pyarrow.table(content), tmp_path / name)
         else:
             (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        score_collection.find_sources(tmp_path, 4)
-    with pytest.raises(ValueError, match="no such folder or Parquet file"):
-        score_collection.find_sources(tmp_path / "none", 4)
+        score_collection.find_sources(tmp_path / ("none" if files is None else ""), 4)
 
 
-@pytest.mark.parametrize(
-    ("actors", "device", "gpus", "expected"),
-    [
-        (None, None, 8, (8, 1)),
-        (3, "cuda", 8, (3, 1)),
-        (None, "cpu", 8, (4, 0)),
-        (None, None, 0, (4, 0)),
-        (2, None, 0, (2, 0)),
-    ],
-)
-def test_an_actor_a_gpu_or_one_for_two_processors(actors, device, gpus, expected):
-    options = SimpleNamespace(actors=actors, device=device)
-    resources = {"CPU": 8.0} | ({"GPU": float(gpus)} if gpus else {})
-    assert score_collection.choose_actors(options, resources) == expected
-
-
-@pytest.fixture
-def one_thread():
-    """Torch computes with as many as in an actor: others move a seventh digit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def test_an_actor_a_gpu_or_one_for_two_processors():
+    for actors, device, gpus, expected in [
+        (None, None, {"GPU": 8.0}, (8, 1)),
+        (3, "cuda", {"GPU": 8.0}, (3, 1)),
+        (None, "cpu", {"GPU": 8.0}, (4, 0)),
+        (None, None, {}, (4, 0)),
+        (2, None, {}, (2, 0)),
+    ]:
+        options = SimpleNamespace(actors=actors, device=device)
+        assert score_collection.choose_actors(options, {"CPU": 8.0} | gpus) == expected
 
 
 @pytest.mark.parametrize(
     ("size", "kill"), [(8, False), pytest.param(1, True, marks=pytest.mark.slow)]
 )
 def test_a_ray_of_two_actors_and_one_that_is_killed(
-    repository, photos, classifiers, tmp_path, size, kill, one_thread
+    repository, photos, classifiers, tmp_path, size, kill
 ):
     """The program as a user runs it; one of its actors is killed once a shard is there."""
     output = tmp_path / "scores"
@@ -238,17 +224,21 @@ def test_a_ray_of_two_actors_and_one_that_is_killed(
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(list(map(str, command)), env=environment, **pipes) as program:
-        killed = not kill
-        while program.poll() is None and not killed:
+        while kill and program.poll() is None:
             time.sleep(0.05)
             actors = scoring_actors(program.pid) if any(output.glob("*.parquet")) else []
             if actors:
                 os.kill(actors[0], signal.SIGKILL)
-                killed = True
+                break
+        else:
+            assert not kill, "it ended before an actor could be killed"
         said, _ = program.communicate(timeout=600)
-    assert killed, said
     assert program.returncode == 1 and "scored 22 images" in said, said
-    check(parquet.read_table(output).to_pylist(), expected_of(photos, classifiers, size))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as many as in an actor: others move a seventh digit
+    expected = expected_of(photos, classifiers, size)
+    torch.set_num_threads(threads)
+    check(parquet.read_table(output).to_pylist(), expected)
 
 
 def scoring_actors(ancestor: int) -> list[int]:
