@@ -71,22 +71,31 @@ def test_the_full_set_has_12947_rows(real_counts_csv, tmp_path, collect, dataset
         assert (dataset / "Images" / row["hybrid_stat"] / row["filename"]).is_file()
 
 
-def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, collect, dataset):
+def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, collect, dataset, caplog):
     results = tmp_path / "results"
-    touch(
-        results / "nh/images/00000_edges.png",
-        results / "nh/AF_2_2_gen00000_mask.png",
-        results / "nh/AF_2_2_gen0.png",
-        results / "nh/AF_2_2_gen00000.jpg",
+    names = (
+        "00000_edges.png",
+        "AF_2_2_gen00000_mask.png",
+        "AF_2_2_gen0.png",
+        "AF_2_2_gen00000.jpg",
     )
+    touch(*(results / "nh" / name for name in names))
     paint(results / "sh/AF_9_8_gen00007.png", structure="S9N002", reference="S8N001")
     paint(results / "nh/AF_2_2_gen00000.png", structure="S2N000", reference="S2N000")
-    assert "12 rows, 3 hybrid and 9 non-hybrid" in collect(small_csv, "--results", results)
+    # Published images do not say what they were painted from; others name what the CSV lacks.
+    paint(results / "sh/AF_9_8_gen00008.png")
+    paint(results / "sh/AF_9_8_gen00009.png", structure="S9N000", reference="")
+    paint(results / "sh/AF_9_8_gen00010.png", structure="S9N009", reference="S8N000")
+    touch(results / "sh/AF_9_8_gen00011.png")  # no image at all
+    assert "16 rows, 7 hybrid and 9 non-hybrid" in collect(small_csv, "--results", results)
+    assert "4 images do not say from which photographs of the CSV" in caplog.text
+    assert "(first: AF_9_8_gen00008.png); their columns" in caplog.text
     rows = read_rows(dataset)
     assert list(rows[0]) == [*COLUMNS, "structure", "reference"]
     assert rows[0]["structure"] == rows[0]["reference"] == ""
     assert rows[0]["subspecies"] == "8.0"  # photographs as the challenge has them
-    same, hybrid = rows[-2:]
+    same, hybrid, *unknown = rows[-6:]
+    assert [(row["structure"], row["reference"]) for row in unknown] == [("", "")] * 4
     cells = "AF_9_8_gen00007,,hybrid,train,,,9_8,9,8,AF_9_8_gen00007.png,S9N002.jpg,S8N001.jpg"
     assert list(hybrid.values()) == cells.split(",")
     assert (same["structure"], same["reference"]) == ("S2N000.jpg", "S2N000.jpg")
@@ -98,30 +107,7 @@ def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, collec
 
     said = collect(small_csv, "--name", "photographs.csv")  # beside the full one
     assert "10 rows, 2 hybrid and 8 non-hybrid" in said
-    assert (len(read_rows(dataset)), len(read_rows(dataset, "photographs.csv"))) == (12, 10)
-
-
-@pytest.mark.parametrize(
-    "sources",
-    [
-        {},  # a published image, or one of an earlier version
-        {"structure": "S9N000", "reference": ""},
-        {"structure": "S9N009", "reference": "S8N000"},  # a photograph that the CSV lacks
-        None,  # no image at all
-    ],
-)
-def test_images_that_do_not_say_their_sources(
-    small_csv, tmp_path, collect, dataset, caplog, sources
-):
-    image = tmp_path / "results/AF_9_8_gen00000.png"
-    touch(image)
-    if sources is not None:
-        paint(image, **sources)
-    collect(small_csv, "--results", tmp_path / "results")
-    assert "1 images do not say from which photographs of the CSV" in caplog.text
-    assert "(first: AF_9_8_gen00000.png); their columns" in caplog.text
-    row = read_rows(dataset)[-1]
-    assert (row["structure"], row["reference"]) == ("", "")
+    assert (len(read_rows(dataset)), len(read_rows(dataset, "photographs.csv"))) == (16, 10)
 
 
 @pytest.mark.parametrize("linked", [True, False])
@@ -154,11 +140,6 @@ def test_results_that_are_made_anew_and_disks_without_links(
     assert placed.read_text() == again
 
 
-def test_a_photograph_that_is_not_there(small_csv, collect):
-    with pytest.raises(InputError, match=r"S8N000\.jpg is missing; make it: scripts/prep"):
-        collect(small_csv, placed=False)
-
-
 @pytest.mark.parametrize(
     "names, message",
     [
@@ -168,12 +149,13 @@ def test_a_photograph_that_is_not_there(small_csv, collect):
             ["a/AF_9_8_gen00000.png", "b/AF_9_8_gen00000.png"],
             r"a/AF_9_8_gen00000\.png and .*b/AF_9_8_gen00000\.png have the same name",
         ),
+        (["AF_9_8_gen00000.png"], r"S8N000\.jpg is missing; make it: scripts/prepare_images"),
     ],
 )
 def test_results_that_cannot_be_collected(small_csv, tmp_path, collect, dataset, names, message):
     touch(*(tmp_path / "results" / name for name in names))
     with pytest.raises(InputError, match=message):
-        collect(small_csv, "--results", tmp_path / "results")
+        collect(small_csv, "--results", tmp_path / "results", placed=False)
     assert not (dataset / "List").exists()
 
 
