@@ -25,6 +25,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -64,18 +65,14 @@ def find_photographs(folder: Path, output: Path) -> list[str]:
     source = folder.resolve()
     for target in ((output / name).resolve() for name in ("images", "masks")):
         if target.is_relative_to(source) or source.is_relative_to(target):
-            raise ValueError(
-                f"--output {output}: its {target.name}/ and the photographs in {folder} lie in "
-                "each other; name another folder"
-            )
+            lie = f"its {target.name}/ and the photographs in {folder} lie in each other"
+            raise ValueError(f"--output {output}: {lie}; name another folder")
     files = sorted(walk(folder))
     if not files:
         raise ValueError(f"--input {folder}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    masks: dict[Path, str] = {}
-    for file in files:
-        other = masks.setdefault(mask_in(folder, file), file)
-        if other != file:
-            raise ValueError(f"{folder}: {other} and {file} would have the same mask; rename one")
+    for one, other in pairwise(sorted(files, key=partial(mask_in, folder))):
+        if mask_in(folder, one) == mask_in(folder, other):
+            raise ValueError(f"{folder}: {one} and {other} would have the same mask; rename one")
     return files
 
 
@@ -89,8 +86,8 @@ def own_mask_of(masks: Path | None, file: str | Path) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def cut(file: str, options: argparse.Namespace) -> tuple[dict[str, Any], bool] | str:
-    """Cut out one photograph: its row, and whether it was done now; or why it cannot be used."""
+def cut(file: str, options: argparse.Namespace) -> dict[str, Any] | str:
+    """Cut out one photograph: its row, with whether it was done `now`; or why it cannot be used."""
     if not file.isprintable():
         return f"{file!r}: a control character in its name; rename it"
     photograph = options.input / file
@@ -102,7 +99,7 @@ def cut(file: str, options: argparse.Namespace) -> tuple[dict[str, Any], bool] |
         states = [path.stat() for path in (photograph, own_mask) if path]
         made_from = [cutout.VERSION, *([state.st_size, state.st_mtime_ns] for state in states)]
         if target.is_file() and (row := standing_row(mask, made_from)):
-            return row, False
+            return row | {"now": False}
         rgb = np.asarray(open_image(photograph))
         found, flat = cut_one(rgb, own_mask)
         suffix = target.suffix.lower()
@@ -114,18 +111,18 @@ def cut(file: str, options: argparse.Namespace) -> tuple[dict[str, Any], bool] |
     record = PngInfo()
     record.add_text(RECORD, json.dumps({"made from": made_from, "row": row}))
     write(mask, encoded(found.mask, ".png", pnginfo=record))
-    return row, True
+    return row | {"now": True}
 
 
 def standing_row(mask: Path, made_from: list) -> dict[str, Any] | None:
     """The row in a mask that was made from this; None: it is to be made anew."""
+    if not mask.is_file():  # a pipe would be waited for
+        return None
     try:
-        if not mask.is_file():  # a pipe would be waited for
-            return None
         with Image.open(mask, formats=("PNG",)) as image:
             record = json.loads(image.text[RECORD])
         return record["row"] if record["made from"] == made_from else None
-    except Exception:  # there is none, or it is damaged
+    except Exception:  # it is damaged
         return None
 
 
@@ -158,25 +155,25 @@ def read_own_mask(path: Path, shape: tuple[int, int]) -> Found:
 
 
 def write(path: Path, content: bytes) -> None:
+    """Not by Pillow itself, which takes a file that a full disk cuts short for a whole one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as part:
         part.write_bytes(content)
 
 
 def encoded(picture: np.ndarray, suffix: str, **options: object) -> bytes:
-    """A picture in the format of `suffix`. In memory: Pillow's own writing takes a file that a
-    full disk cuts short for a whole one."""
     buffer = io.BytesIO()
     image_format = Image.registered_extensions()[suffix]
     Image.fromarray(picture).save(buffer, image_format, **SAVING.get(suffix, {}), **options)
     return buffer.getvalue()
 
 
-def outlined(photograph: Path, mask: Path) -> str:
-    """A photograph, SHOWN pixels long, with its outline, as base64."""
-    picture = open_image(photograph)
+def outlined(file: str, options: argparse.Namespace) -> str:
+    """A photograph, SHOWN pixels long, with what was found outlined, as base64."""
+    picture = open_image(options.input / file)
     picture.thumbnail((SHOWN, SHOWN))
-    small = np.array(open_image(mask).convert("L").resize(picture.size))
+    mask = open_image(mask_in(options.output / "masks", file)).convert("L")
+    small = np.array(mask.resize(picture.size))
     outlines, _ = cv2.findContours(small, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     drawn = cv2.drawContours(np.array(picture), outlines, -1, OUTLINE, 2)
     return base64.b64encode(encoded(drawn, ".jpg")).decode()
@@ -191,15 +188,12 @@ def run(options: argparse.Namespace) -> int:
         work = pool.map(partial(cut, options=options), files)
         results = list(tqdm(work, total=len(files), unit="photo", disable=None))
     unusable = [result for result in results if isinstance(result, str)]
-    done = [result for result in results if not isinstance(result, str)]
-    rows = [row for row, _ in done]
+    rows = [result for result in results if isinstance(result, dict)]
     with atomic(options.output / "cutouts.csv") as part:
         pd.DataFrame(rows, columns=COLUMNS).to_csv(part, index=False)
-    shown = [
-        (row, outlined(options.input / row["file"], mask_in(options.output / "masks", row["file"])))
-        for row in sorted(rows, key=itemgetter("confidence"))
-        if row["confidence"] < LOOK_AT
-    ]
+    doubtful = [row for row in rows if row["confidence"] < LOOK_AT]
+    doubtful.sort(key=itemgetter("confidence"))
+    shown = [(row, outlined(row["file"], options)) for row in doubtful]
     page = options.output / "doubtful.html"
     save_page(page, "doubtful.html", doubtful=shown, confident=CONFIDENT)
     whole = [row for row in rows if row["confidence"] < CONFIDENT]
@@ -209,7 +203,7 @@ def run(options: argparse.Namespace) -> int:
         log.error("%s", message)
     log.info(
         "%d photographs, %d of them done now: %d cut out, %d stay whole, %d cannot be used; %s",
-        *(len(files), sum(now for _, now in done), len(rows) - len(whole)),
+        *(len(files), sum(row["now"] for row in rows), len(rows) - len(whole)),
         *(len(whole), len(unusable), f"look through {page}" if shown else "none is doubtful"),
     )
     return PARTLY if unusable else 0
@@ -219,11 +213,11 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
-    parser.add_argument("--input", type=Path, required=True, help="folder of photographs")
-    parser.add_argument("--output", type=Path, required=True, help="folder of what is written")
-    parser.add_argument("--masks", type=Path, help="folder of your own masks")
-    cores = os.cpu_count() or 1
-    parser.add_argument("--workers", type=int, default=cores, help="photographs at a time")
+    add = parser.add_argument
+    add("--input", type=Path, required=True, help="folder of photographs")
+    add("--output", type=Path, required=True, help="folder of what is written")
+    add("--masks", type=Path, help="folder of your own masks")
+    add("--workers", type=int, default=os.cpu_count() or 1, help="photographs at a time")
     options = parser.parse_args()
     try:
         for folder in (options.input, options.masks):

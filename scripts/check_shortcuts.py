@@ -1,7 +1,4 @@
-"""Do the wings tell the subspecies apart in your photographs, or does the background?
-
-python scripts/check_shortcuts.py --photographs FOLDER        a subfolder for each subspecies
-"""
+"""Do the wings tell the subspecies apart in your photographs, or does the background?"""
 
 from common.program import become
 

@@ -21,9 +21,9 @@ mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 logs=${folder}_download
 
-# The downloader skips every file that is there, a half one too; so half ones are set aside.
+# The downloader skips every file that is there, a half one too; so half ones are renamed.
 status=0
-module common.check_photos "$csv" "$folder" --set_aside || status=$?
+module common.check_photos "$csv" "$folder" || status=$?
 case $status in
     0) exit 0 ;;
     3) ;;

@@ -13,7 +13,7 @@ which an image was painted, as the image itself says. They stay empty where it d
 of the published archives. The detector's training holds photographs out by them.
 
 A link is a hard link: the dataset stays whole when the results are removed, and can be packed or
-copied as it is. Where the file system cannot make one (another disk), say --copy.
+copied as it is. Where the file system cannot make one (another disk), it is a copy.
 """
 
 import argparse
@@ -34,10 +34,11 @@ from tqdm import tqdm
 SOURCES = ("structure", "reference")  # columns behind the challenge's
 
 
-def find_generated(folders: list[Path], subspecies: list[str]) -> list[Path]:
+def find_generated(folders: list[Path], taken: set[str], subspecies: list[str]) -> list[Path]:
     """The generated images of these `subspecies` below `folders`, sorted by name.
 
-    Raises InputError where a folder holds none, or a name is there twice or of another subspecies.
+    Raises InputError where a folder holds none, where two images or one and a photograph in `taken`
+    have the same name, and for one of another subspecies.
     """
     found: dict[str, Path] = {}
     for folder in folders:
@@ -49,41 +50,29 @@ def find_generated(folders: list[Path], subspecies: list[str]) -> list[Path]:
             )
         for path in images:
             other = found.setdefault(path.name, path)
-            if other is not path:
+            if other is not path or path.name in taken:
                 raise InputError(
-                    f"{other} and {path} have the same name; name in --results only "
-                    "the folders that belong together"
+                    f"{other} and {path if other is not path else 'a photograph'} have the same "
+                    "name; name in --results only the folders that belong together"
                 )
             for name in GENERATED.fullmatch(path.name).group("i", "j"):
                 if name not in subspecies:
-                    raise InputError(
-                        f"{path}: subspecies {name!r} is not in the CSV, which has "
-                        f"{', '.join(subspecies)}"
-                    )
+                    known = ", ".join(subspecies)
+                    raise InputError(f"{path}: subspecies {name!r} is not in the CSV ({known})")
     return [found[name] for name in sorted(found)]
 
 
-def place(source: Path, target: Path, copy: bool) -> None:
-    """Make `target` a hard link to `source`, or a copy of it; nothing when it is one already."""
-    if target == source:
+def place(source: Path, target: Path) -> None:
+    """Make `target` a hard link to `source`, or else a copy; nothing when it is one already."""
+    now, then = source.stat(), target.stat() if target.exists() else None
+    if then and (then.st_size, then.st_mtime_ns) == (now.st_size, now.st_mtime_ns):
         return
-    if target.exists():
-        linked = target.samefile(source)
-        then, now = target.stat(), source.stat()
-        alike = (then.st_size, then.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
-        if linked != copy and (linked or alike):
-            return
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic(target) as part:
-        if copy:
-            shutil.copy2(source, part)
-            return
         try:
             os.link(source.resolve(), part)  # a link to a symbolic link could dangle
-        except OSError as error:
-            raise InputError(
-                f"{target}: no hard link to {source} ({error.strerror}); say --copy"
-            ) from error
+        except OSError:
+            shutil.copy2(source, part)
 
 
 def painted_from(image: Path, filenames: dict[str | None, str]) -> dict[str, str]:
@@ -112,26 +101,17 @@ def generated_row(image: Path) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> int:
     photos = read_photos(args.csv)
-    generated = find_generated(args.results, list(by_subspecies(photos)))
     taken = {photo.filename for photo in photos}
-    for image in generated:
-        if image.name in taken:
-            raise InputError(f"{image}: a photograph of {args.csv} has the same name")
-
+    generated = find_generated(args.results, taken, list(by_subspecies(photos)))
     dataset = args.datasets / "Images4TrainClassifier"
     rows = [generated_row(image) for image in generated]
-    images = [(path, row["hybrid_stat"]) for path, row in zip(generated, rows, strict=True)]
     for photo in photos:
-        here = args.photos or dataset / "Images" / photo.status
-        images.append((here / photo.filename, photo.status))
-    for source, _ in images:
-        if not source.is_file():
-            raise InputError(
-                f"{source} is missing; make it: scripts/prepare_images.py, or name the folder of "
-                "photographs with --photos"
-            )
-    for source, status in tqdm(images, unit="image", disable=not sys.stderr.isatty()):
-        place(source, dataset / "Images" / status / source.name, args.copy)
+        path = dataset / "Images" / photo.status / photo.filename
+        if not path.is_file():
+            raise InputError(f"{path} is missing; make it: scripts/prepare_images.py")
+    images = list(zip(generated, rows, strict=True))
+    for source, row in tqdm(images, unit="image", disable=not sys.stderr.isatty()):
+        place(source, dataset / "Images" / row["hybrid_stat"] / source.name)
 
     filenames = {Path(name).stem: name for name in taken}
     sources = [painted_from(image, filenames) for image in generated]
@@ -164,11 +144,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     where = "folders of generated images, searched to the bottom (default: none)"
     add("--results", type=Path, nargs="*", default=[], metavar="DIR", help=where)
-    where = "link the photographs from here (default: those that prepare_images.py put in place)"
-    add("--photos", type=Path, help=where)
     default = "butterfly_anomaly_AF.csv"
     add("--name", default=default, help=f"file name of the CSV in List/ (default: {default})")
-    add("--copy", action="store_true", help="copy the images instead of linking")
     args = parser.parse_args(arguments)
     if not re.fullmatch(r"[\w-]+\.csv", args.name):
         parser.error(f"--name {args.name!r}: expected a plain name that ends in .csv")

@@ -20,9 +20,8 @@ structure, a little warped; one that lies otherwise leaves a ghost of its wings 
 import argparse
 import logging
 import random
-import re
 from collections.abc import Callable, Iterator
-from itertools import cycle, product
+from itertools import chain, cycle, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -190,62 +189,45 @@ def write_list(
     logging.info("%s: %d lines in %d pairs of subspecies", name, len(pairs), len(kinds))
 
 
-def check_known(args: argparse.Namespace, known: list[str]) -> None:
-    """Raise InputError where an option names a subspecies that the CSV does not have.
+def read_options(
+    args: argparse.Namespace, known: list[str]
+) -> tuple[list[list[str]], set[tuple[str, str]]]:
+    """The look-alike groups, of texts like `0,5,6,12`, and the ordered pairs that are left out, of
+    texts like `9:1,2,3,11`.
 
-    The published groups may: a part of the challenge's CSV may lack some.
+    Raises InputError where an option names a subspecies that the CSV does not have. The published
+    groups may: a part of the challenge's CSV may lack some.
     """
-    named = {
-        "--signal": args.signal,
-        "--groups": [] if args.groups is GROUPS else args.groups,
-        "--exclude": [] if args.exclude is EXCLUDED else args.exclude,
-    }
-    for option, texts in named.items():
-        for name in (name for text in texts for name in re.split("[,:]", text)):
+    groups = [text.split(",") for text in args.groups]
+    both = [[side.split(",") for side in text.split(":")] for text in args.exclude]
+    named = {"--signal": args.signal}
+    named["--groups"] = [] if args.groups is GROUPS else list(chain(*groups))
+    named["--exclude"] = [] if args.exclude is EXCLUDED else list(chain(*chain(*both)))
+    for option, names in named.items():
+        for name in names:
             if name not in known:
                 raise InputError(
                     f"{option} names subspecies {name!r}; the CSV has {', '.join(known)}. "
                     "Describe your own subspecies with --groups, --signal and --exclude"
                 )
-
-
-def parse_groups(texts: list[str]) -> list[list[str]]:
-    """Look-alike groups from texts like `0,5,6,12`."""
-    names = ",".join(texts).split(",")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise InputError(f"--groups names subspecies {twice[0]!r} more than once")
-    return [text.split(",") for text in texts]
-
-
-def parse_excluded(texts: list[str]) -> set[tuple[str, str]]:
-    """Ordered pairs from texts like `9:1,2,3,11`."""
-    excluded = set()
-    for text in texts:
-        structures, colon, references = text.partition(":")
-        if not colon:
-            raise InputError(f"--exclude {text!r}; expected STRUCTURES:REFERENCES, as in 9:1,2,3")
-        excluded |= set(product(structures.split(","), references.split(",")))
-    return excluded
+            if option != "--exclude" and names.count(name) > 1:
+                raise InputError(f"{option} names subspecies {name!r} more than once")
+    if any(len(sides) != 2 for sides in both):
+        raise InputError(f"--exclude {args.exclude}; expected STRUCTURES:REFERENCES, as in 9:1,2,3")
+    return groups, {pair for sides in both for pair in product(*sides)}
 
 
 def run(args: argparse.Namespace) -> int:
     everything = sorted(read_photos(args.csv), key=lambda photo: photo.filename)
     photos = by_subspecies(everything)
-    check_known(args, list(photos))
+    groups, excluded = read_options(args, list(photos))
     i, j = args.signal
-    if i == j:
-        raise InputError(f"--signal names subspecies {i!r} twice; expected two")
-    groups, excluded = parse_groups(args.groups), parse_excluded(args.exclude)
     pairs = unlike_pairs(list(photos), groups, (i, j), excluded)
 
     hybrid, nonhybrid = args.datasets / HYBRID_DATASET, args.datasets / NONHYBRID_DATASET
-    for dataset in (hybrid, nonhybrid):
-        if (dataset / "Lists").exists():  # readers accept both names: two sets would be a riddle
-            raise InputError(
-                f"{dataset / 'Lists'} is there, the lists of a published archive; move it away "
-                "before making new ones"
-            )
+    for lists in (hybrid / "Lists", nonhybrid / "Lists"):
+        if lists.exists():  # readers accept both names: two sets would be a riddle
+            raise InputError(f"{lists} is there, lists of a published archive; move it away first")
     themselves = [Pair(photo, photo) for photo in everything]
     write_list(hybrid, "train_AFhybrid", themselves, lambda photo: photo.status)
     write_list(nonhybrid, "train_AFnonhybrid", themselves, lambda photo: photo.subspecies)

@@ -77,26 +77,6 @@ SPECIMENS = {
 }
 
 
-def check_requirements(path: Path) -> dict[str, str]:
-    """The lines of `path` by the module that each brings; InputError for one that is refused."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not in UTF-8 ({error})") from error
-    lines = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        match = re.fullmatch(r"([A-Za-z0-9._-]+)==[0-9][A-Za-z0-9.+!]*", line)
-        if match is None:
-            raise InputError(f"{path}, line {number}: {line!r} is not name==version")
-        if match[1] not in PLATFORM:
-            raise InputError(
-                f"{path}, line {number}: {match[1]} is not among the platform's packages, which "
-                f"are compared letter by letter: {' '.join(PLATFORM)}"
-            )
-        lines[MODULES.get(match[1], match[1])] = line
-    return lines
-
-
 def find_code(submission: Path, cutouts: bool) -> tuple[dict[str, Path], dict[str, str]]:
     """What model.py imports in `submission`, itself included, by name in the zip; and what else
     these import, each with the first that does."""
@@ -112,15 +92,22 @@ def find_code(submission: Path, cutouts: bool) -> tuple[dict[str, Path], dict[st
 def needed_requirements(path: Path, foreign: dict[str, str]) -> str:
     """The lines of the requirements `path` that bring what is in `foreign`.
 
-    InputError for a module that neither Python nor one of them brings.
+    InputError for a line that the platform refuses, and a module that no line brings.
     """
-    lines = check_requirements(path)
-    for module, importer in foreign.items():
-        if module not in {*lines, *OPTIONAL, *sys.stdlib_module_names}:
+    lines = {}
+    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1):
+        match = re.fullmatch(r"([A-Za-z0-9._-]+)==[0-9][A-Za-z0-9.+!]*", line)
+        if match is None or match[1] not in PLATFORM:
             raise InputError(
-                f"{path.with_name(importer)}.py: imports {module}, which no package of {path} "
-                f"brings ({', '.join(lines)})"
+                f"{path}, line {number}: {line!r} is not name==version of one of the platform's "
+                f"packages, which are compared letter by letter: {' '.join(PLATFORM)}"
             )
+        lines[MODULES.get(match[1], match[1])] = line
+    for module in foreign.keys() - lines.keys() - OPTIONAL - sys.stdlib_module_names:
+        raise InputError(
+            f"{path.with_name(foreign[module])}.py: imports {module}, which no package of {path} "
+            f"brings ({', '.join(lines)})"
+        )
     return "".join(f"{line}\n" for module, line in lines.items() if module in foreign)
 
 
@@ -138,38 +125,31 @@ def run_python(code: str, *arguments: str, folder: Path, **environment: str) -> 
     return done.stdout
 
 
-def find_files(options: argparse.Namespace) -> dict[str, Path]:
-    """What model.py loads, by the name that it has in the zip; InputError where one is missing."""
-    classifiers = options.classifiers and str(options.classifiers.resolve())
-    asked = json.dumps([options.backbone, classifiers, options.members, options.preprocess])
-    found = json.loads(run_python(LOCATE, asked, folder=options.submission))
-    return {name: Path(path) for name, path in found.items()}
+def draw_specimens(folder: Path) -> None:
+    """An image of each kind; the coloured one has wings to cut out."""
+    for number, (specimen, (mode, size)) in enumerate(SPECIMENS.items()):
+        image = Image.new(mode, size, (225, 222, 205) if mode == "RGB" else 20 + number * 20)
+        if mode == "RGB":
+            for box in ((40, 50, 140, 120), (160, 50, 260, 120), (130, 75, 170, 90)):
+                ImageDraw.Draw(image).ellipse(box, fill=(60, 30, 20))
+        image.save(folder / specimen)
 
 
 def play_ingestion(archive: Path) -> list[str]:
     """The lines of predictions.txt for images of many kinds; InputError for one without a score."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        images, submission, elsewhere = (folder / part for part in ("images", "zip", "elsewhere"))
+        images, submission, elsewhere = (Path(name, part) for part in ("images", "zip", "away"))
+        predictions = Path(name, "predictions.txt")
         images.mkdir()
         elsewhere.mkdir()
+        draw_specimens(images)
         with zipfile.ZipFile(archive) as file:
             file.extractall(submission)
-        for number, (specimen, (mode, size)) in enumerate(SPECIMENS.items(), start=1):
-            Image.new(mode, size, number * 20).save(images / specimen)
-        wings = Image.new("RGB", SPECIMENS["rgb.jpg"][1], (225, 222, 205))  # to cut out, if it is
-        for box in ((40, 50, 140, 120), (160, 50, 260, 120), (130, 75, 170, 90)):
-            ImageDraw.Draw(wings).ellipse(box, fill=(60, 30, 20))
-        wings.save(images / "rgb.jpg")
-        predictions = folder / "predictions.txt"
+        # What the zip lacks must not come from a network or a cache.
+        offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(elsewhere)}
         try:
-            run_python(
-                INGESTION,
-                *map(str, (images, submission, predictions)),
-                folder=elsewhere,
-                HF_HUB_OFFLINE="1",  # what the zip lacks must not come from a network or a cache
-                HF_HOME=str(elsewhere),
-            )
+            folders = map(str, (images, submission, predictions))
+            run_python(INGESTION, *folders, folder=elsewhere, **offline)
         except InputError as error:
             raise InputError(f"the zip fails in the organisers' program: {error}") from error
         lines = sorted(predictions.read_text().splitlines())
@@ -182,23 +162,24 @@ def play_ingestion(archive: Path) -> list[str]:
 def write_zip(submission: Path, loaded: dict[str, Path], output: Path) -> list[str]:
     """Zip the code and what it loads, all at the root, and keep it if it scores images; its lines
     of predictions."""
-    requirements = submission / "requirements.txt"  # for everything that may be zipped
     code, foreign = find_code(submission, "cutout.py" in loaded)
-    needed = needed_requirements(requirements, foreign)
-    entry = zipfile.ZipInfo.from_file(requirements, requirements.name)  # with its permissions
+    requirements = needed_requirements(submission / "requirements.txt", foreign)
+    entry = zipfile.ZipInfo.from_file(submission / "requirements.txt", "requirements.txt")
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic(output) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(entry, needed, zipfile.ZIP_DEFLATED)
+            archive.writestr(entry, requirements)  # an entry for its permissions
             for name, path in ({"metadata": submission / "metadata"} | code | loaded).items():
                 archive.write(path, name)
         return play_ingestion(temporary)
 
 
 def run(options: argparse.Namespace) -> int:
-    options.submission = options.submission.resolve(strict=True)
-    loaded = find_files(options)
-    lines = write_zip(options.submission, loaded, options.output)
+    classifiers = options.classifiers and str(options.classifiers.resolve())
+    asked = json.dumps([options.backbone, classifiers, options.members, options.preprocess])
+    found = json.loads(run_python(LOCATE, asked, folder=SUBMISSION))
+    loaded = {name: Path(path) for name, path in found.items()}
+    lines = write_zip(SUBMISSION, loaded, options.output)
     for name, path in loaded.items():
         print(f"package_submission: {name} is {path}")
     print(f"package_submission: scored {len(lines)} images unpacked alone: {' '.join(lines)}")
@@ -208,22 +189,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     add = parser.add_argument
-    add("--submission", type=Path, default=SUBMISSION, help="the folder to zip")
     where = "the folder of the members (default: where model.py finds them)"
     add("--classifiers", type=Path, metavar="DIR", help=where)
-    members = ["sgd", "linear", "subspecies"]
     who = "who takes part, sgd and linear among them (default: all that lie there)"
-    add("--members", nargs="+", choices=members, help=who)
+    add("--members", nargs="+", choices=["sgd", "linear", "subspecies"], help=who)
     check = "stop unless the classifiers were trained on it (default: take what they remember)"
     add("--backbone", help=check)
     add("--preprocess", choices=["photograph", "cutout"], help=check)
     add("--output", type=Path, default=ROOT / "submission.zip", help="the zip to write")
     options = parser.parse_args(arguments)
-    if options.members and not {"sgd", "linear"} <= set(options.members):
+    if options.members and not {"sgd", "linear"} <= {*options.members}:
         parser.error("--members must name sgd and linear: in the zip, neither scores alone")
     return options
 

@@ -30,6 +30,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from common.challenge_csv import Photo, challenge_parser, read_photos
@@ -42,6 +43,7 @@ CUTOUT = ROOT / "HybridDetection/cut_folder.py"
 GENERATOR_SETS = ("Images4TrainAFhybrid", "Images4TrainAFnonhybrid")
 HYBRID_SIZE = (500, 333)  # width, height in pixels, as published
 NONHYBRID_SIZE = (256, 256)
+CLASSIFIER_SIDE = 1024  # pixels of the longer side, at the most
 NOTE = "made_from.txt"  # in a generator's data set: what its images are made from, and since when
 PARTLY = 3  # exit status of cut_folder.py where it cut out all but the photographs that it names
 PHOTOGRAPHS = "photographs"  # what they are made from where there is no note
@@ -57,9 +59,9 @@ def generator_images(photo: Photo, datasets: Path) -> list[tuple[Path, tuple[int
     ]
 
 
-def fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """`size` scaled down so that its longer side is `side` pixels at the most."""
-    scale = min(1, side / max(size))
+def fitted(size: tuple[int, int]) -> tuple[int, int]:
+    """`size` scaled down so that its longer side is CLASSIFIER_SIDE pixels at the most."""
+    scale = min(1, CLASSIFIER_SIDE / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
@@ -70,12 +72,6 @@ def image_size(path: Path) -> tuple[int, int] | None:
             return image.size
     except Exception:  # Pillow's plugins raise many types; the caller writes the file anew
         return None
-
-
-def stands(path: Path, original: Path, size: tuple[int, int], since: float) -> bool:
-    """Whether `path` is there, of this size, and newer than `original` and the time `since`."""
-    newest = max(original.stat().st_mtime, since)
-    return path.is_file() and path.stat().st_mtime >= newest and image_size(path) == size
 
 
 def made_since(dataset: Path, source: str) -> float:
@@ -106,56 +102,49 @@ def encoded(image: Image.Image, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def prepare(
-    photo: Photo,
-    original: Path,
-    pictured: Path,  # what the generators get of it: the original, or its cutout
-    datasets: Path,
-    side: int,  # of the classifiers' image, the longer one at the most
-    since: Sequence[float],  # when the images of GENERATOR_SETS began to be made from its like
-) -> bool:
+def prepare(photo: Photo, args: argparse.Namespace, seen: Path, since: Sequence[float]) -> bool:
     """Write the images of one photograph that do not stand yet; whether there were any.
 
-    Raises ImageError where the original or its cutout is not there or cannot be decoded.
+    `seen` has what the generators get, photographs or cutouts, since when their data sets are made
+    from these. Raises ImageError where the original or its cutout is missing or cannot be decoded.
     """
+    original, pictured = args.photos / photo.filename, seen / photo.filename
     size = image_size(original)
     if size is None:
         raise ImageError(f"{original}: not a readable image")
     if not pictured.is_file():
         raise ImageError(f"{original}: not cut out, for the reason above")
-    kept = datasets / "Images4TrainClassifier/Images" / photo.status / photo.filename
-    places = [*generator_images(photo, datasets), (kept, fitted(size, side))]
-    sources = (pictured, pictured, original)
-    missing = [
-        (path, source, target_size)
-        for (path, target_size), source, begun in zip(places, sources, (*since, 0.0), strict=True)
-        if not stands(path, source, target_size, begun)
-    ]
-    images = {source: open_image(source) for source in {source for _, source, _ in missing}}
-    for path, source, target_size in missing:
+    kept = args.datasets / "Images4TrainClassifier/Images" / photo.status / photo.filename
+    places = [*generator_images(photo, args.datasets), (kept, fitted(size))]
+    sources = ((pictured, since[0]), (pictured, since[1]), (original, 0.0))
+    opened, written = cache(open_image), False
+    for (path, wanted), (source, begun) in zip(places, sources, strict=True):
+        newest = max(source.stat().st_mtime, begun)
+        if path.is_file() and path.stat().st_mtime >= newest and image_size(path) == wanted:
+            continue
+        image, written = opened(source), True
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as part:
-            if path == kept and target_size == size:
+            if path == kept and wanted == size:
                 shutil.copyfile(original, part)
             else:
-                resized = images[source].resize(
-                    target_size, Image.Resampling.LANCZOS, reducing_gap=3.0
-                )
+                resized = image.resize(wanted, Image.Resampling.LANCZOS, reducing_gap=3.0)
                 part.write_bytes(encoded(resized, path.suffix.lower()))
-    return bool(missing)
+    return written
 
 
-def cut_out(
-    photos: list[Photo], folder: Path, cutouts: Path, masks: Path | None, workers: int
-) -> int:
-    """Cut `photos` in `folder` out into `cutouts`/images/; the exit status of cut_folder.py."""
+def cut_out(photos: list[Photo], args: argparse.Namespace) -> int:
+    """Cut `photos` out into `args.cutouts`/images/; the exit status of cut_folder.py."""
+    if args.photos.resolve() in [(args.cutouts / name).resolve() for name in ("images", "masks")]:
+        over = f"would write over the photographs in {args.photos}; name another folder"
+        raise InputError(f"--cutouts {args.cutouts}: {over}")
     with tempfile.TemporaryDirectory() as links:  # what else lies in the folder is left alone
         for photo in photos:
-            (Path(links) / photo.filename).symlink_to((folder / photo.filename).resolve())
-        options = ["--input", links, "--output", cutouts, "--workers", str(workers)]
-        if masks is not None:
-            options += ["--masks", masks]
-        return subprocess.call([sys.executable, CUTOUT, *options])
+            Path(links, photo.filename).symlink_to((args.photos / photo.filename).resolve())
+        command = [sys.executable, CUTOUT, "--input", links, "--output", args.cutouts]
+        command += ["--workers", str(args.workers)]
+        command += ["--masks", args.masks] if args.masks is not None else []
+        return subprocess.call(command)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -167,35 +156,26 @@ def run(args: argparse.Namespace) -> int:
             f"{absent[0].filename}; name their folder in --photos, or fetch the challenge's: "
             f"scripts/download_challenge.sh {args.csv} {args.photos}"
         )
-    pictured, source, status = args.photos, PHOTOGRAPHS, 0
+    seen, source, status = args.photos, PHOTOGRAPHS, 0
     if args.cutouts:
-        pictured = args.cutouts / "images"
+        seen = args.cutouts / "images"
         source = f"cutouts in {os.path.relpath(args.cutouts, args.datasets)}"
-        if args.photos.resolve() in [(args.cutouts / n).resolve() for n in ("images", "masks")]:
-            raise InputError(
-                f"--cutouts {args.cutouts}: would write over the photographs in {args.photos}; "
-                "name another folder"
-            )
-        status = cut_out(photos, args.photos, args.cutouts, args.masks, args.workers)
+        status = cut_out(photos, args)
         if status not in (0, PARTLY):
-            logging.error(
-                "stopped: cut_folder.py could not cut out %s (exit status %d, its reason is above)",
-                *(args.photos, status),
-            )
+            said = f"could not cut out {args.photos} (exit status {status}, its reason is above)"
+            logging.error("stopped: cut_folder.py %s", said)
             return status
     since = [made_since(args.datasets / name, source) for name in GENERATOR_SETS]
 
     def work(photo: Photo) -> bool | ImageError:
-        original, seen = args.photos / photo.filename, pictured / photo.filename
         try:
-            return prepare(photo, original, seen, args.datasets, args.classifier_side, since)
+            return prepare(photo, args, seen, since)
         except ImageError as error:
             return error
 
     with ThreadPoolExecutor(args.workers) as pool:  # Pillow decodes and resizes outside the lock
         done = pool.map(work, photos)
-        hidden = not sys.stderr.isatty()
-        results = list(tqdm(done, total=len(photos), unit="photo", disable=hidden))
+        results = list(tqdm(done, total=len(photos), unit="photo", disable=None))
     broken = [result for result in results if isinstance(result, ImageError)]
     for error in broken:
         logging.error("%s", error)
@@ -203,9 +183,7 @@ def run(args: argparse.Namespace) -> int:
     if broken:
         logging.error("%d photographs cannot be read; fetch them again and run again", len(broken))
     elif status:
-        logging.error(
-            "cut_folder.py cannot read what it names above; the cutouts of before were taken"
-        )
+        logging.error("cut_folder.py cannot read what it names above; older cutouts were taken")
     return int(bool(broken or status))
 
 
@@ -213,19 +191,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = challenge_parser(__doc__)
     add = parser.add_argument
     add("--photos", type=Path, required=True, help="the folder of originals")
-    kept = (
-        "make the generators' images from cutouts of the photographs, which are kept in this "
-        "folder (default: cutouts/ in the folder of datasets)"
-    )
+    kept = "cut the generators' images out, into this folder (default: cutouts/ beside the sets)"
     add("--cutouts", type=Path, nargs="?", const=True, help=kept)
     add("--masks", type=Path, help="folder of your own masks for --cutouts")
-    side = "longest side in pixels of the classifiers' photographs (default: 1024)"
-    add("--classifier_side", type=int, default=1024, help=side)
     a_time = "photographs at a time (default: one a core)"
     add("--workers", type=positive, default=os.cpu_count() or 1, help=a_time)
     args = parser.parse_args(arguments)
-    if args.classifier_side < 224:
-        parser.error(f"--classifier_side {args.classifier_side}: the classifiers see 224 pixels")
     if args.masks is not None and args.cutouts is None:
         parser.error(f"--masks {args.masks}: needs --cutouts, which cuts out with them")
     if args.cutouts is True:

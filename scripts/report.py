@@ -1,8 +1,4 @@
-"""A page to look at scored photographs: which are hybrids, of which parents, where it shows:
-
-python scripts/report.py --predictions predictions.txt --images PHOTOGRAPHS
-... --reference ref_val.csv                     with what a reference says of the scores
-"""
+"""A page of scored photographs: which are hybrids, of which parents, and where it shows."""
 
 from common.program import become
 

@@ -1,7 +1,4 @@
-"""Score a collection, of whatever size, on one machine or many:
-
-python scripts/score_collection.py --input DIR_OR_PARQUET --output DIR
-"""
+"""Score a collection, of whatever size, on one machine or many."""
 
 from common.program import become
 

@@ -1,6 +1,6 @@
 """How well hybrids are found, over many demo sets: the quick start, seed by seed, in one table.
 
-    python scripts/benchmarks/detection.py --seeds 30-39 [--painted] [--preprocess WAY ...]
+    python scripts/benchmarks/detection.py --seeds 30-39 [--painted]
 
 Each seed is two runs of scripts/quickstart.sh in the folder WORK, one of whole photographs and one
 of cutouts: draw, train, score. A run that has its scores is not run again; after a change of the
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from common.files import atomic
 from common.program import ROOT, InputError, start
-from demo.results import KINDS, MEMBERS, PREPROCESSES, PUBLISHED, SCORES, read_scores
+from demo.results import KINDS, MEMBERS, PREPROCESSES, SCORES, read_scores
 
 QUICKSTART = ROOT / "scripts/quickstart.sh"
 UNPAINTED = "photographs"  # the kind of training set without painted images
@@ -44,19 +44,15 @@ def read_seeds(text: str) -> list[int]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--seeds", type=read_seeds, required=True, help="such as 20-29")
     add("--painted", action="store_true", help="with painted images, too")
-    add("--preprocess", nargs="+", choices=PREPROCESSES, default=PREPROCESSES, help="default: both")
     add("--backbone", default="efficientnet_lite0")
-    add("--members", nargs="+", default=MEMBERS, help="sets of them, such as sgd+linear+subspecies")
     add("--work", type=Path, default=ROOT / "quickstart/detection", help="folder of the runs")
     add("--output", type=Path, default=Path(__file__).with_name("DETECTION.md"))
     options = parser.parse_args()
-    options.members = list(dict.fromkeys([PUBLISHED, *options.members]))
     options.kinds = list(KINDS) if options.painted else [UNPAINTED]
-    options.preprocess = [way for way in PREPROCESSES if way in options.preprocess]
     return options
 
 
@@ -64,15 +60,15 @@ def run_seed(seed: int, preprocess: str, options: argparse.Namespace) -> list[di
     """The scores of one run of the quick start, a row a kind and members; run where they lack."""
     run = f"scale{SETTINGS['SCALE']}-seed{seed}-{SETTINGS['DETECTOR']}-{preprocess}"
     folder = options.work.absolute() / run / options.backbone
-    pairs = list(product(options.kinds, options.members))
-    if not all((folder / kind / members / "scores.json").is_file() for kind, members in pairs):
+    pairs = list(product(options.kinds, MEMBERS))
+    if not all(Path(folder, *pair, "scores.json").is_file() for pair in pairs):
         print(f"detection: seed {seed}, {PREPROCESSES[preprocess]}", flush=True)
         settings = SETTINGS | {
             "SEED": str(seed),
             "PAINTED": str(int(options.painted)),
             "PREPROCESS": preprocess,
             "BACKBONE": options.backbone,
-            "MEMBERS": " ".join(options.members),
+            "MEMBERS": " ".join(MEMBERS),
             "WORK": str(options.work.absolute()),
         }
         done = subprocess.run([QUICKSTART], env=os.environ | settings, stdin=subprocess.DEVNULL)
@@ -83,16 +79,14 @@ def run_seed(seed: int, preprocess: str, options: argparse.Namespace) -> list[di
     ]
 
 
-def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
+def bootstrap_interval(values: np.ndarray) -> np.ndarray:
     """The middle 95 % of the means of `values` (n,) drawn with replacement, n at a time."""
     draw = np.random.default_rng(BOOTSTRAP_SEED)
     drawn = values[draw.integers(len(values), size=(RESAMPLES, len(values)))]
-    low, high = np.quantile(drawn.mean(axis=1), [0.025, 0.975])
-    return float(low), float(high)
+    return np.quantile(drawn.mean(axis=1), [0.025, 0.975])
 
 
-def markdown(first: str, names: list[str], rows: list[list[str]]) -> str:
-    head = [*first.split(" | "), *(SCORES[name] for name in names)]
+def markdown(head: list[str], *rows: list[str]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
 
@@ -112,17 +106,17 @@ def compare(values: pd.Series, others: pd.Series) -> str:
 
 def caption(way: Way) -> str:
     preprocess, kind, members = way
-    return f"{PREPROCESSES[preprocess]}, {KINDS[kind]}: {MEMBERS.get(members, members)}"
+    return f"{PREPROCESSES[preprocess]}, {KINDS[kind]}: {MEMBERS[members]}"
 
 
 def pairs_to_compare(ways: list[Way]) -> list[tuple[Way, Way]]:
     """Everything with the published system without painted images; and, all else being the same,
     what is trained on painted images with what is not, and cutouts with whole photographs."""
-    first = ways[0][0]
-    pairs = [(way, (first, UNPAINTED, PUBLISHED)) for way in ways]
+    first = ways[0]
+    pairs = [(way, first) for way in ways]
     pairs += [(way, (way[0], UNPAINTED, way[2])) for way in ways]
-    pairs += [(way, (first, *way[1:])) for way in ways]
-    return [pair for pair in dict.fromkeys(pairs) if pair[0] != pair[1]]
+    pairs += [(way, (first[0], *way[1:])) for way in ways]
+    return [(way, other) for way, other in dict.fromkeys(pairs) if way != other]
 
 
 REPORT = """# How well hybrids are found
@@ -148,24 +142,24 @@ many of them the difference is above and below 0.
 def make_report(rows: list[dict], options: argparse.Namespace) -> str:
     """DETECTION.md from the rows of all seeds."""
     table = pd.DataFrame(rows).set_index("seed")
-    ways = list(product(options.preprocess, options.kinds, options.members))
+    ways = list(product(PREPROCESSES, options.kinds, MEMBERS))
     scores = {way: table[[one == way for one in table["way"]]] for way in ways}
-    means = [[caption(way), *(spread(scores[way][name]) for name in SHOWN)] for way in ways]
-    differences = [
-        [caption(this), caption(that)]
-        + [compare(scores[this][name], scores[that][name]) for name in COMPARED]
-        for this, that in pairs_to_compare(ways)
-    ]
+    means = [["Images, training set: members", *(SCORES[name] for name in SHOWN)]]
+    means += [[caption(way), *(spread(scores[way][name]) for name in SHOWN)] for way in ways]
+    differences = [["This", "less this", *(SCORES[name] for name in COMPARED)]]
+    for this, that in pairs_to_compare(ways):
+        compared = [compare(scores[this][name], scores[that][name]) for name in COMPARED]
+        differences.append([caption(this), caption(that), *compared])
     return REPORT.format(
         seeds=",".join(map(str, options.seeds)),
         backbone=options.backbone,
-        means=markdown("Images, training set: members", SHOWN, means),
-        differences=markdown("This | less this", COMPARED, differences),
+        means=markdown(*means),
+        differences=markdown(*differences),
     )
 
 
 def benchmark(options: argparse.Namespace) -> int:
-    runs = product(options.seeds, options.preprocess)
+    runs = product(options.seeds, PREPROCESSES)
     rows = [row for seed, way in runs for row in run_seed(seed, way, options)]
     with atomic(options.output) as temporary:
         temporary.write_text(make_report(rows, options), encoding="utf-8")

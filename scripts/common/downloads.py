@@ -113,8 +113,6 @@ def fetch_file(name: str, published: Published) -> None:
         if not found.startswith(published.sha256):
             expected = f"expected {published.sha256}; it was removed"
             raise InputError(f"{name} from {url} has SHA-256 {found}, {expected}")
-        if not published.sha256:
-            say(f"{name} has no published checksum; SHA-256 of what came: {found}")
         Path(temporary).chmod(0o644)  # pooch's temporary files are for their owner alone
 
     keeper = pooch.create(
@@ -124,10 +122,8 @@ def fetch_file(name: str, published: Published) -> None:
     try:
         keeper.fetch(file.name, downloader=download)
     except OSError as error:  # as requests' own errors are
-        raise InputError(
-            f"{name} could not be fetched from {url} ({error}); put it at {file} yourself, or run "
-            "the same command again"
-        ) from error
+        remedy = f"put it at {file} yourself, or run the same command again"
+        raise InputError(f"{name} could not be fetched from {url} ({error}); {remedy}") from error
 
 
 def fetch_archive(name: str, archive: Archive) -> None:
@@ -151,23 +147,17 @@ def fetch_archive(name: str, archive: Archive) -> None:
                 raise InputError(f"{error}; to fetch it anew, remove {downloads}") from error
             shutil.rmtree(downloads)
     except Timeout as error:
-        raise InputError(
-            f"{name} is being fetched by another run; wait for it, then run the same command again"
-        ) from error
+        raise InputError(f"{name} is being fetched by another run; wait for it") from error
 
 
 def from_drive(name: str, archive: Archive, downloads: Path) -> Path:
     """The archive in the folder `downloads`, fetched by gdown."""
     say(f"{name} from Google Drive")
     gdown = load_gdown()
+    options = {"quiet": not sys.stderr.isatty(), "timeout": SILENCE, "retries": RETRIES}
     try:
-        file = gdown.download(
-            id=archive.identity,
-            output=f"{downloads}/",
-            quiet=not sys.stderr.isatty(),
-            resume=True,
-            timeout=SILENCE,
-            retries=RETRIES,
+        return Path(
+            gdown.download(id=archive.identity, output=f"{downloads}/", resume=True, **options)
         )
     except (OSError, gdown.DownloadError) as error:
         raise InputError(
@@ -176,7 +166,6 @@ def from_drive(name: str, archive: Archive, downloads: Path) -> Path:
             f"https://drive.google.com/file/d/{archive.identity}/view in a browser, put the file "
             f"into {downloads}, and then run it again"
         ) from error
-    return Path(file)
 
 
 def main() -> int:

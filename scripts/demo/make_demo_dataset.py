@@ -169,7 +169,7 @@ def draw(specimen: Specimen, seed: int, output: Path) -> str:
 
 def write_tables(drawn: list[Specimen], md5s: list[str], output: Path) -> None:
     """train.csv, with ids as the challenge has them (5.0), and ref_test.csv."""
-    rows: dict[str, list[tuple]] = {split: [] for split in SPLITS}
+    rows = {split: [] for split in SPLITS}
     for one, md5 in zip(drawn, md5s, strict=True):
         hybrid = len(one.parents) == 2
         if one.split == "test":
@@ -180,12 +180,12 @@ def write_tables(drawn: list[Specimen], md5s: list[str], output: Path) -> None:
             status = "hybrid" if hybrid else "non-hybrid"
             row = one.camid, SOURCE, status, one.split, SOURCE, md5, *shown, one.filename
         rows[one.split].append(row)
-    for name, split, columns in (
-        ("train.csv", "train", COLUMNS),
-        ("ref_test.csv", "test", TEST_COLUMNS),
+    for name, table in (
+        ("train.csv", pd.DataFrame(rows["train"], columns=COLUMNS)),
+        ("ref_test.csv", pd.DataFrame(rows["test"], columns=TEST_COLUMNS)),
     ):
         with atomic(output / name) as part:
-            pd.DataFrame(rows[split], columns=columns).to_csv(part, index=False)
+            table.to_csv(part, index=False)
 
 
 def write_overview(drawn: list[Specimen], output: Path) -> None:
@@ -244,10 +244,8 @@ def scale(text: str) -> float:
 
 
 def parse_arguments() -> argparse.Namespace:
-    summary, details = __doc__.split("\n", 1)
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     add = parser.add_argument
     add("--output", type=Path, default=ROOT / "Datasets/demo", help="default: Datasets/demo")
     add("--scale", type=scale, default=1.0, help="times 286 training and 292 test pictures")
@@ -260,8 +258,7 @@ def make(options: argparse.Namespace) -> int:
     prepare_folder(options.output, options.seed, options.scale)
     drawn = specimens(options.seed, options.scale)
     task = partial(draw, seed=options.seed, output=options.output)
-    workers = options.workers
-    md5s = process_map(task, drawn, max_workers=workers, chunksize=4, desc="drawing", disable=None)
+    md5s = process_map(task, drawn, max_workers=options.workers, chunksize=4, disable=None)
     write_tables(drawn, md5s, options.output)
     write_overview(drawn, options.output)
     logging.info("%s is complete", options.output)

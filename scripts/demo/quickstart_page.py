@@ -46,14 +46,11 @@ def read_calls(folder: Path, kind: str, members: str, names: Sequence[str]) -> p
     calls["cross"] = calls["subspecies_ref"].map(cross_of)
     calls["margin"] = calls["score"] - calls["threshold"]
     said = pd.read_csv(folder / kind / "details.csv", index_col="filename")
-    said = said.drop(columns=set(said) & set(calls))  # of all members together
-    for name in {"parent_1", "share_1", "parent_2"} - set(said):  # without the third member
-        said[name] = None
-    said["parents"] = [
+    said["parents"] = [  # cells are empty without the third member
         (names[int(first)], names[int(second)]) if pd.notna(first) else None
         for first, second in zip(said["parent_1"], said["parent_2"], strict=True)
     ]
-    return calls.join(said, on="filename")
+    return calls.join(said.drop(columns=["score", "threshold"]), on="filename")
 
 
 class Detector:
@@ -82,8 +79,7 @@ class Detector:
 
     def what_members_said(self, call: tuple) -> str:
         """The probability of a hybrid that each of its members gave; `call` is a row of calls."""
-        said = {name: getattr(call, name, None) for name in self.members}
-        return ", ".join(f"{name} {value:.2f}" for name, value in said.items() if pd.notna(value))
+        return ", ".join(f"{name} {getattr(call, name):.2f}" for name in self.members)
 
 
 class Story:
@@ -161,9 +157,6 @@ class Story:
         figures = pd.json_normalize(json.loads(text)["sets"]).to_dict("records")[0]
         return {name: one for name, one in figures.items() if isinstance(one, int | float)}
 
-    def one_hybrid_moves(self, score: str) -> float:
-        return max(detector.scores["one_hybrid"][score] for detector in self.detectors)
-
 
 def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
@@ -202,18 +195,8 @@ def make_page(story: Story, preprocess: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = {"KINDS": KINDS, "SCORES": SCORES, "STRIPS": STRIPS, "CARDS": CARDS, "CUTOUTS": CUTOUTS}
-    pages.globals |= names | {"story": story, "preprocess": preprocess, "cross_of": cross_of}
-    pages.globals |= {"spread": spread, "extremes": extremes, "looks_like": what_it_looks_like}
-    return pages.get_template("quickstart.html").render()
-
-
-def print_scores(story: Story) -> None:
-    columns = {
-        (one.kind, one.titles[1]): [one.scores[key] for key in SCORES] for one in story.detectors
-    }
-    columns["one hybrid", "moves it by"] = [story.one_hybrid_moves(key) for key in SCORES]
-    print(pd.DataFrame(columns, list(SCORES)).to_string(float_format="%.3f"))
+    page = pages.get_template("quickstart.html", globals=globals())  # it calls what stands here
+    return page.render(story=story, preprocess=preprocess)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -230,7 +213,10 @@ def write_page(options: argparse.Namespace) -> int:
     story = Story(options.run, options.backbone, options.kinds, options.members)
     with atomic(options.run / "index.html") as temporary:
         temporary.write_text(make_page(story, options.preprocess), encoding="utf-8")
-    print_scores(story)
+    columns = {
+        (one.kind, one.titles[1]): [one.scores[key] for key in SCORES] for one in story.detectors
+    }
+    print(pd.DataFrame(columns, list(SCORES)).to_string(float_format="%.3f"))
     print(f"quickstart: open {options.run / 'index.html'}")
     return 0
 

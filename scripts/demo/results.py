@@ -5,8 +5,7 @@ from pathlib import Path
 
 PREPROCESSES = {"photograph": "whole photographs", "cutout": "cutouts"}
 KINDS = {"photographs": "without painted images", "generated": "with painted images"}
-PUBLISHED = "sgd+linear"
-MEMBERS = {PUBLISHED: "published", f"{PUBLISHED}+subspecies": "all three"}
+MEMBERS = {"sgd+linear": "published", "sgd+linear+subspecies": "all three"}
 SCORES = {
     "challenge_score": "challenge score",
     "A_score_major_recall": "signal hybrids: recall",

@@ -1,6 +1,5 @@
 """Collections: shards and stages without Ray, and the program on a Ray of its own."""
 
-import io
 import os
 import signal
 import subprocess
@@ -9,12 +8,9 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from model import Model
-from pictures import load_pictures
-from PIL import Image
 from scoring import Scored, score_images
 from worlds import draw_photos, write_pair, write_third
 
@@ -49,9 +45,9 @@ def photos(tmp_path) -> Path:
 def score(monkeypatch, capsys, classifiers):
     """Run the program with its stages one after another in place of Ray."""
 
-    def one_by_one(sources, options):
+    def one_by_one(sources, options, preprocess):
         scorer = stages.Scorer(options)
-        for row in stages.decode({"item": sources}, options.preprocess):
+        for row in stages.decode({"item": sources}, preprocess):
             scorer(row)
 
     monkeypatch.setattr(score_collection, "score", one_by_one)
@@ -84,7 +80,7 @@ def check(table: list[dict], expected: dict[str, Scored | str]) -> None:
         said = expected[row["identifier"]]
         if row["identifier"] == "a/S004.jpg":
             assert row["score"] is None and row["parents"] is None
-            assert row["error"] == said and "not a readable image" in said
+            assert said.endswith(row["error"]) and "a/S004.jpg: not a readable" in row["error"]
             continue
         assert (row["score"], row["error"]) == (said.score, None)
         assert {name: row[name] for name in said.members} == said.members
@@ -94,18 +90,26 @@ def check(table: list[dict], expected: dict[str, Scored | str]) -> None:
         assert (row["parents"], row["certainty"]) == (str(pair), pair.certainty)
 
 
-def test_a_folder_resume_and_other_settings(score, photos, classifiers, tmp_path):
+def test_a_folder_resume_and_other_settings(monkeypatch, score, photos, classifiers, tmp_path):
     output = tmp_path / "scores"
     command = ("--input", photos, "--output", output, "--shard", 8, "--batch_size", 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(score_collection, "score", lambda *_: None)
+        status, said = score(*command)
+    assert (status, "scored 0 images" in said) == (1, True)
+    assert "23 images have no file, as it could not be made; the same command tries" in said
+
     status, said = score(*command)
     assert status == 1
     assert "collection: scored 22 images with efficientnet_lite0 (sgd, linear, subspecies)" in said
-    assert "1 image could not be scored" in said
+    assert "1 image could not be scored" in said and "going on" not in said
     files = sorted(output.glob("*.parquet"))
-    assert sorted(parquet.read_metadata(path).num_rows for path in files) == [7, 8, 8]
-    assert sorted(path.stem[-9:] for path in files) == ["000000000", "000000008", "000000016"]
+    assert [path.name for path in files] == [f"{number:08d}.parquet" for number in range(3)]
+    assert [parquet.read_metadata(path).num_rows for path in files] == [8, 8, 7]
     expected = expected_of(photos, classifiers, 4)
-    check(parquet.read_table(output).to_pylist(), expected)
+    rows = parquet.read_table(output).to_pylist()
+    assert [row["identifier"] for row in rows] == sorted(expected)
+    check(rows, expected)
 
     kept = [files[0].read_bytes(), files[0].stat().st_mtime_ns]
     files[1].unlink()
@@ -116,13 +120,15 @@ def test_a_folder_resume_and_other_settings(score, photos, classifiers, tmp_path
     check(parquet.read_table(output).to_pylist(), expected)
 
     for more, message in [
-        (("--features",), "features was False and is now True. Repeat that, or choose another"),
         (("--members", "sgd"), "members was ['sgd', 'linear', 'subspecies'] and is now ['sgd']"),
         (("--shard", 9), "images in a shard was 8 and is now 9"),
-        (("--input", photos / "a"), "not of the images that --input holds now"),
+        (("--input", photos / "a"), "images was 23 and is now 9"),
     ]:
         status, said = score(*command, *more)
         assert (status, message in said) == (1, True), said
+        assert "Repeat that, or choose another --output" in said
+    (photos / "a/S004.jpg").rename(photos / "a/another.jpg")
+    assert "their names and sizes was" in score(*command)[1]
     (output / "_settings.json").unlink()
     status, said = score(*command)
     assert (status, "holds Parquet files of unknown settings" in said) == (1, True)
@@ -130,74 +136,42 @@ def test_a_folder_resume_and_other_settings(score, photos, classifiers, tmp_path
         score("--input", photos, "--output", photos / "scores")
 
 
-def test_shards_that_could_not_be_made_are_counted(monkeypatch, score, photos, tmp_path):
-    monkeypatch.setattr(score_collection, "score", lambda *_: None)
-    status, said = score("--input", photos, "--output", tmp_path / "scores", "--shard", 10)
-    assert status == 1
-    assert f"23 images could not be made, the first from {photos / 'a/S000.png'}; the same" in said
-
-
-def test_features_are_those_of_the_backbone(score, photos, classifiers, tmp_path):
-    score("--input", photos, "--output", tmp_path / "scores", "--features", "--members", "sgd")
-    table = parquet.read_table(tmp_path / "scores")
-    assert table.schema.field("features").type == pyarrow.list_(pyarrow.float32(), 1280)
-    row = table.to_pylist()[0]
-    detector = Model(None, "cpu", classifiers, ["sgd"])
-    detector.load()
-    (batch,) = load_pictures([photos / row["identifier"]], "photograph", 1, 0)
-    expected = detector.extract(batch.pictures)[0].numpy()
-    np.testing.assert_allclose(row["features"], expected, atol=1e-4)
-    assert (row["linear"], row["subspecies"], row["parents"]) == (None, None, None)
-
-
-def test_tables_as_the_downloader_writes_them(score, photos, classifiers, tmp_path):
-    """A folder a server, pixels in blue, green, red, one row group; and tables without images."""
+def test_tables_and_bad_cells(score, photos, classifiers, tmp_path):
+    """A folder a server, two row groups, longer than a shard; and tables without images."""
     names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.png"))
     for server, part in enumerate((names[:15], names[15:])):
         path = tmp_path / f"tables/server_name={server}/successes.parquet"
         path.parent.mkdir(parents=True)
-        pixels = [np.asarray(Image.open(photos / name))[..., ::-1] for name in part]
-        columns = {
-            "uuid": part,
-            "identifier": [f"https://example.org/{name}" for name in part],
-            "original_size": [[4000, 3000]] * len(part),
-            "resized_size": [list(array.shape[:2]) for array in pixels],
-            "image": [array.tobytes() for array in pixels],
-        }
-        parquet.write_table(pyarrow.table(columns), path)
+        cells = [(photos / name).read_bytes() for name in part]
+        urls = [f"https://example.org/{name}" for name in part]
+        columns = {"uuid": part, "identifier": urls, "image": cells}
+        parquet.write_table(pyarrow.table(columns), path, row_group_size=8)
         errors = pyarrow.table({"uuid": ["lost"], "error_code": [404]})
         parquet.write_table(errors, path.with_name("errors.parquet"))
-    output = tmp_path / "scores"
-    status, said = score("--input", tmp_path / "tables", "--output", output, "--shard", 4)
-    assert (status, "scored 22 images" in said) == (0, True)
-    assert len(list(output.glob("*.parquet"))) == 4 + 2
-    rows = {row["identifier"]: row for row in parquet.read_table(output).to_pylist()}
-    assert sorted(rows) == names
+    bad = {"identifier": list("abc"), "image": [None, b"no image", cells[0][:300]]}
+    parquet.write_table(pyarrow.table(bad), tmp_path / "tables/bad.parquet")
+    output, command = tmp_path / "scores", ("--input", tmp_path / "tables", "--shard", 4)
+    status, said = score(*command, "--output", output, "--members", "sgd")
+    assert (status, "scored 22 images" in said, "3 images could not" in said) == (1, True, True)
+    shards = sorted(output.glob("*.parquet"))
+    counts = [parquet.read_metadata(path).num_rows for path in shards]
+    assert counts == [3, 4, 4, 4, 3, 4, 3]  # of 3; 8 and 7; 7 images
+    rows = parquet.read_table(output).to_pylist()
+    assert [row["identifier"] for row in rows] == [*"abc", *names]
+    assert [row["score"] is None for row in rows] == [True] * 3 + [False] * 22
+    assert rows[0]["error"].startswith("a: not a readable image")
     expected = expected_of(photos, classifiers, 4)
-    for name, row in rows.items():
-        assert row["score"] == pytest.approx(expected[name].score, abs=2e-6)
-
-
-def test_encoded_images_and_bad_cells(score, tmp_path):
-    good = io.BytesIO()
-    Image.new("RGB", (30, 20), "orange").save(good, "JPEG")
-    cells = [good.getvalue(), None, b"", b"no image", good.getvalue()[:300]]
-    table = pyarrow.table({"identifier": list("abcde"), "image": cells})
-    parquet.write_table(table, tmp_path / "in.parquet", row_group_size=2)
-    status, said = score("--input", tmp_path / "in.parquet", "--output", tmp_path / "scores")
-    assert (status, "4 images could not be scored" in said) == (1, True)
-    rows = parquet.read_table(tmp_path / "scores").to_pylist()
-    assert [row["score"] is None for row in rows] == [False, True, True, True, True]
-    assert [row["identifier"] for row in rows] == list("abcde")
-    assert rows[1]["error"] == "b: the cell is empty"
-
-
-def test_pixels_over_the_bound_are_no_image(monkeypatch):
-    monkeypatch.setattr(stages, "MAX_PIXELS", 5)
-    with pytest.raises(stages.ImageError, match="x: not a readable image"):
-        stages.open_cell(pyarrow.py_buffer(bytes(18)), [[2, 3]], "x")
-    image = stages.open_cell(pyarrow.py_buffer(bytes([1, 2, 3] * 4)), [None, [2, 2]], "x")
-    assert (image.size, image.getpixel((0, 0))) == ((2, 2), (3, 2, 1))
+    for row in rows[3:]:
+        assert (
+            row["sgd"]
+            == row["score"]
+            == pytest.approx(expected[row["identifier"]].members["sgd"], abs=2e-6)
+        )
+        assert (row["linear"], row["subspecies"], row["parents"]) == (None, None, None)
+    for path in (shards[1], shards[3]):  # in the midst of a row group
+        path.unlink()
+    score(*command, "--output", output, "--members", "sgd")
+    assert parquet.read_table(output).to_pylist() == rows
 
 
 @pytest.mark.parametrize(
@@ -209,87 +183,62 @@ def test_pixels_over_the_bound_are_no_image(monkeypatch):
         ({"a.parquet": {"uuid": ["a"], "image": ["text"]}}, r"has uuid .*, image \(string\); exp"),
         ({"a.parquet": {"name": ["a"], "image": [b""]}}, "has name .* and one of uuid, identifier"),
         ({"a.parquet": {"uuid": ["a"]}}, "no Parquet rows with image"),
+        (None, "no such folder or Parquet file"),
     ],
 )
 def test_what_is_no_collection_is_refused(tmp_path, files, message):
-    for name, content in files.items():
+    for name, content in (files or {}).items():
         if isinstance(content, dict):
             parquet.write_table(pyarrow.table(content), tmp_path / name)
         else:
             (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        score_collection.find_sources(tmp_path, 4)
-    with pytest.raises(ValueError, match="no such folder or Parquet file"):
-        score_collection.find_sources(tmp_path / "none", 4)
+        score_collection.find_sources(tmp_path / ("none" if files is None else ""), 4)
 
 
-def test_row_groups_are_cut_into_shards(tmp_path):
-    """One task reads a row group, however large; a shard's name counts rows of the whole file."""
-    table = pyarrow.table({"uuid": [str(i) for i in range(12)], "image": [b""] * 12})
-    parquet.write_table(table, tmp_path / "my table, 2.parquet", row_group_size=6)
-    sources = score_collection.find_sources(tmp_path / "my table, 2.parquet", 4)
-    assert [source.group for source in sources] == [0, 1]
-    ranges = [list(source.shards.values()) for source in sources]
-    assert ranges == [[range(4), range(4, 6)]] * 2
-    names = [file for source in sources for file in source.shards]
-    assert [name[-17:] for name in names] == [f"{first:09d}.parquet" for first in (0, 4, 6, 10)]
-    assert len({name[:-17] for name in names}) == 1 and names[0].startswith("my-table-2-")
-    (tmp_path / "out").mkdir()
-    for name in (names[0], names[3], f".{names[1]}"):  # that is being written
-        (tmp_path / "out" / name).touch()
-    rest = score_collection.left_to_do(sources, tmp_path / "out")
-    assert [file for source in rest for file in source.shards] == names[1:3]
+def test_an_actor_a_gpu_or_one_for_two_processors():
+    for actors, device, gpus, expected in [
+        (None, None, {"GPU": 8.0}, (8, 1)),
+        (3, "cuda", {"GPU": 8.0}, (3, 1)),
+        (None, "cpu", {"GPU": 8.0}, (4, 0)),
+        (None, None, {}, (4, 0)),
+        (2, None, {}, (2, 0)),
+    ]:
+        options = SimpleNamespace(actors=actors, device=device)
+        assert score_collection.choose_actors(options, {"CPU": 8.0} | gpus) == expected
 
 
 @pytest.mark.parametrize(
-    ("actors", "device", "gpus", "expected"),
-    [
-        (None, None, 8, (8, 1)),
-        (3, "cuda", 8, (3, 1)),
-        (None, "cpu", 8, (4, 0)),
-        (None, None, 0, (4, 0)),
-        (2, None, 0, (2, 0)),
-    ],
+    ("size", "kill"), [(8, False), pytest.param(1, True, marks=pytest.mark.slow)]
 )
-def test_an_actor_a_gpu_or_one_a_processor(actors, device, gpus, expected):
-    options = SimpleNamespace(actors=actors, device=device)
-    assert score_collection.choose_actors(options, gpus, cores=4) == expected
-
-
-@pytest.fixture
-def one_thread():
-    """Torch computes with as many as in an actor: others move a seventh digit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("kill", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_ray_of_two_actors_and_one_that_is_killed(
-    repository, photos, classifiers, tmp_path, kill, one_thread
+    repository, photos, classifiers, tmp_path, size, kill
 ):
     """The program as a user runs it; one of its actors is killed once a shard is there."""
     output = tmp_path / "scores"
     command = [
         *(sys.executable, repository / "scripts/score_collection.py"),
         *("--input", photos, "--output", output, "--classifiers", classifiers),
-        *("--shard", "1", "--actors", "2", "--device", "cpu"),
+        *("--shard", size, "--actors", "2", "--device", "cpu"),
     ]
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(list(map(str, command)), env=environment, **pipes) as program:
-        killed = not kill
-        while program.poll() is None and not killed:
+        while kill and program.poll() is None:
             time.sleep(0.05)
             actors = scoring_actors(program.pid) if any(output.glob("*.parquet")) else []
             if actors:
                 os.kill(actors[0], signal.SIGKILL)
-                killed = True
+                break
+        else:
+            assert not kill, "it ended before an actor could be killed"
         said, _ = program.communicate(timeout=600)
-    assert killed, said
     assert program.returncode == 1 and "scored 22 images" in said, said
-    check(parquet.read_table(output).to_pylist(), expected_of(photos, classifiers, 1))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as many as in an actor: others move a seventh digit
+    expected = expected_of(photos, classifiers, size)
+    torch.set_num_threads(threads)
+    check(parquet.read_table(output).to_pylist(), expected)
 
 
 def scoring_actors(ancestor: int) -> list[int]:

@@ -1,20 +1,17 @@
 """The download scripts against a local server and stand-ins for cautious-robot and gdown."""
 
 import hashlib
-import http.server
 import os
 import stat
 import subprocess
 import sys
-import threading
 import types
 import zipfile
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from common import check_photos, downloads
-from common.challenge_csv import TableError
+import requests
+from common import downloads
 from common.program import InputError
 from filelock import FileLock
 
@@ -59,6 +56,7 @@ def challenge(server, draw, repository, tmp_path):
         digest = hashlib.md5(draw(folder / f"{name}.JPG").read_bytes()).hexdigest()
         rows.append(f"{name},{address}/{name}.JPG,{name}.jpg,{digest}")
     (tmp_path / "photos.v1.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "plain.csv").write_text("\n".join(r.rsplit(",", 1)[0] for r in rows) + "\n")
     robot = tmp_path / "stand_ins/cautiousrobot"
     robot.mkdir(parents=True)
     (robot / "__init__.py").touch()
@@ -93,113 +91,71 @@ def test_challenge_photographs_arrive_and_the_broken_are_fetched_again(challenge
         assert said in done.stderr
     assert half.read_bytes() == whole
 
-
-def test_without_checksums_each_file_is_decoded(challenge, server, tmp_path):
-    (server[0] / "C2.JPG").write_text("<html>busy</html>")
-    rows = (tmp_path / "photos.v1.csv").read_text().splitlines()
-    (tmp_path / "plain.csv").write_text("\n".join(r.rsplit(",", 1)[0] for r in rows) + "\n")
-    done = challenge("plain.csv")
+    (server[0] / "C3.JPG").write_text("<html>busy</html>")
+    done = challenge("plain.csv")  # without checksums each file is decoded
     assert done.returncode == 3
     assert "--verifier-col" not in done.stdout
-    assert "C2.jpg is broken" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "row, message",
-    [
-        ("C4,ftp://x/C4.jpg,C4.jpg,", "line 2: file_url 'ftp://x/C4.jpg'; expected https://"),
-        ("C4,https://x/C4.jpg,../C4.jpg,", "line 2: file name '../C4.jpg' leaves the folder"),
-        ("C4,https://x/C4.jpg,C4.jpg,12", "line 2: md5 '12'; expected 32"),
-    ],
-)
-def test_a_bad_row_stops_before_any_download(write_csv, tmp_path, row, message):
-    csv = write_csv([row], "CAMID,file_url,filename,md5")
-    with pytest.raises(TableError, match=message):
-        check_photos.run(Namespace(csv=csv, folder=tmp_path, set_aside=True))
+    assert "C3.jpg is broken" in done.stderr
 
 
 # ------------------------------------------------------------ download_models.sh: plain addresses
 
 WEIGHTS = b"weights"
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
-WHOLE = (200, len(WEIGHTS), WEIGHTS)
+URL = "http://127.0.0.1:9/weights.pth"
 
 
 @pytest.fixture
-def moody_server():
-    """A server that gives the listed replies in turn, (status, announced bytes, body), then 404:
-    the list to fill, its address and the paths that were asked for."""
-    replies, asked = [], []
+def replies(monkeypatch, tmp_path):
+    """What comes in turn, bytes or None for an error, then errors; and the list of what was asked
+    for and how many seconds it waited."""
+    coming, asked = [], []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            status, size, body = replies.pop(0) if replies else (404, 0, b"")
-            self.send_response(status)
-            self.send_header("Content-Length", str(size))
-            self.end_headers()
-            self.wfile.write(body)
+    def download(url: str, temporary: str, keeper: object) -> None:
+        asked.append(url)
+        content = coming.pop(0) if coming else None
+        if content is None:
+            raise requests.exceptions.ConnectionError("404 Client Error")
+        Path(temporary).write_bytes(content)
 
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http_server:
-        threading.Thread(target=http_server.serve_forever, daemon=True).start()
-        yield replies, f"http://127.0.0.1:{http_server.server_port}/weights.pth", asked
-        http_server.shutdown()
-
-
-@pytest.fixture
-def fetch(moody_server, monkeypatch, tmp_path):
-    """Fetch the file w.pth from the moody server, as one of a known SHA-256; gives its path."""
-    slept: list[float] = []
+    monkeypatch.setattr(downloads.pooch, "HTTPDownloader", lambda progressbar: download)
+    monkeypatch.setattr("pooch.core.time.sleep", asked.append)
     monkeypatch.setattr(downloads, "ROOT", tmp_path)
-    monkeypatch.setattr("pooch.core.time.sleep", slept.append)
-
-    def fetch_file(sha256: str) -> Path:
-        downloads.fetch_file("w", downloads.Published(moody_server[1], "models/w.pth", sha256))
-        return tmp_path / "models/w.pth"
-
-    fetch_file.slept = slept
-    return fetch_file
+    return coming, asked
 
 
 @pytest.mark.parametrize("known", [SHA256[:8], ""])
-def test_a_broken_download_is_tried_again(fetch, moody_server, capsys, known):
-    replies, url, asked = moody_server
-    replies += [(500, 4, b"busy"), (200, len(WEIGHTS), WEIGHTS[:3]), WHOLE]
-    path = fetch(known)
+def test_a_broken_download_is_tried_again(replies, tmp_path, capsys, known):
+    coming, asked = replies
+    coming += [None, None, WEIGHTS]
+    path = tmp_path / "models/w.pth"
+    downloads.fetch_file("w", downloads.Published(URL, "models/w.pth", known))
     assert path.read_bytes() == WEIGHTS
-    assert len(asked) == 3
-    assert fetch.slept == [1, 2]  # seconds: it waits longer each time
+    assert asked == [URL, 1, URL, 2, URL]  # it waits longer each time
     assert stat.S_IMODE(path.stat().st_mode) == 0o644  # another account may read it
     assert [p.name for p in path.parent.iterdir()] == ["w.pth"]
-    said = capsys.readouterr().out
-    assert said.startswith(f"download_models: w from {url}\n")
-    assert (SHA256 in said) == (known == "")
-    fetch(known)
+    assert capsys.readouterr().out == f"download_models: w from {URL}\n"
+    downloads.fetch_file("w", downloads.Published(URL, "models/w.pth", known))
     assert capsys.readouterr().out == f"download_models: w is there: {path}\n"
-    assert len(asked) == 3
+    assert len(asked) == 5
 
 
 @pytest.mark.parametrize(
-    ("reply", "known", "asked", "reason"),
+    ("content", "asked", "reason"),
     [
-        ((404, 0, b""), "", 3, "404 Client Error: Not Found"),
-        ((200, 7, b"wei"), "", 3, "3 bytes read, 4 more expected"),
-        (WHOLE, "00000000", 1, f"has SHA-256 {SHA256}, expected 00000000; it was removed"),
+        (None, 3, "({}); put it at {} yourself, or run the same command again"),
+        (WEIGHTS, 1, f"has SHA-256 {SHA256}, expected 00000000; it was removed"),
     ],
 )
 def test_what_does_not_come_whole_is_an_error_and_leaves_nothing(
-    fetch, moody_server, tmp_path, reply, known, asked, reason
+    replies, tmp_path, content, asked, reason
 ):
-    moody_server[0].extend([reply] * 3)
+    replies[0].append(content)
     with pytest.raises(InputError) as raised:
-        fetch(known)
-    assert reason in str(raised.value)
-    assert moody_server[1] in str(raised.value)
-    assert (f"put it at {tmp_path / 'models/w.pth'} yourself" in str(raised.value)) == (asked == 3)
-    assert len(moody_server[2]) == asked
+        downloads.fetch_file("w", downloads.Published(URL, "models/w.pth", "00000000"))
+    assert reason.format("404 Client Error", tmp_path / "models/w.pth") in str(raised.value)
+    assert URL in str(raised.value)
+    assert replies[1].count(URL) == asked
     assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -214,12 +170,12 @@ def run_main(monkeypatch, *names: str) -> int:
 
 
 def test_one_that_fails_does_not_keep_the_others_from_coming(
-    fetch, moody_server, monkeypatch, tmp_path, capsys
+    replies, monkeypatch, tmp_path, capsys
 ):
-    monkeypatch.setenv("VGG19_URL", moody_server[1])
-    monkeypatch.setenv("DINOV2_URL", moody_server[1])
-    moody_server[0].extend([WHOLE, WHOLE])
+    monkeypatch.setenv("DINOV2_URL", URL)
+    replies[0].extend([WEIGHTS, WEIGHTS])
     assert run_main(monkeypatch, "vgg19", "clasifiers", "dinov2") == 1
+    assert replies[1] == [downloads.MODELS["vgg19"].url, URL]
     said = capsys.readouterr()
     assert "expected dcbb9e9d; it was removed" in said.err
     assert "unknown name clasifiers" in said.err
@@ -257,13 +213,13 @@ def drive(monkeypatch, tmp_path):
 CLASSIFIERS = "1Un188eNc8Nit644ZAzcOYwUoA3Dfh1TE"
 AF4HYBRID = "1-D06R7eiCF6mlCsELzopHlmsCMWhlmsQ"
 HYBRID_IMAGES = "1UUqLajOSo1faw_tE_JkWMMKvl_Ck6xdJ"
-BOTH = ("c.zip", {"models/clf1024.pth": "c", "models/sgd_clf.pkl": "s"})
+BOTH = {"models/clf1024.pth": "c", "models/sgd_clf.pkl": "s"}
 
 
 def test_archives_from_google_drive_land_in_their_places(drive, monkeypatch, tmp_path, capsys):
     lies, asked = drive
     images = {"a/b/Images/hybrid/train/good/C1.jpg": "photo", "a/b/Lists/train.txt": "line"}
-    lies[CLASSIFIERS] = BOTH
+    lies[CLASSIFIERS] = "c.zip", BOTH
     lies[AF4HYBRID] = ("latest_net_G.pth", {"archive/data.pkl": ""})  # as torch.save writes
     lies[HYBRID_IMAGES] = ("set.zip", images)
     datasets = tmp_path / "Datasets/Images4TrainAFhybrid"
@@ -284,45 +240,35 @@ def test_archives_from_google_drive_land_in_their_places(drive, monkeypatch, tmp
     assert len(asked) == 3
 
 
-def test_what_google_drive_does_not_give_can_be_fetched_by_hand(
-    drive, monkeypatch, capsys, tmp_path
-):
-    assert run_main(monkeypatch, "classifiers") == 1
-    said = capsys.readouterr().err
-    assert "Cannot retrieve the public link" in said
-    assert f"https://drive.google.com/file/d/{CLASSIFIERS}/view" in said
+def test_an_archive_by_hand_to_one_run_at_a_time_over_nothing(drive, monkeypatch, capsys, tmp_path):
     downloading = tmp_path / "Models/.downloads/classifiers"
-    assert f"put the file into {downloading}, and then run it again" in said
-    write_zip(downloading / "c.zip", BOTH[1])
-    (downloading / "c.zip12345678.part").touch()  # what gdown left
-    assert run_main(monkeypatch, "classifiers") == 0
-    assert (tmp_path / "Models/classifiers/clf1024.pth").read_text() == "c"
-
-
-def test_an_archive_comes_to_one_run_at_a_time(drive, monkeypatch, tmp_path, capsys):
-    (tmp_path / "Models/.downloads").mkdir(parents=True)
-    with FileLock(tmp_path / "Models/.downloads/classifiers.lock"):
+    downloading.parent.mkdir(parents=True)
+    with FileLock(downloading.with_suffix(".lock")):
         assert run_main(monkeypatch, "classifiers") == 1
     assert "classifiers is being fetched by another run; wait for it" in capsys.readouterr().err
     assert drive[1] == []
 
+    assert run_main(monkeypatch, "classifiers") == 1
+    said = capsys.readouterr().err
+    assert "Cannot retrieve the public link" in said
+    assert f"https://drive.google.com/file/d/{CLASSIFIERS}/view" in said
+    assert f"put the file into {downloading}, and then run it again" in said
 
-def test_an_archive_that_cannot_be_installed_is_kept(drive, monkeypatch, tmp_path, capsys):
-    drive[0][CLASSIFIERS] = BOTH
+    write_zip(downloading / "c.zip", BOTH)
+    (downloading / "c.zip12345678.part").touch()  # what gdown left
     mine = tmp_path / "Models/classifiers/clf1024.pth"
     mine.parent.mkdir(parents=True)
     mine.write_text("my own")
     assert run_main(monkeypatch, "classifiers") == 1
     said = capsys.readouterr().err
-    downloading = tmp_path / "Models/.downloads/classifiers"
     assert "classifiers/clf1024.pth is there already; move it away first" in said
     assert f"to fetch it anew, remove {downloading}" in said
-    assert (downloading / "c.zip").is_file()
     assert [path.name for path in mine.parent.iterdir()] == [mine.name]
     assert mine.read_text() == "my own"
-
-
-# ------------------------------------------------------------------------- the script's own words
+    mine.unlink()
+    assert run_main(monkeypatch, "classifiers") == 0
+    assert mine.read_text() == "c"
+    assert len(drive[1]) == 1
 
 
 def test_scripts_explain_themselves(repository, tmp_path):

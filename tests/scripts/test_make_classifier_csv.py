@@ -71,22 +71,31 @@ def test_the_full_set_has_12947_rows(real_counts_csv, tmp_path, collect, dataset
         assert (dataset / "Images" / row["hybrid_stat"] / row["filename"]).is_file()
 
 
-def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, collect, dataset):
+def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, collect, dataset, caplog):
     results = tmp_path / "results"
-    touch(
-        results / "nh/images/00000_edges.png",
-        results / "nh/AF_2_2_gen00000_mask.png",
-        results / "nh/AF_2_2_gen0.png",
-        results / "nh/AF_2_2_gen00000.jpg",
+    names = (
+        "00000_edges.png",
+        "AF_2_2_gen00000_mask.png",
+        "AF_2_2_gen0.png",
+        "AF_2_2_gen00000.jpg",
     )
+    touch(*(results / "nh" / name for name in names))
     paint(results / "sh/AF_9_8_gen00007.png", structure="S9N002", reference="S8N001")
     paint(results / "nh/AF_2_2_gen00000.png", structure="S2N000", reference="S2N000")
-    assert "12 rows, 3 hybrid and 9 non-hybrid" in collect(small_csv, "--results", results)
+    # Published images do not say what they were painted from; others name what the CSV lacks.
+    paint(results / "sh/AF_9_8_gen00008.png")
+    paint(results / "sh/AF_9_8_gen00009.png", structure="S9N000", reference="")
+    paint(results / "sh/AF_9_8_gen00010.png", structure="S9N009", reference="S8N000")
+    touch(results / "sh/AF_9_8_gen00011.png")  # no image at all
+    assert "16 rows, 7 hybrid and 9 non-hybrid" in collect(small_csv, "--results", results)
+    assert "4 images do not say from which photographs of the CSV" in caplog.text
+    assert "(first: AF_9_8_gen00008.png); their columns" in caplog.text
     rows = read_rows(dataset)
     assert list(rows[0]) == [*COLUMNS, "structure", "reference"]
     assert rows[0]["structure"] == rows[0]["reference"] == ""
     assert rows[0]["subspecies"] == "8.0"  # photographs as the challenge has them
-    same, hybrid = rows[-2:]
+    same, hybrid, *unknown = rows[-6:]
+    assert [(row["structure"], row["reference"]) for row in unknown] == [("", "")] * 4
     cells = "AF_9_8_gen00007,,hybrid,train,,,9_8,9,8,AF_9_8_gen00007.png,S9N002.jpg,S8N001.jpg"
     assert list(hybrid.values()) == cells.split(",")
     assert (same["structure"], same["reference"]) == ("S2N000.jpg", "S2N000.jpg")
@@ -98,99 +107,62 @@ def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, collec
 
     said = collect(small_csv, "--name", "photographs.csv")  # beside the full one
     assert "10 rows, 2 hybrid and 8 non-hybrid" in said
-    assert (len(read_rows(dataset)), len(read_rows(dataset, "photographs.csv"))) == (12, 10)
+    assert (len(read_rows(dataset)), len(read_rows(dataset, "photographs.csv"))) == (16, 10)
 
 
-@pytest.mark.parametrize(
-    "sources",
-    [
-        {},  # a published image, or one of an earlier version
-        {"structure": "S9N000", "reference": ""},
-        {"structure": "S9N009", "reference": "S8N000"},  # a photograph that the CSV lacks
-        None,  # no image at all
-    ],
-)
-def test_images_that_do_not_say_their_sources(
-    small_csv, tmp_path, collect, dataset, caplog, sources
+@pytest.mark.parametrize("linked", [True, False])
+def test_results_that_are_made_anew_and_disks_without_links(
+    small_csv, tmp_path, collect, dataset, monkeypatch, linked
 ):
-    image = tmp_path / "results/AF_9_8_gen00000.png"
-    touch(image)
-    if sources is not None:
-        paint(image, **sources)
-    collect(small_csv, "--results", tmp_path / "results")
-    assert "1 images do not say from which photographs of the CSV" in caplog.text
-    assert "(first: AF_9_8_gen00000.png); their columns" in caplog.text
-    row = read_rows(dataset)[-1]
-    assert (row["structure"], row["reference"]) == ("", "")
+    def no_link(*_: object) -> None:
+        raise OSError("Invalid cross-device link")
 
-
-@pytest.mark.parametrize("copy", [False, True])
-def test_photographs_from_another_folder_and_results_made_anew(
-    small_csv, tmp_path, collect, dataset, copy
-):
-    photos = [tmp_path / "photos" / photo.filename for photo in read_photos(small_csv)]
+    if not linked:
+        monkeypatch.setattr(make_classifier_csv.os, "link", no_link)
+    touch(tmp_path / "elsewhere.png")
     result = tmp_path / "results/AF_9_8_gen00000.png"
-    touch(*photos, result)
-    options = ["--photos", tmp_path / "photos", "--results", tmp_path / "results"]
-    options += ["--copy"] if copy else []
-    collect(small_csv, *options, placed=False)
+    result.parent.mkdir()
+    result.symlink_to("../elsewhere.png")  # a hard link to a symbolic one could dangle
+    collect(small_csv, "--results", tmp_path / "results")
     placed = dataset / "Images/hybrid/AF_9_8_gen00000.png"
-    assert placed.samefile(result) is not copy
+    assert not placed.is_symlink()
+    assert placed.samefile(result) is linked
     assert placed.read_text() == result.read_text()
     first = placed.stat()
-    collect(small_csv, *options, placed=False)
+    collect(small_csv, "--results", tmp_path / "results")
     assert placed.stat().st_ino == first.st_ino  # nothing was done again
 
     again = result.read_text()[::-1]  # of the same size
     result.unlink()
     result.write_text(again)
     os.utime(result, ns=(first.st_atime_ns, first.st_mtime_ns + 1))
-    collect(small_csv, *options, placed=False)
-    assert placed.read_text() == again
-
-
-def test_copies_take_the_place_of_links(small_csv, tmp_path, collect, dataset):
-    """A dataset that is to be changed must not change the results."""
-    touch(tmp_path / "elsewhere.png")
-    result = tmp_path / "results/AF_9_8_gen00000.png"
-    result.parent.mkdir()
-    result.symlink_to("../elsewhere.png")  # a hard link to a symbolic one could dangle
-    placed = dataset / "Images/hybrid/AF_9_8_gen00000.png"
     collect(small_csv, "--results", tmp_path / "results")
-    assert placed.samefile(result)
-    assert not placed.is_symlink()
-    collect(small_csv, "--results", tmp_path / "results", "--copy")
-    assert not placed.samefile(result)
-    assert placed.read_text() == result.read_text()
-
-
-def test_a_photograph_that_is_not_there(small_csv, tmp_path, collect):
-    with pytest.raises(InputError, match=r"S8N000\.jpg is missing.*prepare.*--photos"):
-        collect(small_csv, placed=False)
+    assert placed.read_text() == again
 
 
 @pytest.mark.parametrize(
     "names, message",
     [
         (["readme.png"], r"no AF_\*_\*_gen\*\.png in it"),
-        (["AF_9_7_gen00000.png"], "subspecies '7' is not in the CSV, which has 2, 8, 9"),
+        (["AF_9_7_gen00000.png"], r"subspecies '7' is not in the CSV \(2, 8, 9\)"),
         (
             ["a/AF_9_8_gen00000.png", "b/AF_9_8_gen00000.png"],
             r"a/AF_9_8_gen00000\.png and .*b/AF_9_8_gen00000\.png have the same name",
         ),
+        (["AF_9_8_gen00000.png"], r"S8N000\.jpg is missing; make it: scripts/prepare_images"),
     ],
 )
 def test_results_that_cannot_be_collected(small_csv, tmp_path, collect, dataset, names, message):
     touch(*(tmp_path / "results" / name for name in names))
     with pytest.raises(InputError, match=message):
-        collect(small_csv, "--results", tmp_path / "results")
+        collect(small_csv, "--results", tmp_path / "results", placed=False)
     assert not (dataset / "List").exists()
 
 
 def test_a_generated_name_that_is_a_photographs_name(write_csv, tmp_path, collect):
     table = write_csv(["C1,u,non-hybrid,train,z,m,8.0,,,AF_8_8_gen00000.png"])
     touch(tmp_path / "results/AF_8_8_gen00000.png")
-    with pytest.raises(InputError, match="has the same name"):
+    with pytest.raises(InputError, match="and a photograph have the same name"):
         collect(table, "--results", tmp_path / "results")
 
 

@@ -36,7 +36,7 @@ def three(write_csv, draw, tmp_path) -> Path:
     """The CSV of three photographs, one of them large and one a signal hybrid."""
     draw(tmp_path / "originals/C1.jpg", size=(1500, 1000))
     draw(tmp_path / "originals/C2.png", size=(300, 200))
-    draw(tmp_path / "originals/C3.jpg", size=(300, 450))
+    draw(tmp_path / "originals/C3.jpg", size=(900, 1350))
     return write_csv(
         [
             "C1,u,non-hybrid,train,z,m,8.0,,,C1.jpg",
@@ -62,33 +62,28 @@ def test_each_photograph_at_its_places_and_sizes(three, tmp_path, prepare):
         "Images4TrainAFnonhybrid/Images/8_9/train/good/C3.jpg": (256, 256),
         "Images4TrainClassifier/Images/non-hybrid/C1.jpg": (1024, 683),
         "Images4TrainClassifier/Images/non-hybrid/C2.png": (300, 200),
-        "Images4TrainClassifier/Images/hybrid/C3.jpg": (300, 450),
+        "Images4TrainClassifier/Images/hybrid/C3.jpg": (683, 1024),
     }
-    kept = tmp_path / "sets/Images4TrainClassifier/Images/hybrid/C3.jpg"
-    assert kept.read_bytes() == (tmp_path / "originals/C3.jpg").read_bytes()
+    kept = tmp_path / "sets/Images4TrainClassifier/Images/non-hybrid/C2.png"
+    assert kept.read_bytes() == (tmp_path / "originals/C2.png").read_bytes()
     with Image.open(tmp_path / "sets" / GENERATORS[1] / "Images/8/train/good/C1.jpg") as small:
         assert get_sampling(small) == 0  # 4:4:4: colours keep their full resolution
 
 
-def test_the_whole_photograph_is_resized_not_cropped(write_csv, tmp_path, prepare):
+def test_whole_photographs_of_any_kind_are_resized_not_cropped(write_csv, tmp_path, prepare):
     pixels = np.zeros((400, 900, 3), np.uint8)
     pixels[:, 450:] = (255, 0, 0)
     pixels[200:, :, 2] = 255
     (tmp_path / "originals").mkdir()
     Image.fromarray(pixels).save(tmp_path / "originals/C1.png")
-    prepare(write_csv(["C1,u,non-hybrid,train,z,m,8.0,,,C1.png"]))
-    small = Image.open(tmp_path / "sets" / GENERATORS[1] / "Images/8/train/good/C1.png")
+    image = Image.new("1", (600, 400), "white")
+    image.save(tmp_path / "originals/C2.tif", compression="group4")  # as a fax's, without colours
+    prepare(write_csv([f"C,u,non-hybrid,train,z,m,8.0,,,{n}" for n in ("C1.png", "C2.tif")]))
+    folder = tmp_path / "sets" / GENERATORS[1] / "Images/8/train/good"
+    small = Image.open(folder / "C1.png")
     corners = [small.getpixel((x, y)) for x, y in ((0, 0), (255, 0), (0, 255), (255, 255))]
     assert corners == [(0, 0, 0), (255, 0, 0), (0, 0, 255), (255, 0, 255)]
-
-
-@pytest.mark.parametrize(("mode", "compression"), [("1", "group4"), ("RGB", "jpeg")])
-def test_a_tiff_of_any_compression_is_prepared(write_csv, tmp_path, prepare, mode, compression):
-    (tmp_path / "originals").mkdir()
-    image = Image.new("RGB", (600, 400), "white").convert(mode)
-    image.save(tmp_path / "originals/C1.tif", compression=compression)
-    assert prepare(write_csv(["C1,u,non-hybrid,train,z,m,8.0,,,C1.tif"]))[0] == 0
-    small = Image.open(tmp_path / "sets" / GENERATORS[1] / "Images/8/train/good/C1.tif")
+    small = Image.open(folder / "C2.tif")
     assert (small.mode, small.size, small.getpixel((9, 9))) == ("RGB", (256, 256), (255,) * 3)
 
 
@@ -100,35 +95,26 @@ def test_a_second_run_writes_only_what_does_not_stand(three, tmp_path, prepare):
     place.unlink()
     os.utime(tmp_path / "originals/C2.png", (4e9, 4e9))  # a newer original
     assert "3 photographs, 2 prepared now" in prepare(three)[1]
-    os.utime(tmp_path / "originals/C2.png", (1, 1))
-    said = prepare(three, "--classifier_side", 400)[1]  # C1 and C3 are larger than that
-    assert "3 photographs, 2 prepared now" in said
-    kept = tmp_path / "sets/Images4TrainClassifier/Images"
-    assert Image.open(kept / "non-hybrid/C1.jpg").size == (400, 267)
-    assert Image.open(kept / "hybrid/C3.jpg").size == (267, 400)
 
 
-def test_originals_that_are_missing_are_an_error_before_any_work(three, tmp_path, prepare):
+def test_originals_that_are_missing_or_cannot_be_read(three, tmp_path, prepare):
+    """The former are an error before any work; the others are named, and the rest is prepared."""
     (tmp_path / "originals/C2.png").unlink()
     said = "1 of 3 photographs are not in originals, the first is C2.png.*download_challenge"
     with pytest.raises(InputError, match=said):
         prepare(three)
     assert not (tmp_path / "sets").exists()
-
-
-def test_originals_that_cannot_be_read_are_named_and_the_others_prepared(three, tmp_path, prepare):
     (tmp_path / "originals/C2.png").write_text("no image")
     whole = (tmp_path / "originals/C3.jpg").read_bytes()
     (tmp_path / "originals/C3.jpg").write_bytes(whole[: len(whole) // 2])
     status, said = prepare(three)
     assert status == 1
-    assert "C2.png: not a readable image" in said
-    assert "C3.jpg: not a readable image" in said
-    assert "2 photographs cannot be read" in said
+    for part in ("C2.png: not a readable", "C3.jpg: not a readable", "2 photographs cannot be"):
+        assert part in said
     assert {Path(name).name for name in sizes(tmp_path / "sets")} == {"C1.jpg"}
 
 
-@pytest.mark.parametrize("option", ["--classifier_side 223", "--workers 0", "--masks mine"])
+@pytest.mark.parametrize("option", ["--workers 0", "--masks mine"])
 def test_bad_options(capsys, option):
     with pytest.raises(SystemExit):
         prepare_images.parse_arguments(["--csv=x", "--photos=y", *option.split()])
@@ -172,13 +158,18 @@ ALL_CUTOUTS = {"D1.jpg": {True}, "D2.jpg": {True}, "D3.jpg": {True}, "D4.png": {
 ALL_PHOTOGRAPHS = {name: {False} for name in ALL_CUTOUTS}
 
 
-def test_generators_get_cutouts_and_classifiers_photographs(drawn, tmp_path, prepare, capfd):
-    status, said = prepare(drawn, "--cutouts", "--classifier_side", 400)
+def test_generators_get_cutouts_and_what_your_own_masks_show(drawn, tmp_path, prepare, capfd):
+    mine = np.zeros((360, 480), bool)
+    mine[100:150, 200:300] = True
+    (tmp_path / "mine").mkdir()
+    Image.fromarray(mine).save(tmp_path / "mine/D1.png")
+    status, said = prepare(drawn, "--cutouts", "--masks", "mine")
     assert status == 0
     assert "4 photographs, 4 prepared now" in said
     assert "D4.png stays whole" in capfd.readouterr().err
     sets = tmp_path / "sets"
     assert set(sizes(sets / "cutouts/images")) == set(ALL_CUTOUTS)  # and nothing beside them
+    assert Image.open(sets / "cutouts/images/D1.jpg").size == (109, 109)
     assert kinds(sets) == ALL_CUTOUTS
     for place, size in [
         ("AFhybrid/Images/hybrid/train/good/D3.jpg", (500, 333)),
@@ -189,9 +180,13 @@ def test_generators_get_cutouts_and_classifiers_photographs(drawn, tmp_path, pre
         cutout = Image.open(sets / "cutouts/images" / path.name).convert("RGB")
         expected = np.asarray(cutout.resize(size, Image.Resampling.LANCZOS), int)
         assert np.abs(np.asarray(Image.open(path), int) - expected).mean() < 2
-    reduced = Image.open(sets / "Images4TrainClassifier/Images/non-hybrid/D1.jpg")
-    original = Image.open(tmp_path / "originals/D1.jpg").resize((400, 300))
-    assert np.abs(np.asarray(reduced, int) - np.asarray(original, int)).mean() < 3
+    kept = sets / "Images4TrainClassifier/Images/non-hybrid/D1.jpg"
+    assert kept.read_bytes() == (tmp_path / "originals/D1.jpg").read_bytes()
+
+    status, said = prepare(drawn, "--cutouts", "elsewhere", "--masks", "none")
+    assert status == 1
+    assert "stopped: cut_folder.py could not cut out originals" in said
+    assert not list((tmp_path / "elsewhere").rglob("*.jpg"))
 
 
 def test_images_follow_from_photographs_to_cutouts_and_back(drawn, tmp_path, prepare):
@@ -214,9 +209,10 @@ def test_images_follow_from_photographs_to_cutouts_and_back(drawn, tmp_path, pre
 
     # A change back that is interrupted after the first photograph goes on.
     first, *_ = read_photos(drawn)
-    original = tmp_path / "originals" / first.filename
     since = [prepare_images.made_since(sets / name, "photographs") for name in GENERATORS]
-    assert prepare_images.prepare(first, original, original, sets, 1024, since)
+    options = ["--csv", "x", "--photos", "originals", "--datasets", "sets"]
+    args = prepare_images.parse_arguments(options)
+    assert prepare_images.prepare(first, args, args.photos, since)
     assert kinds(sets) == ALL_CUTOUTS | {"D1.jpg": {False}}
     assert prepared() == "3"
     assert kinds(sets) == ALL_PHOTOGRAPHS
@@ -236,19 +232,6 @@ def test_what_cannot_be_cut_out_is_named_and_the_others_prepared(drawn, tmp_path
     assert "4 photographs, 2 prepared now" in said
     assert "2 photographs cannot be read" in said
     assert kinds(tmp_path / "sets") == {"D1.jpg": {True}, "D3.jpg": {True}}
-
-
-def test_generators_get_what_your_own_masks_show(drawn, tmp_path, prepare):
-    mine = np.zeros((360, 480), bool)
-    mine[100:150, 200:300] = True
-    (tmp_path / "mine").mkdir()
-    Image.fromarray(mine).save(tmp_path / "mine/D1.png")
-    assert prepare(drawn, "--cutouts", "--masks", "mine")[0] == 0
-    assert Image.open(tmp_path / "sets/cutouts/images/D1.jpg").size == (109, 109)
-    status, said = prepare(drawn, "--cutouts", "elsewhere", "--masks", "none")
-    assert status == 1
-    assert "stopped: cut_folder.py could not cut out originals" in said
-    assert not list((tmp_path / "elsewhere").rglob("*.jpg"))
 
 
 @pytest.mark.parametrize("folder", ["images", "masks"])

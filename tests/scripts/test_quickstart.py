@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -87,15 +86,6 @@ def run_folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def painted(tmp_path_factory) -> Path:
-    """The folder of a finished quick start, drawn and painted."""
-    work = tmp_path_factory.mktemp("painted")
-    done = start(work, PAINTED="1", REPORTS="1", SCALE="0.42")  # ten hybrids to train on
-    assert done.returncode == 0, done.stdout + done.stderr
-    return work / "scale0.42-seed0-scharr-cutout"
-
-
 def read_rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
@@ -120,15 +110,15 @@ def check_page(folder: Path, open_page, expected: set[str]) -> set[str]:
     page = (folder / "index.html").read_text()
     targets = {unquote(link) for link in re.findall(r'(?:href|src)="([^#"][^"]*)"', page)}
     assert [target for target in targets if not (folder / target).is_file()] == []
-    cutout = "Datasets/cutouts/images/" + read_rows(folder / "demo/train.csv")[0]["filename"]
-    assert targets >= expected | {cutout}
+    assert targets >= expected
     assert flaws(open_page(folder / "index.html", scheme="dark", width=390), root=folder) == []
     return targets
 
 
 def test_photographs_alone_are_scored_and_shown(run_folder, open_page):
     check_scores(run_folder, ("photographs",))
-    expected = {"efficientnet_lite0/photographs/training.html"}
+    cutout = "Datasets/cutouts/images/" + read_rows(run_folder / "demo/train.csv")[0]["filename"]
+    expected = {"efficientnet_lite0/photographs/training.html", cutout}
     targets = check_page(run_folder, open_page, expected)
     assert not [target for target in targets if "AF" in target]
     page = (run_folder / "index.html").read_text()
@@ -164,26 +154,6 @@ def test_after_a_stage_that_fails_nothing_runs(run_folder):
     assert not any(stage.exists() for stage in stages)
 
 
-@pytest.mark.slow
-def test_whole_photographs_have_a_folder_of_their_own(run_folder):
-    """What decides is run anew; the rest is that of the cutouts."""
-    own = run_folder.with_name("scale1-seed0-scharr-photograph")
-    shutil.copytree(run_folder, own)
-    shutil.rmtree(own / "Datasets")
-    for stage in ("images", "csv-photographs", "train-photographs-efficientnet_lite0"):
-        (own / ".done" / stage).unlink(missing_ok=True)
-    done = start(run_folder.parent, PREPROCESS="photograph")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.findall(r"quickstart: (.*): \d+ s", done.stdout) == STAGES[:3]
-    assert not (own / "Datasets/cutouts").exists()
-    assert "cutouts/images" not in (own / "index.html").read_text()
-    memories = [
-        np.load(folder / "efficientnet_lite0/photographs/subspecies.npz")["preprocess"]
-        for folder in (own, run_folder)
-    ]
-    assert memories == ["photograph", "cutout"]
-
-
 def test_a_second_one_in_the_same_folder_is_refused(tmp_path):
     run = tmp_path / "scale1-seed0-scharr-cutout"
     run.mkdir()
@@ -208,7 +178,12 @@ def test_settings_are_no_arguments(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_painted_chain(painted, open_page):
+def test_the_painted_chain(tmp_path, open_page):
+    """Drawn and painted, as by default."""
+    changes = {"PAINTED": "1", "REPORTS": "1", "SCALE": "0.42"}  # ten hybrids to train on
+    done = start(tmp_path, **changes)
+    assert done.returncode == 0, done.stdout + done.stderr
+    painted = tmp_path / "scale0.42-seed0-scharr-cutout"
     kinds = ("photographs", "generated")
     check_scores(painted, kinds)
     expected = {f"efficientnet_lite0/{kind}/training.html" for kind in kinds}
@@ -216,25 +191,8 @@ def test_the_painted_chain(painted, open_page):
     expected |= {"evaluation/index.html", "efficientnet_lite0/generated/report/index.html"}
     targets = check_page(painted, open_page, expected)
     assert len([target for target in targets if "AF_" in target]) >= 8
-
-
-@pytest.mark.slow
-def test_every_line_of_the_lists_is_painted_and_listed(painted):
-    lists = painted / "Datasets/Images4TrainAFnonhybrid/List"
-    images = {path.name for path in (painted / "results").rglob("AF_*.png")}
-    rows = painted / "Datasets/Images4TrainClassifier/List"
-    generated = read_rows(rows / "generated.csv")
-    sources = {}  # what the lists say, by the name of an image
-    for path in lists.glob("test_*/test_edges.txt"):
-        references = path.with_name("test_color_ref.txt").read_text().splitlines()
-        pairs = zip(map(Path, path.read_text().splitlines()), map(Path, references), strict=True)
-        for index, pair in enumerate(pairs):
-            i, j = (path.parts[1] for path in pair)
-            sources[f"AF_{i}_{j}_gen{index:05d}.png"] = tuple(path.stem for path in pair)
-    assert images == sources.keys() != set()
-    assert len(generated) == len(read_rows(rows / "photographs.csv")) + len(images)
-    assert sources == {
-        row["filename"]: (Path(row["structure"]).stem, Path(row["reference"]).stem)
-        for row in generated
-        if row["filename"] in images
-    }
+    lists = painted.glob("Datasets/Images4TrainAFnonhybrid/List/test_*/test_edges.txt")
+    count = sum(len(path.read_text().splitlines()) for path in lists)
+    assert len([*painted.rglob("results/**/AF_*.png")]) == count > 0
+    rows = read_rows(painted / "Datasets/Images4TrainClassifier/List/generated.csv")
+    assert sum(bool(row["structure"] and row["reference"]) for row in rows) == count

@@ -64,7 +64,6 @@ def scores_of(number: int) -> dict:
     crosses = {"hydara x petiverana": (30, (number + 2) / 30), "erato x hydara": (40, 1.0)}
     return {
         **{name: number / 10 + place / 100 for place, name in enumerate(SCORES)},
-        "one_hybrid": dict.fromkeys(SCORES, number / 100) | {"mimic_recall": 1 / 30},
         "crosses": {
             name: {"ssp_indicator": "minor", "hybrids": count, "recall": recall}
             for name, (count, recall) in crosses.items()
@@ -119,31 +118,18 @@ def run(made, tmp_path) -> Path:
     return shutil.copytree(made, tmp_path / "run")
 
 
-@pytest.fixture
-def story(made) -> Story:
-    return Story(made, "lite", KINDS, MEMBERS)
-
-
-def make(run: Path, *kinds: str) -> str:
+def make(run: Path) -> str:
     """Write the page; gives its text."""
-    options = Namespace(run=run, backbone="lite", preprocess="cutout", members=MEMBERS)
-    assert write_page(Namespace(**vars(options), kinds=kinds or KINDS)) == 0
+    options = {"backbone": "lite", "preprocess": "cutout", "members": MEMBERS, "kinds": KINDS}
+    assert write_page(Namespace(run=run, **options)) == 0
     return (run / "index.html").read_text()
 
 
-CALLS = pd.DataFrame(
-    [("a", "x x y", 0.4), ("b", "x x y", 0.1), ("c", "x x z", 0.3), ("d", "x x z", 0.95)],
-    columns=["filename", "cross", "score"],
-)
-
-
-@pytest.mark.parametrize(("count", "names"), [(9, "dbca"), (3, "dbc"), (0, "")])
-def test_the_furthest_of_each_cross_come_first(count, names):
-    calls = CALLS.assign(margin=CALLS["score"] - 0.5)
-    assert "".join(one.filename for one in extremes(calls, count)) == names
-
-
-def test_few_are_spread_over_many():
+def test_the_furthest_of_each_cross_come_first_and_few_are_spread_over_many():
+    rows = [("a", "x x y", -0.1), ("b", "x x y", -0.4), ("c", "x x z", -0.2), ("d", "x x z", 0.45)]
+    calls = pd.DataFrame(rows, columns=["filename", "cross", "margin"])
+    for count, names in ((9, "dbca"), (3, "dbc"), (0, "")):
+        assert "".join(one.filename for one in extremes(calls, count)) == names
     assert spread(range(10), 4) == [0, 3, 6, 9]
     assert spread([1, 2], 4) == [1, 2]
     assert spread(range(10), 1) == [0]
@@ -169,7 +155,8 @@ NOTHING = "nothing of this cross to learn from"
         ("malleti x plesseni", *["another species, with nothing of it to learn from"] * 2),
     ],
 )
-def test_how_a_cross_was_known(story, cross, known, known_without_painted):
+def test_how_a_cross_was_known(made, cross, known, known_without_painted):
+    story = Story(made, "lite", KINDS, MEMBERS)
     assert story.how_known(cross, painted=True) == known
     assert story.how_known(cross, painted=False) == known_without_painted
 
@@ -189,37 +176,12 @@ def test_what_a_specimen_looks_like(cross, parents, share, text):
     assert what_it_looks_like(next(calls.itertuples())) == expected
 
 
-def test_paintings_are_told_by_their_names(story):
-    assert [(one[2:], one[1].split("/")[-2]) for one in story.paintings] == [
-        (("amalfreda", "petiverana"), "test_nonsignalhybrid"),
-        (("hydara", "erato"), "test_signalhybrid"),
-        (("petiverana", "amalfreda"), "test_nonsignalhybrid"),
-    ]
-    assert all(story.has(strip) for _, strip, *_ in story.paintings)
-
-
 def table_rows(page: str) -> list[list[str]]:
     rows = re.findall(r"<tr.*?</tr>", page, re.DOTALL)
     return [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL) for row in rows]
 
 
-def test_published_and_all_members_with_and_without_painted_images(run, capsys):
-    rows = table_rows(make(run))
-    assert [row[:4] for row in rows[1:5]] == [
-        ["without painted images", "published", "0.100", "0.110"],
-        ["without painted images", "all three", "0.200", "0.210"],
-        ["with painted images", "published", "0.300", "0.310"],
-        ["with painted images", "all three", "0.400", "0.410"],
-    ]
-    assert rows[5][1:5] == ["0.040", "0.040", "0.040", "0.033"]  # the most of each
-    known = "nothing of this cross to learn from: look-alike parents are not painted"
-    assert ["hydara x petiverana (non-signal)", "30", "3", "4", "5", "6", known] in rows
-    lines = capsys.readouterr().out.splitlines()
-    line = next(row for row in lines if row.startswith("mimic_recall"))
-    assert line.split()[1:] == ["0.130", "0.230", "0.330", "0.430", "0.033"]
-
-
-def test_the_page_leads_to_the_reports_that_are_there(run):
+def test_scores_and_the_reports_that_are_there(run, capsys):
     reports = ["evaluation/index.html", "lite/generated/report/index.html"]
     reports += ["lite/generated/training.html", "generators/AF4hybrid/training.html"]
     for there in (False, True):
@@ -240,20 +202,34 @@ def test_the_page_leads_to_the_reports_that_are_there(run):
     (run / "evaluation/figures.json").write_text(json.dumps(few))
     assert "<li>Colours" not in make(run)
 
+    rows = table_rows(page)
+    assert [row[:4] for row in rows[1:5]] == [
+        ["without painted images", "published", "0.100", "0.110"],
+        ["without painted images", "all three", "0.200", "0.210"],
+        ["with painted images", "published", "0.300", "0.310"],
+        ["with painted images", "all three", "0.400", "0.410"],
+    ]
+    known = "nothing of this cross to learn from: look-alike parents are not painted"
+    assert ["hydara x petiverana (non-signal)", "30", "3", "4", "5", "6", known] in rows
+    lines = capsys.readouterr().out.splitlines()
+    line = next(row for row in lines if row.startswith("mimic_recall"))
+    assert line.split()[1:] == ["0.130", "0.230", "0.330", "0.430"]
+    paintings = Story(run, "lite", KINDS, MEMBERS).paintings
+    assert [(one[2:], one[1].split("/")[-2]) for one in paintings] == [
+        (("amalfreda", "petiverana"), "test_nonsignalhybrid"),
+        (("hydara", "erato"), "test_signalhybrid"),
+        (("petiverana", "amalfreda"), "test_nonsignalhybrid"),
+    ]
 
-@pytest.mark.parametrize(("scheme", "width"), SCREENS)
-def test_a_reader_finds_no_flaw_and_all_pictures(open_page, run, scheme, width):
+
+def test_a_reader_finds_the_story_of_the_last_detector_and_no_flaw(open_page, run):
     make(run)
-    page = open_page(run / "index.html", scheme, width)
-    assert flaws(page, run) == []
+    for scheme, width in SCREENS:
+        page = open_page(run / "index.html", scheme, width)
+        assert flaws(page, run) == []
     page.evaluate("document.querySelectorAll('img').forEach(one => { one.loading = 'eager' })")
     page.wait_for_function("[...document.images].every(one => one.complete)")
     assert page.evaluate("[...document.images].every(one => one.naturalWidth > 0)")
-
-
-def test_the_story_is_that_of_the_last_detector(open_page, run):
-    make(run)
-    page = open_page(run / "index.html")
     summary = page.locator(".summary").inner_text()
     for part in ("1 of 1 signal hybrids", "0 of 3 non-signal", "1 of 1 mimic", "Of 3 non-hybrids"):
         assert part in summary
