@@ -204,6 +204,10 @@ def test_other_photographs_and_damaged_journals_are_refused(
     assert score(folder=tmp_path / "others") == 1
     assert f"with the photographs {images}; now it is" in capfd.readouterr().err
     kept = tmp_path / "out" / journal.FOLDER
+    (kept / "0_of_1.jsonl").touch()
+    assert score() == 1
+    assert f"{kept} is of an older version: remove it" in capfd.readouterr().err
+    (kept / "0_of_1.jsonl").unlink()
     (kept / "0.sqlite").write_bytes(b"no database" * 100)
     assert score() == 1
     errors = capfd.readouterr().err
