@@ -35,7 +35,7 @@ def test_names_of_generated_images():
         ("C2,u,non-hybrid,train,z,m,8.00,,,C2.jpg", "subspecies '8.00'"),
         ("C2,u,non-hybrid,val,z,m,8.0,,,C2.jpg", "split 'val'; expected train"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,../C2.jpg", "leaves the folder"),
-        ("C2,u,non-hybrid,train,z,m,8.0,,../C2.jpg", "leaves the folder"),
+        ("C2,u,non-hybrid,train,z,m,8.0,,,a/C2.jpg", "no folders"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,a\tC2.jpg", "expected an image"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,.jpg", "expected an image"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,C2.sh", "expected an image"),
