@@ -22,7 +22,6 @@ import logging
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 from common.challenge_csv import COLUMNS, GENERATED, by_subspecies, challenge_parser, read_photos
@@ -85,46 +84,33 @@ def painted_from(image: Path, filenames: dict[str | None, str]) -> dict[str, str
         return {}
 
 
-def generated_row(image: Path) -> dict[str, str]:
-    """The CSV row of a generated image; it has no address and no checksum."""
-    i, j = GENERATED.fullmatch(image.name).group("i", "j")
-    return {
-        "CAMID": image.stem,
-        "hybrid_stat": "non-hybrid" if i == j else "hybrid",
-        "split": "train",
-        "subspecies": f"{i}_{j}",
-        "parent_subspecies_1": i,
-        "parent_subspecies_2": j,
-        "filename": image.name,
-    }
-
-
 def run(args: argparse.Namespace) -> int:
     photos = read_photos(args.csv)
     taken = {photo.filename for photo in photos}
     generated = find_generated(args.results, taken, list(by_subspecies(photos)))
     dataset = args.datasets / "Images4TrainClassifier"
-    rows = [generated_row(image) for image in generated]
     for photo in photos:
         path = dataset / "Images" / photo.status / photo.filename
         if not path.is_file():
             raise InputError(f"{path} is missing; make it: scripts/prepare_images.py")
-    images = list(zip(generated, rows, strict=True))
-    for source, row in tqdm(images, unit="image", disable=not sys.stderr.isatty()):
-        place(source, dataset / "Images" / row["hybrid_stat"] / source.name)
-
-    filenames = {Path(name).stem: name for name in taken}
-    sources = [painted_from(image, filenames) for image in generated]
-    if unknown := [image for image, found in zip(generated, sources, strict=True) if not found]:
+    rows = [{name: photo.cells[name] for name in COLUMNS} for photo in photos]
+    unknown, filenames = [], {Path(name).stem: name for name in taken}
+    for image in tqdm(generated, unit="image", disable=None):
+        i, j = GENERATED.fullmatch(image.name).group("i", "j")
+        status = "non-hybrid" if i == j else "hybrid"
+        place(image, dataset / "Images" / status / image.name)
+        row = {"CAMID": image.stem, "hybrid_stat": status, "split": "train"}  # no address, no MD5
+        row |= {"subspecies": f"{i}_{j}", "parent_subspecies_1": i, "parent_subspecies_2": j}
+        sources = painted_from(image, filenames)
+        rows.append(row | {"filename": image.name} | sources)
+        if not sources:
+            unknown.append(image)
+    if unknown:
         logging.warning(
             "%d images do not say from which photographs of the CSV they were painted (first: %s); "
             "their columns structure and reference stay empty, and training asks the lists",
             *(len(unknown), unknown[0].name),
         )
-    rows = [
-        *({name: photo.cells[name] for name in COLUMNS} for photo in photos),
-        *(row | found for row, found in zip(rows, sources, strict=True)),
-    ]
     table = dataset / "List" / args.name
     table.parent.mkdir(parents=True, exist_ok=True)
     with atomic(table) as part, part.open("w", newline="", encoding="utf-8") as file:

@@ -152,7 +152,7 @@ def with_nearest_references(
 
 def edges_path(photo: Photo, folder: str) -> str:
     """The edge map of `photo`, in a dataset where it lies in `folder` below Images."""
-    return f"Images/{folder}/train/pidinet_edges/{photo.edges}"
+    return f"Images/{folder}/train/pidinet_edges/{Path(photo.filename).stem}.png"
 
 
 def write_list(

@@ -40,7 +40,7 @@ from PIL import Image
 from tqdm import tqdm
 
 CUTOUT = ROOT / "HybridDetection/cut_folder.py"
-GENERATOR_SETS = ("Images4TrainAFhybrid", "Images4TrainAFnonhybrid")
+SETS = ("Images4TrainAFhybrid", "Images4TrainAFnonhybrid", "Images4TrainClassifier")
 HYBRID_SIZE = (500, 333)  # width, height in pixels, as published
 NONHYBRID_SIZE = (256, 256)
 CLASSIFIER_SIDE = 1024  # pixels of the longer side, at the most
@@ -48,15 +48,6 @@ NOTE = "made_from.txt"  # in a generator's data set: what its images are made fr
 PARTLY = 3  # exit status of cut_folder.py where it cut out all but the photographs that it names
 PHOTOGRAPHS = "photographs"  # what they are made from where there is no note
 JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
-
-
-def generator_images(photo: Photo, datasets: Path) -> list[tuple[Path, tuple[int, int]]]:
-    """Where `photo` goes for the two generators, and the size there."""
-    hybrid, nonhybrid = (datasets / name / "Images" for name in GENERATOR_SETS)
-    return [
-        (hybrid / photo.status / "train/good" / photo.filename, HYBRID_SIZE),
-        (nonhybrid / photo.subspecies / "train/good" / photo.filename, NONHYBRID_SIZE),
-    ]
 
 
 def fitted(size: tuple[int, int]) -> tuple[int, int]:
@@ -114,11 +105,16 @@ def prepare(photo: Photo, args: argparse.Namespace, seen: Path, since: Sequence[
         raise ImageError(f"{original}: not a readable image")
     if not pictured.is_file():
         raise ImageError(f"{original}: not cut out, for the reason above")
-    kept = args.datasets / "Images4TrainClassifier/Images" / photo.status / photo.filename
-    places = [*generator_images(photo, args.datasets), (kept, fitted(size))]
-    sources = ((pictured, since[0]), (pictured, since[1]), (original, 0.0))
+    hybrid, nonhybrid, classifier = (args.datasets / name / "Images" for name in SETS)
+    kept = classifier / photo.status / photo.filename
+    good = Path("train/good", photo.filename)
+    places = (
+        (hybrid / photo.status / good, HYBRID_SIZE, pictured, since[0]),
+        (nonhybrid / photo.subspecies / good, NONHYBRID_SIZE, pictured, since[1]),
+        (kept, fitted(size), original, 0.0),
+    )
     opened, written = cache(open_image), False
-    for (path, wanted), (source, begun) in zip(places, sources, strict=True):
+    for path, wanted, source, begun in places:
         newest = max(source.stat().st_mtime, begun)
         if path.is_file() and path.stat().st_mtime >= newest and image_size(path) == wanted:
             continue
@@ -165,7 +161,7 @@ def run(args: argparse.Namespace) -> int:
             said = f"could not cut out {args.photos} (exit status {status}, its reason is above)"
             logging.error("stopped: cut_folder.py %s", said)
             return status
-    since = [made_since(args.datasets / name, source) for name in GENERATOR_SETS]
+    since = [made_since(args.datasets / name, source) for name in SETS[:2]]
 
     def work(photo: Photo) -> bool | ImageError:
         try:

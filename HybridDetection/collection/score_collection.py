@@ -28,7 +28,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 import submission  # noqa: F401  puts the submission folder on the path
 from backbones import IMAGE_SIZE, locate_backbone
-from files import IMAGE_SUFFIXES, atomic
+from files import IMAGE_SUFFIXES
 from ingestion import BATCH_SIZE, counted
 from listing import walk
 from model import MEMBER_FILES, load_members, locate_members
@@ -45,7 +45,6 @@ except ImportError as error:
 
 SHARD = 512  # images in a file; as pictures that wait to be scored, they take 77 MB
 TRIES = 3  # that a shard has after a worker that had it was killed
-SETTINGS_FILE = "_settings.json"  # readers of Parquet folders pass over names with this beginning
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -69,13 +68,30 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-def find_sources(path: Path, size: int) -> list[Source]:
+def find_detector(options: argparse.Namespace) -> dict[str, object]:
+    """Who scores: what the rows depend on beside the images.
+
+    Raises FileNotFoundError and ValueError as Model.load does, before Ray is started.
+    """
+    paths = locate_members(options.classifiers, options.members)
+    members = load_members(paths, None, None)
+    origin = next(iter(members.values())).origin
+    files = [*paths.values(), locate_backbone(origin.backbone)]
+    return {
+        "members": [name for name in MEMBERS if name in members],
+        "backbone": origin.backbone,
+        "preprocess": origin.preprocess,
+        "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
+    }
+
+
+def find_sources(path: Path, size: int, detector: dict[str, object]) -> list[Source]:
     """All images in `path`, a folder or a Parquet file, in shards of `size` images at the most.
 
-    The shards' files are numbered in the order of the images. Folders are searched with their
-    sub-folders, for images or for Parquet files; hidden files and links to folders are passed
-    over, and Parquet files without a column of images, too. Raises ValueError where there are
-    none, where there are both, and for damaged files.
+    A shard's file is named by a fingerprint of all that its rows depend on, and numbered in the
+    order of the images. Folders are searched with their sub-folders, for images or for Parquet
+    files; hidden files and links to folders are passed over, and Parquet files without a column of
+    images, too. Raises ValueError where there are none or both, and for damaged files.
     """
     if not path.exists():
         raise ValueError(f"{path}: no such folder or Parquet file")
@@ -83,11 +99,13 @@ def find_sources(path: Path, size: int) -> list[Source]:
     tables = sorted(path / name for name in walk(path, {".parquet"})) if path.is_dir() else [path]
     if images and tables:
         raise ValueError(f"{path}: holds images and Parquet files, such as {tables[0]}; move these")
-    numbers = itertools.count()
+    sizes = [(str(table.relative_to(path.parent)), table.stat().st_size) for table in tables]
+    text = json.dumps([images, sizes, size, detector])
+    mark, numbers = hashlib.sha256(text.encode()).hexdigest()[:12], itertools.count()
 
     def cut(count: int) -> dict[str, range]:
         starts = range(0, count, size)
-        return {f"{next(numbers):08d}.parquet": range(count)[start:][:size] for start in starts}
+        return {f"{mark}-{next(numbers):08d}.parquet": range(count)[i:][:size] for i in starts}
 
     parts = [images[start : start + size] for start in range(0, len(images), size)]
     sources = [Source(path, names, 0, cut(len(names))) for names in parts]
@@ -122,52 +140,14 @@ def count_images(sources: Iterable[Source]) -> int:
     return sum(len(places) for source in sources for places in source.shards.values())
 
 
-def begin(options: argparse.Namespace, sources: list[Source]) -> dict[str, object]:
-    """Write down what the rows in the output depend on, before the first of them is there.
-
-    Raises FileNotFoundError and ValueError as Model.load does, before Ray is started; and
-    ValueError where the output was begun with other settings or images, or holds shards of unknown
-    ones.
-    """
-    paths = locate_members(options.classifiers, options.members)
-    members = load_members(paths, None, None)
-    origin = next(iter(members.values())).origin
-    files = [*paths.values(), locate_backbone(origin.backbone)]
-    images = [source.names or [str(source.path), source.path.stat().st_size] for source in sources]
-    wanted = {
-        "input": str(options.input),
-        "images": count_images(sources),
-        "their names and sizes": hashlib.sha256(json.dumps(images).encode()).hexdigest(),
-        "images in a shard": options.shard,
-        "members": [name for name in MEMBERS if name in members],
-        "backbone": origin.backbone,
-        "preprocess": origin.preprocess,
-        "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
-    }
-    path = options.output / SETTINGS_FILE
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        names = [name for name in wanted if wanted[name] != found.get(name)]
-        if names:
-            said = "; ".join(f"{n} was {found.get(n)} and is now {wanted[n]}" for n in names)
-            raise ValueError(f"{path.parent}: {said}. Repeat that, or choose another --output")
-    elif finished(path.parent):
-        raise ValueError(f"{path.parent}: holds Parquet files of unknown settings; choose another")
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(path, durable=True) as temporary:
-            temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
-    return wanted
-
-
-def finished(output: Path) -> set[str]:
-    """The names of the finished shards; one that is being written has a hidden name."""
-    return {path.name for path in output.glob("[!.]*.parquet")}
-
-
 def left_to_do(sources: list[Source], output: Path) -> list[Source]:
-    """The sources with the shards that are not in `output`."""
-    done = finished(output)
+    """The sources with the shards that are not in `output`; ValueError for a shard of others."""
+    done = {path.name for path in output.glob("[!.]*.parquet")}  # hidden: being written
+    if strange := sorted(done.difference(*(source.shards for source in sources))):
+        raise ValueError(
+            f"{output / strange[0]} is of other images, classifiers, --members or --shard: repeat "
+            "what it was made with, or choose another --output"
+        )
     rest = [
         replace(source, shards={f: places for f, places in source.shards.items() if f not in done})
         for source in sources
@@ -244,17 +224,19 @@ def score(sources: list[Source], options: argparse.Namespace, preprocess: str) -
 
 def run(options: argparse.Namespace) -> int:
     """The whole of it; the exit status: 1 where an image has no score."""
-    sources = find_sources(options.input, options.shard)
-    settings = begin(options, sources)
-    if there := finished(options.output):
-        print(f"collection: going on; {counted(len(there), 'file')} are there", file=sys.stderr)
-    if rest := left_to_do(sources, options.output):
-        score(rest, options, settings["preprocess"])
-    files = [str(options.output / name) for name in sorted(finished(options.output))]
+    detector = find_detector(options)
+    sources = find_sources(options.input, options.shard, detector)
+    rest, count = left_to_do(sources, options.output), count_images(sources)
+    if there := count - count_images(rest):
+        print(f"collection: going on; {counted(there, 'image')} are done", file=sys.stderr)
+    if rest:
+        options.output.mkdir(parents=True, exist_ok=True)
+        score(rest, options, detector["preprocess"])
+    files = sorted(map(str, options.output.glob("[!.]*.parquet")))
     table = pyarrow.dataset.dataset(files, SCHEMA)
     failed = table.count_rows(filter=pyarrow.dataset.field("error").is_valid())
     missing = count_images(left_to_do(sources, options.output))
-    members = f"with {settings['backbone']} ({', '.join(settings['members'])})"
+    members = f"with {detector['backbone']} ({', '.join(detector['members'])})"
     scored = counted(table.count_rows() - failed, "image")
     print(f"collection: scored {scored} {members}: {options.output}")
     for number, problem in (

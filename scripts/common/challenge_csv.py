@@ -41,11 +41,6 @@ class Photo:
         """The name of its class and of its folder."""
         return "hybrid" if self.hybrid else "non-hybrid"
 
-    @property
-    def edges(self) -> str:
-        """The file name of its edge map."""
-        return f"{Path(self.filename).stem}.png"
-
 
 def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str, str]]]:
     """Each row of the CSV `path` as (place, cells), where place is "path, line N" for errors.

@@ -59,7 +59,7 @@ def run() -> Callable[..., str]:
 def run_script(monkeypatch) -> Callable[..., str]:
     """Runs a shell script of AnomalyFactory; the programs that it starts run in this process."""
 
-    def run_script(script: str, *arguments: object) -> str:
+    def run_script(script: str, *arguments: object, status: int = 0) -> str:
         path = ROOT / "AnomalyFactory/scripts" / script
         said = subprocess.run(
             [path, *map(str, arguments)],
@@ -71,7 +71,7 @@ def run_script(monkeypatch) -> Callable[..., str]:
         outputs = []
         for line in said.splitlines():
             program, *words = line.split()
-            outputs.append(run_program(Path(program).name, *words))
+            outputs.append(run_program(Path(program).name, *words, status=status))
         return "".join(outputs)
 
     return run_script

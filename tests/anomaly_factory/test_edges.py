@@ -62,7 +62,7 @@ def test_weights_of_another_network_are_refused_by_key(tmp_path, random_pidinet,
             load_pidinet(path)
 
 
-def test_the_strength_of_waves():
+def test_the_strength_of_waves_and_next_to_nothing_on_plain_ground():
     y, x = np.mgrid[:96, :128]
     red = 128 + (y + 1) * np.sin(x * x / 400)  # of one slope after another, steeper downwards
     blue = 128 + 50 * np.cos(y / 7)
@@ -72,26 +72,14 @@ def test_the_strength_of_waves():
     expected = [0, 0, 47, 92, 21, 163, 168, 62, 12]
     assert np.abs(found[0, 70, 5::15].astype(int) - expected).max() <= 1
     assert np.abs(found[0].astype(int) - found[1, :, ::-1]).max() <= 1  # each by itself
-
-
-def test_next_to_nothing_on_plain_ground():
     noise = np.random.default_rng(0).integers(0, 2, (1, 64, 64, 3))
     assert abs(int(scharr_edges((200 + noise).astype(np.uint8)).max()) - 14) <= 1
-    assert scharr_edges(np.full((1, 64, 64, 3), 90, np.uint8)).max() == 0
 
 
 # ---- the program ---------------------------------------------------------------------------------
 
 
-def square_photo(path: Path, size=(64, 48)) -> None:
-    """A red square on a pale ground: edges along its border only."""
-    image = Image.new("RGB", size, (230, 230, 230))
-    image.paste((200, 30, 20), (16, 12, 48, 36))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
-
-
-def noise_photo(path: Path, size: tuple[int, int], seed: int) -> np.ndarray:
+def noise_photo(path: Path, size: tuple[int, int] = (40, 32), seed: int = 0) -> np.ndarray:
     """Writes a photo of coloured noise; its pixels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +117,10 @@ def test_the_published_edges_through_the_program(shared, tmp_path, draw):
 
 
 def test_size_and_dark_lines_on_white(tmp_path, draw):
-    square_photo(tmp_path / "photos/deep/a.png")
+    square = Image.new("RGB", (64, 48), (230, 230, 230))  # edges along its border only
+    square.paste((200, 30, 20), (16, 12, 48, 36))
+    (tmp_path / "photos/deep").mkdir(parents=True)
+    square.save(tmp_path / "photos/deep/a.png")
     path = tmp_path / "edges/deep/a.png"
     assert "scharr dark_on_white: 1 photos, 1 to do" in draw("--detector", "scharr")
     assert Image.open(path).mode == "L" and Image.open(path).size == (64, 48)
@@ -168,7 +159,7 @@ def test_every_map_is_that_of_its_own_photo(tmp_path, draw):
 def test_dataset_fills_pidinet_edges_beside_each_good(tmp_path, run, monkeypatch):
     """From outside the repository, with paths relative to its root and no other option."""
     for subspecies in ("8", "8_9"):
-        square_photo(tmp_path / f"Images/{subspecies}/train/good/CAM{subspecies}.jpg")
+        noise_photo(tmp_path / f"Images/{subspecies}/train/good/CAM{subspecies}.jpg")
     monkeypatch.chdir("/")
     where = ("--dataset", os.path.relpath(tmp_path, ROOT))
     assert "2 edge maps drawn" in run("extract_edges.py", *where, "--detector", "scharr")
@@ -180,7 +171,7 @@ def test_dataset_fills_pidinet_edges_beside_each_good(tmp_path, run, monkeypatch
 
 def test_resuming_keeps_what_stands_and_redoes_what_does_not(tmp_path, draw):
     for name in "abcd":
-        square_photo(tmp_path / f"photos/{name}.png")
+        noise_photo(tmp_path / f"photos/{name}.png")
     draw("--detector", "scharr")
     assert "4 photos, 0 to do" in draw("--detector", "scharr")
     edges = tmp_path / "edges"
@@ -197,7 +188,7 @@ def test_resuming_keeps_what_stands_and_redoes_what_does_not(tmp_path, draw):
 def test_other_weights_draw_anew(tmp_path, draw, random_pidinet, monkeypatch):
     asked = []
     monkeypatch.setattr(util.device, "prepare", lambda exact=False: asked.append(exact))
-    noise_photo(tmp_path / "photos/a.png", (40, 32), 0)
+    noise_photo(tmp_path / "photos/a.png")
     for name in ("one.pth", "two.pth"):
         torch.save({"state_dict": random_pidinet}, tmp_path / name)
         assert "1 photos, 1 to do" in draw("--weights", tmp_path / name)
@@ -212,7 +203,7 @@ def test_other_weights_draw_anew(tmp_path, draw, random_pidinet, monkeypatch):
 
 
 def test_what_cannot_be_a_map_is_an_error_and_stays(tmp_path, draw):
-    square_photo(tmp_path / "photos/a.png")
+    noise_photo(tmp_path / "photos/a.png")
     edges = tmp_path / "edges/a.png"
     edges.parent.mkdir()
     # A pipe: opening it would wait for a writer for ever.
@@ -226,8 +217,8 @@ def test_what_cannot_be_a_map_is_an_error_and_stays(tmp_path, draw):
 def test_bad_folders_are_errors(tmp_path, run):
     empty, twice, edges = (tmp_path / name for name in ("empty", "twice", "edges"))
     empty.mkdir()
-    square_photo(twice / "a.png")
-    square_photo(twice / "a.jpg")
+    noise_photo(twice / "a.png")
+    noise_photo(twice / "a.jpg")
     for message, arguments in {
         "no such folder": ["--input", tmp_path / "none", "--output", edges],
         "no photos in it": ["--input", empty, "--output", edges],
@@ -245,9 +236,8 @@ def test_bad_folders_are_errors(tmp_path, run):
 
 def test_the_defaults_are_what_the_generators_expect(monkeypatch):
     opt = extract_edges.edge_options(["--dataset", "Datasets/x"])
-    assert (opt.detector, opt.size) == ("pidinet", None)
+    assert (opt.detector, opt.size, opt.batch_size) == ("pidinet", None, 8)
     assert opt.weights == ROOT / "Models/edges/table5_pidinet.pth"
-    assert opt.dataset == ROOT / "Datasets/x" and opt.batch_size == 8
     for there, processes, gpus in ((True, "1", [0]), (True, "2", [0, 1]), (False, "2", [])):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
         monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
@@ -263,8 +253,8 @@ def test_batches_hold_one_size_and_a_bounded_number_of_pixels_the_largest_first(
 
 
 def test_what_pidinet_cannot_do_is_refused_before_any_work(tmp_path, draw):
-    square_photo(tmp_path / "photos/a.png", size=(2100, 2000))
-    square_photo(tmp_path / "photos/b.png")
+    noise_photo(tmp_path / "photos/a.png", (2100, 2000))
+    noise_photo(tmp_path / "photos/b.png")
     (tmp_path / "text.pth").write_text("no weights")
     for name, options, parts in (
         ("text", [], ("a.png: 2100x2000, and PiDiNet takes 4,194,304 pix", "--size W H", "1 of 2")),

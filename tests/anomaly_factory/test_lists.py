@@ -80,16 +80,11 @@ def test_pairs_and_their_names(dataset):
     assert [pair.reference_subspecies for pair in read_pairs(files, False)] == ["8", "8"]
 
 
-def test_a_photo_is_its_own_reference_in_training(dataset):
-    files = find_list(dataset, "train_AFhybrid")
-    files.column("color_ref").write_text("Images/elsewhere/x.png\n")  # is not read
-    for pair in read_pairs(files, training=True):
-        assert pair.reference == pair.target == pair.edges.parents[1] / "good" / pair.edges.name
-
-
 def test_a_photo_of_another_structure_is_named(dataset):
     files = find_list(dataset, "test_nonhybrid")
     assert len(read_pairs(files, training=False, photos=True)) == 4
+    for pair in read_pairs(files, training=True):  # where a photo is its own reference
+        assert pair.reference == pair.target == pair.edges.parents[1] / "good" / pair.edges.name
     whole = files.column("color_gt").read_text().splitlines()
     # The name of the first comes after that of its structure.
     for line, other in ((0, "8/train/good/1"), (3, "9/train/good/0"), (0, "8/test/good/0")):
@@ -127,7 +122,7 @@ def test_bad_line_is_named(dataset, line, message):
         read_pairs(find_list(dataset, "test_nonhybrid"), training=False)
 
 
-def test_lists_that_do_not_align_or_hold_nothing_are_named(dataset, tmp_path):
+def test_lists_that_do_not_align_or_hold_nothing_are_named(dataset):
     files = find_list(dataset, "test_nonhybrid")
     path = files.column("color_ref")
     path.write_text(path.read_text().splitlines()[0])
@@ -139,7 +134,7 @@ def test_lists_that_do_not_align_or_hold_nothing_are_named(dataset, tmp_path):
     with pytest.raises(InputError, match=r"test_edges\.txt: the list is empty"):
         read_pairs(files, training=False)
     path.write_bytes(b"a.jpg\nb.jpg\n\xff.jpg\n")
-    with pytest.raises(InputError, match=re.escape(f"{path}, line 3: not in UTF-8 (invalid start")):
+    with pytest.raises(InputError, match=r"test_color_ref\.txt, line 3: not in UTF-8"):
         read_lines(path)
 
 

@@ -36,11 +36,6 @@ for sys.argv in json.loads(sys.argv[1]):
 """
 
 
-def contents(folder: Path) -> dict[Path, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder): path.read_bytes() for path in files}
-
-
 def test_two_processes_do_what_one_does(run, tiny, dataset, draw, random_pidinet, tmp_path):
     """Photos of two sizes and a list of four in batches that both processes get some of."""
     weights, generator = tmp_path / "weights.pth", tmp_path / "AF/latest_net_G.pth"
@@ -90,7 +85,10 @@ def test_two_processes_do_what_one_does(run, tiny, dataset, draw, random_pidinet
     for once in ("5 photos, 5 to do", "5 edge maps drawn", "4 pairs of test_nonhybrid, 0 of"):
         assert said.count(once) == 1
     for kind, count in (("edges", 5), ("painted", 4 + 4 + 1)):  # images, strips and page
-        one, two = (contents(tmp_path / kind / name) for name in ("one", "two"))
+        one, two = (
+            {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+            for folder in (tmp_path / kind / "one", tmp_path / kind / "two")
+        )
         assert len(one) == count and one == two
     steps = torch.load(tmp_path / "two/resume.pth", weights_only=True)["steps"]
     assert f"{steps} of 108000 steps done" in said

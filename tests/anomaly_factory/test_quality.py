@@ -34,8 +34,8 @@ def by_torchmetrics(metric: type, one: np.ndarray, other: np.ndarray, **options:
     network = torch.nn.Identity()
     network.num_features = one.shape[1]
     metric = metric(feature=network, **options)
-    metric.update(torch.from_numpy(other).double(), real=True)
-    metric.update(torch.from_numpy(one).double(), real=False)
+    for features, real in ((other, True), (one, False)):
+        metric.update(torch.from_numpy(features).double(), real=real)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return metric.compute()
@@ -58,15 +58,11 @@ def test_the_frechet_distance_is_torchmetrics_and_weights_repeat_images(seed, si
     assert np.isnan(formulas.frechet(one, two, np.eye(count)[0]))  # a single image
 
 
-def test_kid_of_two_images_each():
+@pytest.mark.filterwarnings("ignore:Metric:UserWarning")  # KID keeps the features
+def test_kid_is_torchmetrics_over_its_subsets(monkeypatch):
     # (xy + 1)^3 is 1 within {0, 1}, 27 within {1, 2}, and 1, 1, 8, 27 between: 1 + 27 - 2 * 9.25.
     sides = formulas.kernels(column(0, 1), column(1, 2))
     assert formulas.kid(*sides, np.ones(2), np.ones(2)) == pytest.approx(9.5)
-    assert formulas.kernels(np.full((1, 4), 2.0), np.ones((1, 4)))[2] == pytest.approx(27)
-
-
-@pytest.mark.filterwarnings("ignore:Metric:UserWarning")  # KID keeps the features
-def test_kid_is_torchmetrics_over_its_subsets(monkeypatch):
     random = np.random.default_rng(0)
     one, other = random.normal(size=(6, 2)), random.normal(size=(11, 2))
     options = {"subsets": 50, "subset_size": 6}
@@ -80,16 +76,13 @@ def test_kid_is_torchmetrics_over_its_subsets(monkeypatch):
     assert taken == [1000] * 50
 
 
-def test_an_image_is_not_compared_with_itself():
+def test_distances_between_two_images():
     values = np.array([[9.0, 2, 4], [2, 9, 6], [4, 6, 9]])
-    assert formulas.mean_of_pairs(values, np.ones(3)) == pytest.approx(4)
+    assert formulas.mean_of_pairs(values, np.ones(3)) == pytest.approx(4)  # of two different ones
     # Twice the first: 2 * 2 + 2 * 4 + 6 over five pairs of two images, its own pair left out.
     weights = np.array([2, 1, 1])
     assert formulas.mean_of_pairs(values, weights) == pytest.approx((2 * 2 + 2 * 4 + 6) / 5)
     assert np.isnan(formulas.mean_of_pairs(values, np.array([3, 0, 0])))
-
-
-def test_distances_to_the_nearest():
     one, other = np.array([[0.0, 0], [3, 4]]), np.array([[0.0, 0], [3, 0]])
     assert formulas.euclidean(one, other) == pytest.approx(np.array([[0, 3], [5, 4]]))
     # Close is what 5 of 100 photographs are to another one.
@@ -169,9 +162,8 @@ def line(row: int, length: int = 20) -> np.ndarray:
     return edges
 
 
-@pytest.mark.parametrize(
-    ("asked", "found", "precision", "recall"),
-    [
+def test_edges_that_agree():
+    for asked, found, precision, recall in (
         (line(10), line(12), 1, 1),  # an edge may lie two pixels elsewhere
         (line(10), line(13), 0, 0),
         # 10 of 20 pixels are found, and two more of those asked for lie within two of them.
@@ -179,14 +171,9 @@ def line(row: int, length: int = 20) -> np.ndarray:
         (line(10, length=10), line(10), 12 / 20, 1),
         (line(10, length=0), line(10, length=0), 1, 1),
         (line(10), line(10, length=0), 0, 0),
-    ],
-)
-def test_edges_that_agree(asked, found, precision, recall):
-    f1 = 2 * precision * recall / (precision + recall) if precision else 0
-    assert formulas.edge_agreement(asked, found) == pytest.approx((f1, precision, recall))
-
-
-def test_what_is_dark_enough_is_an_edge():
+    ):
+        f1 = 2 * precision * recall / (precision + recall) if precision else 0
+        assert formulas.edge_agreement(asked, found) == pytest.approx((f1, precision, recall))
     assert formulas.is_edge(np.array([0, 159, 160, 255])).tolist() == [True, True, False, False]
 
 
@@ -232,27 +219,21 @@ def leg(width: int) -> np.ndarray:
     return image
 
 
-@pytest.mark.parametrize(
-    ("image", "place", "is_wing"),
-    [
+def test_what_is_a_wing_and_a_plate():
+    for image, place, is_wing in (
         (blot((20, 15), (90, 25), level=87), 0, True),  # L* 13.1 darker: no wing, so all is
         (blot((20, 15), (90, 25), level=81), 0, False),  # 15.6
         (blot((40, 35), (110, 4)), 110, False),  # a crumb of 0.013 of the wing
         (blot((40, 35), (110, 8)), 110, True),  # 0.052
         (leg(4), 100, False),
         (leg(7), 100, True),
-    ],
-)
-def test_what_is_a_wing(image, place, is_wing):
-    assert formulas.wings_of(image)[64, place] == is_wing
-
-
-@pytest.mark.parametrize(("cut", "plate"), [(0, True), (20, True), (40, False)])
-def test_a_plate_fills_its_rectangle(cut, plate):
-    # A square of side 100 without two corners of `cut`: it fills 1, 0.96 and 0.84 of it.
-    corners = [(cut, 0), (100, 0), (100, 100 - cut), (100 - cut, 100), (0, 100), (0, cut)]
-    outline = np.array(corners, np.int32)[:, None]
-    assert formulas.is_plate(cv2.contourArea(outline), outline) == plate
+    ):
+        assert formulas.wings_of(image)[64, place] == is_wing
+    # A square of side 100 without two corners of `cut` fills 1, 0.96 and 0.84 of its rectangle.
+    for cut, plate in ((0, True), (20, True), (40, False)):
+        corners = [(cut, 0), (100, 0), (100, 100 - cut), (100 - cut, 100), (0, 100), (0, cut)]
+        outline = np.array(corners, np.int32)[:, None]
+        assert formulas.is_plate(cv2.contourArea(outline), outline) == plate
 
 
 # ---- painted or photographed --------------------------------------------------------------------
@@ -318,13 +299,7 @@ def test_a_fold_has_five_of_each(count, tested):
 # ---- numbers and plots --------------------------------------------------------------------------
 
 
-def test_numbers_are_written_with_a_minus_that_is_one():
-    assert plots.tenths(-0.01) == "0.0"
-    assert plots.per_thousand(-0.0126) == "\N{MINUS SIGN}12.60"
-    assert (plots.percent(0.123), plots.hundredths(NAN)) == ("12 %", "\N{EN DASH}")
-
-
-def test_a_histogram_has_a_bar_of_its_share_and_a_named_mark():
+def test_numbers_as_text_and_as_a_histogram_with_a_named_mark():
     series = [plots.Series("some", "painted", np.array([0.0, 0, 0, 24]))]
     [(drawn, caption)] = plots.histograms(series, "length", ".", {"here": 12.0, "no": NAN})
     outline = re.findall(r'd="(M[^"]+)" style="fill: none; stroke: var\(--painted\)', drawn)[0]
@@ -337,6 +312,9 @@ def test_a_histogram_has_a_bar_of_its_share_and_a_named_mark():
         *["0", "5", "10", "15", "20", "length", "0 %", "20 %", "40 %", "60 %", "here"]
     ]
     assert 'aria-label="Histogram: length"' in drawn
+    assert (plots.tenths(-0.01), plots.percent(0.123)) == ("0.0", "12 %")
+    assert plots.per_thousand(-0.0126) == "\N{MINUS SIGN}12.60"
+    assert plots.hundredths(NAN) == "\N{EN DASH}"
     assert caption == '<span class="painted-ink">some</span>.'
     [(drawn, _)] = plots.histograms([plots.Series("one", "photo", np.array([2.0]))], "length", "")
     assert re.findall("<text[^>]*>(.*?)</text>", drawn)[:3] == ["1.6", "1.8", "2"]  # of 1.5 to 2.5

@@ -278,15 +278,6 @@ def test_a_wrong_resume_file_is_named(run, options, begun):
     assert f"{path} is not there; leave it out to start anew" in output
 
 
-def test_starting_anew_leaves_a_downloaded_generator_as_it_is(run, options, tmp_path):
-    generator = tmp_path / "AF/latest_net_G.pth"
-    generator.parent.mkdir()
-    generator.write_bytes(b"published")
-    output = run("train.py", *options, *NAMED, status=2)
-    assert f"{generator} is there already: " in output
-    assert f"--load_pretrain {tmp_path}/AF" in output and generator.read_bytes() == b"published"
-
-
 def test_a_training_starts_from_another_generator(run_script, options, short, tmp_path):
     """By the script; a generator that is not where it is said to be is looked for by its name."""
     shutil.copytree(short, tmp_path / "AF4hybrid")
@@ -297,6 +288,12 @@ def test_a_training_starts_from_another_generator(run_script, options, short, tm
     assert f"{found}: {gone} is not there" in output
     trained = tmp_path / "AF4nonhybrid/latest_net_G.pth"
     assert_equal(load(trained), load(short / trained.name))
+    # Starting anew leaves a downloaded generator as it is.
+    (trained.parent / "resume.pth").unlink()
+    before = contents(trained.parent)
+    output = run_script("train_AF4nonhybrid.sh", *options, *SHORT, status=2)
+    assert f"{trained} is there already: " in output
+    assert f"--load_pretrain {trained.parent}" in output and contents(trained.parent) == before
 
 
 @pytest.mark.parametrize(

@@ -54,20 +54,16 @@ def golden_cases(golden) -> list[Augmentation]:
     return [case(f"case{number}") for number in range(4)]
 
 
-def test_samples_are_those_of_the_published_code(shared):
+def test_samples_are_those_of_the_published_code(shared, tmp_path):
     golden = np.load(shared / "golden/augmentation.npz")
+    for name in ("photo", "edges"):
+        Image.fromarray(golden[name]).save(tmp_path / f"{name}.png")
+        assert np.array_equal(read_square(tmp_path / f"{name}.png", 256), golden[f"{name}_256"])
     for case, augmentation in enumerate(golden_cases(golden)):
         found = training_sample(golden["edges_256"], golden["photo_256"], augmentation)
         for name, image in zip(("edges", "reference", "target"), found, strict=True):
             error = np.abs(image.astype(int) - golden[f"case{case}:out_{name}"])
             assert error.mean() < 0.25, (case, name)
-
-
-def test_images_are_resized_as_published(shared, tmp_path):
-    golden = np.load(shared / "golden/augmentation.npz")
-    for name in ("photo", "edges"):
-        Image.fromarray(golden[name]).save(tmp_path / f"{name}.png")
-        assert np.array_equal(read_square(tmp_path / f"{name}.png", 256), golden[f"{name}_256"])
 
 
 def test_margins_come_before_the_flip_and_are_resized_away_bicubically():
@@ -189,13 +185,9 @@ def test_a_warp_reflects_beyond_the_border():
 # ---- the dataset -------------------------------------------------------------------------------
 
 
-def training_pairs(dataset) -> TrainingPairs:
-    pairs = read_pairs(find_list(dataset, "train_AFhybrid"), training=True)
-    return TrainingPairs(pairs, 32, random_augmentation)
-
-
 def test_a_training_sample_depends_on_its_key_alone(dataset):
-    data = training_pairs(dataset)
+    pairs = read_pairs(find_list(dataset, "train_AFhybrid"), training=True)
+    data = TrainingPairs(pairs, 32, random_augmentation)
     first, _, again = (data[key] for key in [(1, (0, 5, 2)), (0, (0, 5, 3)), (1, (0, 5, 2))])
     assert list(first) == ["edges", "reference", "target"]
     assert all(image.shape == (32, 32, 3) for image in first.values())
@@ -217,10 +209,7 @@ def test_an_epoch_visits_every_pair_and_fills_its_last_batch():
         assert [seed for _, seed in keys] == [(0, epoch, place) for place in range(6)]
     assert batches[:3] != batches[3:] and batches != order(seed=1)
     assert order(start=4) == batches[4:]  # gone on with in the middle of an epoch
-
-
-def test_processes_share_out_each_batch():
-    shares = [order(4, rank=rank, world=2) for rank in (0, 1)]
+    shares = [order(4, rank=rank, world=2) for rank in (0, 1)]  # of processes
     for whole, *parts in zip(order(4), *shares, strict=True):
         assert [len(part) for part in parts] == [2, 2]
         assert sorted(key for part in parts for key in part) == sorted(whole)

@@ -104,7 +104,7 @@ def test_a_folder_resume_and_other_settings(monkeypatch, score, photos, classifi
     assert "collection: scored 22 images with efficientnet_lite0 (sgd, linear, subspecies)" in said
     assert "1 image could not be scored" in said and "going on" not in said
     files = sorted(output.glob("*.parquet"))
-    assert [path.name for path in files] == [f"{number:08d}.parquet" for number in range(3)]
+    assert [path.name[-16:] for path in files] == [f"{n:08d}.parquet" for n in range(3)]
     assert [parquet.read_metadata(path).num_rows for path in files] == [8, 8, 7]
     expected = expected_of(photos, classifiers, 4)
     rows = parquet.read_table(output).to_pylist()
@@ -115,23 +115,16 @@ def test_a_folder_resume_and_other_settings(monkeypatch, score, photos, classifi
     files[1].unlink()
     status, said = score(*command)
     assert status == 1  # the image of a finished shard is still counted
-    assert "going on; 2 files are there" in said and "scored 22 images" in said
+    assert "going on; 15 images are done" in said and "scored 22 images" in said
     assert [files[0].read_bytes(), files[0].stat().st_mtime_ns] == kept
     check(parquet.read_table(output).to_pylist(), expected)
 
-    for more, message in [
-        (("--members", "sgd"), "members was ['sgd', 'linear', 'subspecies'] and is now ['sgd']"),
-        (("--shard", 9), "images in a shard was 8 and is now 9"),
-        (("--input", photos / "a"), "images was 23 and is now 9"),
-    ]:
+    for more in (("--members", "sgd"), ("--shard", 9), ("--input", photos / "a")):
         status, said = score(*command, *more)
-        assert (status, message in said) == (1, True), said
-        assert "Repeat that, or choose another --output" in said
+        assert status == 1, said
+        assert f"{files[0]} is of other images, classifiers, --members or --shard: rep" in said
     (photos / "a/S004.jpg").rename(photos / "a/another.jpg")
-    assert "their names and sizes was" in score(*command)[1]
-    (output / "_settings.json").unlink()
-    status, said = score(*command)
-    assert (status, "holds Parquet files of unknown settings" in said) == (1, True)
+    assert "is of other images" in score(*command)[1]
     with pytest.raises(SystemExit):
         score("--input", photos, "--output", photos / "scores")
 
@@ -193,7 +186,7 @@ def test_what_is_no_collection_is_refused(tmp_path, files, message):
         else:
             (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        score_collection.find_sources(tmp_path / ("none" if files is None else ""), 4)
+        score_collection.find_sources(tmp_path / ("none" if files is None else ""), 4, {})
 
 
 def test_an_actor_a_gpu_or_one_for_two_processors():
@@ -208,30 +201,28 @@ def test_an_actor_a_gpu_or_one_for_two_processors():
         assert score_collection.choose_actors(options, {"CPU": 8.0} | gpus) == expected
 
 
-@pytest.mark.parametrize(
-    ("size", "kill"), [(8, False), pytest.param(1, True, marks=pytest.mark.slow)]
-)
-def test_a_ray_of_two_actors_and_one_that_is_killed(
-    repository, photos, classifiers, tmp_path, size, kill
+@pytest.mark.parametrize(("size", "actors"), [(8, 1), pytest.param(1, 2, marks=pytest.mark.slow)])
+def test_a_ray_of_an_actor_and_of_two_of_which_one_is_killed(
+    repository, photos, classifiers, tmp_path, size, actors
 ):
-    """The program as a user runs it; one of its actors is killed once a shard is there."""
+    """The program as a user runs it; one of two actors is killed once a shard is there."""
     output = tmp_path / "scores"
     command = [
         *(sys.executable, repository / "scripts/score_collection.py"),
         *("--input", photos, "--output", output, "--classifiers", classifiers),
-        *("--shard", size, "--actors", "2", "--device", "cpu"),
+        *("--shard", size, "--actors", actors, "--device", "cpu"),
     ]
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(list(map(str, command)), env=environment, **pipes) as program:
-        while kill and program.poll() is None:
+        while actors > 1 and program.poll() is None:
             time.sleep(0.05)
-            actors = scoring_actors(program.pid) if any(output.glob("*.parquet")) else []
-            if actors:
-                os.kill(actors[0], signal.SIGKILL)
+            scoring = scoring_actors(program.pid) if any(output.glob("*.parquet")) else []
+            if scoring:
+                os.kill(scoring[0], signal.SIGKILL)
                 break
         else:
-            assert not kill, "it ended before an actor could be killed"
+            assert actors == 1, "it ended before an actor could be killed"
         said, _ = program.communicate(timeout=600)
     assert program.returncode == 1 and "scored 22 images" in said, said
     threads = torch.get_num_threads()

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import cutout
 import ingestion
 import model
 import numpy as np
@@ -53,11 +52,6 @@ def ingest(folder, monkeypatch, capfd):
 def scores_in(folder: Path) -> dict[str, str]:
     lines = (folder / "predictions.txt").read_text().split("\n")
     return dict(line.split(",") for line in lines)
-
-
-def details_in(folder: Path) -> list[dict[str, str]]:
-    with (folder / "details.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def test_good_and_bad_files_as_a_user_runs_it(run, submission, folder, draw, tmp_path):
@@ -132,27 +126,6 @@ def test_without_a_score_the_old_predictions_stay(ingest, folder, draw, tmp_path
     assert left == ["classifiers", "images", "predictions.txt"]
 
 
-def test_specimens_are_cut_out_where_the_classifiers_remember_it(
-    ingest, folder, specimen, photographs, tmp_path
-):
-    """And what was cut out before, or cannot be, is scored as it is."""
-    specimen(photographs / "e.png")
-    cutout.cut_out(Image.open(photographs / "e.png"))[0].save(photographs / "f.png")
-    assert ingest(photographs, tmp_path / "whole", "--preprocess", "photograph").returncode == 0
-    write_pair(folder, preprocess="cutout")
-    done = ingest(photographs, tmp_path / "cut", "--preprocess", "cutout", "--workers", 2)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == (
-        "ingestion: scored 6 images, specimens cut out where they were found, with "
-        f"efficientnet_lite0 (sgd, linear): {tmp_path / 'cut/predictions.txt'}\n"
-    )
-    whole, cut = scores_in(tmp_path / "whole"), scores_in(tmp_path / "cut")
-    assert cut["e.png"] == cut["f.png"]
-    assert abs(float(cut["e.png"]) - float(whole["e.png"])) > 0.005
-    for name in ("a.png", "d.png"):  # of one colour
-        assert cut[name] == whole[name]
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -181,30 +154,26 @@ def test_what_cannot_be_done_is_refused(ingest, capfd, options, message):
 
 def test_who_takes_part_and_what_is_called_a_hybrid(ingest, folder, photographs, stored, tmp_path):
     """The numbers of all members together are among the contracts."""
-    everybody = replace(stored, threshold=np.array(0.8))
-    write_third(folder, everybody)
-    done = ingest(photographs, tmp_path / "all", "--details")
-    assert "with efficientnet_lite0 (sgd, linear, subspecies): " in done.stdout
-    rows = details_in(tmp_path / "all")
+
+    def details(*arguments: object) -> list[dict[str, str]]:
+        assert ingest(photographs, tmp_path / "out", "--details", *arguments).returncode == 0
+        with (tmp_path / "out/details.csv").open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    write_third(folder, replace(stored, threshold=np.array(0.8)))
+    rows = details()
     assert [row["filename"] for row in rows] == NAMES
     calls = [row["decision"] for row in rows]
     assert calls == ["hybrid" if float(row["score"]) > 0.8 else "non-hybrid" for row in rows]
     assert set(calls) == {"hybrid", "non-hybrid"}
     assert {row["threshold"] for row in rows} == {"0.800000"}
-
-    ingest(photographs, tmp_path / "two", "--details", "--members", "linear", "sgd")
-    for row in details_in(tmp_path / "two"):
+    for row in details("--members", "linear", "sgd"):
         assert row["score"] == max(row["sgd"], row["linear"])
         assert [name for name in row if row[name]] == ["filename", "score", "sgd", "linear"]
-    ingest(photographs, tmp_path / "one", "--details", "--members", "subspecies", "--threshold", 0)
-    for row in details_in(tmp_path / "one"):
+    for row in details("--members", "subspecies", "--threshold", 0):
         assert row["score"] == row["subspecies"] and row["parents"]
         assert row["sgd"] == row["linear"] == ""
         assert (row["threshold"], row["decision"]) == ("0.000000", "hybrid")
-
-    write_third(folder, replace(stored, threshold=np.array(np.nan)))
-    ingest(photographs, tmp_path / "unknown", "--details")
-    assert {row["threshold"] for row in details_in(tmp_path / "unknown")} == {""}
 
 
 def test_a_hybrid_scores_above_the_threshold():

@@ -14,37 +14,23 @@ def table(names, **columns):
     return pd.DataFrame({"filename": names, "label": labels} | columns)
 
 
-def write_list(dataset, name, pairs, folder="List"):
+def write_list(dataset, name, *pairs, folder="List"):
+    """Of each pair the structure and the reference, such as 9/A 8/B.jpg."""
     path = dataset / folder / name
     path.mkdir(parents=True)
-    for kind, column in zip(("edges", "color_ref"), zip(*pairs, strict=True), strict=True):
-        (path / f"test_{kind}.txt").write_text("\n".join(column) + "\n\n")
+    edges, references = zip(*(pair.split() for pair in pairs), strict=True)
+    lines = [f"Images/{edge.replace('/', '/train/pidinet_edges/')}.png" for edge in edges]
+    (path / "test_edges.txt").write_text("\n".join(lines) + "\n\n")
+    lines = [f"Images/{reference.replace('/', '/train/good/')}" for reference in references]
+    (path / "test_color_ref.txt").write_text("\n".join(lines) + "\n\n")
 
 
 @pytest.fixture
 def lists(tmp_path):
     """Line 1 of two lists is 9 x 8 and 9 x 2, line 0 of the third 8 x 8."""
-    write_list(
-        tmp_path,
-        "test_signalhybrid",
-        [
-            ("Images/9/train/pidinet_edges/A.png", "Images/8/train/good/B.jpg"),
-            ("Images/9/train/pidinet_edges/C.png", "Images/8/train/good/D.v1.jpg"),
-        ],
-    )
-    write_list(
-        tmp_path,
-        "test_nonsignalhybrid",
-        [
-            ("Images/2/train/pidinet_edges/E.png", "Images/9/train/good/A.jpg"),
-            ("Images/9/train/pidinet_edges/F.png", "Images/2/train/good/E.jpg"),
-        ],
-    )
-    write_list(
-        tmp_path,
-        "test_nonhybrid",
-        [("Images/8/train/pidinet_edges/B.png", "Images/8/train/good/G.jpg")],
-    )
+    write_list(tmp_path, "test_signalhybrid", "9/A 8/B.jpg", "9/C 8/D.v1.jpg")
+    write_list(tmp_path, "test_nonsignalhybrid", "2/E 9/A.jpg", "9/F 2/E.jpg")
+    write_list(tmp_path, "test_nonhybrid", "8/B 8/G.jpg")
     return tmp_path
 
 
@@ -79,8 +65,7 @@ def test_columns_come_before_the_lists(lists):
 )
 def test_an_image_that_not_just_one_line_fits_is_named(lists, name, found):
     """The last stands in two lists that contradict each other."""
-    pair = ("Images/9/train/pidinet_edges/A.png", "Images/8/train/good/H.jpg")
-    write_list(lists, "test_signalhybrid", [pair], folder="Lists")
+    write_list(lists, "test_signalhybrid", "9/A 8/H.jpg", folder="Lists")
     message = f"which two photographs {name} was painted, and {found} lines of .* in {lists} fit"
     with pytest.raises(ValueError, match=message):
         painted.read_sources(table(["photo.jpg", name]), lists)

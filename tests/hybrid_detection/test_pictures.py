@@ -90,15 +90,6 @@ def test_no_more_than_two_batches_are_decoded_ahead(paths):
     assert seen == [(position, min(position + 3, 9)) for position in range(9)]
 
 
-def test_an_image_too_large_for_the_memory_is_named(paths, monkeypatch):
-    def exhausted(_):
-        raise MemoryError
-
-    monkeypatch.setattr(pictures, "make_picture", lambda preprocess: exhausted)
-    (batch,) = load_pictures(paths[:1], WHOLE, 2, 0)
-    assert batch.failures == {0: f"{paths[0]}: too large to resize in the memory that is left"}
-
-
 def children(process: int) -> set[str]:
     listed = Path(f"/proc/{process}/task/{process}/children")
     if not listed.exists():

@@ -74,8 +74,6 @@ def test_the_model_takes_what_its_classifiers_remember(root, stored):
 
 def test_published_files_mean_dinov2(root):
     folder = write_pair(root / "submission", training=None, backbone=None)
-    (root / "Models/backbones" / DINOV2).touch()
-    assert list(model.locate_weights()) == [*NAMES[:2], DINOV2]
     published = published_members.Origin("dinov2_base", None, "photograph")
     assert published_members.load_linear(folder / "clf1024.pth").origin == published
     assert published_members.load_sgd(folder / "sgd_clf.pkl").origin == published
@@ -94,9 +92,8 @@ def test_published_files_mean_dinov2(root):
 def test_a_hostile_memory_is_refused(tmp_path, name, value, reason):
     with pytest.raises(ValueError, match=rf"clf1024\.pth: damaged memory .*{reason}"):
         published_members.load_linear(write_linear(tmp_path, {"": {name: value}}))
-    for metadata in (7, {"": 7}):
-        with pytest.raises(ValueError, match=r"clf1024\.pth: damaged memory"):
-            published_members.load_linear(write_linear(tmp_path, metadata))
+    with pytest.raises(ValueError, match=r"clf1024\.pth: damaged memory"):
+        published_members.load_linear(write_linear(tmp_path, {"": 7}))
     with pytest.raises(ValueError, match=rf"sgd_clf\.pkl: not an SGD classifier .*{reason}"):
         published_members.load_sgd(write_sgd(tmp_path, **{f"{name}_": value}))
 

@@ -11,7 +11,6 @@ def test_what_is_read(write_csv):
     photos = read_photos(write_csv(rows))
     assert [photo.subspecies for photo in photos] == ["8", "8_9", "agl"]
     assert [photo.status for photo in photos] == ["non-hybrid", "hybrid", "non-hybrid"]
-    assert photos[2].edges == "C3.png"
 
 
 def test_subspecies_come_in_the_order_of_their_numbers(write_csv):

@@ -21,7 +21,10 @@ def make_images(csv: Path, datasets: Path) -> None:
             f"Images4TrainAFhybrid/Images/{photo.status}",
             f"Images4TrainAFnonhybrid/Images/{photo.subspecies}",
         ):
-            for file in (f"good/{photo.filename}", f"pidinet_edges/{photo.edges}"):
+            for file in (
+                f"good/{photo.filename}",
+                f"pidinet_edges/{Path(photo.filename).stem}.png",
+            ):
                 path = datasets / place / "train" / file
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
