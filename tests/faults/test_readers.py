@@ -211,29 +211,6 @@ def test_a_hostile_list_names_its_line(tmp_path, line, said):
         lists.read_pairs(lists.find_list(tmp_path, "train"), training=True)
 
 
-# ---- Parquet ------------------------------------------------------------------------------------
-
-NAMES = ["b.png", "a/c.png", "../d.png", "/etc/passwd", "a\0.png", "x" * 300 + ".png", None, ""]
-
-
-@pytest.mark.parametrize("compression", ["none", "zstd"])
-def test_a_hostile_list_in_parquet(tmp_path, mutate, request, compression):
-    pyarrow = pytest.importorskip("pyarrow", reason="needs scripts/setup.sh --with collection")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    path = tmp_path / "list.parquet"
-    parquet.write_table(pyarrow.table({"filename": NAMES}), path, compression=compression)
-    images, refused = listing.listed_images(path, tmp_path)
-    assert images.names == ["a/c.png", "b.png", "x" * 300 + ".png"]
-    assert len(refused) == len(NAMES) - 3
-    whole, draw = path.read_bytes(), random.Random(compression)
-    for _ in range(request.config.getoption("--files") // 4):
-        path.write_bytes(mutate(draw, whole))
-        try:
-            assert images_to_score(path)
-        except ValueError as raised:
-            assert str(path) in str(raised)
-
-
 # ---- weights ------------------------------------------------------------------------------------
 
 
