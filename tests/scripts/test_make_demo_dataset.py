@@ -18,6 +18,7 @@ from demo.make_demo_dataset import make, prepare_folder, specimens
 from demo.photograph import photograph
 from demo.traits import SUBSPECIES, Traits, individual, inherit, vary
 from PIL import Image
+from worlds import HEADER
 
 SCALE = 0.03  # one or two of a kind: 12 training and 19 test pictures
 
@@ -114,11 +115,7 @@ def test_a_photograph_is_what_its_generator_decides(parents, seed, mean):
 
 
 def test_the_tables_have_the_form_of_the_challenge(demo):
-    text = (demo / "train.csv").read_text()
-    assert text.startswith(
-        "CAMID,file_url,hybrid_stat,split,zenodo_link,md5,subspecies,"
-        "parent_subspecies_1,parent_subspecies_2,filename\n"
-    )
+    assert (demo / "train.csv").read_text().startswith(f"{HEADER}\n")
     train = pd.read_csv(demo / "train.csv", dtype=str, keep_default_na=False)
     plain = train[train.hybrid_stat == "non-hybrid"]
     twice = {"2.0", "5.0"}  # cyrbia and lativitta, the most frequent
@@ -138,10 +135,8 @@ def test_the_tables_have_the_form_of_the_challenge(demo):
     assert ",".join(test) == ("CAMID,file_url,hybrid_stat,X,subspecies_ref,filename,ssp_indicator")
     assert (test.subspecies_ref.str.contains(" x ") == (test.hybrid_stat == 1)).all()
     shown = test.groupby("ssp_indicator").subspecies_ref.agg(set)
-    for group, one, other in (
-        ("major", "lativitta", "notabilis"),
-        ("mimic", "malleti", "plesseni"),
-    ):
+    parents = ("major", "lativitta", "notabilis"), ("mimic", "malleti", "plesseni")
+    for group, one, other in parents:
         assert shown[group] == {one, other, f"{one} x {other}", f"{other} x {one}"}
     assert "hydara x petiverana" in shown["minor"]
     names = test.X.astype(str) + "_" + test.CAMID + "_d.jpg"
