@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import sys
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from common.program import InputError
-from demo.make_demo_dataset import make, prepare_folder, specimens
+from demo.make_demo_dataset import make, parse_arguments, prepare_folder, specimens
 from demo.photograph import photograph
 from demo.traits import SUBSPECIES, Traits, individual, inherit, vary
 from PIL import Image
@@ -191,7 +192,7 @@ def test_what_is_missing_is_drawn_the_same_and_another_set_anew(demo, tmp_path):
         assert (described["seed"], described["scale"]) == (seed, scale)
 
 
-def test_folders_and_options_that_are_refused(tmp_path, repository, run):
+def test_folders_and_options_that_are_refused(tmp_path, monkeypatch, capsys):
     """A file, and a folder of somebody's, are left alone."""
     (tmp_path / "file").write_text("text")
     (tmp_path / "full").mkdir()
@@ -200,8 +201,9 @@ def test_folders_and_options_that_are_refused(tmp_path, repository, run):
     for name in ("file", "full"):
         with pytest.raises(InputError, match=f"{name} holds no demo.json; --output names an empt"):
             prepare_folder(tmp_path / name, 0, 1.0)
-    command = ["-m", "demo.make_demo_dataset", "--output", tmp_path / "new", "--scale", "nan"]
-    done = run(*command, env={"PYTHONPATH": str(repository / "scripts")})
-    assert done.returncode == 2
-    assert "--scale: nan: must be above 0 and at most 100" in done.stderr
     assert contents(tmp_path) == before
+    for scale in ("nan", "0", "101"):
+        monkeypatch.setattr(sys, "argv", ["make_demo_dataset.py", "--scale", scale])
+        with pytest.raises(SystemExit, match="2"):
+            parse_arguments()
+        assert f"--scale: {scale}: must be above 0 and at most 100" in capsys.readouterr().err
