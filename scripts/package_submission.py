@@ -43,9 +43,9 @@ LOCATE = """
 import json, sys
 from pathlib import Path
 from model import locate_weights
-backbone, classifiers, members, preprocess = json.loads(sys.argv[1])
+classifiers, members = json.loads(sys.argv[1])
 try:
-    files = locate_weights(backbone, classifiers and Path(classifiers), members, preprocess)
+    files = locate_weights(None, classifiers and Path(classifiers), members)
 except (OSError, ValueError) as error:
     sys.exit(str(error))
 print(json.dumps({name: str(path) for name, path in files.items()}))
@@ -176,7 +176,7 @@ def write_zip(submission: Path, loaded: dict[str, Path], output: Path) -> list[s
 
 def run(options: argparse.Namespace) -> int:
     classifiers = options.classifiers and str(options.classifiers.resolve())
-    asked = json.dumps([options.backbone, classifiers, options.members, options.preprocess])
+    asked = json.dumps([classifiers, options.members])
     found = json.loads(run_python(LOCATE, asked, folder=SUBMISSION))
     loaded = {name: Path(path) for name, path in found.items()}
     lines = write_zip(SUBMISSION, loaded, options.output)
@@ -196,9 +196,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--classifiers", type=Path, metavar="DIR", help=where)
     who = "who takes part, sgd and linear among them (default: all that lie there)"
     add("--members", nargs="+", choices=["sgd", "linear", "subspecies"], help=who)
-    check = "stop unless the classifiers were trained on it (default: take what they remember)"
-    add("--backbone", help=check)
-    add("--preprocess", choices=["photograph", "cutout"], help=check)
     add("--output", type=Path, default=ROOT / "submission.zip", help="the zip to write")
     options = parser.parse_args(arguments)
     if options.members and not {"sgd", "linear"} <= {*options.members}:

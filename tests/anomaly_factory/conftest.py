@@ -77,13 +77,6 @@ def run_script(monkeypatch) -> Callable[..., str]:
     return run_script
 
 
-def write_lists(folder: Path, split: str, lines: list[tuple[str, str, str]]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for place, column in enumerate(("edges", "color_ref", "color_gt")):
-        text = "".join(f"{line[place]}\n" for line in lines)
-        (folder / f"{split}_{column}.txt").write_text(text)
-
-
 @pytest.fixture(scope="session")
 def discs(tmp_path_factory) -> Path:
     """Two photos of each of the subspecies 8 and 9, 48x40, and lists to train and to paint.
@@ -103,17 +96,23 @@ def discs(tmp_path_factory) -> Path:
                 folder.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(folder / f"{number}.png"), image[..., ::-1])
 
-    def path(subspecies: int, kind: str, number: int) -> str:
+    def image(subspecies: int, kind: str, number: int) -> str:
         return f"Images/{subspecies}/train/{kind}/{number}.png"
 
-    photos = [(subspecies, number) for subspecies in (8, 9) for number in range(2)]
-    own = [(path(s, "pidinet_edges", n), path(s, "good", n), path(s, "good", n)) for s, n in photos]
-    from_8 = [(edges, path(8, "good", 0), "Images/nowhere/x.png") for edges, _, _ in own]
-    write_lists(root / "List" / "train_AFhybrid", "train", own)
-    write_lists(root / "List" / "train_AFnonhybrid", "train", own)
-    write_lists(root / "List" / "test_nonhybrid", "test", own)
-    write_lists(root / "List" / "test_nonsignalhybrid", "test", from_8)
-    write_lists(root / "List" / "test_signalhybrid", "test", from_8[2:])
+    own, from_8 = [], []  # edges, reference and photograph
+    for subspecies, number in ((8, 0), (8, 1), (9, 0), (9, 1)):
+        edges, photo = (image(subspecies, kind, number) for kind in ("pidinet_edges", "good"))
+        own.append((edges, photo, photo))
+        from_8.append((edges, image(8, "good", 0), "Images/nowhere/x.png"))
+    for name, lines in {
+        **dict.fromkeys(("train_AFhybrid", "train_AFnonhybrid", "test_nonhybrid"), own),
+        "test_nonsignalhybrid": from_8,
+        "test_signalhybrid": from_8[2:],
+    }.items():
+        (root / "List" / name).mkdir(parents=True)
+        for place, column in enumerate(("edges", "color_ref", "color_gt")):
+            text = "".join(f"{line[place]}\n" for line in lines)
+            (root / "List" / name / f"{name.split('_')[0]}_{column}.txt").write_text(text)
     return root
 
 

@@ -32,24 +32,9 @@ def test_the_published_keys():
         "scale1_layer4.0.weight": (1, 512, 4, 4),
     }.items():
         assert tuple((generator | judge)[key].shape) == shape
-
-
-def test_discriminator_stops_widening_at_512_channels_and_may_start_above():
-    weights = MultiscaleDiscriminator(ndf=256, n_layers=3, num_D=1).state_dict()
-    assert weights["scale0_layer3.0.weight"].shape == (512, 512, 4, 4)
-    with torch.device("meta"):
+    with torch.device("meta"):  # it stops widening at 512 channels, and may start above
         (maps,) = MultiscaleDiscriminator(ndf=600, n_layers=1, num_D=1)(torch.empty(1, 9, 32, 32))
     assert [layer.shape[1] for layer in maps] == [600, 512, 1]
-
-
-@pytest.mark.parametrize("network", [Generator, MultiscaleDiscriminator])
-def test_initial_weights_have_a_deviation_of_002(network):
-    torch.manual_seed(0)
-    sizes = {"ngf": 8, "n_blocks": 2} if network is Generator else {"ndf": 16}
-    weights = [value for value in network(**sizes).parameters() if value.dim() == 4]
-    for weight in weights:
-        assert weight.std().item() == pytest.approx(0.02, rel=0.1)
-    assert torch.cat([w.flatten() for w in weights]).std().item() == pytest.approx(0.02, rel=0.01)
 
 
 # ---- against weights, inputs and outputs of the published code -----------------------------------
@@ -166,7 +151,12 @@ def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, gentle
     arguments = "--name x --dataroot x --ngf 4 --ndf 4 --n_blocks_global 1 --loadSize 32".split()
     arguments += [] if with_vgg else ["--no_vgg_loss"]
     opt = train_options([*arguments, *(["--gentle"] if gentle else [])])
+    assert opt.lambda_feat == 10
     model = AnomalyFactory(opt, Process(torch.device("cpu")), narrow_vgg())
+    for optimizer in (model.optimizer_G, model.optimizer_D):
+        (group,) = optimizer.param_groups
+        assert (group["lr"], group["betas"], group["eps"]) == (2e-4, (0.5, 0.999), 1e-8)
+        assert group["weight_decay"] == 0
     random = torch.Generator().manual_seed(0)
     names, size = ("edges", "reference", "target"), (2, 32, 32, 3)
     batch = {name: torch.randint(256, size, dtype=torch.uint8, generator=random) for name in names}
@@ -194,14 +184,3 @@ def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, gentle
         for weight, expected in zip(weights, torch.autograd.grad(loss, weights), strict=True):
             assert torch.allclose(weight.grad, expected, rtol=1e-3, atol=1e-6)
     assert not with_vgg or all(weight.grad is None for weight in model.vgg.parameters())
-
-
-def test_the_published_optimisers():
-    arguments = "--name x --dataroot x --no_vgg_loss --ngf 2 --ndf 2".split()
-    options = train_options(arguments)
-    assert options.lambda_feat == 10 and not (options.gentle or options.ask_reference)
-    model = AnomalyFactory(options, Process(torch.device("cpu")))
-    for optimizer in (model.optimizer_G, model.optimizer_D):
-        (group,) = optimizer.param_groups
-        assert (group["lr"], group["betas"]) == (2e-4, (0.5, 0.999))
-        assert (group["eps"], group["weight_decay"]) == (1e-8, 0)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -131,29 +132,20 @@ def test_a_batch_in_parts_is_the_same_step(monkeypatch):
         name: torch.randint(256, (8, 32, 32, 3), dtype=torch.uint8, generator=random)
         for name in ("edges", "reference", "target")
     }
+    gradients: list[torch.Tensor] = []  # of each network, as they are averaged once a step
 
-    def stepped(micro_batch: int) -> tuple[list[torch.Tensor], dict[str, float]]:
-        """The gradients at the step, and the losses."""
-        model, reductions = AnomalyFactory(opt, Process(CPU), small_vgg), []
-        monkeypatch.setattr(
-            Process, "average", lambda _, tensors: reductions.append(len([*tensors]))
-        )
-        gradients = []
-        for optimizer in (model.optimizer_G, model.optimizer_D):
-            weights = optimizer.param_groups[0]["params"]
-            optimizer.register_step_pre_hook(
-                lambda *_, weights=weights: gradients.append(
-                    torch.cat([weight.grad.ravel() for weight in weights])
-                )
-            )
+    def note(_: Process, tensors: Iterable[torch.Tensor]) -> None:
+        gradients.append(torch.cat([tensor.ravel() for tensor in tensors]))
+
+    monkeypatch.setattr(Process, "average", note)
+    found = []
+    for micro_batch in (8, 2, 3):
+        model = AnomalyFactory(opt, Process(CPU), small_vgg)
         train.step(model, batch, micro_batch)
-        assert len(reductions) == 2  # each network's gradients, once a step
-        return gradients, dict(zip(model.last_losses, model.losses().tolist(), strict=True))
-
-    whole, losses = stepped(8)
-    assert list(losses) == ["G_GAN", "G_GAN_Feat", "G_L1", "G_VGG", "D_real", "D_fake"]
-    for micro_batch in (2, 3):
-        parts, losses_of_parts = stepped(micro_batch)
-        for expected, found in zip(whole, parts, strict=True):
-            assert (found - expected).norm() < 1e-5 * expected.norm()
-        assert losses_of_parts == pytest.approx(losses, rel=1e-5)
+        found.append(dict(zip(model.last_losses, model.losses().tolist(), strict=True)))
+    assert list(found[0]) == ["G_GAN", "G_GAN_Feat", "G_L1", "G_VGG", "D_real", "D_fake"]
+    assert len(gradients) == 3 * (2 + 1)  # the losses are averaged, too
+    for part, losses in enumerate(found):
+        assert losses == pytest.approx(found[0], rel=1e-5)
+        for whole, of_parts in zip(gradients[:2], gradients[3 * part :][:2], strict=True):
+            assert (of_parts - whole).norm() < 1e-5 * whole.norm()

@@ -103,12 +103,12 @@ ODD = """AF "4" & <script>alert('x')</script> für"""
 @pytest.fixture
 def report(tmp_path: Path) -> Callable[[int, int], Report]:
     """The report of a training that found some of its 120 steps done, 24 an epoch of 4 images each,
-    and has done more in 80 seconds; its name is full of traps."""
+    and has done more; its name is full of traps."""
 
     def report(before: int, done: int) -> Report:
         options = {"name": ODD, "gpu_ids": [0, 1], "lr": 0.0002, "batchSize": 4, "no_html": False}
         made = Report(Namespace(**options), tmp_path, Process(torch.device("cpu")), before, 120, 24)
-        made.done, made.started = done, time.monotonic() - 80
+        made.done = done
         return made
 
     return report
@@ -159,11 +159,10 @@ def test_a_running_training_is_shown_with_what_is_left(open_page, half):
     assert opened.get_by_role("progressbar").get_attribute("value") == "60"
     row = opened.get_by_role("row", name="G_GAN").inner_text().split("\t")
     assert row[2:] == ["1.000", "0.200"]  # the last of five is a tenth, rounded up
-    pictures = opened.locator("ol a")
-    sources = pictures.evaluate_all("all => all.map(one => one.getAttribute('href'))")
+    sources = opened.locator("ol a").evaluate_all("all => all.map(one => one.pathname)")
     assert len(sources) == 12
-    assert sources[0] == "samples/epoch00001_images000000008.jpg"
-    assert sources[-1] == "samples/epoch00001_images000000240.jpg"
+    assert sources[0].endswith("/samples/epoch00001_images000000008.jpg")
+    assert sources[-1].endswith("/samples/epoch00001_images000000240.jpg")
     options = facts(opened, ".options")
     assert (options["--name"], options["--gpu_ids"], options["--lr"]) == (ODD, "[0, 1]", "0.0002")
 
@@ -193,16 +192,3 @@ def test_before_the_first_step_there_is_a_page(open_page, report):
     begun.done = 144  # a shorter training than was done
     begun.write(RUNNING)
     assert (begun.epoch, "100 % trained" in begun.page.read_text()) == (6, True)
-
-
-def test_the_page_takes_a_hundredth_of_the_time(report, monkeypatch):
-    begun, written = report(0, 0), []
-    monkeypatch.setattr(Report, "write", lambda *_: written.append(1))
-    for took, later in ((0.1, 15), (0.3, 30)):
-        begun.due, times = 0.0, [1000.0, 1000 + took]
-        monkeypatch.setattr("util.report.time.monotonic", iter(times).__next__)
-        begun.write_if_due()
-        assert begun.due == pytest.approx(1000 + took + later)
-    monkeypatch.setattr("util.report.time.monotonic", lambda: begun.due - 0.1)
-    begun.write_if_due()
-    assert len(written) == 2

@@ -54,18 +54,6 @@ def losses(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def assert_equal(found: object, expected: object) -> None:
-    """Bit for bit, through dictionaries."""
-    if isinstance(expected, torch.Tensor):
-        assert torch.equal(found, expected)
-    elif isinstance(expected, dict):
-        assert found.keys() == expected.keys()
-        for key, value in expected.items():
-            assert_equal(found[key], value)
-    else:
-        assert found == expected
-
-
 def load(path: Path) -> dict:
     return torch.load(path, weights_only=True)
 
@@ -88,11 +76,7 @@ def test_training_writes_networks_log_and_samples(run, options, short, tmp_path)
     with Image.open(short / "loss_log.png") as plot:
         assert plot.width > 500
     pictures = re.findall(r'src="([^"]+)"', (folder / "samples.html").read_text())
-    assert pictures == [
-        "samples/epoch00003_images000000012.jpg",
-        "samples/epoch00002_images000000008.jpg",
-        "samples/epoch00001_images000000004.jpg",
-    ]
+    assert pictures == [f"samples/epoch0000{n}_images0000000{4 * n:02}.jpg" for n in (3, 2, 1)]
     with Image.open(folder / pictures[0]) as strip:
         assert strip.size == (5 * 128, 128)
     page = (folder / "training.html").read_text()
@@ -103,10 +87,10 @@ def test_training_writes_networks_log_and_samples(run, options, short, tmp_path)
     output = run("train.py", *options, *NAMED, status=2)
     assert f"{folder}/resume.pth is there already: go on with --continue_train" in output
     assert contents(folder) == before
-    networks = load(folder / "latest_net_G.pth")
+    networks = (folder / "latest_net_G.pth").read_bytes()
     fewer = ("--continue_train", "--niter", 1, "--niter_decay", 0, "--no_html")
     assert "6 of 2 steps done" in run("train.py", *options, *NAMED, *fewer)
-    assert_equal(load(folder / "latest_net_G.pth"), networks)
+    assert (folder / "latest_net_G.pth").read_bytes() == networks
 
 
 def test_the_page_says_what_went_wrong(run, options, tmp_path, monkeypatch):
@@ -118,15 +102,6 @@ def test_the_page_says_what_went_wrong(run, options, tmp_path, monkeypatch):
         run("train.py", *options, *NAMED)
     page = (tmp_path / "AF/training.html").read_text()
     assert "The training stopped early: MemoryError: no &lt;memory&gt;" in page
-
-
-def test_learning_rate_falls_linearly_and_there_may_be_no_pages(run, options, tmp_path):
-    decaying = ("--niter", 1, "--niter_decay", 4, "--print_freq", 4)
-    run("train.py", *options, *NAMED, *decaying, "--display_freq", 4, "--no_html")
-    rates = [float(row["lr"]) for row in losses(tmp_path / "AF")]
-    assert rates == pytest.approx([2e-4, 2e-4, 1.5e-4, 1e-4, 0.5e-4])
-    assert list((tmp_path / "AF").glob("*.html")) == []
-    assert not (tmp_path / "AF/samples").exists()
 
 
 def test_options_reach_the_samples(options, monkeypatch):
@@ -165,9 +140,10 @@ def test_stopped_and_resumed_equals_uninterrupted(run, options, tmp_path, monkey
         assert f"stopped early: it received {signal.Signals(number).name}." in page
     assert load(resume)["steps"] == 4
     run("train.py", *options, *NAMED, "--continue_train")
-    run("train.py", *options, *NAMED, "--name", "whole")
+    run("train.py", *options, *NAMED, "--name", "whole", "--no_html", "--display_freq", 4)
+    assert {path.suffix for path in (tmp_path / "whole").rglob("*.*")} <= {".pth", ".csv", ".lock"}
     for name in ("resume.pth", "latest_net_G.pth", "latest_net_D.pth"):
-        assert_equal(load(tmp_path / "AF" / name), load(tmp_path / "whole" / name))
+        assert (tmp_path / "AF" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert losses(tmp_path / "AF") == losses(tmp_path / "whole")
 
 
@@ -204,22 +180,22 @@ def test_a_loss_that_is_no_number_is_never_saved(run, options, begun, seen_by):
 def test_every_save_is_of_its_own_step_and_the_resume_file_comes_first(
     run, options, tmp_path, monkeypatch
 ):
-    """Each writes the weights of its moment, before the next step changes them."""
-    written, save = [], checkpoint.save
+    written, states, save = [], [], checkpoint.save
 
     def save_and_note(content: dict, path: Path) -> None:
         save(content, path)
-        written.append((path.name, load(path)))
+        written.append((path.name, path.read_bytes()))
+        states.extend([load(path)] if path.name == "resume.pth" else [])
 
     monkeypatch.setattr(checkpoint, "save", save_and_note)
     run("train.py", *options, *NAMED, "--save_latest_freq", 4, "--save_epoch_freq", 2)
     names = ["resume.pth", "latest_net_G.pth", "latest_net_D.pth"]
     epoch = ["2_net_G.pth", "2_net_D.pth"]
     assert [name for name, _ in written] == [*names, *epoch, *names, *names]
-    states = [content for name, content in written if name == "resume.pth"]
     assert [state["steps"] for state in states] == [2, 4, 6]
-    assert_equal(written[3][1], written[6][1])  # epoch 2 ends with step 4
-    assert_equal(written[5][1]["model"]["netD"], written[4][1])
+    assert [content for _, content in written[3:5]] == [content for _, content in written[6:8]]
+    latest = load(tmp_path / "AF/latest_net_D.pth")
+    assert all(torch.equal(states[2]["model"]["netD"][key], latest[key]) for key in latest)
     assert [int(state["model"]["optimizer_G"]["0.step"]) for state in states] == [2, 4, 6]
 
 
@@ -287,7 +263,7 @@ def test_a_training_starts_from_another_generator(run_script, options, short, tm
     found = f"starting from the generator and discriminator in {tmp_path}/AF4hybrid"
     assert f"{found}: {gone} is not there" in output
     trained = tmp_path / "AF4nonhybrid/latest_net_G.pth"
-    assert_equal(load(trained), load(short / trained.name))
+    assert trained.read_bytes() == (short / trained.name).read_bytes()
     # Starting anew leaves a downloaded generator as it is.
     (trained.parent / "resume.pth").unlink()
     before = contents(trained.parent)

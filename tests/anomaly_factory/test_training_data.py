@@ -10,6 +10,7 @@ from data.datasets import TrainingPairs, training_order
 from data.lists import find_list, read_pairs
 from data.warp import Warp, random_warp, sampling_map, warped
 from PIL import Image
+from scipy.interpolate import RBFInterpolator
 from util.images import read_square
 
 NOTHING = Augmentation(None, None, None, None, None)
@@ -19,19 +20,9 @@ def exact_map(warp: Warp, size: int) -> np.ndarray:
     """The thin-plate spline at every pixel: where each output pixel (x, y) reads from."""
     corners = [[0, 0], [size, 0], [0, size], [size, size]]
     ends, starts = np.vstack([warp.write_to, corners]), np.vstack([warp.read_from, corners])
-
-    def rows(places: np.ndarray) -> np.ndarray:
-        squared = ((places[:, None] - ends) ** 2).sum(axis=2)
-        bent = np.where(squared > 0, squared * np.log(np.where(squared > 0, squared, 1)), 0)
-        return np.hstack([bent, np.ones((len(places), 1)), places])
-
-    n = len(ends)
-    system = np.zeros((n + 3, n + 3))
-    system[:n] = rows(ends)
-    system[n:, :n] = system[:n, n:].T
-    coefficients = np.linalg.solve(system, np.vstack([starts, np.zeros((3, 2))]))
     pixels = np.array([(x, y) for y in range(size) for x in range(size)], float)
-    return (rows(pixels) @ coefficients).reshape(size, size, 2)
+    spline = RBFInterpolator(ends, starts, kernel="thin_plate_spline")
+    return spline(pixels).reshape(size, size, 2)
 
 
 def noise(size: int, seed: int = 0) -> np.ndarray:
@@ -100,20 +91,13 @@ def test_shares_of_the_published_draw():
     assert (windows[:, :2] + windows[:, 2:]).max() == 256
 
 
-@pytest.mark.parametrize(
-    ("seed", "margins", "flip", "window", "first", "last"),
-    [
-        (2, (12, 16, 18, 27), "tb", None, (10.061, 25.188), (215.758, 159.169)),
-        (3, (13, 14, 13, 26), None, (9, 5, 221, 223), (15.857, 57.448), (188.639, 212.908)),
-        (12, (30, 29, 11, 13), "lr", (4, 43, 231, 209), (-20.129, 12.607), (243.848, 231.983)),
-    ],
-)
-def test_the_draws_are_the_same_everywhere(seed, margins, flip, window, first, last):
+def test_the_draws_are_the_same_everywhere():
     """Another draw of the same seed would be another training: one that resumes would change."""
-    drawn = random_augmentation(np.random.default_rng(seed), 256)
-    assert (drawn.margins, drawn.flip, drawn.window) == (margins, flip, window)
-    assert drawn.structure_warp.write_to[0] == pytest.approx(first, abs=1e-3)
-    assert drawn.reference_warp.write_to[8] == pytest.approx(last, abs=1e-3)
+    drawn = random_augmentation(np.random.default_rng(12), 256)
+    found = drawn.margins, drawn.flip, drawn.window
+    assert found == ((30, 29, 11, 13), "lr", (4, 43, 231, 209))
+    assert drawn.structure_warp.write_to[0] == pytest.approx((-20.129, 12.607), abs=1e-3)
+    assert drawn.reference_warp.write_to[8] == pytest.approx((243.848, 231.983), abs=1e-3)
 
 
 def test_margins_scale_and_each_warp_has_its_own_chance():

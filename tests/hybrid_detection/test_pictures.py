@@ -2,9 +2,8 @@
 
 import os
 import platform
+import resource
 import signal
-import subprocess
-import sys
 import time
 import warnings
 from functools import partial
@@ -142,14 +141,9 @@ def test_a_fast_models_photographs_are_reduced(tmp_path):
         assert np.array_equal(batch.pictures[0], expected)
 
 
-# In a process of its own: what else goes on in that of the tests brings pages, too.
-MEASURED = """
-import resource
-import torch
-from pictures import freed_memory_kept
-
-def new_pages(size):  # that the system has to bring for what was freed just before
-    for _ in range(21):  # the heap settles
+def new_pages(size: int) -> int:
+    """Those that the system has to bring for what was freed just before."""
+    for _ in range(8):  # the heap settles
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         values = torch.ones(size)  # so many numbers, from which a layer makes the next
         for _ in range(4):
@@ -157,18 +151,19 @@ def new_pages(size):  # that the system has to bring for what was freed just bef
         del values
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-with freed_memory_kept():
-    print(new_pages(2**22))
-print(new_pages(2**24))  # more than the block may have left a hole for
-"""
-
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-def test_freed_memory_is_kept_within_the_block_alone(submission):
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED], cwd=submission, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    kept, returned = map(int, done.stdout.split())
+def test_freed_memory_is_kept_within_the_block_alone():
+    """In a process of its own: what else goes on in that of the tests brings pages, too."""
+    told, tell = os.pipe()
+    if (child := os.fork()) == 0:
+        torch.set_num_threads(1)
+        with pictures.freed_memory_kept():
+            kept = new_pages(2**22)
+        returned = new_pages(2**24)  # more than the block may have left a hole for
+        os.write(tell, f"{kept} {returned}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    kept, returned = map(int, os.read(told, 99).split())
     assert kept < 5
     assert returned >= 4  # 8, where the system gives pages of 2 MB

@@ -159,11 +159,6 @@ def test_what_does_not_come_whole_is_an_error_and_leaves_nothing(
     assert list((tmp_path / "models").iterdir()) == []
 
 
-def test_pidinet_has_the_known_checksum(shared):
-    weights = (shared / "pidinet/table5_pidinet.pth").read_bytes()
-    assert hashlib.sha256(weights).hexdigest() == downloads.KNOWN["pidinet"].sha256
-
-
 def run_main(monkeypatch, *names: str) -> int:
     monkeypatch.setattr(sys, "argv", ["downloads", *names])
     return downloads.main()
@@ -193,18 +188,15 @@ def drive(monkeypatch, tmp_path):
     lies: dict[str, tuple[str, dict[str, str]]] = {}
     asked: list[dict[str, object]] = []
 
-    class DownloadError(Exception):
-        pass
-
     def download(**options: object) -> str:
         asked.append(options)
         if options["id"] not in lies:
-            raise DownloadError("Cannot retrieve the public link")
+            raise LookupError("Cannot retrieve the public link")
         name, contents = lies[options["id"]]
         write_zip(Path(options["output"]) / name, contents)
         return options["output"] + name
 
-    gdown = types.SimpleNamespace(download=download, DownloadError=DownloadError)
+    gdown = types.SimpleNamespace(download=download, DownloadError=LookupError)
     monkeypatch.setattr(downloads, "load_gdown", lambda: gdown)
     monkeypatch.setattr(downloads, "ROOT", tmp_path)
     return lies, asked
@@ -234,9 +226,17 @@ def test_archives_from_google_drive_land_in_their_places(drive, monkeypatch, tmp
     assert len(asked) == 3
     first = asked[0]  # a transfer that broke off goes on; a server that is silent is given up
     assert (first["resume"], first["timeout"], first["retries"]) == (True, 60, 2)
+    # Without names all models, and no data set; here all are there.
+    for source in downloads.MODELS.values():
+        if isinstance(source, downloads.Published):
+            (tmp_path / source.file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / source.file).touch()
+    (folder / "AFgenerators/AF4nonhybrid").mkdir()
+    (folder / "AFgenerators/AF4nonhybrid/latest_net_G.pth").touch()
     capsys.readouterr()
-    assert run_main(monkeypatch, "classifiers") == 0
-    assert capsys.readouterr().out.startswith("download_models: classifiers is there: ")
+    assert run_main(monkeypatch) == 0
+    there = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+    assert there == ["pidinet", "dinov2", "vgg19", "classifiers", "AF4hybrid", "AF4nonhybrid"]
     assert len(asked) == 3
 
 
@@ -271,21 +271,12 @@ def test_an_archive_by_hand_to_one_run_at_a_time_over_nothing(drive, monkeypatch
     assert len(drive[1]) == 1
 
 
-def test_scripts_explain_themselves(repository, tmp_path):
+def test_known_checksums_and_names(repository, shared, tmp_path):
+    weights = (shared / "pidinet/table5_pidinet.pth").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() == downloads.KNOWN["pidinet"].sha256
     challenge = bash(repository / "scripts/download_challenge.sh", folder=tmp_path)
     assert challenge.returncode == 2
     script = repository / "scripts/download_models.sh"
     wrong, help = (bash(script, option, folder=tmp_path) for option in ("--hlep", "--help"))
     assert (wrong.returncode, help.returncode) == (2, 0)
     assert all(name in help.stdout for name in downloads.KNOWN)
-
-
-def test_without_names_all_models_and_no_data_set(drive, monkeypatch, tmp_path, capsys):
-    for source in downloads.KNOWN.values():
-        one = isinstance(source, downloads.Published)
-        for file in [source.file] if one else [f"{source.folder}/{name}" for name in source.names]:
-            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / file).touch()
-    assert run_main(monkeypatch) == 0
-    there = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
-    assert there == ["pidinet", "dinov2", "vgg19", "classifiers", "AF4hybrid", "AF4nonhybrid"]

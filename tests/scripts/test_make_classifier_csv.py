@@ -159,14 +159,11 @@ def test_results_that_cannot_be_collected(small_csv, tmp_path, collect, dataset,
     assert not (dataset / "List").exists()
 
 
-def test_a_generated_name_that_is_a_photographs_name(write_csv, tmp_path, collect):
+def test_names_that_are_refused(write_csv, tmp_path, collect, capsys):
     table = write_csv(["C1,u,non-hybrid,train,z,m,8.0,,,AF_8_8_gen00000.png"])
     touch(tmp_path / "results/AF_8_8_gen00000.png")
     with pytest.raises(InputError, match="and a photograph have the same name"):
         collect(table, "--results", tmp_path / "results")
-
-
-def test_the_csv_stays_in_its_folder(capsys):
     with pytest.raises(SystemExit):
-        make_classifier_csv.parse_arguments(["--csv", "x", "--name", "../x.csv"])
+        collect(table, "--name", "../x.csv")
     assert "--name '../x.csv'" in capsys.readouterr().err

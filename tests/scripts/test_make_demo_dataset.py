@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import sys
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
@@ -14,10 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from common.program import InputError
-from demo.make_demo_dataset import make, prepare_folder, specimens
+from demo.make_demo_dataset import make, parse_arguments, prepare_folder, specimens
 from demo.photograph import photograph
 from demo.traits import SUBSPECIES, Traits, individual, inherit, vary
 from PIL import Image
+from worlds import HEADER
 
 SCALE = 0.03  # one or two of a kind: 12 training and 19 test pictures
 
@@ -114,11 +116,7 @@ def test_a_photograph_is_what_its_generator_decides(parents, seed, mean):
 
 
 def test_the_tables_have_the_form_of_the_challenge(demo):
-    text = (demo / "train.csv").read_text()
-    assert text.startswith(
-        "CAMID,file_url,hybrid_stat,split,zenodo_link,md5,subspecies,"
-        "parent_subspecies_1,parent_subspecies_2,filename\n"
-    )
+    assert (demo / "train.csv").read_text().startswith(f"{HEADER}\n")
     train = pd.read_csv(demo / "train.csv", dtype=str, keep_default_na=False)
     plain = train[train.hybrid_stat == "non-hybrid"]
     twice = {"2.0", "5.0"}  # cyrbia and lativitta, the most frequent
@@ -138,10 +136,8 @@ def test_the_tables_have_the_form_of_the_challenge(demo):
     assert ",".join(test) == ("CAMID,file_url,hybrid_stat,X,subspecies_ref,filename,ssp_indicator")
     assert (test.subspecies_ref.str.contains(" x ") == (test.hybrid_stat == 1)).all()
     shown = test.groupby("ssp_indicator").subspecies_ref.agg(set)
-    for group, one, other in (
-        ("major", "lativitta", "notabilis"),
-        ("mimic", "malleti", "plesseni"),
-    ):
+    parents = ("major", "lativitta", "notabilis"), ("mimic", "malleti", "plesseni")
+    for group, one, other in parents:
         assert shown[group] == {one, other, f"{one} x {other}", f"{other} x {one}"}
     assert "hydara x petiverana" in shown["minor"]
     names = test.X.astype(str) + "_" + test.CAMID + "_d.jpg"
@@ -196,7 +192,7 @@ def test_what_is_missing_is_drawn_the_same_and_another_set_anew(demo, tmp_path):
         assert (described["seed"], described["scale"]) == (seed, scale)
 
 
-def test_folders_and_options_that_are_refused(tmp_path, repository, run):
+def test_folders_and_options_that_are_refused(tmp_path, monkeypatch, capsys):
     """A file, and a folder of somebody's, are left alone."""
     (tmp_path / "file").write_text("text")
     (tmp_path / "full").mkdir()
@@ -205,8 +201,9 @@ def test_folders_and_options_that_are_refused(tmp_path, repository, run):
     for name in ("file", "full"):
         with pytest.raises(InputError, match=f"{name} holds no demo.json; --output names an empt"):
             prepare_folder(tmp_path / name, 0, 1.0)
-    command = ["-m", "demo.make_demo_dataset", "--output", tmp_path / "new", "--scale", "nan"]
-    done = run(*command, env={"PYTHONPATH": str(repository / "scripts")})
-    assert done.returncode == 2
-    assert "--scale: nan: must be above 0 and at most 100" in done.stderr
     assert contents(tmp_path) == before
+    for scale in ("nan", "0", "101"):
+        monkeypatch.setattr(sys, "argv", ["make_demo_dataset.py", "--scale", scale])
+        with pytest.raises(SystemExit, match="2"):
+            parse_arguments()
+        assert f"--scale: {scale}: must be above 0 and at most 100" in capsys.readouterr().err

@@ -62,13 +62,12 @@ def calls_of(lower: float) -> list[dict]:
 def scores_of(number: int) -> dict:
     """Of the detector in a place of the table: 0.1, 0.11, ... and 3 of 30 found of the first."""
     crosses = {"hydara x petiverana": (30, (number + 2) / 30), "erato x hydara": (40, 1.0)}
-    return {
-        **{name: number / 10 + place / 100 for place, name in enumerate(SCORES)},
-        "crosses": {
-            name: {"ssp_indicator": "minor", "hybrids": count, "recall": recall}
-            for name, (count, recall) in crosses.items()
-        },
+    cells = ("ssp_indicator", "hybrids", "recall")
+    crosses = {
+        name: dict(zip(cells, ("minor", *some), strict=True)) for name, some in crosses.items()
     }
+    scores = {name: number / 10 + place / 100 for place, name in enumerate(SCORES)}
+    return scores | {"crosses": crosses}
 
 
 @pytest.fixture(scope="module")
@@ -135,50 +134,29 @@ def test_the_furthest_of_each_cross_come_first_and_few_are_spread_over_many():
     assert spread(range(10), 1) == [0]
 
 
-NOTHING = "nothing of this cross to learn from"
-
-
-@pytest.mark.parametrize(
-    ("cross", "known", "known_without_painted"),
-    [
+def test_how_a_cross_was_known(made):
+    story, nothing = Story(made, "lite", KINDS, MEMBERS), "nothing of this cross to learn from"
+    alike = f"{nothing}: look-alike parents are not painted"
+    two = "no photograph of this cross to learn from, but 2 painted images"
+    for cross, known, known_without_painted in [
         ("erato x hydara", *["2 photographs of this cross to learn from"] * 2),
-        (
-            "amalfreda x petiverana",
-            "no photograph of this cross to learn from, but 2 painted images",
-            NOTHING,
-        ),
-        (
-            "hydara x petiverana",
-            f"{NOTHING}: look-alike parents are not painted",
-            f"{NOTHING}, and its parents look alike",
-        ),
+        ("amalfreda x petiverana", two, nothing),
+        ("hydara x petiverana", alike, f"{nothing}, and its parents look alike"),
         ("malleti x plesseni", *["another species, with nothing of it to learn from"] * 2),
-    ],
-)
-def test_how_a_cross_was_known(made, cross, known, known_without_painted):
-    story = Story(made, "lite", KINDS, MEMBERS)
-    assert story.how_known(cross, painted=True) == known
-    assert story.how_known(cross, painted=False) == known_without_painted
+    ]:
+        assert story.how_known(cross, painted=True) == known
+        assert story.how_known(cross, painted=False) == known_without_painted
 
 
-@pytest.mark.parametrize(
-    ("cross", "parents", "share", "text"),
-    [
+def test_what_a_specimen_looks_like():
+    for cross, parents, share, text in [
         ("a x b", None, None, ""),
         ("a x b", ("b", "a"), 0.6, "between b (60%) and a, as it should be"),
         ("a", ("b", "c"), 0.74, "between b (74%) and c"),
         ("a x b", ("c", "a"), 0.75, "as near to c as a hybrid can be"),
-    ],
-)
-def test_what_a_specimen_looks_like(cross, parents, share, text):
-    calls = pd.DataFrame([{"cross": cross, "parents": parents, "share_1": share}])
-    expected = f"To the third member {text}" if text else ""
-    assert what_it_looks_like(next(calls.itertuples())) == expected
-
-
-def table_rows(page: str) -> list[list[str]]:
-    rows = re.findall(r"<tr.*?</tr>", page, re.DOTALL)
-    return [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL) for row in rows]
+    ]:
+        call = Namespace(cross=cross, parents=parents, share_1=share)
+        assert what_it_looks_like(call) == (f"To the third member {text}" if text else "")
 
 
 def test_scores_and_the_reports_that_are_there(run, capsys):
@@ -202,7 +180,8 @@ def test_scores_and_the_reports_that_are_there(run, capsys):
     (run / "evaluation/figures.json").write_text(json.dumps(few))
     assert "<li>Colours" not in make(run)
 
-    rows = table_rows(page)
+    rows = re.findall(r"<tr.*?</tr>", page, re.DOTALL)
+    rows = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL) for row in rows]
     assert [row[:4] for row in rows[1:5]] == [
         ["without painted images", "published", "0.100", "0.110"],
         ["without painted images", "all three", "0.200", "0.210"],
