@@ -20,7 +20,7 @@ structure, a little warped; one that lies otherwise leaves a ghost of its wings 
 import argparse
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain, cycle, product
 from pathlib import Path
 from typing import NamedTuple
@@ -155,35 +155,32 @@ def edges_path(photo: Photo, folder: str) -> str:
     return f"Images/{folder}/train/pidinet_edges/{Path(photo.filename).stem}.png"
 
 
-def write_list(
-    dataset: Path, name: str, pairs: list[Pair], folder_of: Callable[[Photo], str]
-) -> None:
+def write_list(dataset: Path, name: str, pairs: list[Pair], kind: str = "subspecies") -> None:
     """Write the three files of the list `name` after checking that every image is there.
 
-    `folder_of` gives, for a photograph, the name of its folder below Images.
+    A photograph's folder below Images is named by its `kind`: subspecies, or status.
     """
-    phase = name.split("_")[0]
 
     def photo_path(photo: Photo) -> str:
-        return f"Images/{folder_of(photo)}/train/good/{photo.filename}"
+        return f"Images/{getattr(photo, kind)}/train/good/{photo.filename}"
 
     columns = {
-        "edges": [edges_path(pair.structure, folder_of(pair.structure)) for pair in pairs],
+        "edges": [edges_path(pair.structure, getattr(pair.structure, kind)) for pair in pairs],
         "color_ref": [photo_path(pair.reference) for pair in pairs],
         "color_gt": [photo_path(pair.structure) for pair in pairs],
     }
-    for kind, paths in columns.items():
+    for column, paths in columns.items():
         missing = [path for path in dict.fromkeys(paths) if not (dataset / path).is_file()]
         if missing:
             extract = f"AnomalyFactory/extract_edges.py --dataset {dataset}"
             raise InputError(
                 f"{dataset / missing[0]} is missing, and {len(missing) - 1} more for {name}; "
-                f"make them: {extract if kind == 'edges' else 'scripts/prepare_images.py'}"
+                f"make them: {extract if column == 'edges' else 'scripts/prepare_images.py'}"
             )
     folder = dataset / "List" / name
     folder.mkdir(parents=True, exist_ok=True)
-    for kind, paths in columns.items():
-        with atomic(folder / f"{phase}_{kind}.txt") as part:
+    for column, paths in columns.items():
+        with atomic(folder / f"{name.split('_')[0]}_{column}.txt") as part:
             part.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
     kinds = {(pair.structure.subspecies, pair.reference.subspecies) for pair in pairs}
     logging.info("%s: %d lines in %d pairs of subspecies", name, len(pairs), len(kinds))
@@ -229,8 +226,8 @@ def run(args: argparse.Namespace) -> int:
         if lists.exists():  # readers accept both names: two sets would be a riddle
             raise InputError(f"{lists} is there, lists of a published archive; move it away first")
     themselves = [Pair(photo, photo) for photo in everything]
-    write_list(hybrid, "train_AFhybrid", themselves, lambda photo: photo.status)
-    write_list(nonhybrid, "train_AFnonhybrid", themselves, lambda photo: photo.subspecies)
+    write_list(hybrid, "train_AFhybrid", themselves, "status")
+    write_list(nonhybrid, "train_AFnonhybrid", themselves)
     for name, lines in {
         "test_nonhybrid": nonhybrid_pairs(photos, args.seed),
         "test_signalhybrid": signal_pairs(photos, (i, j), args.references, args.seed),
@@ -238,7 +235,7 @@ def run(args: argparse.Namespace) -> int:
     }.items():
         if args.nearest:
             lines = with_nearest_references(lines, photos, nonhybrid)
-        write_list(nonhybrid, name, lines, lambda photo: photo.subspecies)
+        write_list(nonhybrid, name, lines)
     return 0
 
 
