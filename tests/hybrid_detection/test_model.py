@@ -164,7 +164,6 @@ def test_efficientnet_knows_imagenet(lite0):
         (2, True, None, "cuda"),
         (2, False, "cuda:1", "cuda:1"),
         (2, False, "cuda:2", "cuda"),
-        (2, False, "cpu", "cpu"),
     ],
 )
 def test_the_best_device_is_taken(monkeypatch, caplog, gpus, mps, wanted, device):
