@@ -253,20 +253,10 @@ def train_classifiers(world: Path) -> Writer:
     return Writer(program, arguments, outputs, root / "Images")
 
 
-def score_collection(world: Path) -> Writer:
-    worlds.draw_photos(world / "photos", 24)
-    classifiers = worlds.write_pair(world / "classifiers")
-    arguments = ["--input", world / "photos", "--output", "{out}", "--shard", 1, "--actors", 1]
-    arguments += ["--classifiers", classifiers, "--device", "cpu"]
-    shards = ("[!_.]*.parquet",)
-    program = "scripts/score_collection.py"
-    return Writer(program, arguments, shards, world / "photos", shards)
-
-
 WRITERS = {
     make.__name__: make
     for make in (
         *(prepare_images, cut_folder, extract_edges, train_generator, paint, score),
-        *(train_classifiers, score_collection),
+        train_classifiers,
     )
 }
