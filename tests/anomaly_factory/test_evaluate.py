@@ -242,6 +242,29 @@ def test_what_cannot_be_used_is_named_and_the_rest_evaluated(run, world):
     assert "8 files were left out" in page and "AF_1_3_gen00000.png" in page
 
 
+def test_published_images_are_looked_up_in_the_lists(run, world):
+    """They do not say what they were painted from; a line of a list does, by the image's name."""
+    paintings = world.paint("1", "2", 4)
+    strip(paintings)
+    structures = [world.map("1", number) for number in range(4)]
+    references = [world.photo("2", place) for place in (1, 2, 3, 0)]
+    for name, others in (
+        ("test_one", references[:3]),
+        ("test_two", [*references[:2], world.photo("2", 0)]),
+    ):
+        folder = world.dataset / "Lists" / name
+        folder.mkdir(parents=True)
+        for column, paths in (("edges", structures), ("color_ref", others)):
+            lines = (path.relative_to(world.dataset).as_posix() for path in paths[:3])
+            (folder / f"test_{column}.txt").write_text("\n".join(lines))
+    output = run("evaluate.py", *world.options(), status=1)
+    found = {row["image"]: (row["structure"], row["reference"]) for row in rows(world)}
+    assert found == {f"AF_1_2_gen0000{n}.png": (f"{n}", f"{n + 1}") for n in (0, 1)}
+    problems = zip(paintings[2:], ("lists that disagree name it", "no list names it"), strict=True)
+    for path, why in problems:
+        assert f"{path}: left out, it does not say what it was painted from, and {why}" in output
+
+
 def test_too_few_images_are_said(run, world):
     (world.output / "pictures").mkdir(parents=True)
     for name in ("0999.jpg", "holiday.jpg"):
