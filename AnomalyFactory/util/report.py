@@ -111,12 +111,10 @@ class Report:
                 )
         return values
 
-    def close(self, received: list[int]) -> None:
-        """Show a training that ended by itself, or by the last of the signals that it `received`;
-        where it has none, another process has."""
-        stopped = f"it received {signal.Signals([signal.SIGTERM, *received][-1]).name}."
+    def close(self, stopper: signal.Signals) -> None:
+        """Show a training that ended by itself, or else by this signal."""
         if self.page:
-            self.write(DONE if self.done >= self.end else stopped)
+            self.write(DONE if self.done >= self.end else f"it received {stopper.name}.")
 
     def write_if_due(self) -> None:
         """Write the page of a running training, where the last time is long enough ago."""
@@ -128,7 +126,6 @@ class Report:
 
     def write(self, state: str) -> None:
         """Write the page; `state` is RUNNING, DONE, or says why the training stopped early."""
-        facts = self.facts(state)
         self.log.draw()
         percent = min(100, 100 * self.done // self.end) if self.end else 100  # 100 only at the end
         rows = self.log.rows[-math.ceil(LATEST * len(self.log.rows)) :]
@@ -146,7 +143,7 @@ class Report:
             refresh=REFRESH,
             written=time.strftime("%Y-%m-%d %H:%M:%S"),
             steps=(self.done, self.end),
-            facts=facts,
+            facts=self.facts(state),
             plot=self.log.plot.name,
             latest=len(rows),
             losses=losses,

@@ -236,6 +236,8 @@ def test_a_wrong_resume_file_is_named(run, options, begun):
     whole = load(path)
     for keys, value, message in (
         (["steps"], "6", "not a resume file of this program; move"),
+        (["steps"], -1, "not a resume file of this program; move"),
+        (["course", "--amp"], torch.zeros(2), "not a resume file of this program; move"),
         (["course", "--gone"], 1, "was written with --gone 1, but now it is None"),
         (["model"], {"netG": {}}, "'model' must hold netG, netD, optimizer_G, optimizer_D and no"),
         (["model", "netG", "more"], torch.zeros(1), 'Unexpected key(s) in state_dict: "more"'),
