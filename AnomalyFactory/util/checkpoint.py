@@ -89,9 +89,7 @@ def check_numbers(found: Tensors, places: Tensors, path: Path) -> None:
     a copy would round integers and cut off imaginary parts in silence."""
     for key, place in places.items():
         if place.is_floating_point() > found[key].is_floating_point() or not place.isfinite().all():
-            raise InputError(
-                f"{path}: {key!r} holds a value that is no finite real number; take another file"
-            )
+            raise InputError(f"{path}: {key!r} holds other than finite floats; take another file")
 
 
 def moments(optimizer: torch.optim.Adam) -> Tensors:

@@ -126,6 +126,7 @@ class Report:
 
     def write(self, state: str) -> None:
         """Write the page; `state` is RUNNING, DONE, or says why the training stopped early."""
+        facts = self.facts(state)
         self.log.draw()
         percent = min(100, 100 * self.done // self.end) if self.end else 100  # 100 only at the end
         rows = self.log.rows[-math.ceil(LATEST * len(self.log.rows)) :]
@@ -143,7 +144,7 @@ class Report:
             refresh=REFRESH,
             written=time.strftime("%Y-%m-%d %H:%M:%S"),
             steps=(self.done, self.end),
-            facts=self.facts(state),
+            facts=facts,
             plot=self.log.plot.name,
             latest=len(rows),
             losses=losses,

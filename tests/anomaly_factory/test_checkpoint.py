@@ -48,10 +48,10 @@ def test_a_file_that_unpacks_to_more_than_its_size_is_refused(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weight": torch.full((3,), torch.nan)}, "'weight' holds a value that is no finite real"),
-        ({"bias": torch.zeros(3, dtype=torch.int64)}, "'bias' holds a value"),
-        ({"running_var": torch.ones(3, dtype=torch.complex64)}, "'running_var' holds a value"),
-        ({"running_mean": torch.tensor([0, torch.inf, 0])}, "'running_mean' holds a value"),
+        ({"weight": torch.full((3,), torch.nan)}, "'weight' holds other than finite floats"),
+        ({"bias": torch.zeros(3, dtype=torch.int64)}, "'bias' holds other"),
+        ({"running_var": torch.ones(3, dtype=torch.complex64)}, "'running_var' holds other"),
+        ({"running_mean": torch.tensor([0, torch.inf, 0])}, "'running_mean' holds other"),
         ({"weight": torch.zeros(2)}, r"size mismatch for weight: .*\[2\].*\[3\]"),
         ({"more": torch.zeros(2)}, r"Unexpected key.*\"more\".*; are the options .* \(--ngf"),
         ({"weight": 1.0}, "expected a state dict"),
@@ -91,7 +91,7 @@ def test_adams_memory_lies_as_the_weights_do():
         for key, value, message in (
             ("9.step", plain["0.step"], "Adam remembers"),
             ("0.exp_avg", torch.zeros(3), "Adam remembers"),
-            ("1.exp_avg", plain["1.exp_avg"].long(), "'1.exp_avg' holds a value"),
+            ("1.exp_avg", plain["1.exp_avg"].long(), "'1.exp_avg' holds other"),
         ):
             with pytest.raises(InputError, match=rf"resume\.pth: .*{message}"):
                 checkpoint.fit_moments(again, plain | {key: value}, Path("resume.pth"))

@@ -45,19 +45,12 @@ def test_list_comes_before_lists_and_its_own_folder_before_both(tmp_path):
         edges = tmp_path / folder / name
         edges.touch()
         assert find_list(tmp_path, "test_x").edges == edges
-
-
-def test_list_of_another_name_is_not_taken(tmp_path):
-    """One that says nothing about which list it is, and one to train on."""
-    for place in ("List/test_edges.txt", "List/AF/train_edges.txt"):
-        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / place).touch()
-    for where, phase, looked_for in (
-        (".", "test_x", "List/test_x"),
-        ("List/AF", "test", "List/AF"),
-    ):
-        message = f"looked for .*{looked_for}/test_edges.txt.*make_lists.py makes"
-        with pytest.raises(InputError, match=message):
+    # One that says nothing about which list it is, or is to train on, is not taken.
+    (tmp_path / "List/test_edges.txt").touch()
+    for path in tmp_path.glob("*/test_x/test_edges.txt"):
+        path.rename(path.with_name("train_edges.txt"))
+    for where, phase in ((".", "test_y"), ("List/test_x", "test")):
+        with pytest.raises(InputError, match=r"looked for .*/test_edges.txt.*make_lists.py makes"):
             find_list(tmp_path / where, phase)
 
 

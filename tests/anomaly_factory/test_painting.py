@@ -73,20 +73,26 @@ def image(results: Path, number: int) -> bytes:
 
 
 def pixels(results: Path, number: int = 0) -> np.ndarray:
-    with Image.open(results / f"AF_9_8_gen0000{number}.png") as image:
-        return np.asarray(image, int)
+    return np.asarray(Image.open(results / f"AF_9_8_gen0000{number}.png"), int)
 
 
-def test_script_paints_both_lists_of_hybrids(run_script, options, results):
+def test_script_paints_both_lists_of_hybrids_and_their_pages(run, run_script, options, results):
     run_script("test_AF4hybrid.sh", *options)
-    assert painted(results) == [
-        *(f"AF_8_8_gen0000{n}.png" for n in (0, 1)),
-        *(f"AF_9_8_gen0000{n}.png" for n in range(4)),
+    names = [f"AF_8_8_gen0000{n}.png" for n in (0, 1)] + [
+        f"AF_9_8_gen0000{n}.png" for n in range(4)
     ]
-    assert pixels(results).shape == (256, 256, 3)
+    assert painted(results) == names and pixels(results).shape == (256, 256, 3)
     # The mask is zero, so the result is the reference: the red disc of subspecies 8.
-    assert pixels(results)[128, 128].tolist() == [200, 40, 30]
-    assert pixels(results)[4, 4].tolist() == [210, 210, 210]
+    assert pixels(results)[[128, 4], [128, 4]].tolist() == [[200, 40, 30], [210, 210, 210]]
+    page = (results / "test_nonsignalhybrid.html").read_text()
+    for kind, size in (("src", (512, 128)), ("href", (256, 256))):
+        names = re.findall(rf'{kind}="([^"]+)"', page)
+        assert len(names) == 4 and not any(Path(name).is_absolute() for name in names)
+        assert {Image.open(results / name).size for name in names} == {size}
+    assert re.findall(r'data-group="([^"]+)"', page) == ["8 x 8", "8 x 8", "9 x 8", "9 x 8"]
+    bare = results / "bare"
+    run("test.py", *options, *SIGNAL, "--no_html", "--results_dir", bare)
+    assert len(painted(bare)) == 2 and not {*bare.rglob("*.html"), *bare.rglob("*.jpg")}
 
 
 def test_images_say_what_they_were_painted_from(paint, results, dataset):
@@ -103,20 +109,6 @@ def test_images_say_what_they_were_painted_from(paint, results, dataset):
     shutil.move(moved / "List", moved / "Lists")
     itself = ("--dataroot", moved / "Lists/test_signalhybrid", "--phase", "test")
     assert "2 of them painted before" in paint(*itself)
-
-
-def test_page_shows_every_pair_and_can_be_left_out(run, options, results, tmp_path):
-    lists = (*options, "--name", "AF4hybrid", "--phase", "test_nonsignalhybrid")
-    run("test.py", *lists)
-    page = (results / "test_nonsignalhybrid.html").read_text()
-    for kind, size in (("src", (512, 128)), ("href", (256, 256))):
-        names = re.findall(rf'{kind}="([^"]+)"', page)
-        assert len(names) == 4 and not any(Path(name).is_absolute() for name in names)
-        assert {Image.open(results / name).size for name in names} == {size}
-    assert re.findall(r'data-group="([^"]+)"', page) == ["8 x 8", "8 x 8", "9 x 8", "9 x 8"]
-    run("test.py", *lists, "--no_html", "--results_dir", tmp_path / "bare")
-    assert len(painted(tmp_path / "bare")) == 4
-    assert not [p for p in (tmp_path / "bare").rglob("*") if p.suffix in (".html", ".jpg")]
 
 
 def test_a_run_that_goes_on_redoes_only_what_is_not_whole(run, options, results, generator):
@@ -265,13 +257,6 @@ def test_changes_are_reduced_without_aliasing():
     assert inner.sub(-0.5).abs().max() < 0.05  # a quarter of the way from black, -1, to white, 1
 
 
-def test_options_on_the_photo_need_it(paint, results):
-    for option in ("--align", "--inherit 0.5", "--keep_ground"):
-        output = paint(*option.split(), status=2)
-        assert re.search(r"test_color_gt\.txt, line 1: .*x\.png is not there", output)
-    assert not results.exists()
-
-
 # ---- numbers, precisions and mistakes ------------------------------------------------------------
 
 
@@ -295,20 +280,22 @@ def test_what_is_gone_on_with_says_in_which_precision(paint, results, generator)
     assert np.abs(pixels(results) - amp).max() <= 4
 
 
-def test_an_image_that_is_no_number_is_named_and_not_written(paint, results, generator):
-    """Weights that are finite, and too large to compute with."""
-    weights = Generator(ngf=2, n_blocks=1).state_dict()
-    torch.save({key: value * 1e38 for key, value in weights.items()}, generator)
-    output = paint("--no_html", status=2)
-    assert re.search(r"AF_9_8_gen0000[01]\.png: the generator of --name AF4hybrid paints", output)
-    assert painted(results) == []
-
-
 def test_what_cannot_be_used_is_named_before_any_work(paint, results, generator, dataset):
+    for option in ("--align", "--inherit 0.5", "--keep_ground"):  # they need the photo
+        output = paint(*option.split(), status=2)
+        assert re.search(r"test_color_gt\.txt, line 1: .*x\.png is not there", output)
     output = paint("--ngf", "3", status=2)
     for part in (f"{generator}: size mismatch for enc_model.1.weight: ", "[3, 6, 7, 7]", "--ngf"):
         assert part in output
-    generator.rename(generator.with_name("40_net_G.pth"))
+    # Weights that are finite, and too large to compute with.
+    weights, wild = torch.load(generator), Generator(ngf=2, n_blocks=1).state_dict()
+    torch.save({key: value * 1e38 for key, value in wild.items()}, generator)
+    output = paint("--no_html", status=2)
+    assert re.search(r"AF_9_8_gen0000[01]\.png: the generator of --name AF4hybrid paints", output)
+    assert painted(results) == []
+    results.rmdir()
+    torch.save(weights, generator.with_name("40_net_G.pth"))
+    generator.unlink()
     assert f"{generator}: no such checkpoint" in paint(status=2)
     assert not results.exists()
     paint("--which_epoch", "40", "--how_many", "1")

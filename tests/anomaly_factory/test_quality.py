@@ -87,11 +87,8 @@ def test_distances_between_two_images():
     assert formulas.euclidean(one, other) == pytest.approx(np.array([[0, 3], [5, 4]]))
     # Close is what 5 of 100 photographs are to another one.
     assert Photos([], one, {}, np.arange(101.0)).close == 5
-
-
-def test_the_folder_of_a_cross_names_its_parents():
+    # The folder of a cross names its parents.
     assert crosses("8") == set()
-    assert crosses("8_9") == {frozenset("89")}
     assert crosses("a_b_c") == {frozenset({"a", "b_c"}), frozenset({"a_b", "c"})}
 
 
