@@ -1,6 +1,7 @@
 """The feature networks of the generation report are the detector's, to the bit."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import backbones
 import numpy as np
@@ -34,19 +35,17 @@ def test_features_are_the_detectors():
 
 def test_dinov2_is_loaded_as_the_authors_do(shared, tmp_path, monkeypatch):
     golden = np.load(shared / "golden/dinov2_tiny.npz", allow_pickle=False)
-    plain, path = timm.create_model, tmp_path / "tiny.pth"
-    monkeypatch.setattr(
-        timm, "create_model", lambda *a, **b: plain(*a, **b, embed_dim=48, depth=2, num_heads=4)
-    )
+    path = tmp_path / "tiny.pth"
+    small = partial(timm.create_model, embed_dim=48, depth=2, num_heads=4)
+    monkeypatch.setattr(timm, "create_model", small)
     monkeypatch.setattr(backbone, "DINOV2", path)
     weights = {key.removeprefix("weight:"): torch.from_numpy(golden[key]) for key in golden}
     torch.save({key: weights[key] for key in weights if f"weight:{key}" in golden}, path)
     images = np.random.default_rng(0).integers(0, 255, (2, 256, 256, 3), np.uint8)
     found = backbone.feature_extractor("dinov2_base", CPU)(list(images))
     batch = normalised(images, "dinov2_base")
-    network = backbone.load_dinov2(
-        timm.create_model("vit_base_patch14_dinov2.lvd142m", num_classes=0, img_size=224), path
-    ).eval()
+    vit = small("vit_base_patch14_dinov2.lvd142m", num_classes=0, img_size=224)
+    network = backbone.load_dinov2(vit, path).eval()
     with torch.inference_mode():
         of_batch, expected = (
             backbone.class_and_patches(network, images).numpy()
