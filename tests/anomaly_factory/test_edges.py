@@ -14,6 +14,7 @@ from models.pidinet import load_pidinet, vanilla_kernel
 from models.scharr import scharr_edges
 from PIL import Image
 from util.errors import InputError
+from util.images import png_texts
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,8 +87,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def note(path: Path) -> str:
-    with Image.open(path) as image:
-        return image.text["extract_edges"]
+    return png_texts(path)["extract_edges"]
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Where a list is looked for, and what is said about a bad one."""
 
-import re
 
 import pytest
 from data.lists import find_list, read_lines, read_pairs
@@ -129,12 +128,3 @@ def test_lists_that_do_not_align_or_hold_nothing_are_named(dataset):
     path.write_bytes(b"a.jpg\nb.jpg\n\xff.jpg\n")
     with pytest.raises(InputError, match=r"test_color_ref\.txt, line 3: not in UTF-8"):
         read_lines(path)
-
-
-def test_rooms_below_know_nothing_of_those_above(repository):
-    rooms = ["util", "data", "models", "options", "quality"]
-    for place, room in enumerate(rooms[:3]):
-        files = (repository / "AnomalyFactory" / room).glob("*.py")
-        code = "\n".join(path.read_text() for path in files)
-        imported = set(re.findall(r"^ *(?:from|import) (\w+)", code, re.MULTILINE))
-        assert "pathlib" in imported and not imported & set(rooms[place + 1 :])

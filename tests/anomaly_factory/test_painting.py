@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from data.datasets import batches_of
-from data.few_photos import inherited
+from data.few_photos import as_large_as
 from models.networks import Generator
 from PIL import Image
-from util.images import as_pixels, read_square, to_network
+from util.images import as_pixels, png_texts, read_square
 from util.results import NAME, Results, result_name
 
 SIGNAL = ("--name", "AF4hybrid", "--phase", "test_signalhybrid")
@@ -23,10 +23,8 @@ def write_generator(path: Path, mask: float) -> None:
     """A G file in the published format whose content is red and whose mask is `mask` throughout."""
     torch.manual_seed(0)
     weights = Generator(ngf=2, n_blocks=1).state_dict()
-    for decoder, colour in (
-        ("ano_model", [9.0, -9.0, -9.0]),
-        ("msk_model", [np.arctanh(mask)] * 3),
-    ):
+    masks = [np.arctanh(mask)] * 3
+    for decoder, colour in (("ano_model", [9, -9, -9]), ("msk_model", masks)):
         weights[f"{decoder}.13.weight"] = torch.zeros(3, 2, 7, 7)
         weights[f"{decoder}.13.bias"] = torch.tensor(colour, dtype=torch.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +34,7 @@ def write_generator(path: Path, mask: float) -> None:
 @pytest.fixture
 def generator(tmp_path: Path) -> Path:
     """A generator that gives the reference back."""
-    path = tmp_path / "generators" / "AF4hybrid" / "latest_net_G.pth"
+    path = tmp_path / "generators/AF4hybrid/latest_net_G.pth"
     write_generator(path, mask=0.0)
     return path
 
@@ -47,11 +45,10 @@ def results(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def options(tiny: list[str], dataset: Path, generator: Path, results: Path) -> list[str]:
+def options(tiny: list[str], dataset: Path, generator: Path, results: Path) -> list[object]:
     """Options that point a script into `tmp_path`."""
-    folder = str(generator.parent.parent)
-    paths = ["--dataroot", str(dataset), "--results_dir", str(results)]
-    return [*tiny, *paths, "--checkpoints_dir", folder]
+    paths = ["--dataroot", dataset, "--results_dir", results]
+    return [*tiny, *paths, "--checkpoints_dir", generator.parents[1]]
 
 
 @pytest.fixture
@@ -103,8 +100,8 @@ def test_images_say_what_they_were_painted_from(paint, results, dataset):
     (dataset / "List/test_signalhybrid/test_color_ref.txt").write_text(references)
     paint()
     for number, expected in enumerate([("0", "1"), ("1", name)]):
-        with Image.open(results / f"AF_9_8_gen0000{number}.png") as image:
-            assert (image.info["structure"], image.info["reference"]) == expected
+        texts = png_texts(results / f"AF_9_8_gen0000{number}.png")
+        assert (texts["structure"], texts["reference"]) == expected
     moved = dataset.rename(dataset.with_name("moved"))  # is the same, and so is the list itself
     shutil.move(moved / "List", moved / "Lists")
     itself = ("--dataroot", moved / "Lists/test_signalhybrid", "--phase", "test")
@@ -243,18 +240,10 @@ def test_the_ground_is_kept_at_the_size_of_the_result(
 
 
 def test_changes_are_reduced_without_aliasing():
-    photo = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
-    stripes, whole = photo.clone(), photo[:, :16, :16]
-    stripes[:, :, ::4] = 255
-
-    def give_back(_, reference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        image = to_network(reference, torch.device("cpu"))
-        return image, torch.zeros_like(image)
-
-    result, mask = inherited(give_back, photo, stripes, photo, whole, share=1.0)
-    assert result.shape == (1, 3, 16, 16) and mask.shape == (1, 3, 64, 64)
-    inner = result[..., 2:-2]
-    assert inner.sub(-0.5).abs().max() < 0.05  # a quarter of the way from black, -1, to white, 1
+    stripes = torch.full((1, 3, 64, 64), -1.0)
+    stripes[..., ::4] = 1
+    small = as_large_as(torch.empty(1, 3, 16, 16), stripes)
+    assert small.shape == (1, 3, 16, 16) and small[..., 2:-2].sub(-0.5).abs().max() < 0.05
 
 
 # ---- numbers, precisions and mistakes ------------------------------------------------------------

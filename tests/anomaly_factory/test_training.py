@@ -205,14 +205,11 @@ def test_the_course_must_not_change_at_a_resume_and_the_rest_may(run, options, d
     assert "resume.pth was written with the list's content, in SHA-256, " in output
 
 
-def test_the_precision_is_that_of_the_training_which_is_gone_on_with(run, options, short, tmp_path):
+def test_the_precision_is_that_of_the_training_which_is_gone_on_with(run, options):
     run("train.py", *options, *NAMED, *SHORT, "--amp")
     assert "2 of 2 steps done" in run("train.py", *options, *NAMED, *SHORT, "--continue_train")
     output = run("train.py", *options, *NAMED, "--continue_train", "--no-amp", status=2)
     assert "--amp True, but now it is False" in output
-    exact, amp = losses(short)[0], losses(tmp_path / "AF")[0]
-    assert float(amp["G_GAN"]) == pytest.approx(float(exact["G_GAN"]), rel=0.05)
-    assert amp["G_GAN"] != exact["G_GAN"]
 
 
 def test_a_wrong_resume_file_is_named(run, options, begun):
