@@ -99,16 +99,14 @@ def test_adams_memory_lies_as_the_weights_do():
 
 
 def test_one_at_a_time_holds_a_folder(tmp_path: Path):
-    folder = tmp_path / "generators/AF"
-    folder.mkdir(parents=True)
+    leftover, kept = tmp_path / ".0123456789abcdef.part.pth", tmp_path / ".mine.part.pth"
+    kept.touch()
     for _ in range(2):  # let go of, it can be held again
-        leftover, kept = folder / ".0123456789abcdef.part.pth", folder / ".mine.part.pth"
         leftover.touch()
-        kept.touch()
-        with held(folder):  # what killed savings left is removed
+        with held(tmp_path):  # what killed savings left is removed
             assert not leftover.exists() and kept.exists()
             leftover.touch()
-            message = re.escape(f"{folder / 'training.lock'}: a training of this name is running")
-            with pytest.raises(InputError, match=message), held(folder):
+            message = re.escape(f"{tmp_path / 'training.lock'}: a training of this name is running")
+            with pytest.raises(InputError, match=message), held(tmp_path):
                 pass
             assert leftover.exists()

@@ -88,7 +88,7 @@ def test_a_gpu_paints_channels_last_with_weights_in_bfloat16(gpu):
     assert is_channels_last(seen[0]) and {image.device for image in painted} == {GPU}
 
 
-def test_bfloat16_is_as_asked_else_as_before_else_by_the_device(monkeypatch):
+def test_precision_is_as_asked_else_as_before_else_by_the_device(monkeypatch):
     asked_for = []
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **o: asked_for.append(o) or True)
     for asked, device, before, chosen in (
@@ -103,9 +103,6 @@ def test_bfloat16_is_as_asked_else_as_before_else_by_the_device(monkeypatch):
     assert asked_for == [{"including_emulation": False}]  # on older GPUs it is emulated, and slow
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
     assert chosen_amp(None, GPU) is False
-
-
-def test_how_cudnn_convolves(monkeypatch):
     cudnn = torch.backends.cudnn
     monkeypatch.setattr(cudnn, "benchmark", False)
     for exact, expected in ((True, (False, "ieee")), (False, (True, "tf32"))):  # PyTorch's last

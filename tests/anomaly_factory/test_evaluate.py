@@ -292,14 +292,11 @@ def test_hostile_names_break_no_table_and_no_page(run, world):
         shutil.copy(painting, world.results / f"AF_{unknown}_gen00000.png")
     output = run("evaluate.py", *world.options(), status=1)
     assert output.count("left out, ") == len(world.figures()["left_out"]) == 1
-
-    def escaped(names: list[str]) -> set[str]:
-        return {name.replace("\r", "\\r").replace("\udcff", "\\udcff") for name in names}
-
     table = rows(world)
     assert len(table) == len(world.names) + 1
-    assert {row["structure"] for row in table} == escaped(world.names)
-    assert {row["structure_subspecies"] for row in table} == escaped(["1", kind])
+    for column, names in {"structure": world.names, "structure_subspecies": ["1", kind]}.items():
+        shown = {name.replace("\r", "\\r").replace("\udcff", "\\udcff") for name in names}
+        assert {row[column] for row in table} == shown
     assert (world.output / "index.html").read_text(encoding="utf-8").count("<script") == 1
 
 

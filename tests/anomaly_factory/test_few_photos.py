@@ -153,9 +153,7 @@ def test_ground_is_all_around_the_specimen_and_no_pale_spot_in_it():
         photo[:, 60, channel] += np.array(levels).astype(np.uint8)  # a column by the border
         ground[:, 60] = abs(levels) == 8
         assert np.array_equal(ground_of(photo), ground)
-
-
-def test_ground_hangs_together_with_a_side_of_the_picture():
+    # It hangs together with a side of the picture.
     photo = np.full((33, 33, 3), 220, np.uint8)
     rows, columns = np.indices((33, 33)) - 16
     distance = np.abs(rows) + np.abs(columns)

