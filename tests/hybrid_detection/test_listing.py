@@ -62,14 +62,12 @@ def test_a_list_names_the_images(folder, tmp_path):
     path = tmp_path / "list.csv"
     table = pd.DataFrame({"camid": 7, "filename": names})
     table.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\r\n")
-    with path.open("a") as file:
-        file.write("7\r\n")  # a short row
     images, refused = listed_images(path, folder)
     assert images.names == ["a/z.JPG", "b.png"]
     comma = "a comma or a control character would break predictions.txt; rename it"
     assert sorted(refused) == sorted(
         [f"{name!r}: {comma}" for name in ("a/x,y.png", "a\n.png")]
-        + [f"{path}: {n!r} is not the name of a file in {folder}" for n in (*outside, None)]
+        + [f"{path}: {n!r} is not the name of a file in {folder}" for n in outside]
     )
 
 
@@ -80,11 +78,15 @@ def test_a_list_names_the_images(folder, tmp_path):
         (b"filename,filename\nb.png,b.png\n", "has the columns filename, filename, expected"),
         (b"", "has the columns , expected filename"),
         (b"filename\n", "names no images"),
-        (b"filename\n\xff.png\n", "not a CSV file"),
+        (b"filename\na.png\n\xff.png\n", "not a CSV file .*utf-8"),
+        (b"filename\na.png\na,b.png\n", "not a CSV file .not 1 cells"),
+        (b"filename,id\na.png,1\nb.png\n", "not a CSV file .not 2 cells"),
+        (b'filename\na.png\n"b.png', "not a CSV file .unexpected end"),
     ],
 )
 def test_a_list_that_cannot_be_read_is_named(folder, tmp_path, content, message):
     path = tmp_path / "list.csv"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"list.csv: {message}"):
+    line = ", line 3" if message.startswith("not") else ""
+    with pytest.raises(ValueError, match=f"list.csv{line}: {message}"):
         listed_images(path, folder)
