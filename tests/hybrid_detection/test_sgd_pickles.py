@@ -169,12 +169,18 @@ def test_what_is_no_classifier_is_refused_and_runs_nothing(tmp_path):
     path = tmp_path / "sgd_clf.pkl"
     features = np.random.default_rng(0).standard_normal((20, 1536))
     above = (features[:, 0] > 0).astype(int)
+    calibrated = make_sgd().fit(np.zeros((20, 1536)), np.arange(20) % 2)
+    calibrated.calibrated_classifiers_ = calibrated.calibrated_classifiers_[:1] * 1000
+    path.write_bytes(pickle.dumps(calibrated))
+    assert len(published_members.load_sgd(path).weights) == 1000
+    calibrated.calibrated_classifiers_ += calibrated.calibrated_classifiers_[:1]
     huge = pickle.PROTO + b"\x03" + pickle.NONE + b"r\xff\xff\xff\x7f" + pickle.STOP
     for content, message in (
         (b"", ""),
         (b"not a pickle", ""),
         (pickle.dumps({"coef_": [1.0]}), ""),
         (pickle.dumps(Payload(tmp_path / "owned")), "mkdir"),
+        (pickle.dumps(calibrated), "1,001 folds, expected 1,000"),
         (huge, "2,147,483,647 objects in 9 bytes"),  # before memory is set aside
         (pickle.dumps(SGDClassifier(loss="hinge").fit(features, above)), "Hinge has no place"),
         (pickle.dumps(SGDClassifier(loss="log_loss").fit(features, above + 1)), "0 and 1"),
