@@ -1,6 +1,7 @@
 """model.py: what it computes, compared with plain re-implementations and published numbers."""
 
 import backbones
+import cutout
 import files
 import model
 import numpy as np
@@ -185,10 +186,10 @@ def test_fast_computes_in_bfloat16_of_reduced_photographs(lite0):
     noise = torch.randint(0, 256, (3, 224, 224, 3), dtype=torch.uint8, generator=draw)
     exact, fast = model.Model(device="cpu"), model.Model(device="cpu", fast=True)
     exact.backbone = fast.backbone = "efficientnet_lite0"
-    exact.features = lite0
+    exact.network = lite0
     assert lite0.conv_stem.weight.is_contiguous(memory_format=torch.channels_last)
     network = backbones.build_backbone("efficientnet_lite0", CPU)
-    fast.features = model.in_bfloat16(network)
+    fast.network = model.in_bfloat16(network)
     assert network.conv_stem.weight.dtype == torch.bfloat16
     norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     assert {layer.weight.dtype for layer in norms} == {torch.float32}
@@ -198,6 +199,14 @@ def test_fast_computes_in_bfloat16_of_reduced_photographs(lite0):
     for preprocess, side in [("photograph", 448), ("cutout", 800)]:
         fast.preprocess = exact.preprocess = preprocess
         assert (fast.smallest_side, exact.smallest_side) == (side, None)
+
+
+def test_what_is_raised_raises_the_version_of_the_features(monkeypatch):
+    assert {backbones.version(name) for name in backbones.PREPROCESSES} == {1}
+    monkeypatch.setattr(cutout, "VERSION", 3)
+    assert (backbones.version("photograph"), backbones.version("cutout")) == (1, 3)
+    monkeypatch.setattr(backbones, "VERSION", 2)
+    assert (backbones.version("photograph"), backbones.version("cutout")) == (2, 6)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_the_model_cuts_out_where_its_classifiers_remember_it(root, stored, spec
     by_hand = cutout.cut_out(photograph)[0]
     detector = loaded()
     assert detector.preprocess == "cutout"
-    assert detector.picture(photograph).tobytes() == detector.picture(by_hand).tobytes()
+    assert detector.make_picture(photograph).tobytes() == detector.make_picture(by_hand).tobytes()
     assert detector.predict(photograph) == detector.predict(by_hand)
     assert model.locate_weights()["cutout.py"] == root / "submission/cutout.py"
 
