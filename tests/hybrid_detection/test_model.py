@@ -5,6 +5,7 @@ import cutout
 import files
 import model
 import numpy as np
+import pictures
 import pytest
 import timm
 import torch
@@ -50,11 +51,8 @@ def test_rgb_gets_the_published_preprocessing(backbone, mean, std, size):
     assert torch.equal(result, torch.stack([transforms.Compose(published)(image)] * 2))
 
 
-def transparent_palette() -> Image.Image:
-    image = Image.new("P", (2, 2), 0)
-    image.putpalette([10, 20, 30])
-    image.info["transparency"] = 0
-    return image
+PALETTE = Image.new("P", (2, 2), 0)
+PALETTE.info["transparency"] = 0
 
 
 @pytest.mark.parametrize(
@@ -67,7 +65,7 @@ def transparent_palette() -> Image.Image:
         (Image.new("RGBA", (2, 2), (255, 0, 0, 0)), (255, 255, 255)),
         (Image.new("RGBA", (2, 2), (255, 0, 0, 255)), (255, 0, 0)),
         (Image.new("LA", (2, 2), (0, 0)), (255, 255, 255)),
-        (transparent_palette(), (255, 255, 255)),
+        (PALETTE, (255, 255, 255)),
         (Image.new("CMYK", (2, 2), (0, 255, 255, 0)), (255, 0, 0)),
     ],
     ids=["grey", "1-bit", "16-bit", "32-bit", "clear", "opaque", "grey-alpha", "palette", "cmyk"],
@@ -76,9 +74,6 @@ def test_every_mode_becomes_rgb(image, expected):
     rgb = files.to_rgb(image)
     assert rgb.mode == "RGB"
     assert rgb.getpixel((0, 0)) == expected
-
-
-def test_floats_are_refused():
     with pytest.raises(ValueError, match="an image of floats; save it with 8 or 16 bits"):
         backbones.make_picture()(Image.new("F", (4, 4), 0.5))
 
@@ -111,8 +106,8 @@ def dinov2_features(state: dict[str, torch.Tensor], images: np.ndarray) -> np.nd
         return network(torch.from_numpy(images)).numpy()
 
 
-def test_dinov2_features_are_those_that_were_written_out_by_hand(tmp_path, monkeypatch):
-    """Also of weights that lie in Models/backbones, under the official name."""
+def test_dinov2_features_are_known_numbers(tmp_path, monkeypatch):
+    """Of weights that lie in Models/backbones, under the official name."""
     official = official_weights()
     images = np.random.default_rng(1).standard_normal((2, 3, 224, 224), np.float32)
     features = dinov2_features(official, images)
@@ -225,3 +220,5 @@ def test_a_jpeg_is_reduced_no_further_than_is_said(tmp_path, name, side, size):
     assert small.size == size
     whole = files.open_image(path).resize(size, Image.Resampling.BOX)
     assert np.abs(np.subtract(small, whole, dtype=int)).max() <= 3
+    (batch,) = pictures.load_pictures([path], "photograph", 1, 0, smallest_side=side)
+    assert np.array_equal(batch.pictures[0], small.resize((224, 224), Image.Resampling.BILINEAR))

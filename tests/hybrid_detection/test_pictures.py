@@ -13,7 +13,6 @@ import numpy as np
 import pictures
 import pytest
 import torch
-from files import open_image
 from pictures import load_pictures, shared_out
 from PIL import Image
 
@@ -130,15 +129,6 @@ def test_what_a_library_warns_of_is_said_once_of_each_file(paths, monkeypatch, c
     monkeypatch.setattr(pictures, "make_picture", lambda preprocess: transform)
     list(load_pictures(paths[:2], WHOLE, 2, 0))
     assert caplog.messages == [f"{path}: odd tags" for path in paths[:2]]
-
-
-def test_a_fast_models_photographs_are_reduced(tmp_path):
-    path = tmp_path / "a.jpg"
-    Image.effect_noise((2000, 1000), 60).convert("RGB").save(path)
-    for side in (448, None):
-        expected = open_image(path, side).resize((224, 224), Image.Resampling.BILINEAR)
-        (batch,) = load_pictures([path], WHOLE, 1, 0, smallest_side=side)
-        assert np.array_equal(batch.pictures[0], expected)
 
 
 def new_pages(size: int) -> int:
