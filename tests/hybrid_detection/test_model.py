@@ -26,13 +26,6 @@ def lite0() -> torch.nn.Module:
 # ---- preprocessing ------------------------------------------------------------------------------
 
 
-def preprocess(image: Image.Image, mean: list[float], std: list[float]) -> torch.Tensor:
-    """The published preprocessing without torchvision: bilinear to 224 x 224, no crop."""
-    pixels = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR), np.float32) / 255
-    normalised = (pixels - np.array(mean, np.float32)) / np.array(std, np.float32)
-    return torch.from_numpy(normalised).permute(2, 0, 1)
-
-
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
@@ -45,7 +38,6 @@ def test_rgb_gets_the_published_preprocessing(backbone, mean, std, size):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8))
     picture = np.asarray(backbones.make_picture("photograph")(image))
     result = backbones.normalise(torch.from_numpy(np.stack([picture] * 2)), backbone)
-    assert (result[1] - preprocess(image, mean, std)).abs().max() < 1e-5
     published = [transforms.Resize((224, 224)), transforms.ToTensor()]
     published.append(transforms.Normalize(mean, std))
     assert torch.equal(result, torch.stack([transforms.Compose(published)(image)] * 2))

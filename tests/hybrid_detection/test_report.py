@@ -94,22 +94,18 @@ def test_scores_of_other_classifiers_are_refused(start, tmp_path, capsys, off, s
     assert ("b.png has the score" in capsys.readouterr().err) is (status == 1)
 
 
-def test_heat_maps_are_of_the_first_photographs_or_of_all(start, tmp_path, monkeypatch):
+def test_a_photograph_that_cannot_be_read_moves_no_other(start, tmp_path, monkeypatch, capsys):
+    """It is named, left out, and the exit status is 1; heat maps are of the first two or of all."""
     assert detection_report.MAPS == 200
     monkeypatch.setattr(detection_report, "MAPS", 2)
-    for arguments, last in (((), False), (("--all_heat_maps",), True)):
-        assert start(RED, *arguments) == 0
-        maps = read_report(tmp_path / "report")["maps"]
-        assert [shown is not None for shown in maps] == [True, True, last]
-
-
-def test_a_photograph_that_cannot_be_read_moves_no_other(start, tmp_path, capsys):
-    """It is named, left out, and the exit status is 1."""
     (tmp_path / "scored/b.png").write_bytes(b"no picture")
-    assert start(RED) == 1
-    assert "b.png" in capsys.readouterr().err
-    shown = read_report(tmp_path / "report")["photographs"]
-    assert (shown["name"], shown["score"]) == (["c.png", "a.png"], [0.4, 0.2])
+    for arguments, last in (((), False), (("--all_heat_maps",), True)):
+        assert start(RED, *arguments) == 1
+        assert "b.png" in capsys.readouterr().err
+        data = read_report(tmp_path / "report")
+        assert [shown is not None for shown in data["maps"]] == [True, last]
+        assert data["photographs"]["name"] == ["c.png", "a.png"]
+        assert data["photographs"]["score"] == [0.4, 0.2]
     with Image.open(tmp_path / "report/photographs/0.jpg") as image:
         assert image.getpixel((32, 32))[0] == pytest.approx(102, abs=3)
 
@@ -117,8 +113,8 @@ def test_a_photograph_that_cannot_be_read_moves_no_other(start, tmp_path, capsys
 @pytest.mark.parametrize(
     ("predictions", "message"),
     [
-        (RED | {f"{i}.png": 0.5 for i in range(4)}, "4 of the 7 photographs"),
-        (RED | {f"{i}.png": 0.5 for i in range(4)}, "(first: 0.png, 1.png, 2.png)"),
+        (RED | {f"{i}.png": 0.5 for i in range(4)}, "4 of the 7 photographs in "),
+        (RED | {f"{i}.png": 0.5 for i in range(4)}, " (first: 0.png, 1.png, 2.png)"),
         ({}, "holds no predictions"),
         ({"../predictions.txt": 0.5}, "leaves the folder"),
         ({"d.png": 0.5}, "none of 1 photographs can be read"),
