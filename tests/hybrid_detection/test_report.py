@@ -1,7 +1,6 @@
 """The program of the report: its numbers for three photographs, and what it refuses."""
 
 from types import SimpleNamespace
-from typing import ClassVar
 
 import detection_report
 import numpy as np
@@ -20,31 +19,21 @@ def start(tmp_path, monkeypatch):
     Its model finds what it looks at as a network would; gives the exit status.
     """
 
-    class Red:
-        """Stands for the detector: no weights, and members that say the score."""
-
-        backbone, preprocess, threshold = "efficientnet_lite0", "photograph", 0.25
-        smallest_side = None
-        members: ClassVar[dict] = {"linear": SimpleNamespace(origin=Origin()), "sgd": None}
-        files: ClassVar[dict] = {"linear": tmp_path / "linear.pth"}
-
-        def __init__(self, **options):
-            self.options = options
-
-        def load(self):
-            pass
-
-        def examine(self, pictures):
-            scores = pictures[..., 0].double().mean(dim=(1, 2)).numpy() / 255
-            parents = [Parents("8", "9", 0.6, 0.9)] * len(scores)
-            features = np.stack([scores, 1 - scores], axis=1).astype(np.float32)
-            return Examined(scores, {"sgd": scores, "linear": scores}, parents, features)
+    def red(pictures) -> Examined:
+        scores = pictures[..., 0].double().mean(dim=(1, 2)).numpy() / 255
+        parents = [Parents("8", "9", 0.6, 0.9)] * len(scores)
+        features = np.stack([scores, 1 - scores], axis=1).astype(np.float32)
+        return Examined(scores, {"sgd": scores, "linear": scores}, parents, features)
 
     def examine(model, pictures):
         examined = model.examine(pictures)
         return examined, np.repeat(examined.scores, 4).reshape(-1, 2, 2)
 
-    monkeypatch.setattr(detection_report, "Model", Red)
+    known = {"backbone": "efficientnet_lite0", "preprocess": "photograph", "threshold": 0.25}
+    known |= {"members": {"linear": SimpleNamespace(origin=Origin()), "sgd": None}}
+    known |= {"files": {"linear": tmp_path / "linear.pth"}, "smallest_side": None}
+    model = SimpleNamespace(**known, load=lambda: None, examine=red)
+    monkeypatch.setattr(detection_report, "Model", lambda **_: model)
     monkeypatch.setattr(detection_report.evidence, "examine", examine)
     images = tmp_path / "scored"
     images.mkdir()
