@@ -169,10 +169,13 @@ def encoded(picture: np.ndarray, suffix: str, **options: object) -> bytes:
 
 
 def outlined(file: str, options: argparse.Namespace) -> str:
-    """A photograph, SHOWN pixels long, with what was found outlined, as base64."""
-    picture = open_image(options.input / file)
+    """A photograph, SHOWN pixels long, with what was found outlined, as base64; "" once gone."""
+    try:
+        picture = open_image(options.input / file)
+        mask = open_image(mask_in(options.output / "masks", file)).convert("L")
+    except ImageError:
+        return ""
     picture.thumbnail((SHOWN, SHOWN))
-    mask = open_image(mask_in(options.output / "masks", file)).convert("L")
     small = np.array(mask.resize(picture.size))
     outlines, _ = cv2.findContours(small, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     drawn = cv2.drawContours(np.array(picture), outlines, -1, OUTLINE, 2)
@@ -220,6 +223,8 @@ def main() -> int:
     add("--workers", type=int, default=os.cpu_count() or 1, help="photographs at a time")
     options = parser.parse_args()
     try:
+        if options.workers < 1:
+            raise ValueError("--workers must be 1 or more")
         for folder in (options.input, options.masks):
             if folder is not None and not folder.is_dir():
                 raise ValueError(f"{folder}: no such folder")

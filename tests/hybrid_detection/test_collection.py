@@ -122,8 +122,18 @@ def test_a_folder_resume_and_other_settings(monkeypatch, score, photos, classifi
     for more in (("--members", "sgd"), ("--shard", 9), ("--input", photos / "a")):
         status, said = score(*command, *more)
         assert status == 1, said
-        assert f"{files[0]} is of other images, classifiers, --members or --shard: rep" in said
+        assert f"{files[0]} is of other images, classifiers, --members, --shard or ano" in said
+    with monkeypatch.context() as patch:
+        patch.setitem(score_collection.VERSIONS, "photograph", 0)
+        assert "or another version of the programs: repeat" in score(*command)[1]
+    photo = photos / "a/S003.png"  # replaced in place, by one of the same size
+    state = photo.stat()
+    os.utime(photo, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    assert "is of other images" in score(*command)[1]
+    os.utime(photo, ns=(state.st_atime_ns, state.st_mtime_ns))
     (photos / "a/S004.jpg").rename(photos / "a/another.jpg")
+    assert "is of other images" in score(*command)[1]
+    (photos / "gone.png").symlink_to("nowhere")
     assert "is of other images" in score(*command)[1]
     with pytest.raises(SystemExit):
         score("--input", photos, "--output", photos / "scores")
@@ -167,6 +177,9 @@ def test_tables_and_bad_cells(score, photos, classifiers, tmp_path):
     assert parquet.read_table(output).to_pylist() == rows
 
 
+TWICE = pyarrow.table([["a"], [b""], ["a"]], ["uuid", "image", "uuid"])
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -176,15 +189,17 @@ def test_tables_and_bad_cells(score, photos, classifiers, tmp_path):
         ({"a.parquet": {"uuid": ["a"], "image": ["text"]}}, r"has uuid .*, image \(string\); exp"),
         ({"a.parquet": {"name": ["a"], "image": [b""]}}, "has name .* and one of uuid, identifier"),
         ({"a.parquet": {"uuid": ["a"]}}, "no Parquet rows with image"),
+        ({"a.parquet": TWICE}, r"has uuid .*, image .*, uuid .* and no column twice"),
+        ({"a.parquet": {"uuid": ["a"] * 9999, "image": [b""] * 9999}}, "claims 9999 rows in .* by"),
         (None, "no such folder or Parquet file"),
     ],
 )
 def test_what_is_no_collection_is_refused(tmp_path, files, message):
     for name, content in (files or {}).items():
-        if isinstance(content, dict):
-            parquet.write_table(pyarrow.table(content), tmp_path / name)
-        else:
+        if isinstance(content, bytes):
             (tmp_path / name).write_bytes(content)
+        else:
+            parquet.write_table(pyarrow.table(content), tmp_path / name)
     with pytest.raises(ValueError, match=message):
         score_collection.find_sources(tmp_path / ("none" if files is None else ""), 4, {})
 

@@ -192,6 +192,14 @@ def test_the_page_shows_the_doubtful_least_sure_first(
     ]
     assert page.evaluate("[...document.images].map(i => i.naturalWidth)") == [160, 160]
 
+    def and_vanishes(rgb: np.ndarray) -> Found:
+        paths.pop(0).unlink()
+        return Found(mask, 0.7, "faint")
+
+    monkeypatch.setattr(cut_folder, "find_specimen", and_vanishes)
+    assert cut("--output", tmp_path / "anew", "--workers", 1)[0] == 0
+    assert (tmp_path / "anew/doubtful.html").read_text().count("The photograph is gone.") == 3
+
 
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -201,6 +209,7 @@ def test_the_page_shows_the_doubtful_least_sure_first(
         (("--output", "{photos}/a/cut"), "lie in each other"),
         (("--input", "{out}/images/x"), "lie in each other"),
         (("--masks", "{photos}/none"), "{photos}/none: no such folder"),
+        (("--workers", "0"), "--workers must be 1 or more"),
         ((), "two.jpg and two.png would have the same mask; rename one"),
     ],
 )

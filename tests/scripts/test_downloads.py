@@ -1,7 +1,9 @@
 """The download scripts against a local server and stand-ins for cautious-robot and gdown."""
 
+import argparse
 import hashlib
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -10,8 +12,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import requests
-from common import downloads
+from common import check_photos, downloads
+from common.challenge_csv import TableError
 from common.program import InputError
 from filelock import FileLock
 
@@ -98,65 +100,75 @@ def test_challenge_photographs_arrive_and_the_broken_are_fetched_again(challenge
     assert "C3.jpg is broken" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("ftp://x/C.jpg,C.jpg," + "0" * 32, "file_url 'ftp://x/C.jpg'; expected https://"),
+        ("https://x/C.jpg,C.jpg,", "md5 ''; expected 32 hexadecimal digits"),
+        ("https://x/C.jpg,C.jpg," + "g" * 32, f"md5 '{'g' * 32}'; expected 32"),
+    ],
+)
+def test_a_row_that_no_photograph_can_fit_breaks_none(tmp_path, row, message):
+    whole = "http://x/B.jpg,B.jpg," + "0aF9" * 8
+    (tmp_path / "photos.csv").write_text(f"file_url,filename,md5\n{whole}\n{row}\n")
+    with pytest.raises(TableError, match=re.escape(f"photos.csv, line 3: {message}")):
+        check_photos.run(argparse.Namespace(csv=tmp_path / "photos.csv", folder=tmp_path))
+
+
 # ------------------------------------------------------------ download_models.sh: plain addresses
 
 WEIGHTS = b"weights"
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
-URL = "http://127.0.0.1:9/weights.pth"
 
 
 @pytest.fixture
-def replies(monkeypatch, tmp_path):
-    """What comes in turn, bytes or None for an error, then errors; and the list of what was asked
-    for and how many seconds it waited."""
-    coming, asked = [], []
+def served(server, monkeypatch, tmp_path):
+    """The server's folder and the address of its w.pth; and the seconds that pooch waited, at the
+    end of which the file is there."""
+    folder, address = server
+    waited: list[int] = []
 
-    def download(url: str, temporary: str, keeper: object) -> None:
-        asked.append(url)
-        content = coming.pop(0) if coming else None
-        if content is None:
-            raise requests.exceptions.ConnectionError("404 Client Error")
-        Path(temporary).write_bytes(content)
+    def wait(seconds: int) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            (folder / "w.pth").write_bytes(WEIGHTS)
 
-    monkeypatch.setattr(downloads.pooch, "HTTPDownloader", lambda progressbar: download)
-    monkeypatch.setattr("pooch.core.time.sleep", asked.append)
+    monkeypatch.setattr("pooch.core.time.sleep", wait)
     monkeypatch.setattr(downloads, "ROOT", tmp_path)
-    return coming, asked
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    return folder, f"{address}/w.pth", waited
 
 
-@pytest.mark.parametrize("known", [SHA256[:8], ""])
-def test_a_broken_download_is_tried_again(replies, tmp_path, capsys, known):
-    coming, asked = replies
-    coming += [None, None, WEIGHTS]
+@pytest.mark.parametrize("known", [SHA256, SHA256[:8], ""])
+def test_a_file_comes_once_and_is_asked_for_three_times(served, tmp_path, capsys, known):
+    _, url, waited = served
     path = tmp_path / "models/w.pth"
-    downloads.fetch_file("w", downloads.Published(URL, "models/w.pth", known))
+    downloads.fetch_file("w", downloads.Published(url, "models/w.pth", known))
     assert path.read_bytes() == WEIGHTS
-    assert asked == [URL, 1, URL, 2, URL]  # it waits longer each time
+    assert waited == [1, 2]  # it waits longer each time
     assert stat.S_IMODE(path.stat().st_mode) == 0o644  # another account may read it
     assert [p.name for p in path.parent.iterdir()] == ["w.pth"]
-    assert capsys.readouterr().out == f"download_models: w from {URL}\n"
-    downloads.fetch_file("w", downloads.Published(URL, "models/w.pth", known))
+    said = f"download_models: w has no published checksum; SHA-256 of what came: {SHA256}\n"
+    assert capsys.readouterr().out == f"download_models: w from {url}\n" + said * (not known)
+    downloads.fetch_file("w", downloads.Published(url, "models/w.pth", known))
     assert capsys.readouterr().out == f"download_models: w is there: {path}\n"
-    assert len(asked) == 5
 
 
-@pytest.mark.parametrize(
-    ("content", "asked", "reason"),
-    [
-        (None, 3, "({}); put it at {} yourself, or run the same command again"),
-        (WEIGHTS, 1, f"has SHA-256 {SHA256}, expected 00000000; it was removed"),
-    ],
-)
-def test_what_does_not_come_whole_is_an_error_and_leaves_nothing(
-    replies, tmp_path, content, asked, reason
-):
-    replies[0].append(content)
-    with pytest.raises(InputError) as raised:
-        downloads.fetch_file("w", downloads.Published(URL, "models/w.pth", "00000000"))
-    assert reason.format("404 Client Error", tmp_path / "models/w.pth") in str(raised.value)
-    assert URL in str(raised.value)
-    assert replies[1].count(URL) == asked
-    assert list((tmp_path / "models").iterdir()) == []
+def test_what_does_not_come_whole_is_an_error_and_leaves_nothing(served, tmp_path, monkeypatch):
+    folder, url, waited = served
+    for reason in (
+        f"has SHA-256 {SHA256}, expected 00000000; it was removed",
+        f"404 Client Error: File not found for url: {url}); put it at {tmp_path / 'models/w.pth'} "
+        "yourself, or run the same command again",
+    ):
+        with pytest.raises(InputError) as raised:
+            downloads.fetch_file("w", downloads.Published(url, "models/w.pth", "00000000"))
+        assert reason in str(raised.value) and url in str(raised.value)
+        assert list((tmp_path / "models").iterdir()) == []
+        (folder / "w.pth").unlink(missing_ok=True)
+        monkeypatch.setattr("pooch.core.time.sleep", waited.append)
+    assert waited == [1, 2, 1, 2]
 
 
 def run_main(monkeypatch, *names: str) -> int:
@@ -164,13 +176,10 @@ def run_main(monkeypatch, *names: str) -> int:
     return downloads.main()
 
 
-def test_one_that_fails_does_not_keep_the_others_from_coming(
-    replies, monkeypatch, tmp_path, capsys
-):
-    monkeypatch.setenv("DINOV2_URL", URL)
-    replies[0].extend([WEIGHTS, WEIGHTS])
+def test_one_that_fails_does_not_keep_the_others_from_coming(served, monkeypatch, tmp_path, capsys):
+    for name in ("DINOV2", "VGG19"):
+        monkeypatch.setenv(f"{name}_URL", served[1])
     assert run_main(monkeypatch, "vgg19", "clasifiers", "dinov2") == 1
-    assert replies[1] == [downloads.MODELS["vgg19"].url, URL]
     said = capsys.readouterr()
     assert "expected dcbb9e9d; it was removed" in said.err
     assert "unknown name clasifiers" in said.err
