@@ -80,12 +80,6 @@ def mask_in(folder: Path, file: str) -> Path:
     return (folder / file).with_suffix(".png")
 
 
-def own_mask_of(masks: Path | None, file: str | Path) -> Path | None:
-    """Your mask of the photograph `file` in the folder `masks`, if there is one."""
-    path = masks and mask_in(masks, file)
-    return path if path is not None and path.is_file() else None
-
-
 def cut(file: str, options: argparse.Namespace) -> dict[str, Any] | str:
     """Cut out one photograph: its row, with whether it was done `now`; or why it cannot be used."""
     if not file.isprintable():
@@ -93,7 +87,8 @@ def cut(file: str, options: argparse.Namespace) -> dict[str, Any] | str:
     photograph = options.input / file
     if photograph.is_symlink():  # prepare_images.py's are gone once the message is read
         photograph = photograph.resolve()
-    own_mask = own_mask_of(options.masks, file)
+    own_mask = options.masks and mask_in(options.masks, file)
+    own_mask = own_mask if own_mask and own_mask.is_file() else None
     target, mask = options.output / "images" / file, mask_in(options.output / "masks", file)
     try:
         states = [path.stat() for path in (photograph, own_mask) if path]

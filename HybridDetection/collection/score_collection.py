@@ -103,7 +103,10 @@ def find_sources(path: Path, size: int, detector: dict[str, object]) -> list[Sou
     tables = sorted(path / name for name in walk(path, {".parquet"})) if path.is_dir() else [path]
     if images and tables:
         raise ValueError(f"{path}: holds images and Parquet files, such as {tables[0]}; move these")
-    states = [state_of(path, file) for file in [*(path / name for name in images), *tables]]
+    states = []
+    for file in [*(path / name for name in images), *tables]:
+        state = file.stat() if file.exists() else file.lstat()  # a link may lead nowhere
+        states.append((os.path.relpath(file, path), state.st_size, state.st_mtime_ns))
     text = json.dumps([states, size, detector])
     mark, numbers = hashlib.sha256(text.encode()).hexdigest()[:12], itertools.count()
 
@@ -120,12 +123,6 @@ def find_sources(path: Path, size: int, detector: dict[str, object]) -> list[Sou
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise ValueError(f"{path}: no images ({kinds}) and no Parquet rows with {IMAGE_COLUMN}")
     return sources
-
-
-def state_of(folder: Path, file: Path) -> tuple[str, int, int]:
-    """Name, size and time of change of a file, or of a link that leads nowhere."""
-    state = file.stat() if file.exists() else file.lstat()
-    return os.path.relpath(file, folder), state.st_size, state.st_mtime_ns
 
 
 def rows_of_groups(path: Path) -> list[int]:

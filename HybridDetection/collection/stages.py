@@ -97,9 +97,7 @@ class Scorer:
     """Loads the model once, and scores shard after shard."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.model = Model(
-            device=options.device, classifiers=options.classifiers, members=options.members
-        )
+        self.model = Model(None, options.device, options.classifiers, options.members)
         self.model.load()
         self.options = options
 

@@ -66,7 +66,7 @@ def test_what_cannot_be_zipped_is_refused(trained, tmp_path):
     (write_pair(trained) / "sgd_clf.pkl").unlink()
     output = tmp_path / "made/out.zip"
     arguments = ["--classifiers", trained, "--output", output]
-    with pytest.raises(InputError, match="lies there without sgd_clf"):
+    with pytest.raises(FileNotFoundError, match="lies there without sgd_clf"):
         package_submission.run(package_submission.parse_arguments(list(map(str, arguments))))
     assert not output.parent.exists()
 
