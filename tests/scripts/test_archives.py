@@ -87,20 +87,18 @@ def test_an_archive_of_more_than_files_and_folders(tmp_path, kind):
 def test_an_archive_larger_than_the_disk(tmp_path, monkeypatch, write):
     write(tmp_path / "archive", ["w.pth", "x.pth"])
     usage = archives.shutil.disk_usage(tmp_path)
-    for free in (7, 8):
-        monkeypatch.setattr(archives.shutil, "disk_usage", lambda _, n=free: usage._replace(free=n))
-        if free == 7:
-            assert "0.0 GB unpacked, but" in refused(tmp_path / "archive")
+    free = iter((7, 8))
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage._replace(free=next(free)))
+    assert "0.0 GB unpacked, but" in refused(tmp_path / "archive")
     archives.install(tmp_path / "archive", tmp_path / "place", ["w.pth"])
 
 
 def test_archives_that_are_damaged_or_hold_something_else(tmp_path):
     write_zip(tmp_path / "a.zip", ["w.pth"])
     (tmp_path / "a.zip").write_bytes((tmp_path / "a.zip").read_bytes().replace(b"text", b"test"))
-    write_tar(tmp_path / "b.tgz", ["w.pth"])
-    (tmp_path / "b.tgz").write_bytes((tmp_path / "b.tgz").read_bytes()[:-20])
-    (tmp_path / "page.html").write_text("<html>quota exceeded</html>")
     write_tar(tmp_path / "c.tar", ["other/readme.txt"])
+    (tmp_path / "b.tgz").write_bytes((tmp_path / "c.tar").read_bytes()[:-20])
+    (tmp_path / "page.html").write_text("<html>quota exceeded</html>")
     for name, reason in {
         "a.zip": "cannot be unpacked (Bad CRC-32 for file 'w.pth')",
         "b.tgz": "cannot be unpacked (",
