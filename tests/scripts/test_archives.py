@@ -30,13 +30,10 @@ def write_zip(path: Path, names: list[str], *odd: zipfile.ZipInfo) -> None:
 def refused(archive: Path) -> str:
     """The error for `archive`, of which nothing may be installed or lie elsewhere."""
     place = archive.parent / "deep/place"
-    before = {*archive.parent.iterdir(), place.parent}
-    with pytest.raises(InputError) as raised:
+    before = {*archive.parent.rglob("*"), place.parent, place}
+    with pytest.raises(InputError, match=str(archive)) as raised:
         archives.install(archive, place, ["w.pth"])
-    assert list(place.iterdir()) == []
-    assert list(place.parent.iterdir()) == [place]
-    assert {*archive.parent.iterdir()} == before
-    assert str(archive) in str(raised.value)
+    assert {*archive.parent.rglob("*")} == before
     return str(raised.value)
 
 
@@ -72,14 +69,12 @@ def test_names_that_have_no_business_in_an_archive(tmp_path, write, name, reason
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, "zip"])
 def test_an_archive_of_more_than_files_and_folders(tmp_path, kind):
     """A link that stays inside, deep in the archive, would not once it is lifted to its place."""
-    if kind == "zip":
-        odd = zipfile.ZipInfo("a/b/c/odd")
-        odd.external_attr = (stat.S_IFLNK | 0o777) << 16
-        write_zip(tmp_path / "archive", ["w.pth"], odd)
-    else:
-        odd = tarfile.TarInfo("a/b/c/odd")
+    write, odd = write_zip, zipfile.ZipInfo("a/b/c/odd")
+    odd.external_attr = (stat.S_IFLNK | 0o777) << 16
+    if kind != "zip":
+        write, odd = write_tar, tarfile.TarInfo("a/b/c/odd")
         odd.type, odd.linkname = kind, "../../../w.pth"
-        write_tar(tmp_path / "archive", ["w.pth"], odd)
+    write(tmp_path / "archive", ["w.pth"], odd)
     assert "'a/b/c/odd' is a link or a device; expected files" in refused(tmp_path / "archive")
 
 
