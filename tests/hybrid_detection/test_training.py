@@ -282,7 +282,7 @@ def test_ctn_continues_the_linear_classifier(train, world, tmp_path):
     origin(tmp_path / "classifiers")
     for others, said in [
         (("--preprocess", "cutout"), "trained on photographs, but the preprocess is cutout"),
-        (("--CTN_SAVE_DIR", "nowhere"), "CTN continues nowhere/clf1024.pth, but there is no such"),
+        (("--CTN_SAVE_DIR", "nowhere"), "nowhere/clf1024.pth: not a PyTorch weights file ([Errno 2]"),
     ]:
         done = train(world.root, *continued, *others, save="other")
         assert done.status == 1
