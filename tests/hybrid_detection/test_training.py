@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cutout
 import data_utils
@@ -21,14 +22,10 @@ from dataset import Rows, check_grounds
 from model_utils import FeatureCache
 from PIL import Image
 
-EVALUATION = {
-    "classifier_evaluation_results.csv",
-    "classifier_recalls.csv",
-    "classifier_scores.csv",
-    "score_histograms.png",
-    "roc.png",
-    "precision_recall.png",
-}
+EVALUATION = set(
+    "classifier_evaluation_results.csv classifier_recalls.csv classifier_scores.csv "
+    "score_histograms.png roc.png precision_recall.png".split()
+)
 EVALUATIONS = ("held_out_photographs", "published_split")
 MEMBERS = ("sgd_clf.pkl", "clf1024.pth", "subspecies.npz")
 OUTPUTS = {*MEMBERS[:2], "linear_loss.png", "training_index.npz"} | {
@@ -56,9 +53,6 @@ def origin(folder):
     assert (linear["backbone"], linear["training"], linear["preprocess"]) == memory
     assert re.fullmatch("[0-9a-f]{16}", sgd.training_)
     return sgd.training_
-
-
-# ---- what it leaves -----------------------------------------------------------------------------
 
 
 def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatch):
@@ -93,8 +87,7 @@ def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatc
 
     origin(tmp_path / "alone")
     results = read_rows(tmp_path / "alone/published_split/classifier_evaluation_results.csv")
-    named = " ".join(row["classifier"] for row in results)
-    assert named == "sgd linear ensemble"
+    assert [row["classifier"] for row in results] == ["sgd", "linear", "ensemble"]
     metrics = ["tpr_at_tnr95", "threshold", "pr_auc", "roc_auc", "f1", "accuracy"]
     assert list(results[0]) == ["images", "classifier", "rows", "hybrids"] + [
         f"{metric}{bound}" for metric in metrics for bound in ("", "_low", "_high")
@@ -107,21 +100,19 @@ def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatc
 
 @pytest.fixture
 def fits(monkeypatch):
-    """What is fitted during a training, with the arguments."""
-    fitted = []
+    """What is fitted during a training: by function, the features and the result of each call."""
+    fitted = {}
 
-    def noting(name):
-        function = getattr(training, name)
+    def noting(function, place, calls):
+        def fit(*given):
+            calls.append((given[place], function(*given)))
+            return calls[-1][1]
 
-        def fit(*arguments):
-            result = function(*arguments)
-            fitted.append((name, arguments, result))
-            return result
+        return fit
 
-        monkeypatch.setattr(training, name, fit)
-
-    for name in ("fit_sgd", "fit_linear", "fit_subspecies"):
-        noting(name)
+    for name, place in (("fit_sgd", 0), ("fit_linear", 0), ("fit_subspecies", 1)):
+        fitted[name] = []
+        monkeypatch.setattr(training, name, noting(getattr(training, name), place, fitted[name]))
     return fitted
 
 
@@ -135,13 +126,9 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, kinds, fits, tmp_p
     assert "what the background alone tells" not in done.errors  # that of cutouts is flat
     assert not (folder / "shortcuts.csv").exists()
     names = {feature.tobytes(): name for name, feature in kinds.features.items()}
-    fitted = {
-        kind: [
-            ([names[row.tobytes()] for row in arguments[place]], result)
-            for name, arguments, result in fits
-            if name == kind
-        ]
-        for kind, place in (("fit_sgd", 0), ("fit_linear", 0), ("fit_subspecies", 1))
+    taught = {
+        kind: [[names[row.tobytes()] for row in features] for features, _ in calls]
+        for kind, calls in fits.items()
     }
     everything = [row["filename"] for row in kinds.rows]
     split = data_utils.split_rows(np.array([row["hybrid_stat"] == "hybrid" for row in kinds.rows]))
@@ -162,14 +149,11 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, kinds, fits, tmp_p
     honest = [name for name in everything if not sources[name] & held]
     fit = [everything[row] for row in split.fit]
     learnt = [everything, honest, [everything[row] for row in split.train]]
-    assert [rows for rows, _ in fitted["fit_sgd"]] == [fit, honest]
-    assert [rows for rows, _ in fitted["fit_linear"]] == learnt
-    assert [rows for rows, _ in fitted["fit_subspecies"]] == learnt
+    assert taught == {"fit_sgd": [fit, honest], "fit_linear": learnt, "fit_subspecies": learnt}
 
     for number, name in enumerate(EVALUATIONS, start=1):
-        sgd = fitted["fit_sgd"][number % 2][1]
-        linear = fitted["fit_linear"][number][1][0]
-        subspecies = fitted["fit_subspecies"][number][1]
+        sgd, (linear, _) = fits["fit_sgd"][number % 2][1], fits["fit_linear"][number][1]
+        subspecies = fits["fit_subspecies"][number][1]
         rows = held_out[name]
         feature = np.stack([kinds.features[row["filename"]] for row in rows])
         expected = {
@@ -192,7 +176,7 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, kinds, fits, tmp_p
     with np.load(folder / "subspecies.npz") as file:
         memory = [str(file[name]) for name in ("backbone", "training", "preprocess")]
         assert float(file["threshold"]) == pytest.approx(float(shown["threshold"]), abs=1e-6)
-        assert np.array_equal(file["means"], fitted["fit_subspecies"][0][1].means)
+        assert np.array_equal(file["means"], fits["fit_subspecies"][0][1].means)
     assert memory == ["efficientnet_lite0", origin(folder), "cutout"]
     assert not (folder / "training_index.npz").exists()  # there are no images
 
@@ -253,10 +237,8 @@ def test_painted_cutouts_beside_whole_photographs_are_refused(specimen, tmp_path
     check_grounds(painted[1:], [cut, cut])
 
 
-# ---- how it is called ---------------------------------------------------------------------------
-
-
-def test_the_defaults_start_at_the_repository(monkeypatch, repository):
+def test_the_options(monkeypatch, capsys, repository):
+    """The defaults start at the repository; what is out of range is refused."""
     monkeypatch.setattr(sys, "argv", ["training.py"])
     defaults = training.parse_arguments()
     assert defaults.ROOT_DATA_DIR == repository / "Datasets/Images4TrainClassifier"
@@ -266,6 +248,11 @@ def test_the_defaults_start_at_the_repository(monkeypatch, repository):
     assert (defaults.IMG_DIR, defaults.preprocess) == ("Images", "photograph")
     assert (defaults.NEPOCH, defaults.BATCH_SIZE, defaults.CTN) == (200, 32, False)
     assert defaults.backbone == "dinov2_base"
+    for name, value in (("--NCLS", "3"), ("--NEPOCH", "0"), ("--BATCH_SIZE", "0")):
+        monkeypatch.setattr(sys, "argv", ["training.py", name, value])
+        with pytest.raises(SystemExit, match="2"):
+            training.parse_arguments()
+        assert name in capsys.readouterr().err
 
 
 def test_ctn_continues_the_linear_classifier(train, world, tmp_path):
@@ -282,7 +269,7 @@ def test_ctn_continues_the_linear_classifier(train, world, tmp_path):
     origin(tmp_path / "classifiers")
     for others, said in [
         (("--preprocess", "cutout"), "trained on photographs, but the preprocess is cutout"),
-        (("--CTN_SAVE_DIR", "nowhere"), "nowhere/clf1024.pth: not a PyTorch weights file ([Errno 2]"),
+        (("--CTN_SAVE_DIR", "nowhere"), "nowhere/clf1024.pth: not a PyTorch weights file ("),
     ]:
         done = train(world.root, *continued, *others, save="other")
         assert done.status == 1
@@ -290,18 +277,35 @@ def test_ctn_continues_the_linear_classifier(train, world, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def remove_csv(world):
+def remove_csv(world, _):
     world.csv.unlink()
 
 
-def leave_few_hybrids(world):
+def leave_few_hybrids(world, _):
     hybrids = [row for row in world.rows if row["hybrid_stat"] == "hybrid"]
     world.rows = hybrids[:4] + [row for row in world.rows if row not in hybrids]
     world.write(data_utils.COLUMNS)
 
 
-def spoil_a_feature(world):
+def spoil_a_feature(world, _):
     world.features[world.rows[7]["filename"]][5] = np.inf
+
+
+def spoil_a_score(_, patch):
+    """A classifier that gives one image no number."""
+
+    def predict_proba(features):
+        return np.where(np.arange(len(features)) == 3, np.nan, 0.5)[:, None].repeat(2, axis=1)
+
+    broken = SimpleNamespace(score=lambda *_: 0.5, predict_proba=predict_proba)
+    patch.setattr(training, "fit_sgd", lambda *_: broken)
+
+
+def fill_the_disk(_, patch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "disk full")
+
+    patch.setattr(training, "save_linear", full)
 
 
 @pytest.mark.parametrize(
@@ -310,64 +314,19 @@ def spoil_a_feature(world):
         (remove_csv, r"no CSV .*List.butterfly_anomaly_AF.csv.*make_classifier_csv.py writes it"),
         (leave_few_hybrids, r"the 94 images in all: 4 hybrid and 90 non-hybrid; at least 5"),
         (spoil_a_feature, r"(jpg|png) and 0 more images: a feature of efficientnet_lite0 is NaN"),
+        (spoil_a_score, r"\.(png|jpg) and 0 more images: the score of sgd is NaN"),
+        (fill_the_disk, r"disk full: '.*classifiers/clf1024\.pth'"),
     ],
 )
-def test_what_cannot_be_trained_on_leaves_all_as_it_was(train, world, tmp_path, spoil, message):
-    spoil(world)
+def test_a_training_that_fails_leaves_all_as_it_was(
+    train, kinds, tmp_path, monkeypatch, spoil, message
+):
+    spoil(kinds, monkeypatch)
     folder = tmp_path / "classifiers"
     folder.mkdir()
     for name in MEMBERS:
         (folder / name).write_text("from before")
-    done = train(world.root)
-    assert done.status == 1
-    assert re.search(message, done.errors), done.errors
-    assert contents(folder) == dict.fromkeys(MEMBERS, b"from before")
-
-
-class Broken:
-    """A classifier that gives one image no number."""
-
-    def __init__(self, *_):
-        pass
-
-    def score(self, *_):
-        return 0.5
-
-    def predict_proba(self, features):
-        probabilities = np.full((len(features), 2), 0.5)
-        probabilities[3] = np.nan
-        return probabilities
-
-
-def full(*_):
-    raise OSError(errno.ENOSPC, "disk full")
-
-
-@pytest.mark.parametrize(
-    ("name", "fails", "message"),
-    [
-        ("fit_sgd", Broken, r"\.(png|jpg) and 0 more images: the score of sgd is NaN"),
-        ("save_linear", full, r"disk full: '.*classifiers/clf1024\.pth'"),
-    ],
-)
-def test_a_training_that_fails_leaves_all_members_of_before(
-    train, kinds, tmp_path, monkeypatch, name, fails, message
-):
-    folder = tmp_path / "classifiers"
-    folder.mkdir()
-    for member in MEMBERS:
-        (folder / member).write_text("from before")
-    monkeypatch.setattr(training, name, fails)
     done = train(kinds.root)
     assert done.status == 1
     assert re.search(message, done.errors), done.errors
     assert contents(folder) == dict.fromkeys(MEMBERS, b"from before")
-
-
-@pytest.mark.parametrize("arguments", [("--NCLS", "3"), ("--NEPOCH", "0"), ("--BATCH_SIZE", "0")])
-def test_an_option_out_of_range_is_refused(monkeypatch, capsys, arguments):
-    monkeypatch.setattr(sys, "argv", ["training.py", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        training.parse_arguments()
-    assert caught.value.code == 2
-    assert arguments[0] in capsys.readouterr().err
