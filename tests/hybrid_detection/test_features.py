@@ -16,7 +16,7 @@ import torch
 from model_utils import FeatureCache, hash_files
 from PIL import Image
 
-CPU = torch.device("cpu")
+CPU, LIGHT = torch.device("cpu"), "efficientnet_lite0"
 
 
 @pytest.fixture
@@ -25,9 +25,7 @@ def paths(tmp_path, draw):
 
 
 def extract(paths, cache_dir, *arguments, batch=2, workers=0):
-    return model_utils.extract_features(
-        paths, "efficientnet_lite0", CPU, batch, workers, cache_dir, *arguments
-    )
+    return model_utils.extract_features(paths, LIGHT, CPU, batch, workers, cache_dir, *arguments)
 
 
 def test_an_interrupted_extraction_resumes(tmp_path, paths, monkeypatch):
@@ -54,15 +52,13 @@ def test_each_row_is_the_feature_of_its_image(tmp_path, paths, workers):
     paths[1].write_bytes(b"no picture")
     paths.append(shutil.copy(paths[0], tmp_path / "images/same.png"))
     features, failures = extract(paths, tmp_path / "cache", batch=3, workers=workers)
-    network = backbones.build_backbone("efficientnet_lite0", CPU)
-    make_picture = backbones.make_picture()
-    assert list(failures) == [1]
-    assert "1.png: not a readable image" in failures[1]
+    network, make_picture = backbones.build_backbone(LIGHT, CPU), backbones.make_picture()
+    assert list(failures) == [1] and "1.png: not a readable image" in failures[1]
     assert np.isnan(features).all(axis=1).tolist() == [row == 1 for row in range(6)]
     for row in (0, 2, 3, 4, 5):
         picture = torch.from_numpy(np.array(make_picture(Image.open(paths[row]))))
         with torch.inference_mode():
-            expected = network(backbones.normalise(picture[None], "efficientnet_lite0"))[0].numpy()
+            expected = network(backbones.normalise(picture[None], LIGHT))[0].numpy()
         assert np.abs(features[row] - expected).max() < 1e-4
     assert np.abs(features[2] - features[3]).max() > 0.1
 

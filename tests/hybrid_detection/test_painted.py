@@ -46,14 +46,10 @@ def test_sources_come_from_the_names_and_the_lists(lists):
     for path in list(lists.rglob("test_*.txt")):  # lists may be named after themselves
         path.rename(path.with_name(path.name.replace("test", path.parent.name, 1)))
     assert painted.read_sources(rows, lists).tolist() == EXPECTED
-
-
-def test_columns_come_before_the_lists(lists):
-    rows = table(
-        [*NAMES, "odd.png"],
-        structure=["X.jpg", "X.jpg", "", "", "X.jpg"],  # the second names one of both
-        reference=["Y.jpg", "", "", "", "Y.jpg"],
-    )
+    # Columns come before the lists; the second names one of both.
+    columns = {"structure": ["X.jpg", "X.jpg", "", "", "X.jpg"], "reference": ["Y.jpg", *[""] * 3]}
+    columns["reference"].append("Y.jpg")
+    rows = table([*NAMES, "odd.png"], **columns)
     assert painted.is_painted(rows).tolist() == [True, True, False, True, True]
     expected = [["X", "Y"], *EXPECTED[1:], ["X", "Y"]]
     assert painted.read_sources(rows, lists).tolist() == expected
@@ -89,12 +85,8 @@ def test_photographs_and_what_is_painted_from_two_of_them_are_held_out():
     pairs = [("P5.jpg", "P6.jpg"), ("P5.jpg", "P0.jpg"), ("P0.jpg", "P6.jpg"), ("P0.jpg", "P1.jpg")]
     pairs += [("P0.jpg", "missing.jpg"), ("P5.jpg", "missing.jpg")]
     names = [f"AF_9_8_gen{index:05d}.png" for index in range(len(pairs))]
-    empty = [""] * len(photographs)
-    rows = table(
-        photographs + names,
-        structure=empty + [structure for structure, _ in pairs],
-        reference=empty + [reference for _, reference in pairs],
-    )
+    rows = table(photographs + names)
+    rows[["structure", "reference"]] = [("", "")] * len(photographs) + pairs
     rows = rows.sample(frac=1, random_state=0).reset_index(drop=True)
     split = painted.hold_out_photographs(rows, painted.read_sources(rows, Path("none")))
     assert set(rows["filename"][split.held_out]) == held | {names[0]}
@@ -103,13 +95,6 @@ def test_photographs_and_what_is_painted_from_two_of_them_are_held_out():
     alone = rows[~painted.is_painted(rows)].reset_index(drop=True)
     split = painted.hold_out_photographs(alone, painted.read_sources(alone, Path("none")))
     assert set(alone["filename"][split.held_out]) == held
-
-
-def test_an_evaluation_that_cannot_be_is_told(tmp_path, caplog):
-    rows = table(["P0.jpg", "AF_8_8_gen00000.png"])
-    groups, split = painted.split_photographs(rows, tmp_path, "on held-out photographs")
-    assert (groups.tolist(), split) == (rows["filename"].tolist(), None)
-    assert "no evaluation on held-out photographs: the CSV does not say from which" in caplog.text
 
 
 TEN = [f"P{number}.jpg" for number in range(10)]

@@ -176,9 +176,7 @@ def test_many_photographs_are_left_out_in_parts(monkeypatch, n, fits):
 
 
 def test_the_sentence():
-    result = Result("background", "subspecies", 83, "accuracy", 0.57, 0.46, 0.67, 0.17)
-    assert result.sentence() == (
-        "the background alone tells the subspecies with accuracy 0.57 (chance 0.17, 95 % interval "
-        "0.46 to 0.67, 83 photographs): cut the specimens out, or balance who photographed them"
-    )
+    result = Result("background", "subspecies", 83, "accuracy", 0.57, 0.171, 0.67, 0.17)
+    said = "the subspecies with accuracy 0.57 (chance 0.17, 95 % interval 0.17 to 0.67, 83 photogr"
+    assert said in result.sentence() and result.sentence().endswith(ADVICE)
     assert result._replace(low=0.17).sentence().endswith("83 photographs), which may be chance")

@@ -11,6 +11,8 @@ import pytest
 import subspecies
 import subspecies_member
 from classifier import save_subspecies
+from data_utils import COLUMNS
+from painted import SOURCES
 from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -20,42 +22,41 @@ from worlds import third_member
 # Photographs of each of 14 subspecies, uneven as in the challenge; one has a single one.
 COUNTS = dict(enumerate([5, 9, 40, 12, 4, 5, 2, 15, 60, 30, 1, 11, 2, 13]))
 SIZE = 32  # features
+EMPTY = dict.fromkeys([*COLUMNS, *SOURCES], "")
 
 
 class Drawn:
     """Photographs of made-up subspecies; one of i and j lies half-way between their means."""
 
-    def __init__(self, counts: dict[int, int], seed: int = 0) -> None:
-        self.draw = np.random.default_rng(seed)
+    def __init__(self, counts: dict[int, int]) -> None:
+        self.draw = np.random.default_rng(0)
         self.means = 4 * self.draw.standard_normal((max(counts) + 1, SIZE))
-        self.rows, self.features = [], []
+        self.rows, self.looks = [], []
         for place, count in counts.items():
-            for _ in range(count):
-                self.add(place, place, subspecies=f"{place}.0")
+            self.add(place, place, count, subspecies=f"{place}.0")
 
     def look(self, i: int, j: int) -> np.ndarray:
         return (self.means[i] + self.means[j]) / 2 + self.draw.standard_normal(SIZE)
 
-    def add(self, i: int, j: int, name: str = "", **cells: str) -> None:
-        name = name or f"{len(self.rows):04d}.jpg"
-        columns = ("subspecies", "parent_subspecies_1", "parent_subspecies_2")
-        empty = dict.fromkeys((*columns, "structure", "reference"), "")
-        self.rows.append({"filename": name, "label": int(i != j)} | empty | cells)
-        self.features.append(self.look(i, j))
+    def add(self, i: int, j: int, count: int = 1, **cells: str) -> None:
+        if i != j:
+            cells |= {"parent_subspecies_1": f"{i}.0", "parent_subspecies_2": f"{j}.0"}
+        for _ in range(count):
+            row = EMPTY | {"filename": f"{len(self.rows)}.jpg", "label": int(i != j)} | cells
+            self.rows.append(row)
+            self.looks.append(self.look(i, j))
 
-    def add_hybrid(self, i: int, j: int, name: str = "") -> None:
-        self.add(i, j, name, parent_subspecies_1=f"{i}.0", parent_subspecies_2=f"{j}.0")
+    def data(self) -> tuple[pd.DataFrame, np.ndarray]:
+        return pd.DataFrame(self.rows), np.array(self.looks, np.float32)
 
     def fit(self) -> subspecies_member.SubspeciesScorer:
-        features = np.array(self.features, np.float32)
-        return subspecies.fit_subspecies(pd.DataFrame(self.rows), features, "efficientnet_lite0")
+        return subspecies.fit_subspecies(*self.data(), "efficientnet_lite0")
 
 
 @pytest.fixture(scope="module")
 def fourteen() -> Drawn:
     drawn = Drawn(COUNTS)
-    for _ in range(8):
-        drawn.add_hybrid(9, 8)
+    drawn.add(9, 8, 8)
     return drawn
 
 
@@ -70,9 +71,9 @@ def arrays_of(scorer: subspecies_member.SubspeciesScorer) -> dict[str, np.ndarra
 
 def test_the_evidence_written_out(fourteen, fitted):
     """A published regression with C = 0.03, balanced; Mahalanobis' distance among the means."""
-    rows = pd.DataFrame(fourteen.rows)
+    rows, features = fourteen.data()
     pure = rows["label"].to_numpy() == 0
-    features = np.array(fourteen.features, np.float32)[pure].astype(float)
+    features = features[pure].astype(float)
     names = rows["subspecies"][pure].str.removesuffix(".0").to_numpy(str)
     regression = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.03, class_weight="balanced", max_iter=2000)
@@ -135,8 +136,7 @@ def test_quantiles_are_those_of_photographs_that_a_fit_did_not_see(fourteen, fit
         object.__setattr__(scorer, "evidence", evidence)
         return scorer
 
-    rows, features = pd.DataFrame(fourteen.rows), np.array(fourteen.features, np.float32)
-    photographs = subspecies.select(rows, features)
+    photographs = subspecies.select(*fourteen.data())
     monkeypatch.setattr(subspecies, "fit_scorer", watched)
     evidence, squares = subspecies.judge_out_of_fold(photographs, "efficientnet_lite0")
     alone = photographs.names[photographs.places] == "10"
@@ -150,10 +150,10 @@ def test_quantiles_are_those_of_photographs_that_a_fit_did_not_see(fourteen, fit
 def test_hybrids_and_painted_images_teach_it_nothing_about_non_hybrids(fitted):
     drawn = Drawn(COUNTS)
     without = drawn.fit()
-    for _ in range(8):
-        drawn.add_hybrid(9, 8)
-    drawn.add(3, 3, "AF_3_3_gen00001.png", subspecies="3_3", structure="a", reference="b")
-    drawn.add_hybrid(2, 3, "AF_2_3_gen00001.png")
+    drawn.add(9, 8, 8)
+    painting = {"structure": "a", "reference": "b"}
+    drawn.add(3, 3, subspecies="3_3", filename="AF_3_3_gen00001.png", **painting)
+    drawn.add(2, 3, filename="AF_2_3_gen00001.png")
     drawn.add(4, 4)  # the CSV does not say of which subspecies
     again = drawn.fit()
     of_hybrids = ("crosses", "cross_weights", "cross_intercepts")

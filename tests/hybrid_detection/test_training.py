@@ -13,7 +13,6 @@ import cutout
 import data_utils
 import numpy as np
 import pandas as pd
-import published_members
 import pytest
 import torch
 import training
@@ -21,6 +20,7 @@ from classifier import save_linear, training_id
 from dataset import Rows, check_grounds
 from model_utils import FeatureCache
 from PIL import Image
+from published_members import LinearClassifier, Origin
 
 EVALUATION = set(
     "classifier_evaluation_results.csv classifier_recalls.csv classifier_scores.csv "
@@ -42,17 +42,6 @@ def contents(folder):
 def read_rows(path):
     with path.open() as file:
         return list(csv.DictReader(file))
-
-
-def origin(folder):
-    """The id that both classifiers remember of their training."""
-    with (folder / "sgd_clf.pkl").open("rb") as file:
-        sgd = pickle.load(file)
-    linear = torch.load(folder / "clf1024.pth", weights_only=True)._metadata[""]
-    memory = (sgd.backbone_, sgd.training_, sgd.preprocess_)
-    assert (linear["backbone"], linear["training"], linear["preprocess"]) == memory
-    assert re.fullmatch("[0-9a-f]{16}", sgd.training_)
-    return sgd.training_
 
 
 def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatch):
@@ -85,7 +74,6 @@ def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatc
     assert set(alone) == OUTPUTS
     assert alone == again
 
-    origin(tmp_path / "alone")
     results = read_rows(tmp_path / "alone/published_split/classifier_evaluation_results.csv")
     assert [row["classifier"] for row in results] == ["sgd", "linear", "ensemble"]
     metrics = ["tpr_at_tnr95", "threshold", "pr_auc", "roc_auc", "f1", "accuracy"]
@@ -177,7 +165,10 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, kinds, fits, tmp_p
         memory = [str(file[name]) for name in ("backbone", "training", "preprocess")]
         assert float(file["threshold"]) == pytest.approx(float(shown["threshold"]), abs=1e-6)
         assert np.array_equal(file["means"], fits["fit_subspecies"][0][1].means)
-    assert memory == ["efficientnet_lite0", origin(folder), "cutout"]
+    sgd = pickle.loads((folder / "sgd_clf.pkl").read_bytes())
+    assert memory == ["efficientnet_lite0", sgd.training_, "cutout"]
+    linear = torch.load(folder / "clf1024.pth", weights_only=True)._metadata[""]
+    assert [linear[name] for name in ("backbone", "training", "preprocess")] == memory
     assert not (folder / "training_index.npz").exists()  # there are no images
 
 
@@ -187,18 +178,17 @@ def test_what_is_of_a_training_before_goes(train, world, tmp_path):
     folder = tmp_path / "classifiers"
     folder.mkdir()
     (folder / "subspecies.npz").touch()
+    held_out, published = (folder / name for name in EVALUATIONS)
     done = train(world.root)
-    assert done.status == 0, done.errors
-    assert {path.name for path in (folder / "held_out_photographs").iterdir()} == EVALUATION
+    assert {path.name for path in held_out.iterdir()} == EVALUATION, done.errors
     assert "no member that knows the subspecies: the CSV names 1 subspecies" in done.errors
     assert not (folder / "subspecies.npz").exists()
 
     shutil.rmtree(tmp_path / "Images4TrainAFnonhybrid")
     done = train(world.root)
-    assert done.status == 0, done.errors
     assert "no evaluation on held-out photographs: the CSV does not say from which" in done.errors
-    assert list((folder / "held_out_photographs").iterdir()) == []
-    assert {path.name for path in (folder / "published_split").iterdir()} == EVALUATION
+    assert list(held_out.iterdir()) == []
+    assert {path.name for path in published.iterdir()} == EVALUATION
 
 
 def test_the_id_is_that_of_what_was_trained():
@@ -257,16 +247,14 @@ def test_the_options(monkeypatch, capsys, repository):
 
 def test_ctn_continues_the_linear_classifier(train, world, tmp_path):
     world.features = {name: np.tile(row, 10) for name, row in world.features.items()}
-    state = published_members.LinearClassifier(1280).state_dict()
+    state = LinearClassifier(1280).state_dict()
     state["classifier.1.num_batches_tracked"] += 4
-    save_linear(state, published_members.Origin("efficientnet_lite0"), tmp_path / "clf1024.pth")
+    save_linear(state, Origin("efficientnet_lite0"), tmp_path / "clf1024.pth")
     continued = ("--CTN", "--CTN_SAVE_DIR", tmp_path)
     done = train(world.root, *continued)
-    assert done.status == 0, done.errors
     steps = torch.load(tmp_path / "classifiers/clf1024.pth", weights_only=True)
     assert int(steps["classifier.1.num_batches_tracked"]) == 7
     assert "trained afresh, not the continued one" in done.errors
-    origin(tmp_path / "classifiers")
     for others, said in [
         (("--preprocess", "cutout"), "trained on photographs, but the preprocess is cutout"),
         (("--CTN_SAVE_DIR", "nowhere"), "nowhere/clf1024.pth: not a PyTorch weights file ("),
