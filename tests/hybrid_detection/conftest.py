@@ -81,7 +81,7 @@ def world(tmp_path, monkeypatch) -> World:
     """60 photographs that say nothing about their class, and two paintings of each.
 
     A painting looks like its structure and is of its class, as is its reference: who knows the
-    structure knows the class, and nobody else does.
+    structure knows the class, and nobody else does. The non-hybrids are of two subspecies.
     """
     draw = np.random.default_rng(0)
     world = World(tmp_path / "Images4TrainClassifier", [], {})
@@ -99,8 +99,10 @@ def world(tmp_path, monkeypatch) -> World:
         photographs = [f"{status}{number:03d}.jpg" for number in range(30)]
         looks = {name: draw.normal(size=128) for name in photographs}
         parents = {} if i == j else {"parent_subspecies_1": "8.0", "parent_subspecies_2": "9.0"}
-        for name in photographs:
-            add(name, status, looks[name], subspecies="8.0" if i == j else "", **parents)
+        for number, name in enumerate(photographs):
+            kind = "" if parents else "8.0" if number % 3 else "9.0"
+            shift = (6 if kind == "9.0" else 0) * (np.arange(128) == 0)
+            add(name, status, looks[name] + shift, subspecies=kind, **parents)
         for name in photographs * 2:
             reference = str(draw.choice(photographs))
             cells = {"subspecies": f"{i}_{j}", "structure": name, "reference": reference}
@@ -123,18 +125,4 @@ def world(tmp_path, monkeypatch) -> World:
         return np.stack([world.features[path.name] for path in paths]), {}
 
     monkeypatch.setattr(training, "extract_features", extract_features)
-    return world
-
-
-@pytest.fixture
-def kinds(world):
-    """The world with two subspecies of non-hybrids that can be told apart, and their hybrids."""
-    shift = np.zeros(128, np.float32)
-    shift[0] = 6
-    nines = {f"non-hybrid{number:03d}.jpg" for number in range(0, 30, 3)}
-    for row in world.rows:
-        if row["filename"] in nines:
-            row["subspecies"] = "9.0"
-            world.features[row["filename"]] += shift
-    world.write([*COLUMNS, *SOURCES])
     return world

@@ -1,7 +1,5 @@
 """model_utils.py: each row is its image's, kept under a key, and an interruption loses nothing."""
 
-import hashlib
-import os
 import re
 import runpy
 import shutil
@@ -13,7 +11,7 @@ import model_utils
 import numpy as np
 import pytest
 import torch
-from model_utils import FeatureCache, hash_files
+from model_utils import FeatureCache
 from PIL import Image
 
 CPU, LIGHT = torch.device("cpu"), "efficientnet_lite0"
@@ -48,13 +46,13 @@ def test_an_interrupted_extraction_resumes(tmp_path, paths, monkeypatch):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_each_row_is_the_feature_of_its_image(tmp_path, paths, workers):
-    """One unreadable file, and two with the same picture; batches of three."""
+    """One unreadable file, two with the same picture, and none; batches of three."""
     paths[1].write_bytes(b"no picture")
-    paths.append(shutil.copy(paths[0], tmp_path / "images/same.png"))
+    paths += [shutil.copy(paths[0], tmp_path / "images/same.png"), tmp_path / "none.png"]
     features, failures = extract(paths, tmp_path / "cache", batch=3, workers=workers)
     network, make_picture = backbones.build_backbone(LIGHT, CPU), backbones.make_picture()
-    assert list(failures) == [1] and "1.png: not a readable image" in failures[1]
-    assert np.isnan(features).all(axis=1).tolist() == [row == 1 for row in range(6)]
+    assert list(failures) == [1, 6] and "1.png: not a readable image" in failures[1]
+    assert np.isnan(features).all(axis=1).tolist() == [row in failures for row in range(7)]
     for row in (0, 2, 3, 4, 5):
         picture = torch.from_numpy(np.array(make_picture(Image.open(paths[row]))))
         with torch.inference_mode():
@@ -127,10 +125,3 @@ def test_each_image_has_its_own_row_also_of_two_runs_at_once(tmp_path):
     cache.path.write_bytes(b"no database" * 100)
     with pytest.raises(OSError, match=r"features\.sqlite: unusable feature cache .*; delete it"):
         cache.known()
-
-
-def test_a_file_is_known_by_what_it_holds(tmp_path):
-    path = tmp_path / os.fsdecode(b"a\xff")
-    path.write_bytes(b"content")
-    expected = hashlib.sha256(b"content").hexdigest()
-    assert hash_files([path, tmp_path / "none", tmp_path]) == [expected, None, None]
