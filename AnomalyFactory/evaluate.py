@@ -14,21 +14,15 @@ import sys
 
 import numpy as np
 from options.base_options import PIDINET, gpu_ids, gpus_there, new_parser, positive, rooted, seed
+from quality import inputs
 from quality.backbone import BACKBONES, feature_extractor
 from quality.figures import find_figures
-from quality.inputs import (
-    HYBRIDS,
-    NON_HYBRIDS,
-    PaintedImage,
-    edge_detector,
-    find_painted,
-    read_dataset,
-)
+from quality.inputs import PaintedImage
 from quality.measure import Evaluation, measure_painted, measure_photos
 from quality.page import write_report
 from tqdm import tqdm
 from util import distributed
-from util.device import prepare
+from util.device import keep_freed_memory, prepare
 from util.errors import InputError, reported
 
 
@@ -36,11 +30,12 @@ def main() -> int:
     opt = options()
     device = distributed.start(opt.gpu_ids).device
     prepare(exact=True)  # as extract_edges.py: edges are compared with its own
+    keep_freed_memory()
     random = np.random.default_rng(opt.seed)
-    dataset = read_dataset(opt.dataset)
-    found, problems = find_painted(opt.results, dataset)
+    dataset = inputs.read_dataset(opt.dataset)
+    found, problems = inputs.find_painted(opt.results, dataset)
     extract = feature_extractor(opt.backbone, device)
-    detector = edge_detector(dataset, opt.detector, opt.weights, device)
+    detector = inputs.edge_detector(dataset, opt.detector, opt.weights, device)
     photos = measure_photos(dataset, extract, problems)
     drawn = draw(found, opt.how_many, random)
     evaluation = Evaluation(
@@ -89,7 +84,7 @@ def options() -> argparse.Namespace:
 def draw(found: list[PaintedImage], most: int, random: np.random.Generator) -> list[PaintedImage]:
     """At most so many painted images of each kind, in random order."""
     chosen = []
-    for kind in (NON_HYBRIDS, HYBRIDS):
+    for kind in (inputs.NON_HYBRIDS, inputs.HYBRIDS):
         same = [image for image in found if image.kind == kind]
         chosen += [same[place] for place in random.permutation(len(same))[:most]]
     return [chosen[place] for place in random.permutation(len(chosen))]

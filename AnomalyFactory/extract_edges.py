@@ -30,7 +30,7 @@ from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 from util import distributed
 from util.background import ahead
-from util.device import prepare
+from util.device import keep_freed_memory, prepare
 from util.errors import InputError, reported
 from util.files import IMAGE_FORMATS, ImageError, atomic, open_image
 from util.images import images_below, png_texts
@@ -75,6 +75,7 @@ def main() -> None:
                 f" ({len(large)} of {len(jobs)} photos have more); resize them with --size W H"
             )
         prepare(exact=True)
+        keep_freed_memory()
         detect = pidinet_detector(opt.weights, process.device)
 
     mine = list(batches(jobs, opt.batch_size))[process.share]

@@ -14,9 +14,8 @@ same whoever paints them.
 import argparse
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import torch
 from data.datasets import PaintingPairs, batches_of, loader
@@ -46,7 +45,8 @@ def main() -> None:
     load_network(generator, opt.checkpoints_dir / opt.name, opt.which_epoch, "G")
 
     names = {pair.generated_name: (pair.edges.stem, pair.reference.stem) for pair in listed}
-    before = {} if opt.overwrite else first_source(opt.results_dir, names)
+    sources = (painted_from(opt.results_dir / name)[1] for name in names)
+    before = {} if opt.overwrite else next(filter(None, sources), {})
     opt.amp = chosen_amp(opt.amp, process.device, before.get("amp"))
     source = source_of(opt, files, listed, any(asked))
     results = Results(opt.results_dir, files.name, names, source, not opt.no_html)
@@ -119,12 +119,6 @@ def paint(
     with ThreadPoolExecutor(os.cpu_count()) as writers:
         for _ in ahead(write, painted(), writers, most=BATCHES_WRITTEN * opt.batchSize):
             pass
-
-
-def first_source(folder: Path, names: Iterable[str]) -> Source:
-    """What the first of the images `names` that is there was painted from."""
-    sources = (painted_from(folder / name)[1] for name in names)
-    return next(filter(None, sources), {})
 
 
 def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair], photos: bool) -> Source:

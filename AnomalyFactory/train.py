@@ -44,6 +44,7 @@ FREE = {
     *("niter", "niter_decay", "lr"),
     "fineSize",  # equals --loadSize
 }
+PLAIN = str | int | float | None  # what `course_of` notes
 STOP_EVERY = 20  # steps between looks for a signal of several GPUs: each look stops them all
 UNFINISHED = f".{'[0-9a-f]' * 16}.part*"  # as util/files.py names a file until it is whole
 
@@ -120,11 +121,12 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
         if model.last_losses:
             report.losses(model)
         save()
+    stopper = signal.Signals([signal.SIGTERM, *received][-1])  # none here: another has one
     if process.first:
-        report.close(received)
+        report.close(stopper)
         tqdm.write(f"{folder}: {done} of {end} steps done, {done * opt.batchSize:,} images")
     process.stop()
-    return 128 + [signal.SIGTERM, *received][-1] if done < end else 0  # it may be another's
+    return 128 + stopper if done < end else 0
 
 
 @contextmanager
@@ -187,7 +189,9 @@ def resumable(path: Path) -> dict[str, Any]:
     """What `write_state` wrote to `path`. Raises InputError for anything else."""
     state = checkpoint.load(path)
     parts = {"model": dict, "steps": int, "course": dict}
-    if not isinstance(state, dict) or {key: type(state[key]) for key in state} != parts:
+    whole = isinstance(state, dict) and {key: type(state[key]) for key in state} == parts
+    plain = whole and all(isinstance(value, PLAIN) for value in state["course"].values())
+    if not plain or state["steps"] < 0:
         raise InputError(
             f"{path}: not a resume file of this program; move {path.parent} away and start anew"
         )

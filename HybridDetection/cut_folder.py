@@ -80,12 +80,6 @@ def mask_in(folder: Path, file: str) -> Path:
     return (folder / file).with_suffix(".png")
 
 
-def own_mask_of(masks: Path | None, file: str | Path) -> Path | None:
-    """Your mask of the photograph `file` in the folder `masks`, if there is one."""
-    path = masks and mask_in(masks, file)
-    return path if path is not None and path.is_file() else None
-
-
 def cut(file: str, options: argparse.Namespace) -> dict[str, Any] | str:
     """Cut out one photograph: its row, with whether it was done `now`; or why it cannot be used."""
     if not file.isprintable():
@@ -93,7 +87,8 @@ def cut(file: str, options: argparse.Namespace) -> dict[str, Any] | str:
     photograph = options.input / file
     if photograph.is_symlink():  # prepare_images.py's are gone once the message is read
         photograph = photograph.resolve()
-    own_mask = own_mask_of(options.masks, file)
+    own_mask = options.masks and mask_in(options.masks, file)
+    own_mask = own_mask if own_mask and own_mask.is_file() else None
     target, mask = options.output / "images" / file, mask_in(options.output / "masks", file)
     try:
         states = [path.stat() for path in (photograph, own_mask) if path]
@@ -169,10 +164,13 @@ def encoded(picture: np.ndarray, suffix: str, **options: object) -> bytes:
 
 
 def outlined(file: str, options: argparse.Namespace) -> str:
-    """A photograph, SHOWN pixels long, with what was found outlined, as base64."""
-    picture = open_image(options.input / file)
+    """A photograph, SHOWN pixels long, with what was found outlined, as base64; "" once gone."""
+    try:
+        picture = open_image(options.input / file)
+        mask = open_image(mask_in(options.output / "masks", file)).convert("L")
+    except ImageError:
+        return ""
     picture.thumbnail((SHOWN, SHOWN))
-    mask = open_image(mask_in(options.output / "masks", file)).convert("L")
     small = np.array(mask.resize(picture.size))
     outlines, _ = cv2.findContours(small, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     drawn = cv2.drawContours(np.array(picture), outlines, -1, OUTLINE, 2)
@@ -220,6 +218,8 @@ def main() -> int:
     add("--workers", type=int, default=os.cpu_count() or 1, help="photographs at a time")
     options = parser.parse_args()
     try:
+        if options.workers < 1:
+            raise ValueError("--workers must be 1 or more")
         for folder in (options.input, options.masks):
             if folder is not None and not folder.is_dir():
                 raise ValueError(f"{folder}: no such folder")

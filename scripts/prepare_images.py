@@ -50,12 +50,6 @@ PHOTOGRAPHS = "photographs"  # what they are made from where there is no note
 JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
 
 
-def fitted(size: tuple[int, int]) -> tuple[int, int]:
-    """`size` scaled down so that its longer side is CLASSIFIER_SIDE pixels at the most."""
-    scale = min(1, CLASSIFIER_SIDE / max(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
 def image_size(path: Path) -> tuple[int, int] | None:
     """Width and height in the header of `path`; None where it is no image."""
     try:
@@ -108,10 +102,12 @@ def prepare(photo: Photo, args: argparse.Namespace, seen: Path, since: Sequence[
     hybrid, nonhybrid, classifier = (args.datasets / name / "Images" for name in SETS)
     kept = classifier / photo.status / photo.filename
     good = Path("train/good", photo.filename)
+    scale = min(1, CLASSIFIER_SIDE / max(size))
+    fitted = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
     places = (
         (hybrid / photo.status / good, HYBRID_SIZE, pictured, since[0]),
         (nonhybrid / photo.subspecies / good, NONHYBRID_SIZE, pictured, since[1]),
-        (kept, fitted(size), original, 0.0),
+        (kept, fitted, original, 0.0),
     )
     opened, written = cache(open_image), False
     for path, wanted, source, begun in places:

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from data.datasets import Sample
 from torch import nn
+from torch.nn import functional as F
 from util import ROOT, checkpoint
 from util.device import chosen_amp, layout
 from util.distributed import Process
 from util.errors import InputError
 from util.images import to_network
 
-from models.losses import PerceptualLoss, feature_matching, l1, lsgan
+from models.losses import PerceptualLoss, feature_matching, lsgan
 from models.networks import Generator, MultiscaleDiscriminator
 from models.vgg import vgg19_features
 
@@ -124,7 +125,7 @@ class AnomalyFactory:
             matching = feature_matching(self.fake_scores, self.real_scores)
             losses["G_GAN_Feat"] = self.lambda_feat * matching
         if self.lambda_L1:
-            losses["G_L1"] = self.lambda_L1 * l1(self.judged, self.target)
+            losses["G_L1"] = self.lambda_L1 * F.l1_loss(self.judged, self.target)
         if self.vgg is not None:
             with self.autocast():
                 losses["G_VGG"] = self.lambda_feat * self.vgg(self.judged, self.target)

@@ -23,11 +23,6 @@ def feature_matching(fake: Scores, real: Scores) -> torch.Tensor:
     )
 
 
-def l1(fake: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean absolute difference of images in [-1, 1]: for little time, beyond the published."""
-    return F.l1_loss(fake, target)
-
-
 class PerceptualLoss(nn.Module):
     """L1 between VGG19 features at relu1_1, 2_1, 3_1, 4_1 and 5_1 (Johnson et al. 2016).
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from util import checkpoint
-from util.device import keep_freed_memory
 from util.errors import InputError
 
 SMALLEST_SIDE = 8  # pixels: the network halves a photo three times
@@ -169,7 +168,7 @@ def load_pidinet(path: Path) -> PiDiNet:
         kind = DIFFERENCES.get(key.removesuffix(".weight"), "cv")
         if kind != "cv" and weight.shape[2:] != (3, 3):
             raise InputError(f"{path}: {key!r} is {list(weight.shape)}, no 3x3 kernel; {ADVICE}")
-        return vanilla_kernel(kind, weight.float())
+        return vanilla_kernel(kind, weight)
 
     published = checkpoint.as_tensors(content["state_dict"], path)
     keys = {key.removeprefix("module."): weight for key, weight in published.items()}
@@ -183,7 +182,6 @@ def pidinet_detector(path: Path, device: torch.device) -> Callable[[np.ndarray],
     """A function from photos, RGB uint8 (n, h, w, 3), to edge strength, uint8 (n, h, w): 255 times
     PiDiNet's output, rounded down as published."""
     network = load_pidinet(path).to(device)
-    keep_freed_memory()
 
     def detect(photos: np.ndarray) -> np.ndarray:
         # A stack of (h, w, 3) photos is channels last already: the layout the network wants.

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from options.base_options import ROOT
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
+from util import ROOT
 from util.checkpoint import fit, load_weights
 from util.errors import InputError
 

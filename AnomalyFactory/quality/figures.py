@@ -1,6 +1,6 @@
 """The figures of a report. To add one, say in a `Figure` how it is found and told, and add it to
-FIGURES: the page, its table at the top and figures.json are loops over them. What it adds to the
-table of the painted images goes into images.csv."""
+FIGURES: the page, its table at the top and figures.json are loops over them. What it measures of
+each image, measure.py adds to the table of the painted images, which goes into images.csv."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Figure:
     # In the table at the top of the page; without a title it is not there.
     title: str = ""
     meaning: str = ""
-    interval: Callable[[float], str] = hundredths  # how the value and the ends are written
+    write: Callable[[float], str] = hundredths  # how the value and the ends are written
     yardstick: Callable[[Found], str] = lambda found: ""  # of all that is found in a set
     fewest: int = 0  # painted images and photographs that it wants
     # In its section; without a heading it is told in another one. page.html may explain it, too.
@@ -66,7 +66,7 @@ def find_figures(evaluation: Evaluation, random: np.random.Generator) -> None:
 
 def cell(figure: Figure, found: Found) -> tuple[str, str]:
     """What the table at the top says of a figure in a set: the value, and what is beside it."""
-    there, write = found[figure.key], figure.interval
+    there, write = found[figure.key], figure.write
     if there is None:
         return DASH, "too few images"
     there = there[figure.part] if figure.part else there
@@ -125,6 +125,7 @@ def find_halves(one: Comparison, random: np.random.Generator) -> Found | None:
 
 
 def find_told_apart(one: Comparison, random: np.random.Generator) -> Found | None:
+    """How well a classifier tells; how painted each image looks to it goes into the table."""
     sides = one.features, one.photo_features
     found, looks = formulas.told_apart(*sides, one.sources, one.photo_keys, random)
     if one.title != PHOTOGRAPHED:  # which are among the hybrids, and have been looked at
@@ -214,7 +215,7 @@ FIGURES = [  # in the order in which they draw at random
         value=find_frechet,
         title="Fréchet distance",
         meaning="the lower, the more alike; photographs set the yardstick",
-        interval=tenths,
+        write=tenths,
         yardstick=lambda found: (
             found["halves"]
             and f"{found['halves']['images']:.0f} against as many: painted"
@@ -229,7 +230,7 @@ FIGURES = [  # in the order in which they draw at random
         value=find_kid,
         title="KID \N{MULTIPLICATION SIGN} 1000",
         meaning="the same question; 0: alike, however few images",
-        interval=plots.per_thousand,
+        write=plots.per_thousand,
         yardstick=lambda found: (
             found["halves"]
             and f"photographs {plots.per_thousand(found['halves']['kid_photographs'])}"
@@ -258,7 +259,7 @@ FIGURES = [  # in the order in which they draw at random
         part="close",
         title="Close to a training photograph",
         meaning=f"{CLOSE} % of the photographs are",
-        interval=percent,
+        write=percent,
         heading="Memorisation",
         plot=draw_distances,
         ranking=Ranking(
@@ -293,7 +294,7 @@ FIGURES = [  # in the order in which they draw at random
         part="distance",
         title="Colours of the reference",
         meaning="distance in CIE Lab; 2 can just be seen",
-        interval=tenths,
+        write=tenths,
         yardstick=lambda found: f"before painting {tenths(found['appearance']['distance_before'])}",
         heading="Colours",
         plot=draw_colours,

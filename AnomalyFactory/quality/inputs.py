@@ -1,12 +1,15 @@
 """What is on disk: the photographs, the painted images and what each was painted from, and the
 detector that drew the edge maps."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from data.lists import LIST_FOLDERS, ListFiles, read_pairs
 from models.pidinet import pidinet_detector
 from models.scharr import scharr_edges
 from util.errors import InputError
@@ -78,7 +81,7 @@ def find_painted(results: Path, dataset: Dataset) -> tuple[list[PaintedImage], l
     """The painted images below `results` in the order of their names, and what is wrong with
     those that are left out, a line each.
 
-    Raises InputError when none is left.
+    Raises InputError when none is left, and for a list that is needed and wrong.
     """
     paths = [path for path in results.rglob("AF_*.png") if NAME.fullmatch(path.name)]
     if not paths:
@@ -93,6 +96,8 @@ def find_painted(results: Path, dataset: Dataset) -> tuple[list[PaintedImage], l
             if path.name in found:
                 raise ValueError(f"{found[path.name].path} has the same name")
             found[path.name] = painted_image(path, dataset)
+        except InputError:
+            raise
         except ValueError as error:
             problems.append(f"{path}: left out, {error}")
     if not found:
@@ -104,12 +109,16 @@ def find_painted(results: Path, dataset: Dataset) -> tuple[list[PaintedImage], l
 
 
 def painted_image(path: Path, dataset: Dataset) -> PaintedImage:
-    """The painted image in `path`. Raises ValueError unless it says what it was painted from, and
-    the data set has that."""
+    """The painted image in `path`. Raises ValueError unless it, or the list that its name is of,
+    says what it was painted from, and the data set has that."""
     texts, match = png_texts(path), NAME.fullmatch(path.name)
     names = texts.get("structure"), texts.get("reference")
     if not all(names):
-        raise ValueError("it does not say what it was painted from, as those of test.py do")
+        choices = listed_inputs(dataset.folder)[path.name]
+        if len(choices) != 1:
+            lists = "lists that disagree name it" if choices else "no list names it"
+            raise ValueError(f"it does not say what it was painted from, and {lists}")
+        [names] = choices
     structure, reference = (match["i"], names[0]), (match["j"], names[1])
     for what, key, there in (
         ("edge map", structure, dataset.edges),
@@ -120,6 +129,18 @@ def painted_image(path: Path, dataset: Dataset) -> PaintedImage:
             where = f"of subspecies {key[0]!r} is not in {dataset.folder}"
             raise ValueError(f"the {what} {key[1]!r} {where}")
     return PaintedImage(path, structure, reference)
+
+
+@cache
+def listed_inputs(folder: Path) -> dict[str, set[tuple[str, str]]]:
+    """The structures and references that the lists of a data set give to each name of a result:
+    images of the published program do not state them."""
+    found = defaultdict(set)
+    for lists in LIST_FOLDERS:
+        for edges in (folder / lists).rglob("test*_edges.txt"):
+            for pair in read_pairs(ListFiles(folder, edges.parent.name, edges), training=False):
+                found[pair.generated_name].add((pair.edges.stem, pair.reference.stem))
+    return found
 
 
 def crosses(subspecies: str) -> set[frozenset[str]]:

@@ -15,15 +15,8 @@ from util.errors import InputError
 from util.files import ImageError
 from util.images import read_square
 
+from quality import formulas
 from quality.backbone import Extractor
-from quality.formulas import (
-    colour_distance,
-    colours_of,
-    edge_agreement,
-    euclidean,
-    is_edge,
-    wings_of,
-)
 from quality.inputs import HYBRIDS, NON_HYBRIDS, Dataset, Detector, Key, PaintedImage, crosses
 
 BATCH = 16  # images that the network sees at once
@@ -55,7 +48,7 @@ class Photos:
     def colours_within(self) -> float:
         """The mean colour distance of each photograph from the next one of its subspecies."""
         pairs = [pair for pair in pairwise(self.keys) if pair[0][0] == pair[1][0]]
-        distances = [colour_distance(*(self.colours[key] for key in pair)) for pair in pairs]
+        distances = [formulas.colour_distance(*map(self.colours.get, pair)) for pair in pairs]
         return float(np.mean(distances)) if distances else float("nan")
 
 
@@ -142,14 +135,15 @@ def measure_photos(dataset: Dataset, extract: Extractor, problems: list[str]) ->
     features, colours = [], {}
     for batch in readable(list(dataset.photos), lambda key: [dataset.photos[key]], problems):
         features.append(extract([image for _, [image] in batch]))
-        colours |= {key: colours_of(image, wings_of(image)) for key, [image] in batch}
+        for key, [image] in batch:
+            colours[key] = formulas.colours_of(image, formulas.wings_of(image))
     if len(colours) < 2:
         raise InputError(
             f"{dataset.folder}: {len(colours)} of its {len(dataset.photos)} photographs can be"
             " read; two at least are needed to compare with"
         )
     features = np.concatenate(features)
-    distances = euclidean(features, features)
+    distances = formulas.euclidean(features, features)
     np.fill_diagonal(distances, np.inf)
     return Photos(list(colours), features, colours, distances.min(axis=1))
 
@@ -179,14 +173,14 @@ def measure_painted(
         painted, photographs, maps = map(np.stack, zip(*(read for _, read in batch), strict=True))
         features.append(extract(list(painted)))
         kept += [image for image, _ in batch]
-        found, in_photos = (is_edge(255 - detect(all)) for all in (painted, photographs))
+        found, in_photos = (formulas.is_edge(255 - detect(all)) for all in (painted, photographs))
         for number, (image, _) in enumerate(batch):
-            asked, of_another = is_edge(maps[number][..., 0]), np.nan
+            asked, of_another = formulas.is_edge(maps[number][..., 0]), np.nan
             if before and before[0] != image.structure:
-                of_another = edge_agreement(asked, before[1])[0]
+                of_another = formulas.edge_agreement(asked, before[1])[0]
             before = image.structure, found[number]
-            f1, precision, recall = edge_agreement(asked, found[number])
-            own = colours_of(painted[number], wings_of(photographs[number]))
+            f1, precision, recall = formulas.edge_agreement(asked, found[number])
+            own = formulas.colours_of(painted[number], formulas.wings_of(photographs[number]))
             first, second = (photos.colours[key] for key in image.sources)
             rows.append(
                 {
@@ -198,17 +192,17 @@ def measure_painted(
                     "edges_f1": f1,
                     "edges_precision": precision,
                     "edges_recall": recall,
-                    "edges_f1_of_photograph": edge_agreement(asked, in_photos[number])[0],
+                    "edges_f1_of_photograph": formulas.edge_agreement(asked, in_photos[number])[0],
                     "edges_f1_of_another": of_another,
-                    "colour_distance": colour_distance(own, second),
-                    "colour_distance_before": colour_distance(first, second),
+                    "colour_distance": formulas.colour_distance(own, second),
+                    "colour_distance_before": formulas.colour_distance(first, second),
                     "kind": image.kind,
                 }
             )
     if not kept:
         raise InputError(f"no painted image can be evaluated; the last problem: {problems[-1]}")
     features, table = np.concatenate(features), pd.DataFrame(rows)
-    distances = euclidean(features, photos.features)
+    distances = formulas.euclidean(features, photos.features)
     table["nearest"] = distances.argmin(axis=1)
     names = [shown("/".join(key)) for key in photos.keys]
     table["nearest_photograph"] = [names[place] for place in table["nearest"]]

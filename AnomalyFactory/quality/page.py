@@ -55,7 +55,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         text = rows.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         write_text(folder / f"{name}.csv", text)
     page = TEMPLATES.get_template("quality/page.html").render(
-        {**numbers, **vars(formulas), **vars(plots), **vars(figures)},
+        {**numbers, "formulas": formulas, "plots": plots, "figures": figures},
         evaluation=evaluation,
         # The plainest question leads.
         on_page=sorted(figures.FIGURES, key=lambda figure: figure.key != "told_apart"),

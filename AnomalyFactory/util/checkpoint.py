@@ -49,8 +49,8 @@ def load(path: Path) -> Any:
     try:
         if zipfile.is_zipfile(path):  # `save` compresses nothing: what is small stays small
             with zipfile.ZipFile(path) as archive:
-                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                    raise ValueError("compressed")
+                if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+                    raise ValueError("it unpacks to more than its size")
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's readers raise many types on damaged bytes
         reason = (str(error) or repr(error)).splitlines()[0]
@@ -75,21 +75,21 @@ def as_tensors(weights: Any, path: Path) -> Tensors:
 
 def fit(network: nn.Module, weights: Tensors, path: Path, advice: str = SIZES) -> None:
     """Load `weights`, read from `path`, into `network`. Raises InputError for a misfit, with
-    `advice`, and for a value that is no finite number."""
+    `advice`, and for a value that is no finite real number."""
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         misfit = textwrap.shorten(" ".join(str(error).splitlines()[1:]), 300)
         raise InputError(f"{path}: {misfit}; {advice}") from error
-    check_numbers(network.state_dict(), path)
+    check_numbers(weights, network.state_dict(), path)
 
 
-def check_numbers(tensors: Tensors, path: Path) -> None:
-    for key, value in tensors.items():
-        if not value.isfinite().all():
-            raise InputError(
-                f"{path}: {key!r} holds a value that is no finite number; take another file"
-            )
+def check_numbers(found: Tensors, places: Tensors, path: Path) -> None:
+    """Raise InputError unless `found`, which was copied to `places`, are finite real numbers there:
+    a copy would round integers and cut off imaginary parts in silence."""
+    for key, place in places.items():
+        if place.is_floating_point() > found[key].is_floating_point() or not place.isfinite().all():
+            raise InputError(f"{path}: {key!r} holds other than finite floats; take another file")
 
 
 def moments(optimizer: torch.optim.Adam) -> Tensors:
@@ -112,8 +112,8 @@ def fit_moments(optimizer: torch.optim.Adam, found: Tensors, path: Path) -> None
     places = by_name(memory)
     if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in places.items()}:
         raise InputError(f"{path}: does not hold what Adam remembers of these networks; {SIZES}")
-    check_numbers(found, path)
     for key, place in places.items():
         place.copy_(found[key])
+    check_numbers(found, places, path)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": memory, "param_groups": groups})

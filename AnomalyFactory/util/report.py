@@ -111,12 +111,10 @@ class Report:
                 )
         return values
 
-    def close(self, received: list[int]) -> None:
-        """Show a training that ended by itself, or by the last of the signals that it `received`;
-        where it has none, another process has."""
-        stopped = f"it received {signal.Signals([signal.SIGTERM, *received][-1]).name}."
+    def close(self, stopper: signal.Signals) -> None:
+        """Show a training that ended by itself, or else by this signal."""
         if self.page:
-            self.write(DONE if self.done >= self.end else stopped)
+            self.write(DONE if self.done >= self.end else f"it received {stopper.name}.")
 
     def write_if_due(self) -> None:
         """Write the page of a running training, where the last time is long enough ago."""

@@ -32,6 +32,7 @@ from files import IMAGE_SUFFIXES
 from ingestion import BATCH_SIZE, counted
 from listing import walk
 from model import MEMBER_FILES, load_members, locate_members
+from model_utils import VERSIONS
 from scoring import MEMBERS
 from tqdm import tqdm
 
@@ -45,6 +46,7 @@ except ImportError as error:
 
 SHARD = 512  # images in a file; as pictures that wait to be scored, they take 77 MB
 TRIES = 3  # that a shard has after a worker that had it was killed
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -56,7 +58,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--members", nargs="+", choices=MEMBERS, help="default: all; sgd and linear must be there")
     add("--shard", type=int, default=SHARD, help=f"images in a file (default: {SHARD})")
     add("--batch_size", type=int, default=BATCH_SIZE, help="images that are scored at once")
-    add("--actors", type=int, help="processes that score (default: one a GPU, else one a core)")
+    actors = "one a GPU, else one a core, of a cluster's one for two"
+    add("--actors", type=int, help=f"processes that score (default: {actors})")
     add("--device", help="of the actors: cuda, mps or cpu (default: the best)")
     options = parser.parse_args()
     if min(options.shard, options.batch_size, options.actors or 1) < 1:
@@ -81,6 +84,7 @@ def find_detector(options: argparse.Namespace) -> dict[str, object]:
         "members": [name for name in MEMBERS if name in members],
         "backbone": origin.backbone,
         "preprocess": origin.preprocess,
+        "versions": VERSIONS,
         "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
     }
 
@@ -99,8 +103,11 @@ def find_sources(path: Path, size: int, detector: dict[str, object]) -> list[Sou
     tables = sorted(path / name for name in walk(path, {".parquet"})) if path.is_dir() else [path]
     if images and tables:
         raise ValueError(f"{path}: holds images and Parquet files, such as {tables[0]}; move these")
-    sizes = [(str(table.relative_to(path.parent)), table.stat().st_size) for table in tables]
-    text = json.dumps([images, sizes, size, detector])
+    states = []
+    for file in [*(path / name for name in images), *tables]:
+        state = file.stat() if file.exists() else file.lstat()  # a link may lead nowhere
+        states.append((os.path.relpath(file, path), state.st_size, state.st_mtime_ns))
+    text = json.dumps([states, size, detector])
     mark, numbers = hashlib.sha256(text.encode()).hexdigest()[:12], itertools.count()
 
     def cut(count: int) -> dict[str, range]:
@@ -122,18 +129,21 @@ def rows_of_groups(path: Path) -> list[int]:
     """How many rows each row group of a Parquet file has; none without a column of images."""
     try:
         with parquet.ParquetFile(path) as file:
-            metadata = file.metadata
-            kinds = {field.name: field.type for field in file.schema_arrow}
+            metadata, fields = file.metadata, list(file.schema_arrow)
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path}: not a readable Parquet file ({error})") from error
+    kinds = {field.name: field.type for field in fields}
     if IMAGE_COLUMN not in kinds:
         return []
     encoded = kinds[IMAGE_COLUMN] in (pyarrow.binary(), pyarrow.large_binary())
-    if not encoded or not set(IDENTIFIER_COLUMNS) & set(kinds):
-        found = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+    if not encoded or not set(IDENTIFIER_COLUMNS) & set(kinds) or len(kinds) < len(fields):
+        found = ", ".join(f"{field.name} ({field.type})" for field in fields)
         expected = f"{IMAGE_COLUMN} (binary) and one of {', '.join(IDENTIFIER_COLUMNS)}"
-        raise ValueError(f"{path}: has {found}; expected {expected}")
-    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        raise ValueError(f"{path}: has {found}; expected {expected}, and no column twice")
+    counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    if max(counts, default=0) > (size := path.stat().st_size):
+        raise ValueError(f"{path}: claims {max(counts)} rows in {size} bytes; make it anew")
+    return counts
 
 
 def count_images(sources: Iterable[Source]) -> int:
@@ -145,8 +155,8 @@ def left_to_do(sources: list[Source], output: Path) -> list[Source]:
     done = {path.name for path in output.glob("[!.]*.parquet")}  # hidden: being written
     if strange := sorted(done.difference(*(source.shards for source in sources))):
         raise ValueError(
-            f"{output / strange[0]} is of other images, classifiers, --members or --shard: repeat "
-            "what it was made with, or choose another --output"
+            f"{output / strange[0]} is of other images, classifiers, --members, --shard or another "
+            "version of the programs: repeat what it was made with, or choose another --output"
         )
     rest = [
         replace(source, shards={f: places for f, places in source.shards.items() if f not in done})
@@ -163,7 +173,7 @@ def start_ray(options: argparse.Namespace, folder: str) -> tuple[int, int]:
     here = {
         "address": "local",
         # Actors that score, and as many tasks that decode as there are cores.
-        "num_cpus": (options.actors or os.cpu_count()) + os.cpu_count(),
+        "num_cpus": (options.actors or CORES) + CORES,
         "include_dashboard": False,
         "_node_ip_address": "127.0.0.1",
         "_temp_dir": folder,

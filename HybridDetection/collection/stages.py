@@ -18,9 +18,10 @@ import numpy as np
 import pyarrow
 import torch
 from backbones import IMAGE_SIZE, make_picture
-from files import ImageError, atomic, open_image
+from files import atomic
 from ingestion import PARENTS
 from model import Model
+from pictures import open_picture
 from pyarrow import parquet
 from scoring import MEMBERS, Scored, outcomes_of
 
@@ -52,7 +53,7 @@ def decode(batch: Mapping[str, Iterable[Source]], preprocess: str) -> Iterator[p
     Its columns: the shard's `file`, the `identifiers` of its images, their `errors` (none: fine),
     and `pictures`, (n, 224, 224, 3) bytes of those that are fine.
     """
-    picture = make_picture(preprocess)
+    make_picture(preprocess)  # imports
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(0)  # the tasks share the cores already
     for source in batch["item"]:
@@ -61,11 +62,9 @@ def decode(batch: Mapping[str, Iterable[Source]], preprocess: str) -> Iterator[p
             identifiers, errors, pictures = [], [], []
             for name, content in islice(images, places.start - place, places.stop - place):
                 identifiers.append(name)
-                try:
-                    pictures.append(np.asarray(picture(open_image(content, name=name))).tobytes())
-                    errors.append(None)
-                except ImageError as error:
-                    errors.append(str(error))
+                made = open_picture(content, preprocess, name=name)
+                errors.append(made if isinstance(made, str) else None)
+                pictures.append(b"" if isinstance(made, str) else made.tobytes())
             place = places.stop
             yield pyarrow.table(
                 {
@@ -98,9 +97,7 @@ class Scorer:
     """Loads the model once, and scores shard after shard."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.model = Model(
-            device=options.device, classifiers=options.classifiers, members=options.members
-        )
+        self.model = Model(None, options.device, options.classifiers, options.members)
         self.model.load()
         self.options = options
 

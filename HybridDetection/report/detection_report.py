@@ -23,6 +23,7 @@ import evidence
 import numpy as np
 from evaluation import read_predictions
 from files import inside
+from ingestion import BATCH_SIZE, WORKERS
 from model import Model
 from pages import STATIC, render
 from pictures import freed_memory_kept, load_pictures
@@ -33,12 +34,8 @@ from training_index import INDEX_FILE, TrainingIndex, load_index, make_thumbnail
 
 MAPS = 200  # photographs with a heat map, the first by score
 THUMBNAIL = 320  # pixels of the longer side
-BATCH_SIZE = 32  # photographs that are looked at at once
-WORKERS = min(4, os.cpu_count() or 1)  # that decode images
 TOLERANCE = 1e-3  # between a predicted score, of 4 decimals, and the classifiers' own
 PAGE, DATA = "index.html", "data.js"
-
-log = logging.getLogger("report")
 
 
 def find_photographs(images: Path, names: Sequence[str], predictions: Path) -> dict[str, Path]:
@@ -122,8 +119,7 @@ def describe(model: Model, threshold: float | None) -> tuple[dict, TrainingIndex
     try:
         index = load_index(next(iter(model.files.values())).parent / INDEX_FILE, origin)
     except (OSError, ValueError) as error:
-        reason = str(error)
-        log.warning("no training images in the report: %s", reason)
+        reason = str(error)  # the page tells it
     setting = {
         "backbone": model.backbone,
         "memberNames": [name for name in MEMBERS if name in model.members],
@@ -159,7 +155,7 @@ def write_report(
         shutil.copytree(STATIC, fresh / "static")
         (fresh / PAGE).write_text(render("report.html", data=data), encoding="utf-8")
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(Path(temporary) / "old")  # a killed run leaves no half of it there
         fresh.rename(folder)
 
 

@@ -31,7 +31,7 @@ def examine(model: Model, pictures: torch.Tensor) -> tuple[Examined, np.ndarray]
     Above 0: speaks for a hybrid. h and w are 16 with DINOv2 and 7 with the light backbone; the map
     covers the whole image.
     """
-    with patch_tokens(model.features) as taken:
+    with patch_tokens(model.network) as taken:
         examined = model.examine(pictures)
     (tokens,) = taken
     slopes = gradient(model.members, examined.features)[:, -tokens.shape[-1] :]

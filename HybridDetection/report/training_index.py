@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from backbones import BACKBONES
-from cutout import cut_out
+from cutout import WORKING_SIDE, cut_out
 from data_utils import group_names
 from dataset import Rows
 from files import ImageError, open_image
@@ -22,7 +22,6 @@ from weights import read_arrays
 INDEX_FILE = "training_index.npz"
 THUMBNAIL = 160  # pixels of the longer side
 QUALITY = 82  # of JPEG
-CUTOUT_SIDE = 800  # pixels on which a specimen is found at the most
 COLUMNS = ("names", "groups", "features", "thumbnails")  # of the file, beside the origin
 MAX_BYTES = 1_000_000_000  # of all arrays in the file; 2,000 photographs take 20 MB with DINOv2
 
@@ -109,10 +108,9 @@ def make_thumbnails(
 
     def thumbnail(path: Path) -> bytes | str:
         try:
-            if preprocess == "cutout":
-                image = cut_out(open_image(path, CUTOUT_SIDE))[0]
-            else:
-                image = open_image(path, 2 * side)
+            cut = preprocess == "cutout"
+            image = open_image(path, WORKING_SIDE if cut else 2 * side)
+            image = cut_out(image)[0] if cut else image
         except ImageError as error:
             return str(error)
         image.thumbnail((side, side))

@@ -15,6 +15,7 @@ COLUMNS = (
     "CAMID file_url hybrid_stat split zenodo_link md5 subspecies parent_subspecies_1 "
     "parent_subspecies_2 filename"
 ).split()
+LIST_FOLDERS = ("List", "Lists")  # the published archives use both
 LABELS = {"non-hybrid": 0, "hybrid": 1}
 SPLIT_SEED = 42
 SHARE_HELD_OUT = 0.2

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from cutout import is_cutout
-from data_utils import find_images, read_table
+from data_utils import LIST_FOLDERS, find_images, read_table
 from files import ImageError, open_image
 
 LOOKED_AT = 20  # painted images, and photographs, that tell whether they are cutouts
@@ -39,8 +39,8 @@ class Rows:
 
 def find_csv(root: Path, folder: str, name: str) -> Path:
     """The CSV `root / folder / name`, or that in the other spelling of List/ and Lists/."""
-    names = [folder, *{"List": ["Lists"], "Lists": ["List"]}.get(folder, [])]
-    candidates = [root / folder / name for folder in names]
+    folders = [folder, *LIST_FOLDERS] if folder in LIST_FOLDERS else [folder]
+    candidates = [root / folder / name for folder in dict.fromkeys(folders)]
     for path in candidates:
         if path.is_file():
             return path

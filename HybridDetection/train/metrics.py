@@ -7,14 +7,13 @@ METRICS = ["tpr_at_tnr95", "threshold", "pr_auc", "roc_auc", "f1", "accuracy"]
 RESAMPLES = 1000
 SEED = 42
 
+Counts = np.ndarray | float
 # In the functions down to `evaluate`, `scores` (n,) belong to rows with 0/1 `labels` (n,). `counts`
 # says how often each row is there: once; or (r, n) times in r resamples, which gives r results.
 
 
-def threshold_at_tnr(
-    scores: np.ndarray, labels: np.ndarray, counts: np.ndarray | float = 1, tnr: float = TARGET_TNR
-) -> np.ndarray:
-    """The smallest score t such that at least `tnr` of the non-hybrids score <= t.
+def threshold_at_tnr(scores: np.ndarray, labels: np.ndarray, counts: Counts = 1) -> np.ndarray:
+    """The smallest score t such that at least TARGET_TNR of the non-hybrids score <= t.
 
     ValueError without non-hybrids.
     """
@@ -23,11 +22,11 @@ def threshold_at_tnr(
     order = np.argsort(scores)
     at_or_below = np.cumsum((counts * (1 - labels))[..., order], axis=-1)
     share = at_or_below / at_or_below[..., -1:]
-    return scores[order[np.argmax(share >= tnr, axis=-1)]]
+    return scores[order[np.argmax(share >= TARGET_TNR, axis=-1)]]
 
 
 def cumulated(
-    scores: np.ndarray, labels: np.ndarray, counts: np.ndarray | float
+    scores: np.ndarray, labels: np.ndarray, counts: Counts
 ) -> tuple[np.ndarray, np.ndarray]:
     """How many hybrids and how many others score at least t, for each score t, highest first."""
     order = np.argsort(-scores)
@@ -38,14 +37,14 @@ def cumulated(
     )
 
 
-def pr_auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray | float = 1) -> np.ndarray:
+def pr_auc(scores: np.ndarray, labels: np.ndarray, counts: Counts = 1) -> np.ndarray:
     """Average precision: the mean precision at the score of each hybrid."""
     hybrids, others = cumulated(scores, labels, counts)
     precision = hybrids / np.maximum(hybrids + others, 1)
     return (precision * np.diff(hybrids, prepend=0)).sum(axis=-1) / hybrids[..., -1]
 
 
-def roc_auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray | float = 1) -> np.ndarray:
+def roc_auc(scores: np.ndarray, labels: np.ndarray, counts: Counts = 1) -> np.ndarray:
     """The chance that a hybrid scores above a non-hybrid; equal scores count half."""
     hybrids, others = cumulated(scores, labels, counts)
     above = hybrids - np.diff(hybrids, prepend=0) / 2
@@ -53,9 +52,7 @@ def roc_auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray | float =
     return (above * np.diff(others, prepend=0)).sum(axis=-1) / pairs
 
 
-def evaluate(
-    scores: np.ndarray, labels: np.ndarray, counts: np.ndarray | float = 1
-) -> dict[str, np.ndarray]:
+def evaluate(scores: np.ndarray, labels: np.ndarray, counts: Counts = 1) -> dict[str, np.ndarray]:
     """METRICS, each a number or (r,); both classes must be there.
 
     As published, F1 and accuracy are those of the calls at a TNR of 95 %: hybrid above the

@@ -8,17 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import cutout
 import numpy as np
 import torch
-from backbones import PREPROCESS, backbone_spec, build_backbone, extract
+from backbones import PREPROCESS, PREPROCESSES, backbone_spec, build_backbone, extract, version
 from pictures import freed_memory_kept, load_pictures
 from torch import nn
 from tqdm import tqdm
 
-# Of the features by what they are of. Raise the first when the way from a picture to them changes,
-# in files.py, pictures.py or backbones.py: all of them are then extracted anew.
-VERSIONS = {"photograph": 1, "cutout": cutout.VERSION}
+VERSIONS = {name: version(name) for name in PREPROCESSES}  # features of others are made anew
 
 
 class FeatureCache:

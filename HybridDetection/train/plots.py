@@ -1,32 +1,28 @@
 """Plots of held-out scores by kind of image, and of the linear classifier's loss."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # the plots go to files; no screen is needed
-
-import matplotlib.pyplot as plt
 import numpy as np
 from files import atomic
-from metrics import threshold_at_tnr
+from matplotlib.figure import Figure  # without pyplot, which looks for a screen
+from metrics import TARGET_TNR, threshold_at_tnr
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
 # By kind of image: scores by classifier, and 0/1 labels.
 Samples = dict[str, tuple[dict[str, np.ndarray], np.ndarray]]
 
 
-def save(figure: plt.Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=120)
-    plt.close(figure)
 
 
-def subplots(rows: int, columns: int, width: float, height: float) -> tuple[plt.Figure, np.ndarray]:
+def subplots(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
     """A figure with axes (rows, columns) of `width` and `height` inches each."""
-    size = (width * columns, height * rows)
-    return plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    figure = Figure((width * columns, height * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def plot_histograms(samples: Samples, path: Path) -> None:
@@ -49,18 +45,18 @@ def plot_curves(samples: Samples, path: Path, title: str, display: Any) -> None:
     """For each kind of image an axis, and on it each classifier's curve with the area below."""
     figure, ((*axes,),) = subplots(1, len(samples), 4.5, 4)
     for axis, (kind, (scores, truth)) in zip(axes, samples.items(), strict=True):
+        if display is RocCurveDisplay:
+            axis.axvline(1 - TARGET_TNR, color="grey", linestyle=":", label="TNR 95 %")
         for name, values in scores.items():
             display.from_predictions(truth, values, name=name, ax=axis)
         axis.set(title=f"{kind}: {title}")
     save(figure, path)
 
 
-def plot_roc(samples: Samples, path: Path) -> None:
-    plot_curves(samples, path, "ROC", RocCurveDisplay)
-
-
-def plot_precision_recall(samples: Samples, path: Path) -> None:
-    plot_curves(samples, path, "precision-recall", PrecisionRecallDisplay)
+plot_roc = partial(plot_curves, title="ROC", display=RocCurveDisplay)
+plot_precision_recall = partial(
+    plot_curves, title="precision-recall", display=PrecisionRecallDisplay
+)
 
 
 def plot_loss(losses: list[float], path: Path) -> None:

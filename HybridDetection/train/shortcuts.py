@@ -42,7 +42,6 @@ from model import choose_device
 from model_utils import extract_features
 from painted import is_painted
 from PIL import Image
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict
 from tqdm import tqdm
 
@@ -51,7 +50,7 @@ WINGS = (40, 30, 20)  # RGB of the outline, about that of the wings' black
 ONE_BY_ONE = 100  # photographs; so many are left out one at a time, more in FOLDS parts
 BATCH_SIZE = 32  # images in one pass through the backbone
 SAMPLE = 200  # photographs of a training: a share is then known within 7 %, for a minute's work
-RESULTS_FILE = "shortcuts.csv"
+SHORTCUTS_FILE = "shortcuts.csv"
 CACHE = REPOSITORY / "Datasets/.feature_cache"  # training's
 ADVICE = "cut the specimens out, or balance who photographed them"
 
@@ -166,8 +165,8 @@ def call_each(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
     splitter = LeaveOneOut() if len(labels) <= ONE_BY_ONE else many
     classes, codes = np.unique(labels, return_inverse=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # fewer of a subspecies than folds
-        warnings.simplefilter("ignore", ConvergenceWarning)  # as published, see classifier.py
+        # Fewer of a subspecies than folds, or, as published, no convergence: see classifier.py.
+        warnings.simplefilter("ignore", UserWarning)
         decisions = cross_val_predict(
             make_sgd().estimator, features, codes, cv=splitter, method="decision_function"
         )
@@ -272,7 +271,7 @@ def check(options: argparse.Namespace) -> list[Result]:
     if alone:
         log.warning("left out, as the only photograph of their subspecies: %s", ", ".join(alone))
     results = tell(seen, VIEWS, options.backbone, choose_device(options.device), CACHE)
-    write_results(results, options.output / RESULTS_FILE)
+    write_results(results, options.output / SHORTCUTS_FILE)
     return results
 
 

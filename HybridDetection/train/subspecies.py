@@ -46,11 +46,6 @@ def fit_subspecies(table: pd.DataFrame, features: np.ndarray, backbone: str) -> 
     scorer = fit_scorer(photographs.features, photographs.places, photographs.names, backbone)
     evidence, squares = judge_out_of_fold(photographs, backbone)
     quantiles = np.quantile(evidence, QUANTILES, axis=0).T
-    spread = squares.mean()
-    if not ((quantiles[:, 0] < quantiles[:, 1]).all() and spread > 0):
-        raise ValueError(
-            f"{len(evidence)} photographs look alike to it, so that there is no scale to judge by"
-        )
     weights, intercepts = fit_regression(
         np.concatenate([photographs.features, photographs.hybrid_features]),
         np.concatenate([photographs.places, count + photographs.hybrid_crosses]),
@@ -58,7 +53,7 @@ def fit_subspecies(table: pd.DataFrame, features: np.ndarray, backbone: str) -> 
     return replace(
         scorer,
         quantiles=quantiles,
-        spread=spread,
+        spread=squares.mean(),
         crosses=photographs.crosses,
         cross_weights=weights,
         cross_intercepts=intercepts,

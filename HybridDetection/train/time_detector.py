@@ -27,7 +27,7 @@ from model_utils import extract_features
 from PIL import Image
 from torchvision import transforms
 
-BACKBONE, CPU = "efficientnet_lite0", torch.device("cpu")  # of the features
+LIGHT, CPU = "efficientnet_lite0", torch.device("cpu")  # of the features
 
 Ways = dict[str, Callable[[], np.ndarray]]  # the published one first
 
@@ -55,7 +55,7 @@ def features(paths: list[Path]) -> Ways:
     cache = paths[0].parent.with_name("cache")
 
     def published() -> np.ndarray:
-        network, spec = build_backbone(BACKBONE, CPU), BACKBONES[BACKBONE]
+        network, spec = build_backbone(LIGHT, CPU), BACKBONES[LIGHT]
         steps = [transforms.Resize((224, 224)), transforms.ToTensor()]
         steps.append(transforms.Normalize(spec.mean, spec.std))
         images = (transforms.Compose(steps)(Image.open(path))[None] for path in paths)
@@ -63,7 +63,7 @@ def features(paths: list[Path]) -> Ways:
             return np.concatenate([network(image).numpy() for image in images])
 
     def ours() -> np.ndarray:
-        return extract_features(paths, BACKBONE, CPU, 32, ingestion.WORKERS, cache)[0]
+        return extract_features(paths, LIGHT, CPU, 32, ingestion.WORKERS, cache)[0]
 
     def first_run() -> np.ndarray:
         shutil.rmtree(cache, ignore_errors=True)
@@ -108,7 +108,7 @@ def main() -> None:
         paths = [Path(shutil.copy(one, photographs)) for one in found]
         scores, count = scoring(paths, options.classifiers), f"{len(paths)} photographs"
         print(measure(f"Scores of {count}, from loading to writing", scores, options.rounds))
-        print(measure(f"Features of {count} by {BACKBONE}", features(paths), options.rounds))
+        print(measure(f"Features of {count} by {LIGHT}", features(paths), options.rounds))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ Each folder of an evaluation holds
     classifier_scores.csv                 the held-out images with each classifier's score
     *.png                                 score histograms, ROC, precision-recall
 
-Every constant below is also an option: python training.py --NEPOCH 50 --DEVICE cpu
+Every constant of the first block is also an option: python training.py --NEPOCH 50 --DEVICE cpu
 A path given as an option is relative to the working directory.
 """
 
@@ -43,7 +43,7 @@ from model_utils import extract_features
 from painted import PhotographSplit, is_painted, split_photographs
 from plots import plot_loss
 from published_members import LinearClassifier, Origin, load_linear
-from shortcuts import RESULTS_FILE, report_backgrounds, table_photographs
+from shortcuts import SHORTCUTS_FILE, report_backgrounds, table_photographs
 from sklearn.base import ClassifierMixin
 from subspecies import fit_subspecies
 from subspecies_member import SubspeciesScorer
@@ -99,7 +99,7 @@ def parse_arguments() -> argparse.Namespace:
         ("--CLF_SAVE_DIR", Path, REPOSITORY / CLF_SAVE_DIR, "where results are written"),
         ("--CTN_SAVE_DIR", Path, REPOSITORY / CTN_SAVE_DIR, "what --CTN continues"),
         ("--CACHE_DIR", Path, REPOSITORY / CACHE_DIR, "where features are kept"),
-        ("--DEVICE", str, DEVICE, "cuda, mps or cpu (default: the best)"),
+        ("--DEVICE", str, DEVICE, "cuda, mps or cpu; None: the best there is"),
         ("--BATCH_SIZE", int, BATCH_SIZE, "images at a time"),
         ("--NEPOCH", int, NEPOCH, "linear classifier's epochs"),
         ("--WORKERS", int, WORKERS, "processes that decode"),
@@ -176,15 +176,14 @@ def fit(
 def evaluate(rows: Rows, fitted: Fitted, device: torch.device) -> HeldOut:
     """The scores that each classifier and the ensemble give to `rows`, which they never saw."""
     features = torch.as_tensor(rows.features, device=device)
-    scores = {
+    members = {
         "sgd": fitted.sgd.predict_proba(rows.features)[:, 1],
         "linear": fitted.linear.hybrid_probability(features),
     }
-    members = dict(scores)
+    scores = dict(members)
     if fitted.subspecies is not None:
-        scores["subspecies"] = fitted.subspecies.hybrid_probability(rows.features)
-        scores["published"] = combine(members)
-        members["subspecies"] = scores["subspecies"]
+        members["subspecies"] = fitted.subspecies.hybrid_probability(rows.features)
+        scores = members | {"published": combine(scores)}
     scores["ensemble"] = combine(members)
     for name, values in scores.items():
         check_finite(values, rows.table["filename"], f"the score of {name}")
@@ -208,7 +207,7 @@ def save(
     folder = options.CLF_SAVE_DIR
     for name in TITLES:
         remove_evaluation(folder / name)
-    (folder / RESULTS_FILE).unlink(missing_ok=True)
+    (folder / SHORTCUTS_FILE).unlink(missing_ok=True)
     with ExitStack() as files:
 
         def part(name: str) -> Path:
@@ -228,7 +227,10 @@ def save(
 
 def train(options: argparse.Namespace, page: TrainingPage) -> None:
     device = choose_device(options.DEVICE)
-    start = state_to_continue(options)
+    start = None
+    if options.CTN:
+        path = options.CTN_SAVE_DIR / LINEAR_FILE
+        start = load_linear(path, options.backbone, options.preprocess).state_dict()
     rows, photographs = load(options, device, page)
     published = split_rows(rows.labels)
     page.facts = {
@@ -269,19 +271,10 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
         page.begin("what the background alone tells")
         report_backgrounds(
             table_photographs(rows.table, rows.paths),
-            *(options.CLF_SAVE_DIR / RESULTS_FILE, options.backbone, device, options.CACHE_DIR),
+            *(options.CLF_SAVE_DIR / SHORTCUTS_FILE, options.backbone, device, options.CACHE_DIR),
             max(1, options.WORKERS),
         )
     log.info("wrote %s", options.CLF_SAVE_DIR)
-
-
-def state_to_continue(options: argparse.Namespace) -> dict[str, torch.Tensor] | None:
-    """The linear classifier that CTN continues, checked; None where training starts afresh."""
-    path = options.CTN_SAVE_DIR / LINEAR_FILE
-    if options.CTN and not path.is_file():
-        raise FileNotFoundError(f"CTN continues {path}, but there is no such file")
-    stored = load_linear(path, options.backbone, options.preprocess) if options.CTN else None
-    return stored and stored.state_dict()
 
 
 def main() -> int:

@@ -51,13 +51,6 @@ def unpack(archive: Path, folder: Path) -> None:
         raise InputError(f"{archive}: cannot be unpacked ({error})") from error
 
 
-def find_holder(folder: Path, names: list[str]) -> Path | None:
-    """The folder nearest the top of the tree `folder` that holds all `names`, or None."""
-    tree = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
-    holders = [path for path in tree if all((path / name).exists() for name in names)]
-    return min(holders, key=lambda path: (len(path.parts), path), default=None)
-
-
 def install(archive: Path, folder: Path, names: list[str]) -> None:
     """Move to `folder` what lies beside all `names` in the zip or tar file `archive`, however deep.
 
@@ -66,18 +59,21 @@ def install(archive: Path, folder: Path, names: list[str]) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that what is unpacked moves there in one step a file or folder.
-    with tempfile.TemporaryDirectory(prefix=".unpack-", dir=folder) as unpacked:
+    with tempfile.TemporaryDirectory(prefix=".unpack-", dir=folder) as temporary:
+        unpacked = Path(temporary)
         if len(names) == 1 and archive.suffix and archive.suffix == Path(names[0]).suffix:
-            shutil.copyfile(archive, Path(unpacked, names[0]))
+            shutil.copyfile(archive, unpacked / names[0])
         else:
-            unpack(archive, Path(unpacked))
-        holder = find_holder(Path(unpacked), names)
-        if holder is None:
-            contents = sorted(p.relative_to(unpacked).as_posix() for p in Path(unpacked).rglob("*"))
+            unpack(archive, unpacked)
+        tree = [unpacked, *sorted(unpacked.rglob("*"))]
+        holders = [path for path in tree if all((path / name).exists() for name in names)]
+        if not holders:
+            contents = [path.relative_to(unpacked).as_posix() for path in tree[1:]]
             found = ", ".join(contents[:10]) or "nothing"
             raise InputError(
                 f"{archive}: no folder in it holds {', '.join(names)}; it holds {found}"
             )
+        holder = min(holders, key=lambda path: len(path.parts))  # the first, nearest the top
         added = (".", "__MACOSX")  # by systems, to archives
         wanted = [path for path in sorted(holder.iterdir()) if not path.name.startswith(added)]
         for path in wanted:

@@ -12,12 +12,13 @@ import argparse
 import hashlib
 import logging
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
 
-from common.challenge_csv import read_table
+from common.challenge_csv import TableError, read_table
 from common.files import ImageError, open_image
 from common.program import start
 
@@ -41,7 +42,11 @@ def problem(path: Path, md5: str | None) -> str | None:
 
 def run(args: argparse.Namespace) -> int:
     checksums: dict[Path, str | None] = {}
-    for _, row in read_table(args.csv, ("filename", "file_url")):
+    for place, row in read_table(args.csv, ("filename", "file_url")):
+        if not row["file_url"].startswith(("https://", "http://")):
+            raise TableError(f"{place}: file_url {row['file_url']!r}; expected https://...")
+        if "md5" in row and not re.fullmatch(r"[0-9A-Fa-f]{32}", row["md5"]):
+            raise TableError(f"{place}: md5 {row['md5']!r}; expected 32 hexadecimal digits")
         checksums[args.folder / row["filename"]] = row["md5"].lower() if "md5" in row else None
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         checked = pool.map(problem, checksums, checksums.values())

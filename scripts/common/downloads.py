@@ -113,6 +113,8 @@ def fetch_file(name: str, published: Published) -> None:
         if not found.startswith(published.sha256):
             expected = f"expected {published.sha256}; it was removed"
             raise InputError(f"{name} from {url} has SHA-256 {found}, {expected}")
+        if not published.sha256:
+            say(f"{name} has no published checksum; SHA-256 of what came: {found}")
         Path(temporary).chmod(0o644)  # pooch's temporary files are for their owner alone
 
     keeper = pooch.create(

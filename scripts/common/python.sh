@@ -1,6 +1,6 @@
-# What the download scripts share, to be sourced: ROOT, the repository; PYTHON, the one that the user
-# names, else that of the environment VENV or .venv, else python3; how they run our modules, and how
-# they print their help.
+# What scripts that start our programs share, to be sourced: ROOT, the repository; PYTHON, the one that
+# the user names, else that of the environment VENV or .venv, else python3; how they run our modules,
+# and how they print their help.
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 source "$ROOT/scripts/common/explain.sh"
 if [[ -z ${PYTHON:-} ]]; then

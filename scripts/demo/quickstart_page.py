@@ -187,18 +187,6 @@ def what_it_looks_like(call: tuple) -> str:
     return between + ", as it should be" * (call.cross == cross_of(f"{first} x {second}"))
 
 
-def make_page(story: Story, preprocess: str) -> str:
-    pages = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = pages.get_template("quickstart.html", globals=globals())  # it calls what stands here
-    return page.render(story=story, preprocess=preprocess)
-
-
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Write the page of a quick-start run.")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
@@ -211,8 +199,17 @@ def parse_arguments() -> argparse.Namespace:
 
 def write_page(options: argparse.Namespace) -> int:
     story = Story(options.run, options.backbone, options.kinds, options.members)
+    pages = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = pages.get_template("quickstart.html", globals=globals())  # it calls what stands here
     with atomic(options.run / "index.html") as temporary:
-        temporary.write_text(make_page(story, options.preprocess), encoding="utf-8")
+        text = page.render(story=story, preprocess=options.preprocess)
+        temporary.write_text(text, encoding="utf-8")
     columns = {
         (one.kind, one.titles[1]): [one.scores[key] for key in SCORES] for one in story.detectors
     }

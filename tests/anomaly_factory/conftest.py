@@ -2,11 +2,9 @@
 
 import io
 import os
-import runpy
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -15,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import worlds
 from models.pidinet import PiDiNet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,23 +28,11 @@ def tiny() -> list[str]:
 def run_program(program: str, *arguments: object, status: int = 0) -> str:
     """Runs a program of AnomalyFactory as a user does, but in this process, which spares another
     import of PyTorch; its output. Fails on another exit status."""
-    path = str(ROOT / "AnomalyFactory" / program)
-    before, threads = sys.argv, torch.get_num_threads()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job
-    torch.set_num_threads(1)  # other sums of floats differ in the last bit
-    sys.argv, found, said = [path, *map(str, arguments)], 0, io.BytesIO()
+    said = io.BytesIO()
     output = io.TextIOWrapper(said, encoding="utf-8", write_through=True)
-    try:
-        with redirect_stdout(output), redirect_stderr(output):
-            runpy.run_path(path, run_name="__main__")
-    except SystemExit as stopped:
-        found = stopped.code or 0
-    finally:
-        sys.argv = before
-        torch.set_num_threads(threads)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    with redirect_stdout(output), redirect_stderr(output):
+        found = worlds.play(f"AnomalyFactory/{program}", *arguments)
     assert found == status, said.getvalue().decode()
     return said.getvalue().decode()
 
@@ -60,19 +47,10 @@ def run_script(monkeypatch) -> Callable[..., str]:
     """Runs a shell script of AnomalyFactory; the programs that it starts run in this process."""
 
     def run_script(script: str, *arguments: object, status: int = 0) -> str:
-        path = ROOT / "AnomalyFactory/scripts" / script
-        said = subprocess.run(
-            [path, *map(str, arguments)],
-            env=os.environ | {"PYTHON": "echo"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        outputs = []
-        for line in said.splitlines():
-            program, *words = line.split()
-            outputs.append(run_program(Path(program).name, *words, status=status))
-        return "".join(outputs)
+        command = [ROOT / "AnomalyFactory/scripts" / script, *map(str, arguments)]
+        said = subprocess.check_output(command, env=os.environ | {"PYTHON": "echo"}, text=True)
+        lines = [line.split() for line in said.splitlines()]
+        return "".join(run_program(Path(of).name, *words, status=status) for of, *words in lines)
 
     return run_script
 
@@ -85,25 +63,20 @@ def discs(tmp_path_factory) -> Path:
     on the four structures, test_signalhybrid lays them on 9's.
     """
     root = tmp_path_factory.mktemp("discs")
+    own, from_8 = [], []  # edges, reference and photograph
     for subspecies, colour in ((8, (200, 40, 30)), (9, (30, 40, 200))):
         for number in range(2):
-            photo = np.full((40, 48, 3), 210, np.uint8)
+            photo, edges = (np.full((40, 48, 3), level, np.uint8) for level in (210, 255))
             cv2.circle(photo, (24, 20), 9 + 3 * number, colour, -1)
-            edges = np.full((40, 48, 3), 255, np.uint8)
             cv2.circle(edges, (24, 20), 9 + 3 * number, (0, 0, 0), 1)
-            for kind, image in (("good", photo), ("pidinet_edges", edges)):
-                folder = root / "Images" / str(subspecies) / "train" / kind
-                folder.mkdir(parents=True, exist_ok=True)
-                cv2.imwrite(str(folder / f"{number}.png"), image[..., ::-1])
-
-    def image(subspecies: int, kind: str, number: int) -> str:
-        return f"Images/{subspecies}/train/{kind}/{number}.png"
-
-    own, from_8 = [], []  # edges, reference and photograph
-    for subspecies, number in ((8, 0), (8, 1), (9, 0), (9, 1)):
-        edges, photo = (image(subspecies, kind, number) for kind in ("pidinet_edges", "good"))
-        own.append((edges, photo, photo))
-        from_8.append((edges, image(8, "good", 0), "Images/nowhere/x.png"))
+            names = [
+                f"Images/{subspecies}/train/{k}/{number}.png" for k in ("pidinet_edges", "good")
+            ]
+            for name, image in zip(names, (edges, photo), strict=True):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(root / name), image[..., ::-1])
+            own.append((*names, names[1]))
+            from_8.append((names[0], "Images/8/train/good/0.png", "Images/nowhere/x.png"))
     for name, lines in {
         **dict.fromkeys(("train_AFhybrid", "train_AFnonhybrid", "test_nonhybrid"), own),
         "test_nonsignalhybrid": from_8,
@@ -111,8 +84,8 @@ def discs(tmp_path_factory) -> Path:
     }.items():
         (root / "List" / name).mkdir(parents=True)
         for place, column in enumerate(("edges", "color_ref", "color_gt")):
-            text = "".join(f"{line[place]}\n" for line in lines)
-            (root / "List" / name / f"{name.split('_')[0]}_{column}.txt").write_text(text)
+            path = root / "List" / name / f"{name.split('_')[0]}_{column}.txt"
+            path.write_text("".join(f"{line[place]}\n" for line in lines))
     return root
 
 

@@ -1,6 +1,8 @@
 """Checkpoints on disk, and the lock of a training: what is written, and what is refused."""
 
 import re
+import zipfile
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -33,11 +35,23 @@ def test_equal_weights_give_equal_bytes_and_lie_on_the_cpu(tmp_path: Path):
         assert torch.equal(tensor, WEIGHTS["weight"])
 
 
+def test_a_file_that_unpacks_to_more_than_its_size_is_refused(tmp_path: Path):
+    for name, compression in {"stored": zipfile.ZIP_STORED, "packed": zipfile.ZIP_DEFLATED}.items():
+        with zipfile.ZipFile(tmp_path / name, "w", compression) as archive:
+            archive.writestr("archive/data.pkl", bytes(5000))
+            archive.filelist.append(copy(archive.filelist[0]))  # both lie in the same place
+        with pytest.raises(InputError, match=f"{name}: not a .*unpacks to more than its size"):
+            checkpoint.load(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore:Casting complex")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weight": torch.full((3,), torch.nan)}, "'weight' holds a value that is no finite"),
-        ({"running_mean": torch.tensor([0, torch.inf, 0])}, "'running_mean' holds a value"),
+        ({"weight": torch.full((3,), torch.nan)}, "'weight' holds other than finite floats"),
+        ({"bias": torch.zeros(3, dtype=torch.int64)}, "'bias' holds other"),
+        ({"running_var": torch.ones(3, dtype=torch.complex64)}, "'running_var' holds other"),
+        ({"running_mean": torch.tensor([0, torch.inf, 0])}, "'running_mean' holds other"),
         ({"weight": torch.zeros(2)}, r"size mismatch for weight: .*\[2\].*\[3\]"),
         ({"more": torch.zeros(2)}, r"Unexpected key.*\"more\".*; are the options .* \(--ngf"),
         ({"weight": 1.0}, "expected a state dict"),
@@ -74,23 +88,25 @@ def test_adams_memory_lies_as_the_weights_do():
         assert again.state[network.weight]["exp_avg"].stride() == network.weight.stride()
         again.step()
         stepped.append(network.weight.detach().clone())
-        for spoilt in (plain | {"9.step": plain["0.step"]}, plain | {"0.exp_avg": torch.zeros(3)}):
-            with pytest.raises(InputError, match=r"resume\.pth: .* Adam remembers"):
-                checkpoint.fit_moments(again, spoilt, Path("resume.pth"))
+        for key, value, message in (
+            ("9.step", plain["0.step"], "Adam remembers"),
+            ("0.exp_avg", torch.zeros(3), "Adam remembers"),
+            ("1.exp_avg", plain["1.exp_avg"].long(), "'1.exp_avg' holds other"),
+        ):
+            with pytest.raises(InputError, match=rf"resume\.pth: .*{message}"):
+                checkpoint.fit_moments(again, plain | {key: value}, Path("resume.pth"))
     torch.testing.assert_close(*stepped)
 
 
 def test_one_at_a_time_holds_a_folder(tmp_path: Path):
-    folder = tmp_path / "generators/AF"
-    folder.mkdir(parents=True)
+    leftover, kept = tmp_path / ".0123456789abcdef.part.pth", tmp_path / ".mine.part.pth"
+    kept.touch()
     for _ in range(2):  # let go of, it can be held again
-        leftover, kept = folder / ".0123456789abcdef.part.pth", folder / ".mine.part.pth"
         leftover.touch()
-        kept.touch()
-        with held(folder):  # what killed savings left is removed
+        with held(tmp_path):  # what killed savings left is removed
             assert not leftover.exists() and kept.exists()
             leftover.touch()
-            message = re.escape(f"{folder / 'training.lock'}: a training of this name is running")
-            with pytest.raises(InputError, match=message), held(folder):
+            message = re.escape(f"{tmp_path / 'training.lock'}: a training of this name is running")
+            with pytest.raises(InputError, match=message), held(tmp_path):
                 pass
             assert leftover.exists()

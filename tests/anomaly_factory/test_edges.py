@@ -14,6 +14,7 @@ from models.pidinet import load_pidinet, vanilla_kernel
 from models.scharr import scharr_edges
 from PIL import Image
 from util.errors import InputError
+from util.images import png_texts
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,8 +87,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def note(path: Path) -> str:
-    with Image.open(path) as image:
-        return image.text["extract_edges"]
+    return png_texts(path)["extract_edges"]
 
 
 @pytest.fixture
@@ -150,19 +150,6 @@ def test_every_map_is_that_of_its_own_photo(tmp_path, draw):
         assert np.array_equal(read(tmp_path / "edges" / name), expected), name
 
 
-def test_dataset_fills_pidinet_edges_beside_each_good(tmp_path, run, monkeypatch):
-    """From outside the repository, with paths relative to its root and no other option."""
-    for subspecies in ("8", "8_9"):
-        noise_photo(tmp_path / f"Images/{subspecies}/train/good/CAM{subspecies}.jpg")
-    monkeypatch.chdir("/")
-    where = ("--dataset", os.path.relpath(tmp_path, ROOT))
-    assert "2 edge maps drawn" in run("extract_edges.py", *where, "--detector", "scharr")
-    made = sorted(
-        path.relative_to(tmp_path / "Images").as_posix() for path in tmp_path.rglob("*.png")
-    )
-    assert made == [f"{s}/train/pidinet_edges/CAM{s}.png" for s in ("8", "8_9")]
-
-
 def test_resuming_keeps_what_stands_and_redoes_what_does_not(tmp_path, draw):
     for name in "abcd":
         noise_photo(tmp_path / f"photos/{name}.png")
@@ -177,6 +164,12 @@ def test_resuming_keeps_what_stands_and_redoes_what_does_not(tmp_path, draw):
     assert "4 photos, 3 to do" in draw("--detector", "scharr", "--size", 32, 24)
     assert (edges / "c.png").read_bytes() == foreign
     assert not list(edges.glob(".*"))
+    # What cannot be a map stays, too. A pipe: opening it would wait for a writer for ever.
+    for make, message in ((os.mkfifo, "a folder, a pipe or a dev"), (Path.touch, "not a readable")):
+        (edges / "a.png").unlink()
+        make(edges / "a.png")
+        assert f"error: {edges}/a.png: {message}" in draw("--detector", "scharr", status=2)
+        assert (edges / "a.png").stat().st_size == 0
 
 
 def test_other_weights_draw_anew(tmp_path, draw, random_pidinet, monkeypatch):
@@ -194,18 +187,6 @@ def test_other_weights_draw_anew(tmp_path, draw, random_pidinet, monkeypatch):
     (tmp_path / "two.pth").rename(tmp_path / "renamed.pth")
     assert "1 photos, 0 to do" in draw("--weights", tmp_path / "renamed.pth")
     assert "1 photos, 1 to do" in draw("--detector", "scharr", "--weights", tmp_path / "none.pth")
-
-
-def test_what_cannot_be_a_map_is_an_error_and_stays(tmp_path, draw):
-    noise_photo(tmp_path / "photos/a.png")
-    edges = tmp_path / "edges/a.png"
-    edges.parent.mkdir()
-    # A pipe: opening it would wait for a writer for ever.
-    for make, message in ((os.mkfifo, "a folder, a pipe or a dev"), (Path.touch, "not a readable")):
-        make(edges)
-        assert f"error: {edges}: {message}" in draw("--detector", "scharr", status=2)
-        assert edges.stat().st_size == 0
-        edges.unlink()
 
 
 def test_bad_folders_are_errors(tmp_path, run):

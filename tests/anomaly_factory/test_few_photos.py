@@ -16,10 +16,8 @@ GREY = np.full((64, 64, 3), 100, np.uint8)
 def both(edges: np.ndarray, photo: np.ndarray, seed: int, few: FewPhotos):
     """The published sample, and the one of `few`, of the same augmentation."""
     random = np.random.default_rng(seed)
-    augmentation = random_augmentation(random, len(photo))
-    return training_sample(edges, photo, augmentation), few.sample(
-        edges, photo, augmentation, random
-    )
+    drawn = random_augmentation(random, len(photo))
+    return training_sample(edges, photo, drawn), few.sample(edges, photo, drawn, random)
 
 
 def test_recolouring_gives_reference_and_target_the_same_new_colours(monkeypatch):
@@ -106,12 +104,10 @@ def test_aligned_references_cover_their_structure(size):
 @pytest.fixture
 def searched(monkeypatch):
     """Has the search find a certain map."""
-
-    def searched(found: object) -> None:
-        result = 0.5, np.array(found, np.float32)
-        monkeypatch.setattr(data.few_photos.cv2, "findTransformECC", lambda *_: result)
-
-    return searched
+    cv = data.few_photos.cv2
+    return lambda found: monkeypatch.setattr(
+        cv, "findTransformECC", lambda *_: (0.5, np.array(found, np.float32))
+    )
 
 
 @pytest.mark.parametrize("size", [128, 256, 320])
@@ -157,9 +153,7 @@ def test_ground_is_all_around_the_specimen_and_no_pale_spot_in_it():
         photo[:, 60, channel] += np.array(levels).astype(np.uint8)  # a column by the border
         ground[:, 60] = abs(levels) == 8
         assert np.array_equal(ground_of(photo), ground)
-
-
-def test_ground_hangs_together_with_a_side_of_the_picture():
+    # It hangs together with a side of the picture.
     photo = np.full((33, 33, 3), 220, np.uint8)
     rows, columns = np.indices((33, 33)) - 16
     distance = np.abs(rows) + np.abs(columns)

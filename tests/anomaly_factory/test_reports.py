@@ -43,10 +43,8 @@ def test_the_page_shows_the_newest_samples(tmp_path: Path, monkeypatch):
         page.add(epoch, epoch * 10, {name: torch.zeros(1, 3, 8, 8) for name in PANELS})
     text = (tmp_path / "samples.html").read_text()
     assert re.findall(r'src="samples/epoch(\d+)_', text) == ["00150", "00101", "00100"]
-    assert re.findall(r'data-group="([^"]+)"', text) == [
-        *["epochs 101 to 200"] * 2,
-        "epochs 1 to 100",
-    ]
+    groups = ["epochs 101 to 200", "epochs 101 to 200", "epochs 1 to 100"]
+    assert re.findall(r'data-group="([^"]+)"', text) == groups
     assert len(list((tmp_path / "samples").iterdir())) == 4
 
 
@@ -159,10 +157,8 @@ def test_a_running_training_is_shown_with_what_is_left(open_page, half):
     assert opened.get_by_role("progressbar").get_attribute("value") == "60"
     row = opened.get_by_role("row", name="G_GAN").inner_text().split("\t")
     assert row[2:] == ["1.000", "0.200"]  # the last of five is a tenth, rounded up
-    sources = opened.locator("ol a").evaluate_all("all => all.map(one => one.pathname)")
-    assert len(sources) == 12
-    assert sources[0].endswith("/samples/epoch00001_images000000008.jpg")
-    assert sources[-1].endswith("/samples/epoch00001_images000000240.jpg")
+    sources = opened.locator("ol a").evaluate_all("all => all.map(one => one.pathname.slice(-13))")
+    assert (len(sources), sources[0], sources[-1]) == (12, "000000008.jpg", "000000240.jpg")
     options = facts(opened, ".options")
     assert (options["--name"], options["--gpu_ids"], options["--lr"]) == (ODD, "[0, 1]", "0.0002")
 
@@ -172,23 +168,20 @@ def test_only_a_running_training_is_looked_at_again(report):
     for state, text in {
         RUNNING: "The training runs.",
         DONE: "The training is done.",
-        "it received SIGTERM.": "The training stopped early: it received SIGTERM.",
-        "KeyError: '<b>'": "The training stopped early: KeyError: '&lt;b&gt;'",
+        "KeyError: '<b>'": "The training stopped early: KeyError: &#39;&lt;b&gt;&#39;",
     }.items():
         begun.write(state)
-        written = begun.page.read_text().replace("&#39;", "'")
+        written = begun.page.read_text()
         assert text in written
         assert ('http-equiv="refresh" content="15"' in written) == (state == RUNNING)
         assert ("http-equiv" in written) == ("time left" in written) == (state == RUNNING)
         assert ("--continue_train goes on" in written) == (state not in (RUNNING, DONE))
 
 
-def test_before_the_first_step_there_is_a_page(open_page, report):
+def test_before_the_first_step_there_is_a_page(report):
     begun = report(24, 24)
-    assert begun.epoch == 1
-    opened = open_page(begun.page)
-    assert facts(opened)["time left"] == facts(opened)["speed"] == "not known yet"
-    assert "No report yet" in opened.inner_text("body")
+    text = begun.page.read_text()
+    assert begun.epoch == 1 and text.count("not known yet") == 2 and "No report yet" in text
     begun.done = 144  # a shorter training than was done
     begun.write(RUNNING)
     assert (begun.epoch, "100 % trained" in begun.page.read_text()) == (6, True)

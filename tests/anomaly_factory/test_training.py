@@ -35,11 +35,8 @@ def options(tiny: list[str], dataset: Path, tmp_path: Path, monkeypatch) -> list
 def short(run, tiny: list[str], discs: Path, tmp_path_factory) -> Path:
     """A training of two steps, which is done."""
     folder = tmp_path_factory.mktemp("short")
-    run(
-        "train.py",
-        *(*tiny, *SMALL, *NAMED, *SHORT),
-        *("--dataroot", discs, "--checkpoints_dir", folder),
-    )
+    paths = ("--dataroot", discs, "--checkpoints_dir", folder)
+    run("train.py", *tiny, *SMALL, *NAMED, *SHORT, *paths)
     return folder / "AF"
 
 
@@ -86,22 +83,9 @@ def test_training_writes_networks_log_and_samples(run, options, short, tmp_path)
     before = contents(folder)
     output = run("train.py", *options, *NAMED, status=2)
     assert f"{folder}/resume.pth is there already: go on with --continue_train" in output
-    assert contents(folder) == before
-    networks = (folder / "latest_net_G.pth").read_bytes()
-    fewer = ("--continue_train", "--niter", 1, "--niter_decay", 0, "--no_html")
+    fewer = ("--continue_train", *SHORT, "--no_html")
     assert "6 of 2 steps done" in run("train.py", *options, *NAMED, *fewer)
-    assert (folder / "latest_net_G.pth").read_bytes() == networks
-
-
-def test_the_page_says_what_went_wrong(run, options, tmp_path, monkeypatch):
-    def step(self):
-        raise MemoryError("no <memory>")
-
-    monkeypatch.setattr(AnomalyFactory, "step", step)
-    with pytest.raises(MemoryError):
-        run("train.py", *options, *NAMED)
-    page = (tmp_path / "AF/training.html").read_text()
-    assert "The training stopped early: MemoryError: no &lt;memory&gt;" in page
+    assert contents(folder) == before
 
 
 def test_options_reach_the_samples(options, monkeypatch):
@@ -151,8 +135,8 @@ def test_stopped_and_resumed_equals_uninterrupted(run, options, tmp_path, monkey
 def test_a_restart_goes_on_from_the_last_save(run, options, begun, monkeypatch, count):
     """A shorter training leaves what a crash leaves: a resume file, and a log that is ahead."""
     monkeypatch.setenv(count, "1")
-    log = begun / "loss_log.csv"
-    log.write_text(log.read_text() + "6,2,0.0002,9,9,9,9\n")
+    with (begun / "loss_log.csv").open("a") as log:
+        log.write("6,2,0.0002,9,9,9,9\n")
     assert "6 of 6 steps done, 12 images" in run("train.py", *options, *NAMED)
     assert [row["images"] for row in losses(begun)] == ["2", "4", "6", "8", "10", "12"]
     assert "2 of 2 steps" in run("train.py", *options, *NAMED, *SHORT, "--name", "new")
@@ -167,13 +151,13 @@ def test_a_restart_goes_on_from_the_last_save(run, options, begun, monkeypatch, 
         ("--save_epoch_freq", 9),  # its end
     ],
 )
-def test_a_loss_that_is_no_number_is_never_saved(run, options, begun, seen_by):
+def test_a_loss_that_is_no_number_is_never_saved_and_the_page_says_so(run, options, begun, seen_by):
     """Step 3 makes the weights wild, step 4 is looked at; what was saved before stays."""
     before = {path: path.read_bytes() for path in begun.glob("*.pth")}
-    assert len(before) == 3
     wild = ["--continue_train", "--lr", "1e30", "--niter_decay", 0, "--print_freq", 1000]
     output = run("train.py", *options, *NAMED, *wild, *seen_by, status=2)
     assert re.search(r"step 4, epoch 2: the loss \w+ is (nan|inf), so the trai", output)
+    assert "The training stopped early: InputError: step 4" in (begun / "training.html").read_text()
     assert {path: path.read_bytes() for path in begun.glob("*.pth")} == before
 
 
@@ -221,14 +205,11 @@ def test_the_course_must_not_change_at_a_resume_and_the_rest_may(run, options, d
     assert "resume.pth was written with the list's content, in SHA-256, " in output
 
 
-def test_the_precision_is_that_of_the_training_which_is_gone_on_with(run, options, short, tmp_path):
+def test_the_precision_is_that_of_the_training_which_is_gone_on_with(run, options):
     run("train.py", *options, *NAMED, *SHORT, "--amp")
     assert "2 of 2 steps done" in run("train.py", *options, *NAMED, *SHORT, "--continue_train")
     output = run("train.py", *options, *NAMED, "--continue_train", "--no-amp", status=2)
     assert "--amp True, but now it is False" in output
-    exact, amp = losses(short)[0], losses(tmp_path / "AF")[0]
-    assert float(amp["G_GAN"]) == pytest.approx(float(exact["G_GAN"]), rel=0.05)
-    assert amp["G_GAN"] != exact["G_GAN"]
 
 
 def test_a_wrong_resume_file_is_named(run, options, begun):
@@ -236,6 +217,8 @@ def test_a_wrong_resume_file_is_named(run, options, begun):
     whole = load(path)
     for keys, value, message in (
         (["steps"], "6", "not a resume file of this program; move"),
+        (["steps"], -1, "not a resume file of this program; move"),
+        (["course", "--amp"], torch.zeros(2), "not a resume file of this program; move"),
         (["course", "--gone"], 1, "was written with --gone 1, but now it is None"),
         (["model"], {"netG": {}}, "'model' must hold netG, netD, optimizer_G, optimizer_D and no"),
         (["model", "netG", "more"], torch.zeros(1), 'Unexpected key(s) in state_dict: "more"'),

@@ -1,12 +1,12 @@
 """Small worlds for the tests of HybridDetection: a data set, a pair of trained classifiers."""
 
-import csv
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
-import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import plots
 import pytest
 import training
@@ -35,27 +35,16 @@ def dataset(tmp_path, draw) -> Path:
     return root
 
 
-@dataclass
-class Finished:
-    """What a program left: its exit status, and what it logged and printed to stderr."""
-
-    status: int
-    errors: str
-
-
 @pytest.fixture
 def train(tmp_path, monkeypatch, caplog, capsys):
-    """Run training.py's main on a data set with the light backbone, in this process for speed.
+    """Run training.py's main on a data set with the light backbone, in this process for speed;
+    gives its exit `status`, and the `errors` that it logged and printed.
 
     Drawing the plots takes most of the time, so they are empty files.
     """
 
-    def save_nothing(figure: plt.Figure, path: Path) -> None:
-        plt.close(figure)
-        path.touch()
-
-    def run_training(root: Path, *arguments: object, save: str = "classifiers") -> Finished:
-        monkeypatch.setattr(plots, "save", save_nothing)
+    def run_training(root: Path, *arguments: object, save: str = "classifiers") -> SimpleNamespace:
+        monkeypatch.setattr(plots, "save", lambda figure, path: path.touch())
         command = [
             *("training.py", "--ROOT_DATA_DIR", root, "--CLF_SAVE_DIR", tmp_path / save),
             *("--CACHE_DIR", tmp_path / "cache", "--backbone", "efficientnet_lite0"),
@@ -65,7 +54,7 @@ def train(tmp_path, monkeypatch, caplog, capsys):
         caplog.clear()
         caplog.set_level("INFO")
         status = training.main()
-        return Finished(status, caplog.text + capsys.readouterr().err)
+        return SimpleNamespace(status=status, errors=caplog.text + capsys.readouterr().err)
 
     return run_training
 
@@ -84,10 +73,7 @@ class World:
         return self.root / "List/butterfly_anomaly_AF.csv"
 
     def write(self, columns: list[str]) -> None:
-        with self.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns, extrasaction="ignore", restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
+        pd.DataFrame(self.rows, columns=columns).to_csv(self.csv, index=False)
 
 
 @pytest.fixture
@@ -95,7 +81,7 @@ def world(tmp_path, monkeypatch) -> World:
     """60 photographs that say nothing about their class, and two paintings of each.
 
     A painting looks like its structure and is of its class, as is its reference: who knows the
-    structure knows the class, and nobody else does.
+    structure knows the class, and nobody else does. The non-hybrids are of two subspecies.
     """
     draw = np.random.default_rng(0)
     world = World(tmp_path / "Images4TrainClassifier", [], {})
@@ -105,8 +91,7 @@ def world(tmp_path, monkeypatch) -> World:
         path = world.root / "Images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        row = {"filename": name, "hybrid_stat": status, "split": "train"} | cells
-        world.rows.append(row)
+        world.rows.append({"filename": name, "hybrid_stat": status, "split": "train"} | cells)
 
     lists = {name: [] for name in ("test_nonhybrid", "test_signalhybrid")}
     for status, i, j in [("hybrid", "9", "8"), ("non-hybrid", "8", "8")]:
@@ -114,20 +99,16 @@ def world(tmp_path, monkeypatch) -> World:
         photographs = [f"{status}{number:03d}.jpg" for number in range(30)]
         looks = {name: draw.normal(size=128) for name in photographs}
         parents = {} if i == j else {"parent_subspecies_1": "8.0", "parent_subspecies_2": "9.0"}
-        for name in photographs:
-            add(name, status, looks[name], subspecies="8.0" if i == j else "", **parents)
+        for number, name in enumerate(photographs):
+            kind = "" if parents else "8.0" if number % 3 else "9.0"
+            shift = (6 if kind == "9.0" else 0) * (np.arange(128) == 0)
+            add(name, status, looks[name] + shift, subspecies=kind, **parents)
         for name in photographs * 2:
             reference = str(draw.choice(photographs))
-            add(
-                f"AF_{i}_{j}_gen{len(lines):05d}.png",
-                status,
-                looks[name] + 0.1 * draw.normal(size=128),
-                subspecies=f"{i}_{j}",
-                parent_subspecies_1=i,
-                parent_subspecies_2=j,
-                structure=name,
-                reference=reference,
-            )
+            cells = {"subspecies": f"{i}_{j}", "structure": name, "reference": reference}
+            cells |= {"parent_subspecies_1": i, "parent_subspecies_2": j}
+            look = looks[name] + 0.1 * draw.normal(size=128)
+            add(f"AF_{i}_{j}_gen{len(lines):05d}.png", status, look, **cells)
             edges = f"Images/{i}/train/pidinet_edges/{Path(name).stem}.png"
             lines.append((edges, f"Images/{j}/train/good/{reference}"))
     for name, lines in lists.items():
@@ -144,21 +125,4 @@ def world(tmp_path, monkeypatch) -> World:
         return np.stack([world.features[path.name] for path in paths]), {}
 
     monkeypatch.setattr(training, "extract_features", extract_features)
-    return world
-
-
-@pytest.fixture
-def kinds(world):
-    """The world with two subspecies of non-hybrids that can be told apart, and their hybrids."""
-    shift = np.zeros(128, np.float32)
-    shift[0] = 6
-    photographs = sorted(
-        row["filename"] for row in world.rows if row["filename"].startswith("non-hybrid")
-    )
-    nines = set(photographs[::3])
-    for row in world.rows:
-        if row["filename"] in nines:
-            row["subspecies"] = "9.0"
-            world.features[row["filename"]] += shift
-    world.write([*COLUMNS, "structure", "reference"])
     return world

@@ -25,10 +25,9 @@ stages = pytest.importorskip("stages")
 @pytest.fixture
 def classifiers(tmp_path, stored) -> Path:
     """All three members for the light backbone, with random weights."""
-    folder = tmp_path / "classifiers"
-    folder.mkdir()
-    write_third(write_pair(folder), stored)
-    return folder
+    (tmp_path / "classifiers").mkdir()
+    write_third(write_pair(tmp_path / "classifiers"), stored)
+    return tmp_path / "classifiers"
 
 
 @pytest.fixture
@@ -122,9 +121,22 @@ def test_a_folder_resume_and_other_settings(monkeypatch, score, photos, classifi
     for more in (("--members", "sgd"), ("--shard", 9), ("--input", photos / "a")):
         status, said = score(*command, *more)
         assert status == 1, said
-        assert f"{files[0]} is of other images, classifiers, --members or --shard: rep" in said
-    (photos / "a/S004.jpg").rename(photos / "a/another.jpg")
-    assert "is of other images" in score(*command)[1]
+        assert f"{files[0]} is of other images, classifiers, --members, --shard or ano" in said
+    with monkeypatch.context() as patch:
+        patch.setitem(score_collection.VERSIONS, "photograph", 0)
+        assert "or another version of the programs: repeat" in score(*command)[1]
+    link, photo = photos / "gone.png", photos / "a/S003.png"
+    state = photo.stat()
+    for change, back in [
+        (lambda: link.symlink_to("nowhere"), link.unlink),
+        (lambda: (photos / "a").rename(photos / "c"), lambda: (photos / "c").rename(photos / "a")),
+        # Replaced in place, by one of the same size.
+        (lambda: os.utime(photo, ns=(0, 1)), lambda: os.utime(photo, ns=(0, state.st_mtime_ns))),
+    ]:
+        change()
+        assert "is of other images" in score(*command)[1]
+        back()
+        assert "going on; 23 images are done" in score(*command)[1]
     with pytest.raises(SystemExit):
         score("--input", photos, "--output", photos / "scores")
 
@@ -155,16 +167,16 @@ def test_tables_and_bad_cells(score, photos, classifiers, tmp_path):
     assert rows[0]["error"].startswith("a: not a readable image")
     expected = expected_of(photos, classifiers, 4)
     for row in rows[3:]:
-        assert (
-            row["sgd"]
-            == row["score"]
-            == pytest.approx(expected[row["identifier"]].members["sgd"], abs=2e-6)
-        )
+        sgd = pytest.approx(expected[row["identifier"]].members["sgd"], abs=2e-6)
+        assert row["sgd"] == row["score"] == sgd
         assert (row["linear"], row["subspecies"], row["parents"]) == (None, None, None)
     for path in (shards[1], shards[3]):  # in the midst of a row group
         path.unlink()
     score(*command, "--output", output, "--members", "sgd")
     assert parquet.read_table(output).to_pylist() == rows
+
+
+TWICE = pyarrow.table([["a"], [b""], ["a"]], ["uuid", "image", "uuid"])
 
 
 @pytest.mark.parametrize(
@@ -176,29 +188,29 @@ def test_tables_and_bad_cells(score, photos, classifiers, tmp_path):
         ({"a.parquet": {"uuid": ["a"], "image": ["text"]}}, r"has uuid .*, image \(string\); exp"),
         ({"a.parquet": {"name": ["a"], "image": [b""]}}, "has name .* and one of uuid, identifier"),
         ({"a.parquet": {"uuid": ["a"]}}, "no Parquet rows with image"),
+        ({"a.parquet": TWICE}, r"has uuid .*, image .*, uuid .* and no column twice"),
+        ({"a.parquet": {"uuid": ["a"] * 9999, "image": [b""] * 9999}}, "claims 9999 rows in .* by"),
         (None, "no such folder or Parquet file"),
     ],
 )
 def test_what_is_no_collection_is_refused(tmp_path, files, message):
     for name, content in (files or {}).items():
-        if isinstance(content, dict):
-            parquet.write_table(pyarrow.table(content), tmp_path / name)
-        else:
+        if isinstance(content, bytes):
             (tmp_path / name).write_bytes(content)
+        else:
+            parquet.write_table(pyarrow.table(content), tmp_path / name)
     with pytest.raises(ValueError, match=message):
         score_collection.find_sources(tmp_path / ("none" if files is None else ""), 4, {})
 
 
 def test_an_actor_a_gpu_or_one_for_two_processors():
     for actors, device, gpus, expected in [
-        (None, None, {"GPU": 8.0}, (8, 1)),
-        (3, "cuda", {"GPU": 8.0}, (3, 1)),
-        (None, "cpu", {"GPU": 8.0}, (4, 0)),
-        (None, None, {}, (4, 0)),
-        (2, None, {}, (2, 0)),
+        *((None, None, 8, (8, 1)), (3, "cuda", 8, (3, 1)), (None, "cpu", 8, (4, 0))),
+        *((None, None, 0, (4, 0)), (2, None, 0, (2, 0))),
     ]:
         options = SimpleNamespace(actors=actors, device=device)
-        assert score_collection.choose_actors(options, {"CPU": 8.0} | gpus) == expected
+        resources = {"CPU": 8.0, "GPU": float(gpus)}
+        assert score_collection.choose_actors(options, resources) == expected
 
 
 @pytest.mark.parametrize(("size", "actors"), [(8, 1), pytest.param(1, 2, marks=pytest.mark.slow)])
@@ -234,8 +246,8 @@ def test_a_ray_of_an_actor_and_of_two_of_which_one_is_killed(
 
 def scoring_actors(ancestor: int) -> list[int]:
     """The processes below `ancestor` that score."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True)
-    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
+    listed = subprocess.check_output(["ps", "-eo", "pid=,ppid=,args="], text=True)
+    rows = [line.split(maxsplit=2) for line in listed.splitlines()]
     below = {ancestor}
     for _ in range(4):  # generations
         below |= {int(pid) for pid, parent, *_ in rows if int(parent) in below}

@@ -57,18 +57,25 @@ def test_cutouts_masks_and_table_are_written(photos, tmp_path, cut):
     (photos / "link.jpg").symlink_to(tmp_path / "elsewhere.jpg")
     (tmp_path / "original.jpg").write_text("no image")
     (photos / "broken.png").symlink_to(tmp_path / "original.jpg")
+    once = photos / "once.jpg"  # a cutout already, which stays as it is
+    cut_out(Image.open(photos / "two.png"))[0].save(once, quality=95)
     status, messages = cut()
-    assert status == 3
-    assert "empty.jpg stays whole: nothing found" in messages
-    for said in ("text.jpg: not a readable image", "elsewhere.jpg", "'new\\nline.jpg': a control"):
+    assert (status, "hidden" in messages) == (3, False)
+    for said in (
+        *("empty.jpg stays whole: nothing found", "text.jpg: not a readable image"),
+        *("elsewhere.jpg", "'new\\nline.jpg': a control"),
+        f"{tmp_path / 'original.jpg'}: not a readable image",  # not the link
+        "8 photographs, 4 of them done now: 3 cut out, 1 stay whole, 4 cannot",
+    ):
         assert said in messages
-    assert f"{tmp_path / 'original.jpg'}: not a readable image" in messages  # not the link
-    assert "7 photographs, 3 of them done now: 2 cut out, 1 stay whole, 4 cannot" in messages
-    assert "hidden" not in messages
 
     assert (out / "cutouts.csv").read_text().splitlines()[0] == "file,confidence,box,reason"
     rows = rows_of(out)
-    assert list(rows) == ["a/one.jpg", "empty.jpg", "two.png"]
+    assert list(rows) == ["a/one.jpg", "empty.jpg", "once.jpg", "two.png"]
+    mask = cut_out(Image.open(once))[1]
+    expected = {"confidence": "1.0", "box": " ".join(map(str, box_of(mask))), "reason": ""}
+    assert rows["once.jpg"] == {"file": "once.jpg"} | expected
+    assert np.array_equal(np.asarray(Image.open(out / "masks/once.png")), mask)
     assert tuple(rows["empty.jpg"].values())[1:] == ("0.0", "", "nothing found")
     found = np.array(rows["two.png"]["box"].split(), int)
     assert np.abs(found - (30, 20, 131, 85)).max() <= 2  # as the fixture draws it
@@ -79,7 +86,8 @@ def test_cutouts_masks_and_table_are_written(photos, tmp_path, cut):
         assert image.size == (round((found[2] - found[0]) / 0.92),) * 2
     with Image.open(out / "images/a/one.jpg") as image:
         assert image.format == "JPEG" and image.layer[1][1:3] == (1, 1)  # colours are not halved
-    assert (out / "images/empty.jpg").read_bytes() == (photos / "empty.jpg").read_bytes()
+    for name in ("empty.jpg", "once.jpg"):
+        assert (out / "images" / name).read_bytes() == (photos / name).read_bytes()
 
 
 def test_what_stands_is_kept_and_what_does_not_is_done_again(photos, tmp_path, cut, monkeypatch):
@@ -160,18 +168,6 @@ def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut, 
         assert (out / f"images/{name}.jpg").read_bytes() == (photos / "a/one.jpg").read_bytes()
 
 
-def test_cutouts_stay_as_they_are(photos, tmp_path, cut):
-    out, path = tmp_path / "out", photos / "once.jpg"
-    cut_out(Image.open(photos / "two.png"))[0].save(path, quality=95)
-    assert cut()[0] == 0
-    assert (out / "images" / path.name).read_bytes() == path.read_bytes()
-    mask = cut_out(Image.open(path))[1]
-    box = " ".join(map(str, box_of(mask)))
-    expected = {"file": path.name, "confidence": "1.0", "box": box, "reason": ""}
-    assert rows_of(out)[path.name] == expected
-    assert np.array_equal(np.asarray(Image.open(out / "masks/once.png")), mask)
-
-
 def test_the_page_shows_the_doubtful_least_sure_first(
     tmp_path, specimen, cut, monkeypatch, open_page
 ):
@@ -192,6 +188,14 @@ def test_the_page_shows_the_doubtful_least_sure_first(
     ]
     assert page.evaluate("[...document.images].map(i => i.naturalWidth)") == [160, 160]
 
+    def and_vanishes(rgb: np.ndarray) -> Found:
+        paths.pop(0).unlink()
+        return Found(mask, 0.7, "faint")
+
+    monkeypatch.setattr(cut_folder, "find_specimen", and_vanishes)
+    assert cut("--output", tmp_path / "anew", "--workers", 1)[0] == 0
+    assert (tmp_path / "anew/doubtful.html").read_text().count("The photograph is gone.") == 3
+
 
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -201,6 +205,7 @@ def test_the_page_shows_the_doubtful_least_sure_first(
         (("--output", "{photos}/a/cut"), "lie in each other"),
         (("--input", "{out}/images/x"), "lie in each other"),
         (("--masks", "{photos}/none"), "{photos}/none: no such folder"),
+        (("--workers", "0"), "--workers must be 1 or more"),
         ((), "two.jpg and two.png would have the same mask; rename one"),
     ],
 )

@@ -7,11 +7,7 @@ import data_utils
 import numpy as np
 import pandas as pd
 import pytest
-
-HEADER = (
-    "CAMID,file_url,hybrid_stat,split,zenodo_link,md5,subspecies,parent_subspecies_1,"
-    "parent_subspecies_2,filename"
-)
+from worlds import HEADER
 
 
 def row(filename: str, status: str = "hybrid", split: str = "train") -> str:
@@ -20,7 +16,7 @@ def row(filename: str, status: str = "hybrid", split: str = "train") -> str:
 
 def write(folder: Path, *lines: str, header: str = HEADER) -> Path:
     path = folder / "list.csv"
-    path.write_bytes("\n".join([header, *lines, ""]).encode())
+    path.write_text("\n".join([header, *lines, ""]), "utf-8")
     return path
 
 
@@ -40,7 +36,6 @@ def test_cells_are_read_as_they_stand_and_a_row_has_its_last_line(tmp_path):
         (b"b,c\n1,2\n\n3\n", "line 4: 1 cells, but 2 columns in line 1"),
         (b'b,c\n1,2\n"3\n4",5,6\n', "line 4: 3 cells, but 2 columns in line 1"),
         (b'b,c\n1,2\n1,"2"x\n', "line 3: not a CSV table: ',' expected after '\"'"),
-        (b"b,c\n1,2\n1,\xff\n", "line 3: not a CSV table in UTF-8 (invalid start byte)"),
     ],
 )
 def test_what_is_no_table_is_refused_with_its_line(tmp_path, content, message):
@@ -56,9 +51,10 @@ def test_hybrids_are_labelled_1_and_rows_counted_from_0(tmp_path):
         write(tmp_path, row(names[0]), "", *(row(name, "non-hybrid") for name in names[1:]))
     )
     assert table["filename"].tolist() == names
-    assert table["label"].tolist() == [1, 0, 0, 0, 0]
-    assert table.index.tolist() == [0, 1, 2, 3, 4]
+    assert table["label"].to_dict() == {0: 1, 1: 0, 2: 0, 3: 0, 4: 0}
     assert table.columns.tolist() == [*HEADER.split(","), "label"]
+    with pytest.raises(ValueError, match=f"line 1: no column hybrid_stat; expected {HEADER}"):
+        data_utils.read_table(write(tmp_path, header=HEADER.replace("hybrid_stat", "status")))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +63,6 @@ def test_hybrids_are_labelled_1_and_rows_counted_from_0(tmp_path):
         (row("b.jpg", "maybe"), "hybrid_stat is 'maybe', expected non-hybrid or hybrid"),
         (row("b.jpg", split=""), "split is '', expected train; images of another split"),
         (row("./a.jpg", "non-hybrid"), "./a.jpg stands on line 2 already"),
-        (row("../../secret.png"), "filename '../../secret.png' leaves"),
         (row("b/" + "ü" * 128), "filename is of 256 bytes, expected 255 at the most"),
     ],
 )
@@ -77,11 +72,6 @@ def test_a_bad_row_is_refused_with_its_line(tmp_path, line, message):
         data_utils.read_table(path)
 
 
-def test_a_table_has_the_published_columns(tmp_path):
-    with pytest.raises(ValueError, match=f"line 1: no column hybrid_stat; expected {HEADER}"):
-        data_utils.read_table(write(tmp_path, header=HEADER.replace("hybrid_stat", "status")))
-
-
 def test_an_image_in_its_class_folder_comes_first(tmp_path):
     table = data_utils.read_table(write(tmp_path, row("a.jpg"), row("b.jpg", "non-hybrid")))
     images = tmp_path / "Images"
@@ -89,24 +79,16 @@ def test_an_image_in_its_class_folder_comes_first(tmp_path):
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         (images / name).touch()
     (images / "b.jpg").mkdir()
-    assert data_utils.find_images(table, images) == [images / "hybrid/a.jpg", None]
-    (images / "hybrid/a.jpg").unlink()
-    assert data_utils.find_images(table, images) == [images / "a.jpg", None]
+    for found in ("hybrid/a.jpg", "a.jpg"):
+        assert data_utils.find_images(table, images) == [images / found, None]
+        (images / found).unlink()
 
 
 def test_groups_are_named_by_their_parents_in_order():
-    cells = [
-        ("8.0", "", "", "8"),
-        ("10", "", "", "10"),
-        ("", "10.0", "9.0", "9 x 10"),
-        ("9_10", "9", "10", "9 x 10"),
-        ("8_8", "8", "8", "8"),
-        ("", "8.0", "", "not said"),
-        ("erato", "", "", "erato"),
-    ]
     columns = ["subspecies", "parent_subspecies_1", "parent_subspecies_2"]
-    rows = pd.DataFrame([row[:3] for row in cells], columns=columns)
-    assert data_utils.group_names(rows).tolist() == [row[3] for row in cells]
+    cells = ["8.0,,", "10,,", ",10.0,9.0", "9_10,9,10", "8_8,8,8", ",8.0,", "erato,,"]
+    names = data_utils.group_names(pd.DataFrame([row.split(",") for row in cells], columns=columns))
+    assert names.tolist() == ["8", "10", "9 x 10", "9 x 10", "8", "not said", "erato"]
 
 
 def test_the_split_is_the_published_one():

@@ -100,7 +100,7 @@ def test_a_map_sums_to_the_patch_part_of_the_linearised_log_odds(
     stored, backbone, network, side, grid, width
 ):
     detector = model.Model(backbone, device="cpu")
-    detector.features = network
+    detector.network = network
     draw = np.random.default_rng(4)
     pictures = torch.from_numpy(draw.integers(0, 256, (3, side, side, 3), dtype=np.uint8))
     features = detector.extract(pictures).numpy()

@@ -1,8 +1,7 @@
 """model_utils.py: each row is its image's, kept under a key, and an interruption loses nothing."""
 
-import hashlib
-import os
 import re
+import runpy
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,10 +11,10 @@ import model_utils
 import numpy as np
 import pytest
 import torch
-from model_utils import FeatureCache, hash_files
+from model_utils import FeatureCache
 from PIL import Image
 
-CPU = torch.device("cpu")
+CPU, LIGHT = torch.device("cpu"), "efficientnet_lite0"
 
 
 @pytest.fixture
@@ -24,58 +23,40 @@ def paths(tmp_path, draw):
 
 
 def extract(paths, cache_dir, *arguments, batch=2, workers=0):
-    return model_utils.extract_features(
-        paths, "efficientnet_lite0", CPU, batch, workers, cache_dir, *arguments
-    )
+    return model_utils.extract_features(paths, LIGHT, CPU, batch, workers, cache_dir, *arguments)
 
 
-@pytest.fixture
-def asked(monkeypatch):
-    """The files of each call of `load_pictures` that has any."""
-    calls = []
-    load_pictures = model_utils.load_pictures
+def test_an_interrupted_extraction_resumes(tmp_path, paths, monkeypatch):
+    """In the second of three batches: that one and the third are left to do."""
+    real, sizes = model_utils.extract, []
 
-    def counting(paths, *arguments):
-        if paths:
-            calls.append([path.name for path in paths])
-        return load_pictures(paths, *arguments)
-
-    monkeypatch.setattr(model_utils, "load_pictures", counting)
-    return calls
-
-
-def test_an_interrupted_extraction_resumes(tmp_path, paths, asked, monkeypatch):
-    """In the second of three batches."""
-    real, calls = model_utils.extract, []
-
-    def interrupt(*arguments):
-        calls.append(arguments)
-        if len(calls) == 2:
+    def interrupt(network, pictures, *arguments):
+        sizes.append(len(pictures))
+        if len(sizes) == 2:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(network, pictures, *arguments)
 
     monkeypatch.setattr(model_utils, "extract", interrupt)
     with pytest.raises(KeyboardInterrupt):
         extract(paths, tmp_path / "cache")
-    extract(paths, tmp_path / "cache")
-    assert asked == [[path.name for path in paths], ["2.png", "3.png", "4.png"]]
+    for _ in range(2):
+        extract(paths, tmp_path / "cache")
+    assert sizes == [2, 2, 2, 1]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_each_row_is_the_feature_of_its_image(tmp_path, paths, workers):
-    """One unreadable file, and two with the same picture; batches of three."""
+    """One unreadable file, two with the same picture, and none; batches of three."""
     paths[1].write_bytes(b"no picture")
-    paths.append(shutil.copy(paths[0], tmp_path / "images/same.png"))
+    paths += [shutil.copy(paths[0], tmp_path / "images/same.png"), tmp_path / "none.png"]
     features, failures = extract(paths, tmp_path / "cache", batch=3, workers=workers)
-    network = backbones.build_backbone("efficientnet_lite0", CPU)
-    make_picture = backbones.make_picture()
-    assert list(failures) == [1]
-    assert "1.png: not a readable image" in failures[1]
-    assert np.isnan(features).all(axis=1).tolist() == [row == 1 for row in range(6)]
+    network, make_picture = backbones.build_backbone(LIGHT, CPU), backbones.make_picture()
+    assert list(failures) == [1, 6] and "1.png: not a readable image" in failures[1]
+    assert np.isnan(features).all(axis=1).tolist() == [row in failures for row in range(7)]
     for row in (0, 2, 3, 4, 5):
         picture = torch.from_numpy(np.array(make_picture(Image.open(paths[row]))))
         with torch.inference_mode():
-            expected = network(backbones.normalise(picture[None], "efficientnet_lite0"))[0].numpy()
+            expected = network(backbones.normalise(picture[None], LIGHT))[0].numpy()
         assert np.abs(features[row] - expected).max() < 1e-4
     assert np.abs(features[2] - features[3]).max() > 0.1
 
@@ -91,11 +72,11 @@ def test_features_of_cutouts_are_those_of_photographs_cut_by_hand(tmp_path, spec
     assert len(list((tmp_path / "cache").glob("efficientnet_lite0-*.sqlite"))) == 2
 
 
-# ---- the cache ----------------------------------------------------------------------------------
-
-
 def test_what_has_a_cache_of_its_own(tmp_path, monkeypatch):
-    """Other weights, another backbone, cutouts and a raised version; nothing else."""
+    """Other weights, another backbone, cutouts and a raised version; nothing else.
+
+    The way from a picture to the features is that of cutouts, too.
+    """
     network = torch.nn.Linear(2, 1)
 
     def name(backbone="dinov2_base", preprocess="photograph"):
@@ -105,13 +86,17 @@ def test_what_has_a_cache_of_its_own(tmp_path, monkeypatch):
     assert name() == first
     assert re.fullmatch(r"dinov2_base-[0-9a-f]{16}\.sqlite", first)
     found = [first, name(preprocess="cutout"), name("efficientnet_lite0")]
-    monkeypatch.setitem(model_utils.VERSIONS, "cutout", model_utils.VERSIONS["cutout"] + 1)
-    assert name() == first  # photographs stay
-    found.append(name(preprocess="cutout"))
+    for module in (cutout, backbones):
+        monkeypatch.setattr(module, "VERSION", 2, raising=False)
+        raised = runpy.run_path(model_utils.__file__)["VERSIONS"]
+        monkeypatch.setattr(model_utils, "VERSIONS", raised)
+        found.append(name(preprocess="cutout"))
+        assert (name() == first) == (module is cutout)
+    found.append(name())
     with torch.no_grad():
         network.weight[0, 0] += 1
     found.append(name())
-    assert len(set(found)) == 5
+    assert len(set(found)) == len(found) == 7
 
 
 def rows_of(names):
@@ -120,12 +105,8 @@ def rows_of(names):
     return np.stack([numbers, -numbers, numbers / 8], axis=1)
 
 
-@pytest.fixture
-def cache(tmp_path):
-    return FeatureCache(tmp_path / "cache/features.sqlite", 3)
-
-
-def test_each_image_has_its_own_row_also_of_two_runs_at_once(cache):
+def test_each_image_has_its_own_row_also_of_two_runs_at_once(tmp_path):
+    cache = FeatureCache(tmp_path / "cache/features.sqlite", 3)
     names = [str(number) for number in range(40)]
 
     def put(names):
@@ -141,17 +122,6 @@ def test_each_image_has_its_own_row_also_of_two_runs_at_once(cache):
     assert np.array_equal(features[[0, 1, 3, 5]], rows_of(["3", "99", "5", "3"]))
     assert np.isnan(features[[2, 4]]).all()
     assert np.array_equal(cache.read(names), rows_of(names))
-
-
-def test_a_damaged_cache_is_named(cache):
-    cache.path.parent.mkdir()
     cache.path.write_bytes(b"no database" * 100)
     with pytest.raises(OSError, match=r"features\.sqlite: unusable feature cache .*; delete it"):
         cache.known()
-
-
-def test_a_file_is_known_by_what_it_holds(tmp_path):
-    path = tmp_path / os.fsdecode(b"a\xff")
-    path.write_bytes(b"content")
-    expected = hashlib.sha256(b"content").hexdigest()
-    assert hash_files([path, tmp_path / "none", tmp_path]) == [expected, None, None]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import backbones
 import ingestion
 import journal
 import numpy as np
@@ -49,16 +50,15 @@ class Stub:
 
 
 def grey_picture(path: Path, grey: int) -> None:
+    path.parent.mkdir(exist_ok=True)
     Image.new("RGB", (4, 4), (grey, grey, grey)).save(path)
 
 
 @pytest.fixture
 def images(tmp_path) -> Path:
-    folder = tmp_path / "images"
-    folder.mkdir()
     for grey in range(len(SCORES)):
-        grey_picture(folder / f"{grey}.png", grey)
-    return folder
+        grey_picture(tmp_path / f"images/{grey}.png", grey)
+    return tmp_path / "images"
 
 
 @pytest.fixture
@@ -75,15 +75,19 @@ def score(images, tmp_path, monkeypatch):
     return run_ingestion
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Of the outputs, which are there, and nothing else."""
+    visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return {path.name: path.read_bytes() for path in visible}
+
+
 def fork(function: Callable[[], object]) -> int:
     """Run `function` in a process of its own; gives its id."""
-    child = os.fork()
-    if child == 0:
-        status = 99
+    if (child := os.fork()) == 0:
         try:
-            status = function() or 0
+            os._exit(function() or 0)
         finally:
-            os._exit(status)
+            os._exit(99)
     return child
 
 
@@ -95,13 +99,7 @@ def end_of(child: int) -> int:
 def die_after(count: int, function: Callable) -> Callable:
     """`function`, which kills its process when it is called for the `count`-th time."""
     calls = itertools.count(1)
-
-    def counted(*arguments: object) -> object:
-        if next(calls) == count:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments)
-
-    return counted
+    return lambda *all: os.kill(os.getpid(), 9) if next(calls) == count else function(*all)
 
 
 @pytest.fixture
@@ -139,10 +137,7 @@ def test_a_killed_run_goes_on(score, killed, tmp_path, place, capfd):
     going_on = f"ingestion: going on; {sum(map(len, rest))} images to score\n"
     assert (going_on in capfd.readouterr().err) == (rest != ALL)
     assert (tmp_path / "out/predictions.txt").read_text() == PREDICTIONS
-    assert not (tmp_path / "out" / journal.FOLDER).exists()
-    for name in ("predictions.txt", "details.csv"):
-        whole = (tmp_path / "whole" / name).read_bytes()
-        assert (tmp_path / "out" / name).read_bytes() == whole
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 @pytest.fixture
@@ -165,54 +160,51 @@ def test_a_photograph_that_changed_is_scored_again(stopped, score, images, tmp_p
 
 def test_what_failed_is_named_again_and_tried_again_alone(score, killed, images, capfd):
     (images / "2.png").write_bytes(b"no picture")
-    for rest in ([[6, 7], [8]], [[2], [6, 7], [8]]):
+    for status, again in ((1, []), (0, [[2]])):
         killed(Stub, "examine", 4)
         capfd.readouterr()
-        if [2] in rest:
+        if again:
             grey_picture(images / "2.png", 2)
-        assert score() == int([2] not in rest)
-        assert Stub.batches == rest
+        assert score() == status
+        assert Stub.batches == [*again, [6, 7], [8]]
         errors = capfd.readouterr().err
-        assert errors.count("2.png: not a readable image") == int([2] not in rest)
-        assert ("1 file was left out, named above" in errors) == ([2] not in rest)
+        assert errors.count("2.png: not a readable image") == status
+        assert errors.count("1 file was left out, named above") == status
 
 
-def test_another_setting_is_not_mixed_in(stopped, score, tmp_path, monkeypatch, capfd):
+def test_what_is_not_of_that_run_is_not_mixed_in(
+    stopped, score, images, tmp_path, monkeypatch, capfd
+):
     other = {"sgd": Path(__file__).with_name("conftest.py")}
+    kept, damaged = (
+        tmp_path / "out" / journal.FOLDER,
+        tmp_path / "out" / journal.FOLDER / "1.sqlite",
+    )
     for name, value, message in (
         ("preprocess", "cutout", "with the preprocess photograph; now it is cutout"),
         ("backbone", "other", "with the backbone stub; now it is other"),
         ("fast", True, "with the mode exact; now it is fast"),
         ("files", other, "with the classifiers {'test_journal.py': "),
+        ("VERSION", 2, "with the version of the method 1; now it is 2"),
+        ("folder", images.parent, f"with the photographs {images}; now it is {images.parent}"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(Stub, "load", lambda self, n=name, v=value: vars(self).update({n: v}))
-            assert score() == 1
+            patch.setattr(backbones, "VERSION", 2 if name == "VERSION" else 1)
+            grey_picture(images.parent / "0.png", 3)
+            assert score(folder=value if name == "folder" else images) == 1
         errors = capfd.readouterr().err
-        assert f"{journal.FOLDER} is of a run that has not ended, {message}" in errors
+        assert f"{kept} is of a run that has not ended, {message}" in errors
         assert "Start it as it was and it goes on, or remove that folder" in errors
+    damaged.write_bytes(b"no database" * 100)
+    assert score() == 1
+    errors = capfd.readouterr().err
+    assert f"{damaged}: file is not a database" in errors
+    assert f"remove {kept} to begin anew" in errors
+    damaged.unlink()
     assert not (tmp_path / "out/predictions.txt").exists()
     assert score() == 0
     assert Stub.batches == ALL[2:]
-
-
-def test_other_photographs_and_damaged_journals_are_refused(
-    stopped, score, images, tmp_path, capfd
-):
-    (tmp_path / "others").mkdir()
-    grey_picture(tmp_path / "others/0.png", 3)
-    assert score(folder=tmp_path / "others") == 1
-    assert f"with the photographs {images}; now it is" in capfd.readouterr().err
-    kept = tmp_path / "out" / journal.FOLDER
-    (kept / "0_of_1.jsonl").touch()
-    assert score() == 1
-    assert f"{kept} is of an older version: remove it" in capfd.readouterr().err
-    (kept / "0_of_1.jsonl").unlink()
-    (kept / "0.sqlite").write_bytes(b"no database" * 100)
-    assert score() == 1
-    errors = capfd.readouterr().err
-    assert f"{kept / '0.sqlite'}: file is not a database" in errors
-    assert f"remove {kept} to begin anew" in errors
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -225,6 +217,13 @@ def test_the_latest_word_counts_whichever_process_says_it(tmp_path, images, firs
             assert kept.begin({}, photographs).tolist() == [known]
             Journal(tmp_path, rank).add(photographs, {0: outcome})
             assert list(kept.outcomes(photographs)) == [("0.png", outcome)]
+
+
+def test_what_nothing_is_said_of_is_not_left_out(score, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(ingestion, "batches_to_do", lambda *_: [[0, 1]])
+    assert score() == 1
+    assert "says nothing of 7 images (first: 2.png): start the same" in capfd.readouterr().err
+    assert not (tmp_path / "out/predictions.txt").exists()
 
 
 # ---- two runs at once, and several processes ----------------------------------------------------
@@ -281,10 +280,11 @@ def test_several_processes_write_what_one_writes(score, images, tmp_path):
     (images / "5.png").write_bytes(b"no picture")
     assert score(output="whole") == 1
     assert together(score, 2) == [0, 0]  # torchrun would start all anew for another status
-    for name in ("predictions.txt", "details.csv"):
-        whole = (tmp_path / "whole" / name).read_bytes()
-        assert (tmp_path / "out" / name).read_bytes() == whole
-    assert not (tmp_path / "out" / journal.FOLDER).exists()
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    for path in images.iterdir():
+        path.unlink()
+    first, other = together(score, 2)  # a refusal ends all
+    assert first == 1 and other != 0
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -301,29 +301,13 @@ def test_several_processes_go_on_and_one_goes_on_for_several(score, tmp_path, co
     assert not kept.exists()
 
 
-def test_a_refusal_ends_all_processes(score, images):
-    for path in images.iterdir():
-        path.unlink()
-    first, other = together(score, 2)
-    assert first == 1 and other != 0
-
-
-@pytest.mark.parametrize(
-    ("place", "wanted", "device"),
-    [
-        (None, None, None),
-        (None, "cuda", "cuda"),
-        ((0, 1, 0), None, None),
-        ((5, 8, 3), None, "cuda:1"),
-        ((5, 8, 3), "cuda", "cuda:1"),
-        ((5, 8, 3), "cuda:0", "cuda:0"),
-    ],
-)
-def test_each_process_has_a_gpu(monkeypatch, place, wanted, device):
+def test_each_process_has_a_gpu(monkeypatch):
     """Of two that it sees."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    for name, value in zip(("RANK", "WORLD_SIZE", "LOCAL_RANK"), place or (), strict=False):
-        monkeypatch.setenv(name, str(value))
-    assert processes.torchrun_process() == (place[:2] if place else (0, 1))
-    assert processes.torchrun_device(wanted) == device
+    devices = {None: "cuda:1", "cuda": "cuda:1", "cuda:0": "cuda:0"}
+    for place, given in (((), {"cuda": "cuda"}), ((0, 1, 0), {None: None}), ((5, 8, 3), devices)):
+        for name, value in zip(("RANK", "WORLD_SIZE", "LOCAL_RANK"), place, strict=False):
+            monkeypatch.setenv(name, str(value))
+        assert processes.torchrun_process() == (place[:2] or (0, 1))
+        assert {wanted: processes.torchrun_device(wanted) for wanted in given} == given

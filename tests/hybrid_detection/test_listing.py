@@ -46,11 +46,9 @@ def test_a_sub_folder_that_cannot_be_read_is_an_error(folder, monkeypatch):
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    (tmp_path / "a").mkdir()
-    with pytest.raises(ValueError, match=r"holds no images .*; --recursive searches its sub-fol"):
-        find_images(tmp_path)
-    with pytest.raises(ValueError, match=r"holds no images \(.*\)$"):
-        find_images(tmp_path, recursive=True)
+    for recursive, end in ((False, "; --recursive searches its sub-folders, too"), (True, "")):
+        with pytest.raises(ValueError, match=rf"holds no images \(.*\){end}$"):
+            find_images(tmp_path, recursive)
     for find in (find_images, lambda gone: listed_images(tmp_path / "list.csv", gone)):
         with pytest.raises(ValueError, match="gone: no such folder"):
             find(tmp_path / "gone")
@@ -62,14 +60,12 @@ def test_a_list_names_the_images(folder, tmp_path):
     path = tmp_path / "list.csv"
     table = pd.DataFrame({"camid": 7, "filename": names})
     table.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\r\n")
-    with path.open("a") as file:
-        file.write("7\r\n")  # a short row
     images, refused = listed_images(path, folder)
     assert images.names == ["a/z.JPG", "b.png"]
     comma = "a comma or a control character would break predictions.txt; rename it"
     assert sorted(refused) == sorted(
         [f"{name!r}: {comma}" for name in ("a/x,y.png", "a\n.png")]
-        + [f"{path}: {n!r} is not the name of a file in {folder}" for n in (*outside, None)]
+        + [f"{path}: {n!r} is not the name of a file in {folder}" for n in outside]
     )
 
 
@@ -80,11 +76,15 @@ def test_a_list_names_the_images(folder, tmp_path):
         (b"filename,filename\nb.png,b.png\n", "has the columns filename, filename, expected"),
         (b"", "has the columns , expected filename"),
         (b"filename\n", "names no images"),
-        (b"filename\n\xff.png\n", "not a CSV file"),
+        (b"filename\na.png\n\xff.png\n", "not a CSV file .*utf-8"),
+        (b"filename\na.png\na,b.png\n", "not a CSV file .not 1 cells"),
+        (b"filename,id\na.png,1\nb.png\n", "not a CSV file .not 2 cells"),
+        (b'filename\na.png\n"b.png', "not a CSV file .unexpected end"),
     ],
 )
 def test_a_list_that_cannot_be_read_is_named(folder, tmp_path, content, message):
     path = tmp_path / "list.csv"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"list.csv: {message}"):
+    line = ", line 3" if message.startswith("not") else ""
+    with pytest.raises(ValueError, match=f"list.csv{line}: {message}"):
         listed_images(path, folder)

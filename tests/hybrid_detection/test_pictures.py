@@ -13,7 +13,6 @@ import numpy as np
 import pictures
 import pytest
 import torch
-from files import open_image
 from pictures import load_pictures, shared_out
 from PIL import Image
 
@@ -96,16 +95,13 @@ def children(process: int) -> set[str]:
     return set(listed.read_text().split())
 
 
-def test_nothing_is_left_when_the_caller_stops(paths):
+def test_nothing_is_left_when_the_caller_stops_or_is_killed(paths):
     before = children(os.getpid())
     batches = load_pictures(paths, WHOLE, 1, 2)
     next(batches)
     assert len(children(os.getpid()) - before) == 2
     batches.close()
     assert children(os.getpid()) <= before
-
-
-def test_nothing_is_left_of_a_killed_program(paths):
     child = os.fork()
     if child == 0:
         next(load_pictures(paths, WHOLE, 1, 3))
@@ -122,23 +118,14 @@ def test_nothing_is_left_of_a_killed_program(paths):
 
 
 def test_what_a_library_warns_of_is_said_once_of_each_file(paths, monkeypatch, caplog):
-    def transform(image):
+    def transform(_):
         for _ in range(3):
             warnings.warn("odd tags", UserWarning, stacklevel=1)
         return np.zeros((224, 224, 3), np.uint8)
 
-    monkeypatch.setattr(pictures, "make_picture", lambda preprocess: transform)
+    monkeypatch.setattr(pictures, "make_picture", lambda _: transform)
     list(load_pictures(paths[:2], WHOLE, 2, 0))
     assert caplog.messages == [f"{path}: odd tags" for path in paths[:2]]
-
-
-def test_a_fast_models_photographs_are_reduced(tmp_path):
-    path = tmp_path / "a.jpg"
-    Image.effect_noise((2000, 1000), 60).convert("RGB").save(path)
-    for side in (448, None):
-        expected = open_image(path, side).resize((224, 224), Image.Resampling.BILINEAR)
-        (batch,) = load_pictures([path], WHOLE, 1, 0, smallest_side=side)
-        assert np.array_equal(batch.pictures[0], expected)
 
 
 def new_pages(size: int) -> int:

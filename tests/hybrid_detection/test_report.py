@@ -1,7 +1,6 @@
 """The program of the report: its numbers for three photographs, and what it refuses."""
 
 from types import SimpleNamespace
-from typing import ClassVar
 
 import detection_report
 import numpy as np
@@ -20,31 +19,21 @@ def start(tmp_path, monkeypatch):
     Its model finds what it looks at as a network would; gives the exit status.
     """
 
-    class Red:
-        """Stands for the detector: no weights, and members that say the score."""
-
-        backbone, preprocess, threshold = "efficientnet_lite0", "photograph", 0.25
-        smallest_side = None
-        members: ClassVar[dict] = {"linear": SimpleNamespace(origin=Origin()), "sgd": None}
-        files: ClassVar[dict] = {"linear": tmp_path / "linear.pth"}
-
-        def __init__(self, **options):
-            self.options = options
-
-        def load(self):
-            pass
-
-        def examine(self, pictures):
-            scores = pictures[..., 0].double().mean(dim=(1, 2)).numpy() / 255
-            parents = [Parents("8", "9", 0.6, 0.9)] * len(scores)
-            features = np.stack([scores, 1 - scores], axis=1).astype(np.float32)
-            return Examined(scores, {"sgd": scores, "linear": scores}, parents, features)
+    def red(pictures) -> Examined:
+        scores = pictures[..., 0].double().mean(dim=(1, 2)).numpy() / 255
+        parents = [Parents("8", "9", 0.6, 0.9)] * len(scores)
+        features = np.stack([scores, 1 - scores], axis=1).astype(np.float32)
+        return Examined(scores, {"sgd": scores, "linear": scores}, parents, features)
 
     def examine(model, pictures):
         examined = model.examine(pictures)
         return examined, np.repeat(examined.scores, 4).reshape(-1, 2, 2)
 
-    monkeypatch.setattr(detection_report, "Model", Red)
+    known = {"backbone": "efficientnet_lite0", "preprocess": "photograph", "threshold": 0.25}
+    known |= {"members": {"linear": SimpleNamespace(origin=Origin()), "sgd": None}}
+    known |= {"files": {"linear": tmp_path / "linear.pth"}, "smallest_side": None}
+    model = SimpleNamespace(**known, load=lambda: None, examine=red)
+    monkeypatch.setattr(detection_report, "Model", lambda **_: model)
     monkeypatch.setattr(detection_report.evidence, "examine", examine)
     images = tmp_path / "scored"
     images.mkdir()
@@ -94,22 +83,18 @@ def test_scores_of_other_classifiers_are_refused(start, tmp_path, capsys, off, s
     assert ("b.png has the score" in capsys.readouterr().err) is (status == 1)
 
 
-def test_heat_maps_are_of_the_first_photographs_or_of_all(start, tmp_path, monkeypatch):
+def test_a_photograph_that_cannot_be_read_moves_no_other(start, tmp_path, monkeypatch, capsys):
+    """It is named, left out, and the exit status is 1; heat maps are of the first two or of all."""
     assert detection_report.MAPS == 200
     monkeypatch.setattr(detection_report, "MAPS", 2)
-    for arguments, last in (((), False), (("--all_heat_maps",), True)):
-        assert start(RED, *arguments) == 0
-        maps = read_report(tmp_path / "report")["maps"]
-        assert [shown is not None for shown in maps] == [True, True, last]
-
-
-def test_a_photograph_that_cannot_be_read_moves_no_other(start, tmp_path, capsys):
-    """It is named, left out, and the exit status is 1."""
     (tmp_path / "scored/b.png").write_bytes(b"no picture")
-    assert start(RED) == 1
-    assert "b.png" in capsys.readouterr().err
-    shown = read_report(tmp_path / "report")["photographs"]
-    assert (shown["name"], shown["score"]) == (["c.png", "a.png"], [0.4, 0.2])
+    for arguments, last in (((), False), (("--all_heat_maps",), True)):
+        assert start(RED, *arguments) == 1
+        assert "b.png" in capsys.readouterr().err
+        data = read_report(tmp_path / "report")
+        assert [shown is not None for shown in data["maps"]] == [True, last]
+        assert data["photographs"]["name"] == ["c.png", "a.png"]
+        assert data["photographs"]["score"] == [0.4, 0.2]
     with Image.open(tmp_path / "report/photographs/0.jpg") as image:
         assert image.getpixel((32, 32))[0] == pytest.approx(102, abs=3)
 
@@ -117,8 +102,8 @@ def test_a_photograph_that_cannot_be_read_moves_no_other(start, tmp_path, capsys
 @pytest.mark.parametrize(
     ("predictions", "message"),
     [
-        (RED | {f"{i}.png": 0.5 for i in range(4)}, "4 of the 7 photographs"),
-        (RED | {f"{i}.png": 0.5 for i in range(4)}, "(first: 0.png, 1.png, 2.png)"),
+        (RED | {f"{i}.png": 0.5 for i in range(4)}, "4 of the 7 photographs in "),
+        (RED | {f"{i}.png": 0.5 for i in range(4)}, " (first: 0.png, 1.png, 2.png)"),
         ({}, "holds no predictions"),
         ({"../predictions.txt": 0.5}, "leaves the folder"),
         ({"d.png": 0.5}, "none of 1 photographs can be read"),

@@ -1,97 +1,49 @@
 """published_members.load_sgd: pickles of old and new scikit-learn, and what only looks like one."""
 
+import copy
 import os
 import pickle
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import published_members
 import pytest
 from classifier import make_sgd
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import SGDClassifier
 
 FORGED = object()
+FITTED = make_sgd().fit(np.zeros((20, 1536)), np.arange(20) % 2)
 
 
-@dataclass
-class Old:
-    """An object as scikit-learn 1.4 pickled it: where its class was, what it held."""
-
-    module: str
-    name: str
-    state: dict = field(default_factory=dict)
-
-
-class OldPickler(pickle._Pickler):
-    """Writes the names of scikit-learn 1.4 and numpy 1, whatever versions are installed."""
-
-    def save(self, value, **options):
-        if isinstance(value, Old):
-            self.call(f"{value.module}\n{value.name}", ())
-            if value.state:
-                self.save(value.state)
-                self.write(pickle.BUILD)
-        elif isinstance(value, np.ndarray):
-            self.call("numpy.core.multiarray\n_reconstruct", (np.ndarray, (0,), b"b"))
-            self.save((1, value.shape, value.dtype, False, value.tobytes()))
-            self.write(pickle.BUILD)
-        elif isinstance(value, np.float64):
-            self.call("numpy.core.multiarray\nscalar", (value.dtype, value.tobytes()))
-        elif isinstance(value, np.dtype):
-            self.call("numpy\ndtype", (value.str[1:], False, True))
-            self.save((3, "<", None, None, None, -1, -1, 0))
-            self.write(pickle.BUILD)
-        else:
-            super().save(value, **options)
-
-    def call(self, name: str, arguments: tuple) -> None:
-        self.write(pickle.GLOBAL + f"{name}\n".encode())
-        self.save(arguments)
-        self.write(pickle.REDUCE)
-
-
-def old_fold(weights: dict[int, float], intercept: float, **changes) -> Old:
-    """A fitted SGDClassifier: weight by position, all others zero; `changes` replace attributes."""
-    coef = np.zeros((1, 1536), "<f4")
-    for position, weight in weights.items():
-        coef[0, position] = weight
-    state = {
-        "loss": "log_loss",
-        "coef_": coef,
-        "intercept_": np.array([intercept]),
-        "classes_": np.array([0, 1]),
-        "_loss_function_": Old("sklearn.linear_model._sgd_fast", "Log"),
-    }
-    return Old("sklearn.linear_model._stochastic_gradient", "SGDClassifier", state | changes)
-
-
-def old_ensemble(*folds: tuple[Old, dict]) -> Old:
-    """A fitted CalibratedClassifierCV of `folds` and the attributes of their calibrators."""
-    place = "sklearn.calibration"
-    members = []
-    for fold, platt in folds:
-        calibrators = [Old(place, "_SigmoidCalibration", platt)]
-        state = {"estimator": fold, "calibrators": calibrators}
-        members.append(Old(place, "_CalibratedClassifier", state))
-    return Old(place, "CalibratedClassifierCV", {"calibrated_classifiers_": members})
+def ensemble(count: int = 1) -> CalibratedClassifierCV:
+    """A calibrated classifier of so many folds that decide 0, with slope -1 and offset 0."""
+    made = copy.copy(FITTED)
+    made.calibrated_classifiers_ = []
+    for fold in copy.deepcopy(FITTED.calibrated_classifiers_[:count]):
+        fold.estimator.coef_, fold.estimator.intercept_ = np.zeros((1, 1536)), np.zeros(1)
+        fold.calibrators[0].a_, fold.calibrators[0].b_ = -1.0, 0.0
+        made.calibrated_classifiers_.append(fold)
+    return made
 
 
 @pytest.fixture
 def write(tmp_path):
-    def write_pickle(content: Old) -> Path:
+    def write_pickle(content: object) -> Path:
         path = tmp_path / "sgd_clf.pkl"
-        with path.open("wb") as file:
-            OldPickler(file, 3).dump(content)
+        path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content))
         return path
 
     return write_pickle
 
 
-def test_an_old_calibrated_pickle_by_hand(write):
-    first, second = old_fold({0: 1, 1: -2}, 0.5), old_fold({0: 0.5, 1: 3}, -1)
-    platt = {"a_": np.float64(-1.5), "b_": np.float64(0.25)}
-    content = old_ensemble((first, platt), (second, {"a_": np.float64(-2), "b_": np.float64(0)}))
+def test_a_calibrated_pickle_by_hand(write):
+    content = ensemble(2)
+    first, second = content.calibrated_classifiers_
+    first.estimator.coef_[0, :2], first.estimator.intercept_[0] = (1, -2), 0.5
+    second.estimator.coef_[0, :2], second.estimator.intercept_[0] = (0.5, 3), -1
+    first.calibrators[0].a_, first.calibrators[0].b_ = np.float64(-1.5), np.float64(0.25)
+    second.calibrators[0].a_ = np.float64(-2)
     scorer = published_members.load_sgd(write(content))
     features = np.zeros((3, 1536), np.float32)
     features[0, 0] = features[1, 1] = 1
@@ -100,7 +52,7 @@ def test_an_old_calibrated_pickle_by_hand(write):
     expected = [0.574869, 0.528936, 0.370831]
     assert scorer.hybrid_probability(features) == pytest.approx(expected, abs=1e-6)
     assert scorer.origin == published_members.Origin("dinov2_base", None)
-    bare = published_members.load_sgd(write(first))
+    bare = published_members.load_sgd(write(first.estimator))
     expected = [0.817574, 0.182426, 0.622459]  # 1 / (1 + e^-1.5), 1 / (1 + e^1.5), 1 / (1 + e^-0.5)
     assert bare.hybrid_probability(features) == pytest.approx(expected, abs=1e-6)
 
@@ -119,14 +71,12 @@ def test_published_pickles_give_the_published_probabilities(shared, file_name, e
 @pytest.mark.parametrize(
     "make", [make_sgd, lambda: SGDClassifier(loss="log_loss", random_state=0)], ids=["cv", "bare"]
 )
-def test_todays_pickles_give_scikit_learns_probabilities(tmp_path, make):
+def test_todays_pickles_give_scikit_learns_probabilities(write, make):
     rng = np.random.default_rng(0)
     features = rng.standard_normal((60, 1536)).astype(np.float32)
     labels = (features[:, 0] + 0.5 * rng.standard_normal(60) > 0).astype(int)
     classifier = make().fit(features, labels)
-    path = tmp_path / "sgd_clf.pkl"
-    path.write_bytes(pickle.dumps(classifier))
-    scorer = published_members.load_sgd(path, "dinov2_base")
+    scorer = published_members.load_sgd(write(classifier), "dinov2_base")
     expected = classifier.predict_proba(features)[:, 1]
     assert np.abs(scorer.hybrid_probability(features) - expected).max() < 1e-6
 
@@ -136,7 +86,6 @@ def test_todays_pickles_give_scikit_learns_probabilities(tmp_path, make):
     [
         ({"coef_": np.zeros((1, 768))}, r"coef_ has the shape \(1, 768\), expected \(1, 1536\)"),
         ({"coef_": np.full((1, 1536), np.nan)}, "coef_ holds a value that is not finite"),
-        ({"coef_": [[0.0] * 1536]}, "coef_ is a list, expected numbers"),
         ({"intercept_": np.zeros(2)}, r"intercept_ has the shape \(2,\), expected \(1,\)"),
         ({"classes_": np.array([0, 1, 2])}, r"classes_ has the shape \(3,\), expected \(2,\)"),
         ({"classes_": np.array([1, 0])}, "a classifier of the classes 0 and 1"),
@@ -146,10 +95,11 @@ def test_todays_pickles_give_scikit_learns_probabilities(tmp_path, make):
     ],
 )
 def test_arrays_of_another_shape_or_value_are_refused(write, changes, message):
-    platt = {"a_": -1.0, "b_": 0.0}
-    platt |= {name: value for name, value in changes.items() if name in platt}
-    fold = old_fold({}, 0, **{k: value for k, value in changes.items() if k not in platt})
-    refuse(write(old_ensemble((fold, platt))), message)
+    content = ensemble()
+    (fold,) = content.calibrated_classifiers_
+    for name, value in changes.items():
+        setattr(fold.calibrators[0] if name in ("a_", "b_") else fold.estimator, name, value)
+    refuse(write(content), message)
 
 
 def refuse(path: Path, message: str) -> None:
@@ -165,22 +115,25 @@ class Payload:
         return os.mkdir, (str(self.target),)
 
 
-def test_what_is_no_classifier_is_refused_and_runs_nothing(tmp_path):
-    path = tmp_path / "sgd_clf.pkl"
+def test_what_is_no_classifier_is_refused_and_runs_nothing(write, tmp_path):
     features = np.random.default_rng(0).standard_normal((20, 1536))
     above = (features[:, 0] > 0).astype(int)
+    many = ensemble()
+    many.calibrated_classifiers_ *= 1000
+    assert len(published_members.load_sgd(write(many)).weights) == 1000
+    many.calibrated_classifiers_ += many.calibrated_classifiers_[:1]
     huge = pickle.PROTO + b"\x03" + pickle.NONE + b"r\xff\xff\xff\x7f" + pickle.STOP
     for content, message in (
         (b"", ""),
         (b"not a pickle", ""),
-        (pickle.dumps({"coef_": [1.0]}), ""),
-        (pickle.dumps(Payload(tmp_path / "owned")), "mkdir"),
+        ({"coef_": [1.0]}, ""),
+        (Payload(tmp_path / "owned"), "mkdir"),
+        (many, "1,001 folds, expected 1,000"),
         (huge, "2,147,483,647 objects in 9 bytes"),  # before memory is set aside
-        (pickle.dumps(SGDClassifier(loss="hinge").fit(features, above)), "Hinge has no place"),
-        (pickle.dumps(SGDClassifier(loss="log_loss").fit(features, above + 1)), "0 and 1"),
+        (SGDClassifier(loss="hinge").fit(features, above), "Hinge has no place"),
+        (SGDClassifier(loss="log_loss").fit(features, above + 1), "0 and 1"),
     ):
-        path.write_bytes(content)
-        refuse(path, message)
+        refuse(write(content), message)
     assert not (tmp_path / "owned").exists()
 
 
@@ -211,6 +164,8 @@ def test_a_forged_array_is_refused_before_it_is_read(tmp_path):
 
 def test_a_forged_address_is_never_read(write):
     """numpy would take an object with __array_interface__ for an array at that address."""
-    interface = {"shape": (1, 1536), "typestr": "<f8", "data": (64, False), "version": 3}
-    forged = Old("sklearn.linear_model._sgd_fast", "Log", {"__array_interface__": interface})
-    refuse(write(old_fold({}, 0, coef_=forged)), "coef_ is a Log, expected numbers")
+    forged = SGDClassifier()
+    forged.__array_interface__ = {"shape": (1, 1536), "typestr": "<f8", "data": (64, False)}
+    content = ensemble()
+    content.calibrated_classifiers_[0].estimator.coef_ = forged
+    refuse(write(content), "coef_ is a SGDClassifier, expected numbers")

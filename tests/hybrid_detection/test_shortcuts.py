@@ -17,9 +17,8 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def check(tmp_path, monkeypatch, caplog, capsys):
-    """Run the program on views that whole and background tell apart, by the names of the files.
-
-    Odd numbers are of one kind, even ones of another; gives status, output and messages.
+    """Run the program on views of which whole and background tell odd from even file names; gives
+    status, output and messages.
     """
 
     def extract_features(paths, backbone, device, batch_size, workers, cache):
@@ -36,7 +35,6 @@ def check(tmp_path, monkeypatch, caplog, capsys):
         command += ["--backbone", "efficientnet_lite0", *arguments]
         monkeypatch.setattr(sys, "argv", list(map(str, command)))
         monkeypatch.setattr(shortcuts, "extract_features", extract_features)
-        caplog.clear()
         status = shortcuts.main()
         printed = capsys.readouterr()
         return status, printed.out, caplog.text + printed.err
@@ -63,8 +61,7 @@ def test_a_ground_that_tells_the_subspecies_is_found_out(tmp_path, check):
     assert "text.jpg: not a readable image" in messages
     table = pd.read_csv(tmp_path / "out/shortcuts.csv")
     share = values(table)
-    assert share["whole"] == share["background"] == 1
-    assert share["outline"] < 0.8 and share["cutout"] < 0.8
+    assert share["whole"] == share["background"] == 1 > 0.8 > max(share["outline"], share["cutout"])
     assert "the background alone tells the subspecies with accuracy 1.00 (chance 0.50" in printed
     assert printed.rstrip().endswith(f"24 photographs): {ADVICE}")
     assert (table["chance"] == 0.5).all() and (table["photographs"] == 24).all()
@@ -94,8 +91,9 @@ def test_hybrids_of_a_classifiers_csv(tmp_path, check):
     assert "the background alone tells the hybrids with ROC AUC" in printed
 
 
-@pytest.mark.parametrize(("there", "seen"), [(200, 200), (240, 200)])
-def test_a_training_looks_at_the_background_of_a_sample(tmp_path, monkeypatch, caplog, there, seen):
+@pytest.mark.parametrize("there", [200, 240])
+def test_a_training_looks_at_the_background_of_a_sample(tmp_path, monkeypatch, caplog, there):
+    """Of 200, always the same; not just of the first ones."""
     caplog.set_level("INFO")
     looked_at = []
 
@@ -118,29 +116,24 @@ def test_a_training_looks_at_the_background_of_a_sample(tmp_path, monkeypatch, c
     assert "the background alone tells the hybrids with ROC AUC 0.60" in caplog.text
     assert pd.read_csv(tmp_path / "told.csv")["value"].tolist() == [0.6]
     (first, folder), (second, _) = looked_at
-    assert not folder.exists()
-    assert first.equals(second)
+    assert first.equals(second) and not folder.exists()
     drawn = [int(path.stem) for path in first["path"]]
-    assert len(set(drawn)) == seen
-    assert drawn == sorted(drawn)
-    assert (drawn == list(range(seen))) == (there == seen)  # else not only the first ones
+    assert len(drawn) == 200 and drawn == sorted(set(drawn))
+    assert (drawn == list(range(200))) == (there == 200)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--photographs", "{tmp}/none"), "No such file or directory"),
-        (("--photographs", "{tmp}/one"), "nothing to tell apart; expected two subspecies, in a"),
-        (("--photographs", "{tmp}/two", "--output", "{tmp}/two/out"), "lies among the photographs"),
-        (("--photographs", "{tmp}/two"), "nothing to tell apart; expected two subspecies, in a"),
-    ],
-)
-def test_what_cannot_be_checked_is_refused(tmp_path, check, options, message):
+def test_what_cannot_be_checked_is_refused(tmp_path, check):
     for name in ("one/cyrbia/1", "one/cyrbia/2", "two/cyrbia/1", "two/erato/2"):
         draw_specimen(tmp_path / f"{name}.png")
-    status, _, messages = check(*(option.format(tmp=tmp_path) for option in options))
-    assert status == 1
-    assert message in messages
+    for folder, output, message in (
+        ("none", "out", "No such file or directory"),
+        ("one", "out", "nothing to tell apart; expected two subspecies, in a"),
+        ("two", "two/out", "lies among the photographs"),
+        ("two", "out", "nothing to tell apart; expected two subspecies, in a"),
+    ):
+        options = ("--photographs", tmp_path / folder, "--output", tmp_path / output)
+        status, _, messages = check(*options)
+        assert status == 1 and message in messages
     assert not (tmp_path / "out/shortcuts.csv").exists()
 
 
@@ -155,7 +148,6 @@ def test_the_views():
     assert np.array_equal(views["whole"], rgb)
     changed = (views["background"] != rgb).any(axis=2)
     assert np.array_equal(changed, mask)  # around it, the paint is of the paper's colour
-    assert views["background"][0, 0].tolist() == [255, 0, 0]
     rgb[35, 100] = rgb[37, 100] = (0, 0, 0)  # an antenna, near and far: 5 % of 80 pixels is 4
     background = VIEWS["background"](rgb, mask)
     assert background[37, 100].tolist() == [200, 190, 180]
@@ -168,27 +160,23 @@ def test_the_views():
 @pytest.mark.parametrize(("n", "fits"), [(100, 100), (101, 5)])
 def test_many_photographs_are_left_out_in_parts(monkeypatch, n, fits):
     """Which are then called by a classifier that did not see them."""
-    asked = []
 
     def predicting(estimator, features, codes, cv, method):
-        asked.append([(estimator.loss, estimator.random_state), method])
+        assert (estimator.loss, estimator.random_state, method) == asked
         folds = list(cv.split(features, codes))
         assert len(folds) == fits
         assert sorted(row for _, test in folds for row in test) == list(range(n))
         return np.eye(3)[codes[::-1]]
 
     monkeypatch.setattr(shortcuts, "cross_val_predict", predicting)
+    asked = "log_loss", 42, "decision_function"
     names = np.array(["a", "b", "c"], object)[np.arange(n) % 3]
     called, decisions = call_each(np.zeros((n, 2)), names)
-    assert called.tolist() == names[::-1].tolist()
-    assert decisions.shape == (n, 3)
-    assert asked == [[("log_loss", 42), "decision_function"]]
+    assert called.tolist() == names[::-1].tolist() and decisions.shape == (n, 3)
 
 
 def test_the_sentence():
-    result = Result("background", "subspecies", 83, "accuracy", 0.57, 0.46, 0.67, 0.17)
-    assert result.sentence() == (
-        "the background alone tells the subspecies with accuracy 0.57 (chance 0.17, 95 % interval "
-        "0.46 to 0.67, 83 photographs): cut the specimens out, or balance who photographed them"
-    )
+    result = Result("background", "subspecies", 83, "accuracy", 0.57, 0.171, 0.67, 0.17)
+    said = "the subspecies with accuracy 0.57 (chance 0.17, 95 % interval 0.17 to 0.67, 83 photogr"
+    assert said in result.sentence() and result.sentence().endswith(ADVICE)
     assert result._replace(low=0.17).sentence().endswith("83 photographs), which may be chance")

@@ -2,59 +2,61 @@
 
 import re
 import zipfile
+from dataclasses import replace
 
 import model
 import numpy as np
 import pandas as pd
-import published_members
 import pytest
 import subspecies
 import subspecies_member
 from classifier import save_subspecies
+from data_utils import COLUMNS
+from painted import SOURCES
 from sklearn.covariance import ledoit_wolf
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from worlds import third_member
 
 # Photographs of each of 14 subspecies, uneven as in the challenge; one has a single one.
 COUNTS = dict(enumerate([5, 9, 40, 12, 4, 5, 2, 15, 60, 30, 1, 11, 2, 13]))
 SIZE = 32  # features
+EMPTY = dict.fromkeys([*COLUMNS, *SOURCES], "")
 
 
 class Drawn:
     """Photographs of made-up subspecies; one of i and j lies half-way between their means."""
 
-    def __init__(self, counts: dict[int, int], seed: int = 0) -> None:
-        self.draw = np.random.default_rng(seed)
+    def __init__(self, counts: dict[int, int]) -> None:
+        self.draw = np.random.default_rng(0)
         self.means = 4 * self.draw.standard_normal((max(counts) + 1, SIZE))
-        self.rows, self.features = [], []
+        self.rows, self.looks = [], []
         for place, count in counts.items():
-            for _ in range(count):
-                self.add(place, place, subspecies=f"{place}.0")
+            self.add(place, place, count, subspecies=f"{place}.0")
 
     def look(self, i: int, j: int) -> np.ndarray:
         return (self.means[i] + self.means[j]) / 2 + self.draw.standard_normal(SIZE)
 
-    def add(self, i: int, j: int, name: str = "", **cells: str) -> None:
-        name = name or f"{len(self.rows):04d}.jpg"
-        columns = ("subspecies", "parent_subspecies_1", "parent_subspecies_2")
-        empty = dict.fromkeys((*columns, "structure", "reference"), "")
-        self.rows.append({"filename": name, "label": int(i != j)} | empty | cells)
-        self.features.append(self.look(i, j))
+    def add(self, i: int, j: int, count: int = 1, **cells: str) -> None:
+        if i != j:
+            cells |= {"parent_subspecies_1": f"{i}.0", "parent_subspecies_2": f"{j}.0"}
+        for _ in range(count):
+            row = EMPTY | {"filename": f"{len(self.rows)}.jpg", "label": int(i != j)} | cells
+            self.rows.append(row)
+            self.looks.append(self.look(i, j))
 
-    def add_hybrid(self, i: int, j: int, name: str = "") -> None:
-        self.add(i, j, name, parent_subspecies_1=f"{i}.0", parent_subspecies_2=f"{j}.0")
+    def data(self) -> tuple[pd.DataFrame, np.ndarray]:
+        return pd.DataFrame(self.rows), np.array(self.looks, np.float32)
 
     def fit(self) -> subspecies_member.SubspeciesScorer:
-        features = np.array(self.features, np.float32)
-        return subspecies.fit_subspecies(pd.DataFrame(self.rows), features, "efficientnet_lite0")
+        return subspecies.fit_subspecies(*self.data(), "efficientnet_lite0")
 
 
 @pytest.fixture(scope="module")
 def fourteen() -> Drawn:
     drawn = Drawn(COUNTS)
-    for _ in range(8):
-        drawn.add_hybrid(9, 8)
+    drawn.add(9, 8, 8)
     return drawn
 
 
@@ -67,14 +69,11 @@ def arrays_of(scorer: subspecies_member.SubspeciesScorer) -> dict[str, np.ndarra
     return {name: value for name, value in vars(scorer).items() if name != "origin"}
 
 
-# ---- what it finds ------------------------------------------------------------------------------
-
-
 def test_the_evidence_written_out(fourteen, fitted):
     """A published regression with C = 0.03, balanced; Mahalanobis' distance among the means."""
-    rows = pd.DataFrame(fourteen.rows)
+    rows, features = fourteen.data()
     pure = rows["label"].to_numpy() == 0
-    features = np.array(fourteen.features, np.float32)[pure].astype(float)
+    features = features[pure].astype(float)
     names = rows["subspecies"][pure].str.removesuffix(".0").to_numpy(str)
     regression = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.03, class_weight="balanced", max_iter=2000)
@@ -104,21 +103,10 @@ def test_the_evidence_written_out(fourteen, fitted):
 
 def by_hand(**arrays: object) -> subspecies_member.SubspeciesScorer:
     """Three subspecies in two features, which are the discriminants: a triangle."""
-    values = {
-        "subspecies": np.array(["8", "9", "10"]),
-        "weights": np.zeros((3, 2)),
-        "intercepts": np.array([0.0, 0.0, 0.0]),
-        "axes": np.eye(2),
-        "means": np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]]),
-        "quantiles": np.array([[1.0, 1.5], [1.0, 3.0]]),
-        "spread": np.array(1.0),
-        "crosses": np.zeros((0, 2), np.int64),
-        "cross_weights": np.zeros((3, 2)),
-        "cross_intercepts": np.zeros(3),
-        "threshold": np.array(np.nan),
-        "origin": published_members.Origin("efficientnet_lite0"),
-    }
-    return subspecies_member.SubspeciesScorer(**values | arrays)
+    values = {"weights": np.zeros((3, 2)), "axes": np.eye(2), "crosses": np.zeros((0, 2), int)}
+    values |= {"intercepts": np.zeros(3), "quantiles": np.array([[1.0, 1.5], [1.0, 3.0]])}
+    values |= {"cross_weights": np.zeros((3, 2)), "cross_intercepts": np.zeros(3)}
+    return replace(third_member(), **values | arrays)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +117,6 @@ def test_the_median_and_the_95_percent_quantile_are_a_quarter_and_three(distance
     """Without a preference the entropy is 1, here the median; a noisy-or joins both."""
     found = by_hand().hybrid_probability(np.array([[-distance, 0.0]]))
     assert found == pytest.approx([probability], abs=1e-9)
-
-
-# ---- how it is fitted ---------------------------------------------------------------------------
 
 
 def test_quantiles_are_those_of_photographs_that_a_fit_did_not_see(fourteen, fitted, monkeypatch):
@@ -151,18 +136,13 @@ def test_quantiles_are_those_of_photographs_that_a_fit_did_not_see(fourteen, fit
         object.__setattr__(scorer, "evidence", evidence)
         return scorer
 
-    rows, features = pd.DataFrame(fourteen.rows), np.array(fourteen.features, np.float32)
-    photographs = subspecies.select(rows, features)
+    photographs = subspecies.select(*fourteen.data())
     monkeypatch.setattr(subspecies, "fit_scorer", watched)
     evidence, squares = subspecies.judge_out_of_fold(photographs, "efficientnet_lite0")
     alone = photographs.names[photographs.places] == "10"
     assert sorted(judged) == sorted(photographs.features[~alone][:, 0])
     assert fitted.quantiles == pytest.approx(np.quantile(evidence, [0.5, 0.95], axis=0).T)
     assert fitted.spread == pytest.approx(squares.mean())
-
-
-def test_photographs_of_a_subspecies_are_dealt_out_evenly():
-    """One of a single photograph is never judged."""
     assert subspecies.deal(np.repeat([0, 1], [7, 2])).tolist() == [1, 4, 1, 0, 3, 0, 2, 2, 3]
     assert subspecies.deal(np.array([5])).tolist() == [-1]
 
@@ -170,10 +150,10 @@ def test_photographs_of_a_subspecies_are_dealt_out_evenly():
 def test_hybrids_and_painted_images_teach_it_nothing_about_non_hybrids(fitted):
     drawn = Drawn(COUNTS)
     without = drawn.fit()
-    for _ in range(8):
-        drawn.add_hybrid(9, 8)
-    drawn.add(3, 3, "AF_3_3_gen00001.png", subspecies="3_3", structure="a", reference="b")
-    drawn.add_hybrid(2, 3, "AF_2_3_gen00001.png")
+    drawn.add(9, 8, 8)
+    painting = {"structure": "a", "reference": "b"}
+    drawn.add(3, 3, subspecies="3_3", filename="AF_3_3_gen00001.png", **painting)
+    drawn.add(2, 3, filename="AF_2_3_gen00001.png")
     drawn.add(4, 4)  # the CSV does not say of which subspecies
     again = drawn.fit()
     of_hybrids = ("crosses", "cross_weights", "cross_intercepts")
@@ -190,9 +170,6 @@ def test_what_cannot_be_fitted_says_why():
         Drawn({0: 1, 1: 1, 2: 1}).fit()
 
 
-# ---- parents ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("place", "first", "second", "share"),
     [
@@ -206,11 +183,13 @@ def test_parents_are_those_whose_line_is_near(place, first, second, share):
     (parents,) = by_hand().parents(np.array([place]))
     assert {parents.first, parents.second} == {first, second}
     assert parents.share == pytest.approx(share)
-    if share != 0.5:
-        assert parents.first == first
+    assert share == 0.5 or parents.first == first
 
 
-def test_the_certainty_of_parents_written_out():
+def test_the_certainty_of_parents_written_out(fourteen, fitted):
+    """A known cross is known by its look, that of dominant traits: it is off the line between the
+    parents, near another pair.
+    """
     (parents,) = by_hand(spread=np.array(2.0)).parents(np.array([[2.0, 1.0]]))
     squares = np.array([1.0, 5.0, 12.5])  # to 8-9, to 8-10, to 9-10
     chances = np.exp(-squares / 4) / np.exp(-squares / 4).sum()
@@ -219,18 +198,14 @@ def test_the_certainty_of_parents_written_out():
     assert str(subspecies_member.Parents("10", "9", 0.6, 0.5)) == "9 x 10"
     assert str(subspecies_member.Parents("10", "9", 0.6, 0.499)) == "unknown"
 
-
-def test_a_known_cross_is_known_by_its_look(fourteen, fitted):
-    """The look of dominant traits: off the line between the parents, near another pair."""
     scorer = by_hand(
         crosses=np.array([[0, 2]]),
         cross_weights=np.array([[0.0, 0.0]] * 3 + [[1.0, 0.0]]),
         cross_intercepts=np.array([0.0, 0.0, 0.0, 1.0]),
     )
     (parents,) = scorer.parents(np.array([[4.0, 0.0]]))
-    known = np.exp(5) / (np.exp(5) + 3)
     assert str(parents) == "8 x 10"
-    assert parents.certainty == pytest.approx(known, abs=1e-3)
+    assert parents.certainty == pytest.approx(np.exp(5) / (np.exp(5) + 3), abs=1e-3)
     looks = np.stack([fourteen.look(8, 9) for _ in range(20)])
     assert [str(parents) for parents in fitted.parents(looks)].count("8 x 9") >= 19
 
@@ -238,22 +213,14 @@ def test_a_known_cross_is_known_by_its_look(fourteen, fitted):
 # ---- its file -----------------------------------------------------------------------------------
 
 
-def write(path, scorer, **changes):
-    save_subspecies(scorer, path)
-    with np.load(path) as file:
-        arrays = dict(file) | changes
-    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
-    return path
-
-
 def test_what_is_saved_is_loaded(tmp_path, stored):
     path = tmp_path / "subspecies.npz"
     save_subspecies(stored, path)
+    content = path.read_bytes()
     loaded = subspecies_member.load_subspecies(path, "efficientnet_lite0")
     assert loaded.origin == stored.origin
     for name, value in arrays_of(stored).items():
         assert np.array_equal(value, arrays_of(loaded)[name])
-    content = path.read_bytes()
     save_subspecies(stored, path)
     assert path.read_bytes() == content
     with pytest.raises(ValueError, match="was trained on features of efficientnet_lite0, but"):
@@ -265,29 +232,27 @@ def test_what_is_saved_is_loaded(tmp_path, stored):
     [
         ({"weights": None}, "weights"),
         ({"weights": np.zeros((3, 1281))}, "weights has the shape (3, 1281), expected (3, 1280)"),
-        ({"means": np.full((3, 2), np.nan)}, "means holds a value that is not finite"),
         ({"quantiles": np.ones((2, 2))}, "quantiles do not ascend"),
         ({"spread": np.array(0.0)}, "the spread is not above 0"),
-        ({"threshold": np.array(1.5)}, "threshold is no number of 0 to 1"),
+        ({"threshold": np.array(1.01)}, "threshold is no number of 0 to 1"),
         ({"crosses": np.array([[2, 0]])}, "crosses are not pairs of two places"),
         ({"subspecies": np.array(["8", "8", "9"])}, "expected two or more, all unlike"),
-        ({"subspecies": np.array(["8", "9", "1\n0"])}, "no printable text"),
         ({"preprocess": np.array("mask")}, "unknown preprocess 'mask'"),
-        ({"weights": np.array([[object()] * 1280] * 3)}, "Object arrays cannot be loaded"),
     ],
 )
 def test_a_hostile_file_is_refused(tmp_path, stored, changes, message):
-    path = write(tmp_path / "subspecies.npz", stored, **changes)
+    path = tmp_path / "subspecies.npz"
+    save_subspecies(stored, path)
+    with np.load(path) as file:
+        arrays = dict(file) | changes
+    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
     with pytest.raises(ValueError, match=re.escape(message)) as raised:
         subspecies_member.load_subspecies(path)
     assert str(raised.value).startswith(f"{path}: not a member that knows the subspecies (")
 
 
-def test_what_is_no_npz_or_unpacks_without_end_is_refused(tmp_path, stored, monkeypatch):
+def test_what_unpacks_without_end_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "subspecies.npz"
-    path.write_bytes(b"no zip")
-    with pytest.raises(ValueError, match=r"subspecies\.npz: not a member .*BadZipFile"):
-        subspecies_member.load_subspecies(path)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("weights.npy", bytes(1000))
     assert subspecies_member.MAX_BYTES == 100_000_000
@@ -296,16 +261,12 @@ def test_what_is_no_npz_or_unpacks_without_end_is_refused(tmp_path, stored, monk
         subspecies_member.load_subspecies(path)
 
 
-# ---- the score ----------------------------------------------------------------------------------
-
-
 def test_members_are_combined_to_the_bit():
     draw = np.random.default_rng(0)
     # Cubes: of a plain random number, 1 - (1 - x) has the same bits.
     linear, sgd, other = draw.random(50, np.float32) ** 3, *draw.random((2, 50)) ** 3
-    larger = np.maximum(linear, sgd)
-    assert np.array_equal(model.combine({"linear": linear, "sgd": sgd}), larger)
-    both = model.combine({"linear": linear, "sgd": sgd, "subspecies": other})
+    larger, members = np.maximum(linear, sgd), {"linear": linear, "sgd": sgd}
+    for alone, expected in ((members, larger), ({"subspecies": other}, other), ({"sgd": sgd}, sgd)):
+        assert np.array_equal(model.combine(alone), expected)
+    both = model.combine(members | {"subspecies": other})
     assert both == pytest.approx(1 - (1 - larger) * (1 - other), abs=1e-12)
-    assert np.array_equal(model.combine({"subspecies": other}), other)
-    assert np.array_equal(model.combine({"sgd": sgd}), sgd)

@@ -21,19 +21,13 @@ def test_the_ways_agree(draw, tmp_path, monkeypatch, capsys):
     rows = [row for section in sections for row in section.splitlines()[4:] if row]
     differences = [float(row.split(" | ")[-1].strip(" |")) for row in rows]
     # --fast may lie further off.
-    limits = [0, 1e-4, 1, 0, 1e-5, 1e-5]
-    assert all(one <= limit for one, limit in zip(differences, limits, strict=True))
+    assert np.less_equal(differences, [0, 1e-4, 1, 0, 1e-5, 1e-5]).all()
 
 
 def test_medians_and_ratios(monkeypatch):
     clock = iter([0, 4, 4, 5, 5, 7, 7, 8, 8, 17, 17, 18.5])  # 4, 1; 2, 1; 9, 1.5 seconds
     monkeypatch.setattr(time_detector.time, "perf_counter", lambda: next(clock))
     ways = {"published": lambda: np.array([1.0, 2.0]), "ours": lambda: np.array([1.0, 1.75])}
-    assert time_detector.measure("A claim", ways, 3).splitlines() == [
-        "## A claim",
-        "",
-        "| Way | Seconds | Times as fast | Differs by |",
-        "|---|---|---|---|",
-        "| published | 4 | 1.00 | 0.0e+00 |",
-        "| ours | 1 | 4.00 | 2.5e-01 |",  # of 4, 2 and 6
-    ]
+    title, *_, first, second = time_detector.measure("A claim", ways, 3).splitlines()
+    assert (title, first) == ("## A claim", "| published | 4 | 1.00 | 0.0e+00 |")
+    assert second == "| ours | 1 | 4.00 | 2.5e-01 |"  # of 4, 2 and 6

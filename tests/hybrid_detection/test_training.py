@@ -7,12 +7,12 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cutout
 import data_utils
 import numpy as np
 import pandas as pd
-import published_members
 import pytest
 import torch
 import training
@@ -20,15 +20,12 @@ from classifier import save_linear, training_id
 from dataset import Rows, check_grounds
 from model_utils import FeatureCache
 from PIL import Image
+from published_members import LinearClassifier, Origin
 
-EVALUATION = {
-    "classifier_evaluation_results.csv",
-    "classifier_recalls.csv",
-    "classifier_scores.csv",
-    "score_histograms.png",
-    "roc.png",
-    "precision_recall.png",
-}
+EVALUATION = set(
+    "classifier_evaluation_results.csv classifier_recalls.csv classifier_scores.csv "
+    "score_histograms.png roc.png precision_recall.png".split()
+)
 EVALUATIONS = ("held_out_photographs", "published_split")
 MEMBERS = ("sgd_clf.pkl", "clf1024.pth", "subspecies.npz")
 OUTPUTS = {*MEMBERS[:2], "linear_loss.png", "training_index.npz"} | {
@@ -45,20 +42,6 @@ def contents(folder):
 def read_rows(path):
     with path.open() as file:
         return list(csv.DictReader(file))
-
-
-def origin(folder):
-    """The id that both classifiers remember of their training."""
-    with (folder / "sgd_clf.pkl").open("rb") as file:
-        sgd = pickle.load(file)
-    linear = torch.load(folder / "clf1024.pth", weights_only=True)._metadata[""]
-    memory = (sgd.backbone_, sgd.training_, sgd.preprocess_)
-    assert (linear["backbone"], linear["training"], linear["preprocess"]) == memory
-    assert re.fullmatch("[0-9a-f]{16}", sgd.training_)
-    return sgd.training_
-
-
-# ---- what it leaves -----------------------------------------------------------------------------
 
 
 def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatch):
@@ -91,10 +74,8 @@ def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatc
     assert set(alone) == OUTPUTS
     assert alone == again
 
-    origin(tmp_path / "alone")
     results = read_rows(tmp_path / "alone/published_split/classifier_evaluation_results.csv")
-    named = " ".join(row["classifier"] for row in results)
-    assert named == "sgd linear ensemble"
+    assert [row["classifier"] for row in results] == ["sgd", "linear", "ensemble"]
     metrics = ["tpr_at_tnr95", "threshold", "pr_auc", "roc_auc", "f1", "accuracy"]
     assert list(results[0]) == ["images", "classifier", "rows", "hybrids"] + [
         f"{metric}{bound}" for metric in metrics for bound in ("", "_low", "_high")
@@ -107,53 +88,47 @@ def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatc
 
 @pytest.fixture
 def fits(monkeypatch):
-    """What is fitted during a training, with the arguments."""
-    fitted = []
+    """What is fitted during a training: by function, the features and the result of each call."""
+    fitted = {}
 
-    def noting(name):
-        function = getattr(training, name)
+    def noting(function, place, calls):
+        def fit(*given):
+            calls.append((given[place], function(*given)))
+            return calls[-1][1]
 
-        def fit(*arguments):
-            result = function(*arguments)
-            fitted.append((name, arguments, result))
-            return result
+        return fit
 
-        monkeypatch.setattr(training, name, fit)
-
-    for name in ("fit_sgd", "fit_linear", "fit_subspecies"):
-        noting(name)
+    for name, place in (("fit_sgd", 0), ("fit_linear", 0), ("fit_subspecies", 1)):
+        fitted[name] = []
+        monkeypatch.setattr(training, name, noting(getattr(training, name), place, fitted[name]))
     return fitted
 
 
-def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, kinds, fits, tmp_path):
+def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, world, fits, tmp_path):
     """And every score is that of its file; painted images share photographs with each other."""
     folder = tmp_path / "classifiers"
     folder.mkdir()
     (folder / "shortcuts.csv").write_text("of a training before")
-    done = train(kinds.root, "--preprocess", "cutout")
+    done = train(world.root, "--preprocess", "cutout")
     assert done.status == 0, done.errors
     assert "what the background alone tells" not in done.errors  # that of cutouts is flat
     assert not (folder / "shortcuts.csv").exists()
-    names = {feature.tobytes(): name for name, feature in kinds.features.items()}
-    fitted = {
-        kind: [
-            ([names[row.tobytes()] for row in arguments[place]], result)
-            for name, arguments, result in fits
-            if name == kind
-        ]
-        for kind, place in (("fit_sgd", 0), ("fit_linear", 0), ("fit_subspecies", 1))
+    names = {feature.tobytes(): name for name, feature in world.features.items()}
+    taught = {
+        kind: [[names[row.tobytes()] for row in features] for features, _ in calls]
+        for kind, calls in fits.items()
     }
-    everything = [row["filename"] for row in kinds.rows]
-    split = data_utils.split_rows(np.array([row["hybrid_stat"] == "hybrid" for row in kinds.rows]))
+    everything = [row["filename"] for row in world.rows]
+    split = data_utils.split_rows(np.array([row["hybrid_stat"] == "hybrid" for row in world.rows]))
     held_out = {name: read_rows(folder / name / "classifier_scores.csv") for name in EVALUATIONS}
     sources = {
         row["filename"]: {row.get(column, row["filename"]) for column in ("structure", "reference")}
-        for row in kinds.rows
+        for row in world.rows
     }
     photographs = held_out["held_out_photographs"]
     held = {row["filename"] for row in photographs if row["images"] == "photographs"}
     assert len(held) == 12  # 20 % of 60 photographs
-    assert kinds.asked[-1] == "cutout"
+    assert world.asked[-1] == "cutout"
     wanted = [name for name in everything if sources[name] <= held]
     assert [row["filename"] for row in photographs] == wanted
     published = [everything[row] for row in split.held_out]
@@ -162,16 +137,13 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, kinds, fits, tmp_p
     honest = [name for name in everything if not sources[name] & held]
     fit = [everything[row] for row in split.fit]
     learnt = [everything, honest, [everything[row] for row in split.train]]
-    assert [rows for rows, _ in fitted["fit_sgd"]] == [fit, honest]
-    assert [rows for rows, _ in fitted["fit_linear"]] == learnt
-    assert [rows for rows, _ in fitted["fit_subspecies"]] == learnt
+    assert taught == {"fit_sgd": [fit, honest], "fit_linear": learnt, "fit_subspecies": learnt}
 
     for number, name in enumerate(EVALUATIONS, start=1):
-        sgd = fitted["fit_sgd"][number % 2][1]
-        linear = fitted["fit_linear"][number][1][0]
-        subspecies = fitted["fit_subspecies"][number][1]
+        sgd, (linear, _) = fits["fit_sgd"][number % 2][1], fits["fit_linear"][number][1]
+        subspecies = fits["fit_subspecies"][number][1]
         rows = held_out[name]
-        feature = np.stack([kinds.features[row["filename"]] for row in rows])
+        feature = np.stack([world.features[row["filename"]] for row in rows])
         expected = {
             "sgd": sgd.predict_proba(feature)[:, 1],
             "linear": linear.hybrid_probability(torch.tensor(feature)),
@@ -192,29 +164,33 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, kinds, fits, tmp_p
     with np.load(folder / "subspecies.npz") as file:
         memory = [str(file[name]) for name in ("backbone", "training", "preprocess")]
         assert float(file["threshold"]) == pytest.approx(float(shown["threshold"]), abs=1e-6)
-        assert np.array_equal(file["means"], fitted["fit_subspecies"][0][1].means)
-    assert memory == ["efficientnet_lite0", origin(folder), "cutout"]
+        assert np.array_equal(file["means"], fits["fit_subspecies"][0][1].means)
+    sgd = pickle.loads((folder / "sgd_clf.pkl").read_bytes())
+    assert memory == ["efficientnet_lite0", sgd.training_, "cutout"]
+    linear = torch.load(folder / "clf1024.pth", weights_only=True)._metadata[""]
+    assert [linear[name] for name in ("backbone", "training", "preprocess")] == memory
     assert not (folder / "training_index.npz").exists()  # there are no images
 
 
 def test_what_is_of_a_training_before_goes(train, world, tmp_path):
     """Sources come from the lists where the CSV has none; without them nothing is held out."""
+    for row in world.rows:
+        row["subspecies"] = row["subspecies"].replace("9.0", "8.0")
     world.write(data_utils.COLUMNS)
     folder = tmp_path / "classifiers"
     folder.mkdir()
     (folder / "subspecies.npz").touch()
+    held_out, published = (folder / name for name in EVALUATIONS)
     done = train(world.root)
-    assert done.status == 0, done.errors
-    assert {path.name for path in (folder / "held_out_photographs").iterdir()} == EVALUATION
+    assert {path.name for path in held_out.iterdir()} == EVALUATION, done.errors
     assert "no member that knows the subspecies: the CSV names 1 subspecies" in done.errors
     assert not (folder / "subspecies.npz").exists()
 
     shutil.rmtree(tmp_path / "Images4TrainAFnonhybrid")
     done = train(world.root)
-    assert done.status == 0, done.errors
     assert "no evaluation on held-out photographs: the CSV does not say from which" in done.errors
-    assert list((folder / "held_out_photographs").iterdir()) == []
-    assert {path.name for path in (folder / "published_split").iterdir()} == EVALUATION
+    assert list(held_out.iterdir()) == []
+    assert {path.name for path in published.iterdir()} == EVALUATION
 
 
 def test_the_id_is_that_of_what_was_trained():
@@ -253,10 +229,8 @@ def test_painted_cutouts_beside_whole_photographs_are_refused(specimen, tmp_path
     check_grounds(painted[1:], [cut, cut])
 
 
-# ---- how it is called ---------------------------------------------------------------------------
-
-
-def test_the_defaults_start_at_the_repository(monkeypatch, repository):
+def test_the_options(monkeypatch, capsys, repository):
+    """The defaults start at the repository; what is out of range is refused."""
     monkeypatch.setattr(sys, "argv", ["training.py"])
     defaults = training.parse_arguments()
     assert defaults.ROOT_DATA_DIR == repository / "Datasets/Images4TrainClassifier"
@@ -266,23 +240,26 @@ def test_the_defaults_start_at_the_repository(monkeypatch, repository):
     assert (defaults.IMG_DIR, defaults.preprocess) == ("Images", "photograph")
     assert (defaults.NEPOCH, defaults.BATCH_SIZE, defaults.CTN) == (200, 32, False)
     assert defaults.backbone == "dinov2_base"
+    for name, value in (("--NCLS", "3"), ("--NEPOCH", "0"), ("--BATCH_SIZE", "0")):
+        monkeypatch.setattr(sys, "argv", ["training.py", name, value])
+        with pytest.raises(SystemExit, match="2"):
+            training.parse_arguments()
+        assert name in capsys.readouterr().err
 
 
 def test_ctn_continues_the_linear_classifier(train, world, tmp_path):
     world.features = {name: np.tile(row, 10) for name, row in world.features.items()}
-    state = published_members.LinearClassifier(1280).state_dict()
+    state = LinearClassifier(1280).state_dict()
     state["classifier.1.num_batches_tracked"] += 4
-    save_linear(state, published_members.Origin("efficientnet_lite0"), tmp_path / "clf1024.pth")
+    save_linear(state, Origin("efficientnet_lite0"), tmp_path / "clf1024.pth")
     continued = ("--CTN", "--CTN_SAVE_DIR", tmp_path)
     done = train(world.root, *continued)
-    assert done.status == 0, done.errors
     steps = torch.load(tmp_path / "classifiers/clf1024.pth", weights_only=True)
     assert int(steps["classifier.1.num_batches_tracked"]) == 7
     assert "trained afresh, not the continued one" in done.errors
-    origin(tmp_path / "classifiers")
     for others, said in [
         (("--preprocess", "cutout"), "trained on photographs, but the preprocess is cutout"),
-        (("--CTN_SAVE_DIR", "nowhere"), "CTN continues nowhere/clf1024.pth, but there is no such"),
+        (("--CTN_SAVE_DIR", "nowhere"), "nowhere/clf1024.pth: not a PyTorch weights file ("),
     ]:
         done = train(world.root, *continued, *others, save="other")
         assert done.status == 1
@@ -290,18 +267,35 @@ def test_ctn_continues_the_linear_classifier(train, world, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def remove_csv(world):
+def remove_csv(world, _):
     world.csv.unlink()
 
 
-def leave_few_hybrids(world):
+def leave_few_hybrids(world, _):
     hybrids = [row for row in world.rows if row["hybrid_stat"] == "hybrid"]
     world.rows = hybrids[:4] + [row for row in world.rows if row not in hybrids]
     world.write(data_utils.COLUMNS)
 
 
-def spoil_a_feature(world):
+def spoil_a_feature(world, _):
     world.features[world.rows[7]["filename"]][5] = np.inf
+
+
+def spoil_a_score(_, patch):
+    """A classifier that gives one image no number."""
+
+    def predict_proba(features):
+        return np.where(np.arange(len(features)) == 3, np.nan, 0.5)[:, None].repeat(2, axis=1)
+
+    broken = SimpleNamespace(score=lambda *_: 0.5, predict_proba=predict_proba)
+    patch.setattr(training, "fit_sgd", lambda *_: broken)
+
+
+def fill_the_disk(_, patch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "disk full")
+
+    patch.setattr(training, "save_linear", full)
 
 
 @pytest.mark.parametrize(
@@ -310,10 +304,14 @@ def spoil_a_feature(world):
         (remove_csv, r"no CSV .*List.butterfly_anomaly_AF.csv.*make_classifier_csv.py writes it"),
         (leave_few_hybrids, r"the 94 images in all: 4 hybrid and 90 non-hybrid; at least 5"),
         (spoil_a_feature, r"(jpg|png) and 0 more images: a feature of efficientnet_lite0 is NaN"),
+        (spoil_a_score, r"\.(png|jpg) and 0 more images: the score of sgd is NaN"),
+        (fill_the_disk, r"disk full: '.*classifiers/clf1024\.pth'"),
     ],
 )
-def test_what_cannot_be_trained_on_leaves_all_as_it_was(train, world, tmp_path, spoil, message):
-    spoil(world)
+def test_a_training_that_fails_leaves_all_as_it_was(
+    train, world, tmp_path, monkeypatch, spoil, message
+):
+    spoil(world, monkeypatch)
     folder = tmp_path / "classifiers"
     folder.mkdir()
     for name in MEMBERS:
@@ -322,52 +320,3 @@ def test_what_cannot_be_trained_on_leaves_all_as_it_was(train, world, tmp_path, 
     assert done.status == 1
     assert re.search(message, done.errors), done.errors
     assert contents(folder) == dict.fromkeys(MEMBERS, b"from before")
-
-
-class Broken:
-    """A classifier that gives one image no number."""
-
-    def __init__(self, *_):
-        pass
-
-    def score(self, *_):
-        return 0.5
-
-    def predict_proba(self, features):
-        probabilities = np.full((len(features), 2), 0.5)
-        probabilities[3] = np.nan
-        return probabilities
-
-
-def full(*_):
-    raise OSError(errno.ENOSPC, "disk full")
-
-
-@pytest.mark.parametrize(
-    ("name", "fails", "message"),
-    [
-        ("fit_sgd", Broken, r"\.(png|jpg) and 0 more images: the score of sgd is NaN"),
-        ("save_linear", full, r"disk full: '.*classifiers/clf1024\.pth'"),
-    ],
-)
-def test_a_training_that_fails_leaves_all_members_of_before(
-    train, kinds, tmp_path, monkeypatch, name, fails, message
-):
-    folder = tmp_path / "classifiers"
-    folder.mkdir()
-    for member in MEMBERS:
-        (folder / member).write_text("from before")
-    monkeypatch.setattr(training, name, fails)
-    done = train(kinds.root)
-    assert done.status == 1
-    assert re.search(message, done.errors), done.errors
-    assert contents(folder) == dict.fromkeys(MEMBERS, b"from before")
-
-
-@pytest.mark.parametrize("arguments", [("--NCLS", "3"), ("--NEPOCH", "0"), ("--BATCH_SIZE", "0")])
-def test_an_option_out_of_range_is_refused(monkeypatch, capsys, arguments):
-    monkeypatch.setattr(sys, "argv", ["training.py", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        training.parse_arguments()
-    assert caught.value.code == 2
-    assert arguments[0] in capsys.readouterr().err

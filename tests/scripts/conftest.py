@@ -10,21 +10,15 @@ REAL_COUNTS = dict(enumerate([21, 48, 489, 77, 16, 23, 2, 98, 856, 201, 8, 67, 2
 REAL_HYBRIDS = 91
 
 
-def challenge_rows(counts: dict, hybrids: int, parents=("8", "9")) -> list[str]:
-    """CSV rows: `counts` photographs of each subspecies, then `hybrids` of the two parents."""
-    rows = []
-    for subspecies, count in counts.items():
-        for number in range(count):
-            name = f"S{subspecies}N{number:03d}"
-            rows.append(
-                f"{name},http://x/{name}.JPG,non-hybrid,train,z,m,{subspecies}.0,,,{name}.jpg"
-            )
-    for number in range(hybrids):
-        name = f"HYB{number:03d}"
-        rows.append(
-            f"{name},http://x/{name}.JPG,hybrid,train,z,m,,{parents[0]}.0,{parents[1]}.0,{name}.jpg"
-        )
-    return rows
+def challenge_rows(counts: dict, hybrids: int) -> list[str]:
+    """CSV rows: `counts` photographs of each subspecies, then `hybrids` of 8 and 9."""
+    shown = [
+        (f"S{name}N{number:03d}", f"non-hybrid,train,z,m,{name}.0,,")
+        for name, count in counts.items()
+        for number in range(count)
+    ]
+    shown += [(f"HYB{n:03d}", "hybrid,train,z,m,,8.0,9.0") for n in range(hybrids)]
+    return [f"{name},http://x/{name}.JPG,{cells},{name}.jpg" for name, cells in shown]
 
 
 @pytest.fixture

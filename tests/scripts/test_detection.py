@@ -58,12 +58,8 @@ def start(tmp_path, monkeypatch):
     return run
 
 
-@pytest.fixture
-def report(tmp_path) -> Path:
-    return tmp_path / "DETECTION.md"
-
-
-def test_it_goes_on_where_it_stopped(start, report, monkeypatch):
+def test_it_goes_on_where_it_stopped(start, tmp_path, monkeypatch):
+    report = tmp_path / "DETECTION.md"
     monkeypatch.setitem(os.environ, "FAIL", "1")
     ways = [(seed, way) for seed in range(3) for way in ("photograph", "cutout")]
     calls = [f"{seed},0,{way},efficientnet_lite0,{ALL},1," for seed, way in ways]
@@ -86,7 +82,7 @@ def test_it_goes_on_where_it_stopped(start, report, monkeypatch):
         assert start("--seeds", "2", *arguments) == (0, both)
 
 
-def test_the_table_by_hand(start, report):
+def test_the_table_by_hand(start, tmp_path):
     """Published on photographs finds 1, 2 and 3 of 10: mean 0.2, deviation 0.1. A
     difference holds all else fixed, or is to the published system."""
     status, calls = start("--seeds", "0-2", "--painted")
@@ -94,7 +90,7 @@ def test_the_table_by_hand(start, report):
     assert [call.split(",")[2] for call in calls] == ["photograph", "cutout"] * 3
     whole, cut = "whole photographs", "cutouts"
     only, both = "without painted images", "with painted images"
-    text = report.read_text()
+    text = (tmp_path / "DETECTION.md").read_text()
     assert f"| {whole}, {only}: published |{' 0.200 ± 0.100 |' * 5}\n" in text
     assert f"| {whole}, {both}: all three | 0.500 ± 0.100 |" in text
     for this, that, mean in [
@@ -118,16 +114,13 @@ def test_a_difference_within_each_seed():
     assert (detection.read_seeds("20-22"), detection.read_seeds("5")) == ([20, 21, 22], [5])
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
+def test_the_bootstrap_interval():
+    for values, expected in [
         # The mean of a draw is k / n, k binomial. P(k <= 2 of 3) is 0.963: 95 % reach up to 3.
         ([1.0, 0, 0], (0, 1)),
         ([-1.0, 0, 0], (-1, 0)),
         # P(k <= 3 of 10) is 0.987, P(k <= 2) 0.930: 95 % reach up to 3, 99 % would to 4.
         ([1.0] + [0] * 9, (0, 0.3)),
         ([0.25], (0.25, 0.25)),
-    ],
-)
-def test_the_bootstrap_interval(values, expected):
-    assert detection.bootstrap_interval(np.array(values)) == pytest.approx(expected)
+    ]:
+        assert detection.bootstrap_interval(np.array(values)) == pytest.approx(expected)

@@ -1,7 +1,9 @@
 """The download scripts against a local server and stand-ins for cautious-robot and gdown."""
 
+import argparse
 import hashlib
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -10,8 +12,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import requests
-from common import downloads
+from common import check_photos, downloads
+from common.challenge_csv import TableError
 from common.program import InputError
 from filelock import FileLock
 
@@ -36,12 +38,6 @@ def bash(script: Path, *arguments, folder: Path, **env: str):
     command = ["bash", str(script), *map(str, arguments)]
     environment = os.environ | {"PYTHON": sys.executable} | env
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-
-
-def write_zip(path: Path, names: dict[str, str]) -> None:
-    with zipfile.ZipFile(path, "w") as file:
-        for name, text in names.items():
-            file.writestr(name, text)
 
 
 # ---------------------------------------------------------------------- download_challenge.sh
@@ -70,17 +66,14 @@ def challenge(server, draw, repository, tmp_path):
 
 
 def test_challenge_photographs_arrive_and_the_broken_are_fetched_again(challenge, server, tmp_path):
-    done = challenge()
+    done, half = challenge(), tmp_path / "originals/C2.jpg"
     assert done.returncode == 0, done.stderr
     assert "'--verifier-col', 'md5'" in done.stdout
     assert "all 3 photographs are whole" in done.stderr
-    names = sorted(path.name for path in (tmp_path / "originals").iterdir())
-    assert names == ["C1.jpg", "C2.jpg", "C3.jpg"]
-    again = challenge()
-    assert again.returncode == 0
-    assert "called with" not in again.stdout  # nothing to fetch: nothing installed, nothing asked
+    assert {path.name for path in half.parent.iterdir()} == {"C1.jpg", "C2.jpg", "C3.jpg"}
+    again = challenge()  # nothing to fetch: nothing installed, nothing asked
+    assert (again.returncode, "called with" in again.stdout) == (0, False)
 
-    half = tmp_path / "originals/C2.jpg"
     whole = half.read_bytes()
     half.write_bytes(whole[:100])
     (tmp_path / "originals/C3.jpg").unlink()
@@ -93,70 +86,77 @@ def test_challenge_photographs_arrive_and_the_broken_are_fetched_again(challenge
 
     (server[0] / "C3.JPG").write_text("<html>busy</html>")
     done = challenge("plain.csv")  # without checksums each file is decoded
-    assert done.returncode == 3
-    assert "--verifier-col" not in done.stdout
+    assert (done.returncode, "--verifier-col" in done.stdout) == (3, False)
     assert "C3.jpg is broken" in done.stderr
+
+
+def test_a_row_that_no_photograph_can_fit_breaks_none(tmp_path):
+    table = tmp_path / "photos.csv"
+    for url, md5, message in [
+        ("ftp://x", "0" * 32, "file_url 'ftp://x'; expected https://"),
+        ("https://x", "", "md5 ''; expected 32 hexadecimal digits"),
+        ("https://x", "g" * 32, f"md5 '{'g' * 32}'; expected 32"),
+    ]:
+        rows = ["file_url,filename,md5", f"http://x,B.jpg,{'0aF9' * 8}", f"{url},C.jpg,{md5}"]
+        table.write_text("\n".join(rows))
+        with pytest.raises(TableError, match=re.escape(f"photos.csv, line 3: {message}")):
+            check_photos.run(argparse.Namespace(csv=table, folder=tmp_path))
 
 
 # ------------------------------------------------------------ download_models.sh: plain addresses
 
 WEIGHTS = b"weights"
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
-URL = "http://127.0.0.1:9/weights.pth"
 
 
 @pytest.fixture
-def replies(monkeypatch, tmp_path):
-    """What comes in turn, bytes or None for an error, then errors; and the list of what was asked
-    for and how many seconds it waited."""
-    coming, asked = [], []
+def served(server, monkeypatch, tmp_path):
+    """The server's folder and the address of its w.pth; and the seconds that pooch waited, at the
+    end of which the file is there."""
+    folder, address = server
+    waited: list[int] = []
 
-    def download(url: str, temporary: str, keeper: object) -> None:
-        asked.append(url)
-        content = coming.pop(0) if coming else None
-        if content is None:
-            raise requests.exceptions.ConnectionError("404 Client Error")
-        Path(temporary).write_bytes(content)
+    def wait(seconds: int) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            (folder / "w.pth").write_bytes(WEIGHTS)
 
-    monkeypatch.setattr(downloads.pooch, "HTTPDownloader", lambda progressbar: download)
-    monkeypatch.setattr("pooch.core.time.sleep", asked.append)
+    monkeypatch.setattr("pooch.core.time.sleep", wait)
     monkeypatch.setattr(downloads, "ROOT", tmp_path)
-    return coming, asked
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    return folder, f"{address}/w.pth", waited
 
 
-@pytest.mark.parametrize("known", [SHA256[:8], ""])
-def test_a_broken_download_is_tried_again(replies, tmp_path, capsys, known):
-    coming, asked = replies
-    coming += [None, None, WEIGHTS]
+@pytest.mark.parametrize("known", [SHA256, SHA256[:8], ""])
+def test_a_file_comes_once_and_is_asked_for_three_times(served, tmp_path, capsys, known):
+    _, url, waited = served
     path = tmp_path / "models/w.pth"
-    downloads.fetch_file("w", downloads.Published(URL, "models/w.pth", known))
+    downloads.fetch_file("w", downloads.Published(url, "models/w.pth", known))
     assert path.read_bytes() == WEIGHTS
-    assert asked == [URL, 1, URL, 2, URL]  # it waits longer each time
+    assert waited == [1, 2]  # it waits longer each time
     assert stat.S_IMODE(path.stat().st_mode) == 0o644  # another account may read it
     assert [p.name for p in path.parent.iterdir()] == ["w.pth"]
-    assert capsys.readouterr().out == f"download_models: w from {URL}\n"
-    downloads.fetch_file("w", downloads.Published(URL, "models/w.pth", known))
+    said = f"download_models: w has no published checksum; SHA-256 of what came: {SHA256}\n"
+    assert capsys.readouterr().out == f"download_models: w from {url}\n" + said * (not known)
+    downloads.fetch_file("w", downloads.Published(url, "models/w.pth", known))
     assert capsys.readouterr().out == f"download_models: w is there: {path}\n"
-    assert len(asked) == 5
 
 
-@pytest.mark.parametrize(
-    ("content", "asked", "reason"),
-    [
-        (None, 3, "({}); put it at {} yourself, or run the same command again"),
-        (WEIGHTS, 1, f"has SHA-256 {SHA256}, expected 00000000; it was removed"),
-    ],
-)
-def test_what_does_not_come_whole_is_an_error_and_leaves_nothing(
-    replies, tmp_path, content, asked, reason
-):
-    replies[0].append(content)
-    with pytest.raises(InputError) as raised:
-        downloads.fetch_file("w", downloads.Published(URL, "models/w.pth", "00000000"))
-    assert reason.format("404 Client Error", tmp_path / "models/w.pth") in str(raised.value)
-    assert URL in str(raised.value)
-    assert replies[1].count(URL) == asked
-    assert list((tmp_path / "models").iterdir()) == []
+def test_what_does_not_come_whole_is_an_error_and_leaves_nothing(served, tmp_path, monkeypatch):
+    folder, url, waited = served
+    for reason in (
+        f"has SHA-256 {SHA256}, expected 00000000; it was removed",
+        f"404 Client Error: File not found for url: {url}); put it at {tmp_path / 'models/w.pth'} "
+        "yourself, or run the same command again",
+    ):
+        with pytest.raises(InputError) as raised:
+            downloads.fetch_file("w", downloads.Published(url, "models/w.pth", "00000000"))
+        assert reason in str(raised.value) and url in str(raised.value)
+        assert list((tmp_path / "models").iterdir()) == []
+        (folder / "w.pth").unlink(missing_ok=True)
+        monkeypatch.setattr("pooch.core.time.sleep", waited.append)
+    assert waited == [1, 2, 1, 2]
 
 
 def run_main(monkeypatch, *names: str) -> int:
@@ -164,17 +164,13 @@ def run_main(monkeypatch, *names: str) -> int:
     return downloads.main()
 
 
-def test_one_that_fails_does_not_keep_the_others_from_coming(
-    replies, monkeypatch, tmp_path, capsys
-):
-    monkeypatch.setenv("DINOV2_URL", URL)
-    replies[0].extend([WEIGHTS, WEIGHTS])
+def test_one_that_fails_does_not_keep_the_others_from_coming(served, monkeypatch, tmp_path, capsys):
+    for name in ("DINOV2", "VGG19"):
+        monkeypatch.setenv(f"{name}_URL", served[1])
     assert run_main(monkeypatch, "vgg19", "clasifiers", "dinov2") == 1
-    assert replies[1] == [downloads.MODELS["vgg19"].url, URL]
-    said = capsys.readouterr()
-    assert "expected dcbb9e9d; it was removed" in said.err
-    assert "unknown name clasifiers" in said.err
-    assert said.err.endswith("download_models: not fetched: vgg19 clasifiers\n")
+    said = capsys.readouterr().err
+    assert "expected dcbb9e9d; it was removed" in said and "unknown name clasifiers" in said
+    assert said.endswith("download_models: not fetched: vgg19 clasifiers\n")
     (came,) = (path for path in (tmp_path / "Models").rglob("*") if path.is_file())
     assert came == tmp_path / "Models/backbones/dinov2_vitb14_pretrain.pth"
 
@@ -182,10 +178,16 @@ def test_one_that_fails_does_not_keep_the_others_from_coming(
 # ------------------------------------------------------------- download_models.sh: Google Drive
 
 
+def write_zip(path: Path, names: list[str]) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            file.writestr(name, Path(name).name)
+
+
 @pytest.fixture
 def drive(monkeypatch, tmp_path):
     """A stand-in for gdown: gives what lies under an identity in a folder, or raises."""
-    lies: dict[str, tuple[str, dict[str, str]]] = {}
+    lies: dict[str, tuple[str, list[str]]] = {}
     asked: list[dict[str, object]] = []
 
     def download(**options: object) -> str:
@@ -205,39 +207,34 @@ def drive(monkeypatch, tmp_path):
 CLASSIFIERS = "1Un188eNc8Nit644ZAzcOYwUoA3Dfh1TE"
 AF4HYBRID = "1-D06R7eiCF6mlCsELzopHlmsCMWhlmsQ"
 HYBRID_IMAGES = "1UUqLajOSo1faw_tE_JkWMMKvl_Ck6xdJ"
-BOTH = {"models/clf1024.pth": "c", "models/sgd_clf.pkl": "s"}
+BOTH = ["models/clf1024.pth", "models/sgd_clf.pkl"]
 
 
 def test_archives_from_google_drive_land_in_their_places(drive, monkeypatch, tmp_path, capsys):
     lies, asked = drive
-    images = {"a/b/Images/hybrid/train/good/C1.jpg": "photo", "a/b/Lists/train.txt": "line"}
     lies[CLASSIFIERS] = "c.zip", BOTH
-    lies[AF4HYBRID] = ("latest_net_G.pth", {"archive/data.pkl": ""})  # as torch.save writes
-    lies[HYBRID_IMAGES] = ("set.zip", images)
+    lies[AF4HYBRID] = ("latest_net_G.pth", ["archive/data.pkl"])  # as torch.save writes
+    lies[HYBRID_IMAGES] = ("set.zip", ["a/b/Images/hybrid/train/good/C1.jpg", "a/b/Lists/t.txt"])
     datasets = tmp_path / "Datasets/Images4TrainAFhybrid"
     datasets.mkdir(parents=True)
     (datasets / ".gitkeep").touch()
     assert run_main(monkeypatch, "classifiers", "AF4hybrid", "Images4TrainAFhybrid") == 0
     folder = tmp_path / "Models"
-    assert (folder / "classifiers/sgd_clf.pkl").read_text() == "s"
+    assert (folder / "classifiers/sgd_clf.pkl").read_text() == "sgd_clf.pkl"
     assert zipfile.is_zipfile(folder / "AFgenerators/AF4hybrid/latest_net_G.pth")
-    assert (datasets / "Images/hybrid/train/good/C1.jpg").read_text() == "photo"
+    assert (datasets / "Images/hybrid/train/good/C1.jpg").read_text() == "C1.jpg"
     assert {path.suffix for path in (folder / ".downloads").iterdir()} <= {".lock"}
-    assert len(asked) == 3
+    assert run_main(monkeypatch, "classifiers", "AF4hybrid") == 0
+    assert len(asked) == 3  # both are there
     first = asked[0]  # a transfer that broke off goes on; a server that is silent is given up
     assert (first["resume"], first["timeout"], first["retries"]) == (True, 60, 2)
-    # Without names all models, and no data set; here all are there.
-    for source in downloads.MODELS.values():
-        if isinstance(source, downloads.Published):
-            (tmp_path / source.file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / source.file).touch()
-    (folder / "AFgenerators/AF4nonhybrid").mkdir()
-    (folder / "AFgenerators/AF4nonhybrid/latest_net_G.pth").touch()
+    # Without names all models, and no data set.
     capsys.readouterr()
+    fetched = []
+    for kind in ("fetch_file", "fetch_archive"):
+        monkeypatch.setattr(downloads, kind, lambda name, _: fetched.append(name))
     assert run_main(monkeypatch) == 0
-    there = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
-    assert there == ["pidinet", "dinov2", "vgg19", "classifiers", "AF4hybrid", "AF4nonhybrid"]
-    assert len(asked) == 3
+    assert fetched == ["pidinet", "dinov2", "vgg19", "classifiers", "AF4hybrid", "AF4nonhybrid"]
 
 
 def test_an_archive_by_hand_to_one_run_at_a_time_over_nothing(drive, monkeypatch, capsys, tmp_path):
@@ -250,9 +247,8 @@ def test_an_archive_by_hand_to_one_run_at_a_time_over_nothing(drive, monkeypatch
 
     assert run_main(monkeypatch, "classifiers") == 1
     said = capsys.readouterr().err
-    assert "Cannot retrieve the public link" in said
-    assert f"https://drive.google.com/file/d/{CLASSIFIERS}/view" in said
-    assert f"put the file into {downloading}, and then run it again" in said
+    by_hand = f"https://drive.google.com/file/d/{CLASSIFIERS}/view in a browser, put the file into"
+    assert "Cannot retrieve the public link" in said and f"{by_hand} {downloading}" in said
 
     write_zip(downloading / "c.zip", BOTH)
     (downloading / "c.zip12345678.part").touch()  # what gdown left
@@ -260,14 +256,12 @@ def test_an_archive_by_hand_to_one_run_at_a_time_over_nothing(drive, monkeypatch
     mine.parent.mkdir(parents=True)
     mine.write_text("my own")
     assert run_main(monkeypatch, "classifiers") == 1
-    said = capsys.readouterr().err
-    assert "classifiers/clf1024.pth is there already; move it away first" in said
-    assert f"to fetch it anew, remove {downloading}" in said
-    assert [path.name for path in mine.parent.iterdir()] == [mine.name]
-    assert mine.read_text() == "my own"
+    already = "classifiers/clf1024.pth is there already; move it away first; to fetch it anew, rem"
+    assert already in capsys.readouterr().err
+    assert [path.read_text() for path in mine.parent.iterdir()] == ["my own"]
     mine.unlink()
     assert run_main(monkeypatch, "classifiers") == 0
-    assert mine.read_text() == "c"
+    assert mine.read_text() == "clf1024.pth"
     assert len(drive[1]) == 1
 
 

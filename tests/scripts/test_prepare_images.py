@@ -2,6 +2,7 @@
 cutouts for the generators."""
 
 import os
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,14 @@ GENERATORS = ["Images4TrainAFhybrid", "Images4TrainAFnonhybrid"]
 def prepare(tmp_path, caplog, monkeypatch):
     """A function that prepares the photographs in originals/ into sets/; its status and log."""
     monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
 
     def prepare_here(csv: Path, *options: object) -> tuple[int, str]:
         given = ["--csv", csv, "--photos", "originals", "--datasets", "sets", *options]
-        arguments = map(str, given)
         caplog.clear()
-        with caplog.at_level("INFO"):
-            status = prepare_images.run(prepare_images.parse_arguments(arguments))
-        return status, caplog.text
+        return prepare_images.run(
+            prepare_images.parse_arguments(list(map(str, given)))
+        ), caplog.text
 
     return prepare_here
 
@@ -37,13 +38,8 @@ def three(write_csv, draw, tmp_path) -> Path:
     draw(tmp_path / "originals/C1.jpg", size=(1500, 1000))
     draw(tmp_path / "originals/C2.png", size=(300, 200))
     draw(tmp_path / "originals/C3.jpg", size=(900, 1350))
-    return write_csv(
-        [
-            "C1,u,non-hybrid,train,z,m,8.0,,,C1.jpg",
-            "C2,u,non-hybrid,train,z,m,9.0,,,C2.png",
-            "C3,u,hybrid,train,z,m,,8.0,9.0,C3.jpg",
-        ]
-    )
+    rows = ["C1,u,non-hybrid,train,z,m,8.0,,,C1.jpg", "C2,u,non-hybrid,train,z,m,9.0,,,C2.png"]
+    return write_csv([*rows, "C3,u,hybrid,train,z,m,,8.0,9.0,C3.jpg"])
 
 
 def sizes(folder: Path) -> dict[str, tuple[int, int]]:
@@ -51,8 +47,9 @@ def sizes(folder: Path) -> dict[str, tuple[int, int]]:
     return {path.relative_to(folder).as_posix(): Image.open(path).size for path in files}
 
 
-def test_each_photograph_at_its_places_and_sizes(three, tmp_path, prepare):
-    assert prepare(three)[0] == 0
+def test_each_photograph_at_its_places_and_sizes_once(three, tmp_path, prepare):
+    status, said = prepare(three)
+    assert (status, "3 photographs, 3 prepared now" in said) == (0, True)
     assert sizes(tmp_path / "sets") == {
         "Images4TrainAFhybrid/Images/non-hybrid/train/good/C1.jpg": (500, 333),
         "Images4TrainAFhybrid/Images/non-hybrid/train/good/C2.png": (500, 333),
@@ -68,6 +65,12 @@ def test_each_photograph_at_its_places_and_sizes(three, tmp_path, prepare):
     assert kept.read_bytes() == (tmp_path / "originals/C2.png").read_bytes()
     with Image.open(tmp_path / "sets" / GENERATORS[1] / "Images/8/train/good/C1.jpg") as small:
         assert get_sampling(small) == 0  # 4:4:4: colours keep their full resolution
+
+    assert "3 photographs, 0 prepared now" in prepare(three)[1]
+    kept.unlink()
+    os.utime(tmp_path / "originals/C1.jpg", (4e9, 4e9))  # a newer original
+    assert "3 photographs, 2 prepared now" in prepare(three)[1]
+    assert kept.is_file()
 
 
 def test_whole_photographs_of_any_kind_are_resized_not_cropped(write_csv, tmp_path, prepare):
@@ -87,16 +90,6 @@ def test_whole_photographs_of_any_kind_are_resized_not_cropped(write_csv, tmp_pa
     assert (small.mode, small.size, small.getpixel((9, 9))) == ("RGB", (256, 256), (255,) * 3)
 
 
-def test_a_second_run_writes_only_what_does_not_stand(three, tmp_path, prepare):
-    place = tmp_path / "sets" / GENERATORS[1] / "Images/8/train/good/C1.jpg"
-    assert "3 photographs, 3 prepared now" in prepare(three)[1]
-    assert Image.open(place).size == (256, 256)
-    assert "3 photographs, 0 prepared now" in prepare(three)[1]
-    place.unlink()
-    os.utime(tmp_path / "originals/C2.png", (4e9, 4e9))  # a newer original
-    assert "3 photographs, 2 prepared now" in prepare(three)[1]
-
-
 def test_originals_that_are_missing_or_cannot_be_read(three, tmp_path, prepare):
     """The former are an error before any work; the others are named, and the rest is prepared."""
     (tmp_path / "originals/C2.png").unlink()
@@ -108,9 +101,8 @@ def test_originals_that_are_missing_or_cannot_be_read(three, tmp_path, prepare):
     whole = (tmp_path / "originals/C3.jpg").read_bytes()
     (tmp_path / "originals/C3.jpg").write_bytes(whole[: len(whole) // 2])
     status, said = prepare(three)
-    assert status == 1
-    for part in ("C2.png: not a readable", "C3.jpg: not a readable", "2 photographs cannot be"):
-        assert part in said
+    parts = ("C2.png: not a readable", "C3.jpg: not a readable", "2 photographs cannot be")
+    assert (status, [part in said for part in parts]) == (1, [True] * 3)
     assert {Path(name).name for name in sizes(tmp_path / "sets")} == {"C1.jpg"}
 
 
@@ -128,20 +120,13 @@ def test_bad_options(capsys, option):
 def drawn(write_csv, specimen, tmp_path) -> Path:
     """The CSV of three drawn specimens and D4, blank paper, beside pictures of no concern."""
     photos = tmp_path / "originals"
-    photos.mkdir()
-    for number in (1, 2, 3):
-        large = Image.open(specimen(photos / f"D{number}.jpg")).resize((480, 360))
-        large.save(photos / f"D{number}.jpg", quality=95)
+    for name in ("D1.jpg", "D2.jpg", "D3.jpg"):
+        Image.open(specimen(photos / name)).resize((480, 360)).save(photos / name, quality=95)
     Image.new("RGB", (400, 300), (120, 130, 140)).save(photos / "D4.png")
     (photos / "D1.png").write_text("not in the CSV, and no image")
-    return write_csv(
-        [
-            "D1,u,non-hybrid,train,z,m,8.0,,,D1.jpg",
-            "D2,u,non-hybrid,train,z,m,9.0,,,D2.jpg",
-            "D3,u,hybrid,train,z,m,,8.0,9.0,D3.jpg",
-            "D4,u,non-hybrid,train,z,m,8.0,,,D4.png",
-        ]
-    )
+    shown = {"D1.jpg": "8.0", "D2.jpg": "9.0", "D4.png": "8.0"}
+    rows = [f"{name[:2]},u,non-hybrid,train,z,m,{of},,,{name}" for name, of in shown.items()]
+    return write_csv([rows[0], rows[1], "D3,u,hybrid,train,z,m,,8.0,9.0,D3.jpg", rows[2]])
 
 
 def kinds(sets: Path) -> dict[str, set[bool]]:
@@ -212,8 +197,7 @@ def test_images_follow_from_photographs_to_cutouts_and_back(drawn, tmp_path, pre
     # A change back that is interrupted after the first photograph goes on.
     first, *_ = read_photos(drawn)
     since = [prepare_images.made_since(sets / name, "photographs") for name in GENERATORS]
-    options = ["--csv", "x", "--photos", "originals", "--datasets", "sets"]
-    args = prepare_images.parse_arguments(options)
+    args = Namespace(photos=tmp_path / "originals", datasets=sets)
     assert prepare_images.prepare(first, args, args.photos, since)
     assert kinds(sets) == ALL_CUTOUTS | {"D1.jpg": {False}}
     assert prepared() == "3"
@@ -223,9 +207,9 @@ def test_images_follow_from_photographs_to_cutouts_and_back(drawn, tmp_path, pre
 
 
 @pytest.mark.parametrize("folder", ["images", "masks"])
-def test_cutouts_are_not_written_over_their_photographs(drawn, tmp_path, prepare, folder):
+def test_cutouts_are_not_written_over_their_photographs(three, tmp_path, prepare, folder):
     (tmp_path / "originals").rename(tmp_path / folder)
     (tmp_path / "originals").symlink_to(tmp_path / folder)
     with pytest.raises(InputError, match=f"--cutouts {tmp_path}: would write over the photographs"):
-        prepare(drawn, "--cutouts", tmp_path)
+        prepare(three, "--cutouts", tmp_path)
     assert not (tmp_path / "sets").exists()

@@ -50,11 +50,9 @@ STAGES = [
 
 def start(work: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | SETTINGS | {"WORK": str(work)} | changes
-    return subprocess.run(
-        [ROOT / "scripts/quickstart.sh", *arguments],
-        **{"capture_output": True, "text": True, "stdin": subprocess.DEVNULL},
-        **{"env": environment, "cwd": work},
-    )
+    command, pipes = [ROOT / "scripts/quickstart.sh", *arguments], {"stdin": subprocess.DEVNULL}
+    pipes |= {"capture_output": True, "text": True}
+    return subprocess.run(command, env=environment, cwd=work, **pipes)
 
 
 def write_demo(folder: Path) -> None:
@@ -126,7 +124,8 @@ def test_photographs_alone_are_scored_and_shown(run_folder, open_page):
     assert not re.search(r"\bwith painted images", page)
 
 
-def test_a_second_run_does_nothing_again(run_folder):
+def test_a_second_run_does_nothing_again_and_after_a_stage_that_fails_nothing_runs(run_folder):
+    """An older details.csv must not be scored when the new one could not be made."""
     files = [path for path in run_folder.rglob("*") if path.is_file() and path.name != "index.html"]
     before = {path: path.stat().st_mtime_ns for path in files}
     done = start(run_folder.parent)
@@ -134,9 +133,6 @@ def test_a_second_run_does_nothing_again(run_folder):
     assert done.stdout.count("done before") == len(list((run_folder / ".done").iterdir())) == 7
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
-
-def test_after_a_stage_that_fails_nothing_runs(run_folder):
-    """An older details.csv must not be scored when the new one could not be made."""
     place = "photographs-efficientnet_lite0"
     names = (f"examine-{place}", f"score-{place}-sgd+linear")
     stages = [run_folder / ".done" / name for name in names]
@@ -147,8 +143,7 @@ def test_after_a_stage_that_fails_nothing_runs(run_folder):
     classifier.write_bytes(b"damaged")
     done = start(run_folder.parent)
     classifier.write_bytes(whole)
-    assert done.returncode == 1
-    assert "clf1024.pth: " in done.stderr
+    assert (done.returncode, "clf1024.pth: " in done.stderr) == (1, True)
     log = run_folder / f"examine-{place}.log"
     assert f"examining the test set failed; the whole log is {log}" in done.stderr
     assert not any(stage.exists() for stage in stages)
@@ -171,9 +166,8 @@ def test_settings_are_no_arguments(tmp_path):
     assert done.stdout.startswith("The whole loop on butterflies that the project draws itself")
     assert "  NEPOCH    of the linear classifier (default: 200)\n" in done.stdout
     refused = start(tmp_path, "SCALE=2")
-    assert (refused.returncode, refused.stderr) == (2, done.stdout)
     other = start(tmp_path, PREPROCESS="photographs")
-    assert other.returncode == 2
+    assert (refused.returncode, refused.stderr, other.returncode) == (2, done.stdout, 2)
     assert "PREPROCESS is photographs; it must be cutout or photograph" in other.stderr
 
 

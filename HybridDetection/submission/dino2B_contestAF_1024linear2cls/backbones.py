@@ -18,9 +18,7 @@ BACKBONE = "dinov2_base"  # training's default, and what classifiers that name n
 PREPROCESS = "photograph"  # likewise
 PREPROCESSES = (PREPROCESS, "cutout")  # what is looked at: the picture, or the specimen cut out
 IMAGE_SIZE = 224  # pixels; images are resized to a square of this size, not cropped
-# What a fast model's photographs keep of their sides, in pixels: twice the size that is looked at,
-# or what a specimen is found on.
-SMALLEST_SIDES = {"photograph": 2 * IMAGE_SIZE, "cutout": 800}
+VERSION = 1  # raised when this file, files.py or pictures.py give a photograph other features
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +36,15 @@ def make_picture(preprocess: str = PREPROCESS) -> Callable[[Image.Image], Image.
 
         steps.append(specimen_alone)
     return transforms.Compose([*steps, transforms.Resize((IMAGE_SIZE, IMAGE_SIZE))])
+
+
+def version(preprocess: str) -> int:
+    """Of the way from a photograph to its features; what an older one gave is made anew."""
+    if preprocess == "cutout":
+        from cutout import VERSION as version_of_cutouts
+
+        return VERSION * version_of_cutouts  # rises when either does
+    return VERSION
 
 
 def normalise(pictures: torch.Tensor, backbone: str) -> torch.Tensor:

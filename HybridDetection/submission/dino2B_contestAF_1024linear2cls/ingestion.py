@@ -23,23 +23,24 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from backbones import BACKBONES, PREPROCESSES
+from backbones import BACKBONES, PREPROCESSES, version
 from files import atomic
-from journal import FAILED, SCORED, UNKNOWN, Journal
+from journal import FAILED, SCORED, UNKNOWN, Journal, stamp
 from listing import Images, find_images, listed_images
 from model import MEMBER_FILES, Model
 from pictures import freed_memory_kept
 from processes import joined, of_first, torchrun_device
 from scoring import MEMBERS, Scored, score_images
+from subspecies_member import PARENTS
 from tqdm import tqdm
 
 HERE = Path(__file__).resolve().parent
 REPORT = HERE.parents[1] / "report/detection_report.py"
 INPUT_DIR, OUTPUT_DIR = HERE / "ImageSamples", HERE
+REPORTED = "report/index.html"  # in OUTPUT_DIR
 BATCH_SIZE = 32
 WORKERS = min(4, os.cpu_count() or 1)  # processes that decode images
 
-PARENTS = ["parent_1", "share_1", "parent_2", "share_2", "parents", "certainty"]
 DETAILS = ["filename", "score", *MEMBERS, "threshold", "decision", *PARENTS]
 
 
@@ -86,7 +87,13 @@ def parse_arguments() -> argparse.Namespace:
 
 def ingest(options: argparse.Namespace, rank: int, count: int) -> int:
     """The program in process `rank` of `count`; gives the exit status."""
-    images, refused = of_first(list_images, options)
+    page = options.output_dir / REPORTED
+    if options.report and page.parent.exists() and not page.is_file():
+        raise ValueError(f"{page.parent}: no report lies there, but something else; move it away")
+    wanted = (listed_images, options.images, options.input_dir)
+    if options.images is None:
+        wanted = (find_images, options.input_dir, options.recursive)
+    images, refused = of_first(*wanted)
     if rank == 0:
         for message in refused:
             print(f"ingestion: {message}", file=sys.stderr)
@@ -123,13 +130,6 @@ def ingest(options: argparse.Namespace, rank: int, count: int) -> int:
     return int(left_out > 0 and count == 1)  # torchrun would begin anew, and in vain
 
 
-def list_images(options: argparse.Namespace) -> tuple[Images, list[str]]:
-    """What is to be scored, and why files with a bad name are not."""
-    if options.images is not None:
-        return listed_images(options.images, options.input_dir)
-    return find_images(options.input_dir, options.recursive)
-
-
 def settings(options: argparse.Namespace, model: Model) -> dict[str, object]:
     """What the scores of the images depend on; a journal is of one run of these."""
     files = model.files.values()
@@ -138,6 +138,7 @@ def settings(options: argparse.Namespace, model: Model) -> dict[str, object]:
         "backbone": model.backbone,
         "preprocess": model.preprocess,
         "mode": "fast" if model.fast else "exact",
+        "version of the method": version(model.preprocess),
         "classifiers": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }
 
@@ -200,23 +201,24 @@ def details_row(name: str, image: Scored, threshold: float | None) -> dict[str, 
         row["threshold"] = f"{threshold:.6f}"
         row["decision"] = "hybrid" if image.score > threshold else "non-hybrid"
     if image.parents is not None:
-        pair = image.parents
-        shares = f"{pair.share:.2f}", f"{1 - pair.share:.2f}"
-        cells = (pair.first, shares[0], pair.second, shares[1], str(pair), f"{pair.certainty:.3f}")
-        row |= dict(zip(PARENTS, cells, strict=True))
+        cells = image.parents.cells()
+        digits = {"share_1": 2, "share_2": 2, "certainty": 3}
+        row |= cells | {name: f"{cells[name]:.{count}f}" for name, count in digits.items()}
     return row
 
 
 def write_report(options: argparse.Namespace) -> None:
     """Have the report's program, which lies outside this folder, show what was written."""
-    predictions, images = options.output_dir / "predictions.txt", options.input_dir
-    command = [sys.executable, REPORT, "--predictions", predictions, "--images", images]
+    predictions, page = (options.output_dir / name for name in ("predictions.txt", REPORTED))
+    before = stamp(page)
+    command = [sys.executable, REPORT, "--predictions", predictions, "--images", options.input_dir]
     for name in ("classifiers", "threshold", "device", "workers", "batch_size"):
         value = getattr(options, name)
         command += [] if value is None else [f"--{name}", value]
     command += ["--members", *options.members] if options.members else []
     command += [f"--{name}" for name in ("fast", "all_heat_maps") if getattr(options, name)]
-    if subprocess.run(list(map(str, command))).returncode:
+    done = subprocess.run(list(map(str, command)))
+    if done.returncode and stamp(page) in ("", before):  # else it lacks a photograph, and says so
         raise ValueError(f"{predictions} is there, but not its report: see above")
 
 

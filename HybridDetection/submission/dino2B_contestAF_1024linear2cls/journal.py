@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from operator import itemgetter
 from pathlib import Path
@@ -60,8 +60,6 @@ class Journal:
                 f"{self.folder}: another run is at work on this output; wait until it ends, or "
                 "choose another OUTPUT_DIR"
             ) from error
-        if any(self.folder.glob("*.jsonl")):
-            raise ValueError(f"{self.folder} is of an older version: remove it to begin anew")
         with self.opened(self.own) as database:
             found = database.execute("SELECT json FROM settings").fetchone()
             if found is None:
@@ -74,14 +72,12 @@ class Journal:
                     f"{before.get(name)}; now it is {now}. Start it as it was and it goes on, or "
                     "remove that folder to begin anew"
                 )
-        known, said = np.full(len(images), UNKNOWN, np.uint8), self.said()
-        for index, name in enumerate(images.names):
-            if name in said:
-                stamped, _ = said[name]
-                if stamped is None:
-                    known[index] = FAILED
-                elif stamped == stamp(images[index]):  # else the file has changed since
-                    known[index] = SCORED
+        known = np.full(len(images), UNKNOWN, np.uint8)
+        for index, row in enumerate(self.said(images)):
+            if row and row[1] is None:
+                known[index] = FAILED
+            elif row and row[1] == stamp(images[index]):  # else the file has changed since
+                known[index] = SCORED
         return known
 
     @contextmanager
@@ -106,33 +102,40 @@ class Journal:
         with self.opened(self.own) as database:
             database.executemany("INSERT OR REPLACE INTO said VALUES (?, ?, ?, ?)", rows)
 
-    def said(self) -> dict[str, tuple[str | None, str]]:
-        """Stamp and outcome of each image that is in a database, by name.
+    def said(self, images: Images) -> Iterator[tuple[int, str | None, str] | None]:
+        """Time, stamp and outcome of each image, in order; None where no database has it.
 
         The latest counts: which process an image is for changes with their number.
         """
-        rows: list[tuple[int, str, str | None, str]] = []
-        for path in self.folder.glob("*.sqlite"):
-            with self.opened(path) as database:
-                rows += database.execute("SELECT time, name, stamp, outcome FROM said")
-        rows.sort(key=itemgetter(0))
-        return {name: (stamped, outcome) for _, name, stamped, outcome in rows}
+        rows = (self.rows(path, images) for path in self.folder.glob("*.sqlite"))
+        for found in zip(*rows, strict=True):
+            yield max(filter(None, found), key=itemgetter(0), default=None)
+
+    def rows(self, path: Path, images: Images) -> Iterator[tuple[int, str | None, str] | None]:
+        """What `said` gives, of one database."""
+        question = "SELECT time, stamp, outcome FROM said WHERE name = ?"
+        with self.opened(path) as database:
+            database.execute("BEGIN")  # a transaction for each takes five times as long
+            for name in images.names:
+                yield database.execute(question, [name]).fetchone()
 
     def outcomes(self, images: Images) -> Iterator[tuple[str, Scored | str]]:
-        """Name and outcome of each image that something is said of, in order."""
-        said = self.said()
-        for name in filter(said.get, images.names):
-            outcome = json.loads(said[name][1])
+        """Name and outcome of each image, in order; ValueError where one has none."""
+        said = zip(images.names, self.said(images), strict=True)
+        for name, row in said:
+            if row is None:
+                number = 1 + sum(other is None for _, other in said)
+                nothing = f"{self.folder}: says nothing of {number} images (first: {name})"
+                raise ValueError(f"{nothing}: start the same command again")
+            outcome = json.loads(row[2])
             if not isinstance(outcome, str):
                 parents = outcome["parents"] and Parents(**outcome["parents"])
                 outcome = Scored(outcome["score"], outcome["members"], parents)
             yield name, outcome
 
     def remove(self) -> None:
-        """The run has ended: remove all files, and an output folder that is empty."""
+        """The run has ended."""
         shutil.rmtree(self.folder)
-        with suppress(OSError):  # the output is in it
-            self.folder.parent.rmdir()
 
 
 def stamp(path: Path) -> str:

@@ -71,7 +71,7 @@ def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
     names, refused = set(), []
     for name in read_list(path):
         try:
-            inside(folder, name or "")
+            inside(folder, name)
             names.add(name)
         except ValueError:
             refused.append(f"{path}: {name!r} is not the name of a file in {folder}")
@@ -81,17 +81,25 @@ def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
     return images, refused + more
 
 
-def read_list(path: Path) -> dict[str | None, None]:
-    """The different cells of the column, in their order; None in a row that is too short."""
+def read_list(path: Path) -> dict[str, None]:
+    """The different cells of the column, in their order; ValueError naming the line of a fault."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
+            rows = csv.DictReader(file, strict=True)
             columns = rows.fieldnames or []
             if columns.count(COLUMN) != 1:
                 raise ValueError(f"{path}: has the columns {', '.join(columns)}, expected {COLUMN}")
-            return dict.fromkeys(row[COLUMN] for row in rows)
+            names = {}
+            for row in rows:
+                if None in row or None in row.values():  # too many cells, too few
+                    raise csv.Error(f"not {len(columns)} cells, as in line 1")
+                names[row[COLUMN]] = None
+            return names
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a CSV file ({error})") from error
+        line = rows.reader.line_num
+        if isinstance(error, UnicodeDecodeError):  # in what was read ahead
+            line += error.object[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {line}: not a CSV file ({error})") from error
 
 
 def checked(folder: Path, names: Iterable[str]) -> tuple[Images, list[str]]:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from backbones import (
     BACKBONES,
-    SMALLEST_SIDES,
+    IMAGE_SIZE,
     build_backbone,
     extract,
     in_bfloat16,
@@ -181,15 +181,19 @@ class Model:
         self.backbone, self.preprocess = origin.backbone, origin.preprocess
         if "linear" in self.members:
             self.members["linear"].to(self.device)
-        self.picture = make_picture(self.preprocess)
-        self.features = build_backbone(self.backbone, self.device)
+        self.make_picture = make_picture(self.preprocess)
+        self.network = build_backbone(self.backbone, self.device)
         if self.fast:
-            self.features = in_bfloat16(self.features)
+            self.network = in_bfloat16(self.network)
 
     @property
     def smallest_side(self) -> int | None:
         """Pixels below which decoding may not reduce a photograph; None: not at all."""
-        return SMALLEST_SIDES[self.preprocess] if self.fast else None
+        if self.fast and self.preprocess == "cutout":
+            from cutout import WORKING_SIDE  # the first to find the specimen on
+
+            return WORKING_SIDE
+        return 2 * IMAGE_SIZE if self.fast else None
 
     @property
     def threshold(self) -> float | None:
@@ -204,13 +208,13 @@ class Model:
 
     def predict(self, image: Image.Image) -> float:
         """Score of one PIL image of any size and mode but "F"; higher: more likely a hybrid."""
-        picture = torch.from_numpy(np.array(self.picture(image)))
+        picture = torch.from_numpy(np.array(self.make_picture(image)))
         return float(self.examine(picture[None]).scores[0])
 
     def extract(self, pictures: torch.Tensor) -> torch.Tensor:
         """The features (n, feature_size) of n pictures of bytes, (n, 224, 224, 3)."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
-            return extract(self.features, pictures, self.backbone, self.device)
+            return extract(self.network, pictures, self.backbone, self.device)
 
     @torch.inference_mode()
     def examine(self, pictures: torch.Tensor) -> Examined:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -69,18 +70,24 @@ def load_pictures(
         yield Batch(list(good), pictures, failures)
 
 
-def open_picture(path: Path, preprocess: str, smallest_side: int | None) -> Made:
+def open_picture(
+    source: Path | BinaryIO,
+    preprocess: str,
+    smallest_side: int | None = None,
+    name: object = None,
+) -> Made:
     """What libraries warn of, and that no specimen was cut out, is logged with the file's name."""
+    name = name or source
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always", UserWarning)
-            picture = make_picture(preprocess)(open_image(path, smallest_side))
+            picture = make_picture(preprocess)(open_image(source, smallest_side, name))
     except ImageError as error:
         return str(error)
     except MemoryError:
-        return f"{path}: too large to resize in the memory that is left"
+        return f"{name}: too large to resize in the memory that is left"
     for message in dict.fromkeys(str(warning.message) for warning in warned):
-        log.warning("%s: %s", path, message)
+        log.warning("%s: %s", name, message)
     return np.asarray(picture)
 
 

@@ -213,6 +213,8 @@ def sgd_scorer(pickled: Any) -> SGDScorer:
         calibrators = [member.calibrators[0] for member in pickled.calibrated_classifiers_]
         slopes = [numbers("a_", calibrator.a_, ()) for calibrator in calibrators]
         offsets = [numbers("b_", calibrator.b_, ()) for calibrator in calibrators]
+    if len(folds) > 1000:  # a pickle can name one fold any number of times
+        raise ValueError(f"{len(folds):,} folds, expected 1,000 at the most")
     for fold in folds:
         if numbers("classes_", fold.classes_, (2,)).tolist() != [0, 1]:
             raise ValueError("expected a classifier of the classes 0 and 1")

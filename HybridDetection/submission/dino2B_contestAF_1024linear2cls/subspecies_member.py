@@ -13,6 +13,7 @@ BETWEEN = (0.25, 0.75)  # the share of a parent in a hybrid
 QUANTILES = (0.5, 0.95)  # of what non-hybrids show, out of fold; the probabilities there ...
 STEEPNESS = 2 * np.log(3)  # ... are 1/4 and 3/4
 SURE = 0.5  # the probability from which on a pair of parents is named
+PARENTS = ["parent_1", "share_1", "parent_2", "share_2", "parents", "certainty"]  # in tables
 MAX_BYTES = 100_000_000  # of all arrays in the file; 14 subspecies take 0.5 MB with DINOv2
 
 
@@ -24,6 +25,12 @@ class Parents:
     second: str
     share: float  # of the first, 0.5 to 0.75; the second has the rest
     certainty: float  # probability of this pair among all
+
+    def cells(self) -> dict[str, str | float]:
+        """What tables say, by the names of their columns."""
+        shares = self.share, 1 - self.share
+        values = (self.first, shares[0], self.second, shares[1], str(self), self.certainty)
+        return dict(zip(PARENTS, values, strict=True))
 
     def __str__(self) -> str:
         """`8 x 9`, in the order of the evaluation's tables; `unknown` where that is unsure."""
