@@ -25,32 +25,32 @@ def tiny() -> list[str]:
     return "--gpu_ids -1 --loadSize 32 --ngf 2 --n_blocks_global 1 --nThreads 0".split()
 
 
-def run_program(program: str, *arguments: object, status: int = 0) -> str:
-    """Runs a program of AnomalyFactory as a user does, but in this process, which spares another
-    import of PyTorch; its output. Fails on another exit status."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job
-    said = io.BytesIO()
-    output = io.TextIOWrapper(said, encoding="utf-8", write_through=True)
-    with redirect_stdout(output), redirect_stderr(output):
-        found = worlds.play(f"AnomalyFactory/{program}", *arguments)
-    assert found == status, said.getvalue().decode()
-    return said.getvalue().decode()
-
-
 @pytest.fixture(scope="session")
 def run() -> Callable[..., str]:
+    """Runs a program of AnomalyFactory as a user does, but in this process, which spares another
+    import of PyTorch; its output. Fails on another exit status."""
+
+    def run_program(program: str, *arguments: object, status: int = 0) -> str:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+        said = io.BytesIO()
+        output = io.TextIOWrapper(said, encoding="utf-8", write_through=True)
+        with redirect_stdout(output), redirect_stderr(output):
+            found = worlds.play(f"AnomalyFactory/{program}", *arguments)
+        assert found == status, said.getvalue().decode()
+        return said.getvalue().decode()
+
     return run_program
 
 
 @pytest.fixture
-def run_script(monkeypatch) -> Callable[..., str]:
+def run_script(run) -> Callable[..., str]:
     """Runs a shell script of AnomalyFactory; the programs that it starts run in this process."""
 
     def run_script(script: str, *arguments: object, status: int = 0) -> str:
         command = [ROOT / "AnomalyFactory/scripts" / script, *map(str, arguments)]
         said = subprocess.check_output(command, env=os.environ | {"PYTHON": "echo"}, text=True)
         lines = [line.split() for line in said.splitlines()]
-        return "".join(run_program(Path(of).name, *words, status=status) for of, *words in lines)
+        return "".join(run(Path(of).name, *words, status=status) for of, *words in lines)
 
     return run_script
 

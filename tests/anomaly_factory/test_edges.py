@@ -86,10 +86,6 @@ def read(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path)).astype(int)
 
 
-def note(path: Path) -> str:
-    return png_texts(path)["extract_edges"]
-
-
 @pytest.fixture
 def draw(run, tmp_path):
     """Draws the maps in edges/ of the photos in photos/, on the CPU; the output."""
@@ -101,7 +97,7 @@ def test_the_published_edges_through_the_program(shared, tmp_path, draw):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/0.png").symlink_to(shared / "pidinet/expected/0_image.png")
     draw("--weights", shared / "pidinet/table5_pidinet.pth")
-    assert note(tmp_path / "edges/0.png") == (
+    assert png_texts(tmp_path / "edges/0.png")["extract_edges"] == (
         "pidinet 80860ac267258b5f27486e0ef152a211d0b08120f62aeb185a050acc30da486c dark_on_white"
     )
     expected = 255 - read(shared / "pidinet/expected/0_edges.png")
@@ -122,7 +118,7 @@ def test_size_and_dark_lines_on_white(tmp_path, draw):
     assert np.abs(read(path)[24, 11:21] - border).max() <= 1
     photo = Image.fromarray(noise_photo(tmp_path / "photos/deep/a.png", (32, 24), 0))
     draw("--detector", "scharr", "--size", 16, 12)
-    assert note(path) == "scharr dark_on_white 16x12"
+    assert png_texts(path)["extract_edges"] == "scharr dark_on_white 16x12"
     smaller = np.asarray(photo.resize((16, 12), Image.Resampling.LANCZOS))
     assert np.array_equal(read(path), 255 - scharr_edges(smaller[None])[0])
 
@@ -181,7 +177,7 @@ def test_other_weights_draw_anew(tmp_path, draw, random_pidinet, monkeypatch):
         assert "1 photos, 1 to do" in draw("--weights", tmp_path / name)
         random_pidinet["module.classifier.bias"] += 1
     digest = hashlib.sha256((tmp_path / "two.pth").read_bytes()).hexdigest()
-    assert note(tmp_path / "edges/a.png") == f"pidinet {digest} dark_on_white"
+    assert png_texts(tmp_path / "edges/a.png")["extract_edges"] == f"pidinet {digest} dark_on_white"
     assert asked == [True, True]  # all of float32's bits: the strengths are rounded down
     # The same bytes under another name are the same weights; with scharr they say nothing.
     (tmp_path / "two.pth").rename(tmp_path / "renamed.pth")

@@ -126,7 +126,6 @@ def test_copies_of_photographs_are_found_out(report):
     assert list(rows(report, "pairs")[0])[-3:] == ["nearest_photograph", "close", "looks_painted"]
     assert [row[:3] for row in pairs] == [["1", "1", "20"], ["1", "2", "20"], ["2", "2", "20"]]
     assert [row[-2] for row in pairs] == ["1"] * 3
-    assert len(rows(report)) == 60
     last = rows(report)[19]
     assert last["image"] == "AF_1_1_gen00019.png"
     assert (last["structure"], last["reference"]) == (STRANGE, "0")
@@ -172,9 +171,7 @@ def test_what_the_page_shows(report, open_page):
 def strip(images: Iterable[Path]) -> None:
     """Leave them without what they say of themselves, as the published ones are."""
     for path in images:
-        with Image.open(path) as image:
-            image.load()
-        image.save(path)
+        Image.open(path).copy().save(path)
 
 
 @pytest.fixture
@@ -251,8 +248,7 @@ def test_published_images_are_looked_up_in_the_lists(run, world):
     output = run("evaluate.py", *world.options(), status=1)
     found = {row["image"]: (row["structure"], row["reference"]) for row in rows(world)}
     assert found == {f"AF_1_2_gen0000{n}.png": (f"{n}", f"{n + 1}") for n in (0, 1)}
-    problems = zip(paintings[2:], ("lists that disagree name it", "no list names it"), strict=True)
-    for path, why in problems:
+    for path, why in zip(paintings[2:], ("lists that disagree", "no list"), strict=True):
         assert f"{path}: left out, it does not say what it was painted from, and {why}" in output
 
 
@@ -302,8 +298,7 @@ def test_hostile_names_break_no_table_and_no_page(run, world):
 
 def test_edge_maps_that_cannot_be_compared(run, world):
     world.paint("1", "1", 2)
-    note = "pidinet 0123 dark_on_white"
-    write_edges(note, (world.map("2", 0), np.zeros((64, 64), np.uint8)))
+    write_edges("pidinet 0123", (world.map("2", 0), np.zeros((64, 64), np.uint8)))
     output = run("evaluate.py", *world.options(), status=2)
     assert "dataset: edge maps drawn by pidinet and scharr; choose a --detector" in output
     strip(world.dataset.rglob("pidinet_edges/*.png"))  # the published maps are PiDiNet's

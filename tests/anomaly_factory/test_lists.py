@@ -27,8 +27,7 @@ def test_finds_the_list(tmp_path, place, dataroot, phase):
     edges.parent.mkdir(parents=True)
     edges.touch()
     found = find_list(tmp_path / dataroot, phase)
-    assert found.edges == edges
-    assert found.dataset == tmp_path
+    assert (found.edges, found.dataset) == (edges, tmp_path)
     assert found.column("color_ref").name == edges.name.replace("edges", "color_ref")
 
 

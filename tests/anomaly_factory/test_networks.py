@@ -110,9 +110,6 @@ def test_vgg19s_weights_are_read_from_the_backbones_folder(tmp_path: Path):
     loss = PerceptualLoss(vgg19_features(tmp_path))
     assert torch.equal(loss.slices[0][0].weight, features[0].weight)
     assert [len(part) for part in loss.slices] == [2, 5, 5, 9, 9]
-    torch.save({"features.0.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / FILE_NAME)
-    with pytest.raises(InputError, match=f"{FILE_NAME}: .*expected torchvision's {FILE_NAME}"):
-        vgg19_features(tmp_path)
 
 
 # ---- a training step -----------------------------------------------------------------------------
@@ -129,8 +126,8 @@ def narrow_vgg() -> nn.Sequential:
 @pytest.mark.parametrize("options", ["--no_vgg_loss", "", "--no_vgg_loss --gentle"])
 def test_one_pass_gives_the_gradients_of_the_three_of_pix2pixhd(options):
     arguments = "--name x --dataroot x --ngf 4 --ndf 4 --n_blocks_global 1 --loadSize 32 " + options
-    opt = train_options(arguments.split())
-    model = AnomalyFactory(opt, Process(torch.device("cpu")), narrow_vgg())
+    process = Process(torch.device("cpu"))
+    model = AnomalyFactory(train_options(arguments.split()), process, narrow_vgg())
     for optimizer in (model.optimizer_G, model.optimizer_D):
         (group,) = optimizer.param_groups
         assert (group["lr"], group["betas"], group["eps"]) == (2e-4, (0.5, 0.999), 1e-8)

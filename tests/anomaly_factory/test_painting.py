@@ -244,7 +244,6 @@ def test_names_pixels_and_batches():
     assert as_pixels(values).ravel().tolist() == [0, 0, 128, 129, 130, 255, 255]
     assert batches_of(7, 3, set(range(7))) == [[0, 1, 2], [3, 4, 5], [6]]
     assert batches_of(7, 3, {4, 6}) == [[3, 4, 5], [6]]
-    assert batches_of(7, 3, set()) == []
 
 
 def test_what_is_gone_on_with_says_in_which_precision(paint, results, generator):

@@ -112,8 +112,7 @@ def test_several_gpus_start_as_many_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train.py", "--gpu_ids", "1,3"])
     with pytest.raises(ZeroDivisionError):
         distributed.start([1, 3])
-    torchrun = "-m torch.distributed.run --standalone --nproc_per_node=2".split()
-    command = [sys.executable, *torchrun, "train.py", "--gpu_ids", "1,3"]
+    command = [sys.executable, *TORCHRUN, "train.py", "--gpu_ids", "1,3"]
     assert started == [(sys.executable, command)]
     with pytest.raises(InputError, match="GPU 4 is not there, this machine has 4"):
         distributed.start([0, 1, 2, 3, 4])

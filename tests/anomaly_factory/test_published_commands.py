@@ -25,7 +25,6 @@ python test.py --dataroot ./Datasets/Images4TrainAFnonhybrid/List/test_nonhybrid
     --tps_percent 0.99 --netG AFsplitglobal --how_many 5 --gpu_ids 0 --name AF4nonhybrid
     --train_mode BootAF_I2DE --test_mode BootAF_I2DE --use_edgemask 0.0 --refImgExt png
 """
-COMMANDS = [TRAIN_HYBRID, TRAIN_NONHYBRID, PAINT_NONHYBRID]
 SHORT = "--ndf 2 --no_vgg_loss --niter 1 --niter_decay 0 --batchSize 4".split()
 
 
@@ -35,7 +34,7 @@ def test_published_commands_run(run, run_script, discs, tmp_path, repository, mo
     monkeypatch.setattr(base_options, "ROOT", tmp_path)
     monkeypatch.chdir(repository / "AnomalyFactory")
     outputs = []
-    for command in COMMANDS:
+    for command in (TRAIN_HYBRID, TRAIN_NONHYBRID, PAINT_NONHYBRID):
         _, program, *words = shlex.split(command)
         small = [*tiny, *(SHORT if program == "train.py" else [])]
         outputs.append(run(program, *words, *small))
@@ -56,9 +55,9 @@ def test_published_commands_run(run, run_script, discs, tmp_path, repository, mo
 
 
 def test_the_defaults_are_the_published_ones(shared):
-    with (shared / "published/options.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["options_of"] in ("base", "train")]
-    published = {row["name"].removeprefix("--"): row["default"] for row in rows}
+    rows = csv.DictReader((shared / "published/options.csv").read_text().splitlines())
+    of_training = [row for row in rows if row["options_of"] in ("base", "train")]
+    published = {row["name"].removeprefix("--"): row["default"] for row in of_training}
     ours = vars(train_options.train_options(["--name", "x", "--dataroot", "x"]))
     same = "ngf n_downsample_global n_blocks_global ndf n_layers_D num_D niter niter_decay lr beta1"
     same += " lambda_feat tps_percent loadSize batchSize nThreads print_freq save_latest_freq"
