@@ -54,14 +54,12 @@ def members_for(stored: SubspeciesScorer, size: int) -> dict:
 
 def score(members: dict, features: np.ndarray) -> np.ndarray:
     """As Model.examine: the linear member in float32, for which this is its float64 twin."""
-    given = {}
-    for name, member in members.items():
-        if name == "linear":
-            logits = member.double()(torch.from_numpy(features)).detach()
-            given[name] = logits.softmax(dim=1)[:, 1].numpy()
-            member.float()
-        else:
-            given[name] = member.hybrid_probability(features)
+    rest = {name: member for name, member in members.items() if name != "linear"}
+    given = {name: member.hybrid_probability(features) for name, member in rest.items()}
+    if "linear" in members:
+        logits = members["linear"].double()(torch.from_numpy(features)).detach()
+        given["linear"] = logits.softmax(dim=1)[:, 1].numpy()
+        members["linear"].float()
     return model.combine(given)
 
 

@@ -30,25 +30,16 @@ def photograph(feature, parents: Parents | None = None) -> Photograph:
     return Photograph("a.jpg", Path("images/a.jpg"), 0.5, b"", {"sgd": 0.5}, parents, stored, None)
 
 
-def test_cells_lie_as_the_mask_does():
+def test_cells_lie_as_the_mask_does_and_evidence_against_counts_as_much():
     """The pixel in the second row and the seventh column of 4 x 9: the last cell above."""
     mask = np.zeros((4, 9), bool)
     mask[1, 6] = True
     assert cells_reached(mask, 2, 3).tolist() == [[False, False, True], [False, False, False]]
-
-
-def test_evidence_against_counts_as_much_as_evidence_for():
     mask = np.zeros((2, 2), bool)
     mask[0] = True
     assert outside_share(np.array([[3.0, -1.0], [-3.0, 1.0]]), mask) == 0.5
     assert outside_share(np.array([[3.0, -1.0], [-1.0, 0.0]]), mask) == 0.2
     assert outside_share(np.zeros((2, 2)), mask) is None
-
-
-def test_vectors_of_length_one_do_not_overflow_in_half_precision():
-    """The square of 300 is more than float16 holds."""
-    vectors = unit(np.array([[300, 400], [0, 0]], np.float16))
-    np.testing.assert_allclose(vectors, [[0.6, 0.8], [0, 0]], rtol=1e-6)
 
 
 def test_parents_are_shown_by_the_photograph_at_the_smallest_angle():
@@ -60,6 +51,8 @@ def test_parents_are_shown_by_the_photograph_at_the_smallest_angle():
         photograph([1, 0]),
         photograph([0, 1], Parents("8", "7", 0.6, 0.9)),
     ]
+    vectors = unit(np.array([[300, 400], [0, 0]], np.float16))  # which does not hold the squares
+    np.testing.assert_allclose(vectors, [[0.6, 0.8], [0, 0]], rtol=1e-6)
     assert similar_photographs(rows, index) == [[0, 2], None, [1, None]]
     row = photograph([0], Parents("8", "9", 0.6449, 0.98765))
     assert columns([row], Path("report"), [])["parents"] == [["8", "9", 0.64, 0.988]]
