@@ -19,18 +19,18 @@ def touch(*paths: Path) -> None:
         path.write_text(path.name)
 
 
-def paint(path: Path, **sources: str) -> None:
+def paint(path: Path, structure: str | None, reference: str | None) -> None:
     """A PNG that says what it was painted from, as AnomalyFactory's do."""
     info = PngInfo()
-    for column, name in sources.items():
-        info.add_text(column, name)
+    if structure is not None:
+        info.add_text("structure", structure)
+        info.add_text("reference", reference)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (8, 8)).save(path, pnginfo=info)
 
 
 def read_rows(dataset: Path, name: str = "butterfly_anomaly_AF.csv") -> list[dict[str, str]]:
-    with (dataset / "List" / name).open(newline="") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader((dataset / "List" / name).read_text().splitlines()))
 
 
 @pytest.fixture
@@ -72,12 +72,11 @@ def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, collec
     results = tmp_path / "results"
     others = "00000_edges.png AF_2_2_gen00000_mask.png AF_2_2_gen0.png AF_2_2_gen00000.jpg"
     touch(*(results / "nh" / name for name in others.split()))
-    paint(results / "sh/AF_9_8_gen00007.png", structure="S9N002", reference="S8N001")
-    paint(results / "nh/AF_2_2_gen00000.png", structure="S2N000", reference="S2N000")
+    paint(results / "nh/AF_2_2_gen00000.png", "S2N000", "S2N000")
     # Published images do not say what they were painted from; others name what the CSV lacks.
-    paint(results / "sh/AF_9_8_gen00008.png")
-    paint(results / "sh/AF_9_8_gen00009.png", structure="S9N000", reference="")
-    paint(results / "sh/AF_9_8_gen00010.png", structure="S9N009", reference="S8N000")
+    sources = [("S9N002", "S8N001"), (None, None), ("S9N000", ""), ("S9N009", "S8N000")]
+    for number, pair in enumerate(sources, 7):
+        paint(results / f"sh/AF_9_8_gen{number:05d}.png", *pair)
     touch(results / "sh/AF_9_8_gen00011.png")  # no image at all
     assert "16 rows, 7 hybrid and 9 non-hybrid" in collect(small_csv, "--results", results)
     assert "4 images do not say from which photographs of the CSV" in caplog.text

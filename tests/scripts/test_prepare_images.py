@@ -25,9 +25,8 @@ def prepare(tmp_path, caplog, monkeypatch):
     def prepare_here(csv: Path, *options: object) -> tuple[int, str]:
         given = ["--csv", csv, "--photos", "originals", "--datasets", "sets", *options]
         caplog.clear()
-        return prepare_images.run(
-            prepare_images.parse_arguments(list(map(str, given)))
-        ), caplog.text
+        args = prepare_images.parse_arguments(list(map(str, given)))
+        return prepare_images.run(args), caplog.text
 
     return prepare_here
 
@@ -151,8 +150,7 @@ def test_generators_get_cutouts_and_what_your_own_masks_show(drawn, tmp_path, pr
     broken = tmp_path / "originals/D2.jpg"
     broken.write_bytes(broken.read_bytes()[:2000])
     status, said = prepare(drawn, "--cutouts", "--masks", "mine")
-    assert status == 1
-    assert "originals/D2.jpg: not cut out, for the reason above" in said
+    assert (status, "originals/D2.jpg: not cut out, for the reason above" in said) == (1, True)
     assert "4 photographs, 3 prepared now" in said and "1 photographs cannot be read" in said
     assert "D4.png stays whole" in capfd.readouterr().err
     sets, rest = tmp_path / "sets", ALL_CUTOUTS.keys() - {"D2.jpg"}

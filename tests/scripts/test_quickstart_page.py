@@ -95,10 +95,10 @@ def run(tmp_path) -> Path:
             | {"subspecies": score, "parent_1": 3, "share_1": 0.6, "parent_2": 2}
             for name, (_, _, score) in SHOWN.items()
         ]
-        write(folder / "lite" / kind / "details.csv", details)
-        write(folder / "lite" / kind / members / "calls.csv", calls_of(0.15 * (number % 2 == 0)))
-        scores = folder / "lite" / kind / members / "scores.json"
-        scores.write_text(json.dumps(scores_of(number + 1)))
+        of_kind = folder / "lite" / kind
+        write(of_kind / "details.csv", details)
+        write(of_kind / members / "calls.csv", calls_of(0.15 * (number % 2 == 0)))
+        (of_kind / members / "scores.json").write_text(json.dumps(scores_of(number + 1)))
     return folder
 
 
@@ -134,14 +134,14 @@ def test_how_a_cross_was_known(run):
 
 
 def test_what_a_specimen_looks_like():
+    third = "To the third member"
     for cross, parents, share, text in [
         ("a x b", None, None, ""),
-        ("a x b", ("b", "a"), 0.6, "between b (60%) and a, as it should be"),
-        ("a", ("b", "c"), 0.74, "between b (74%) and c"),
-        ("a x b", ("c", "a"), 0.75, "as near to c as a hybrid can be"),
+        ("a x b", ("b", "a"), 0.6, f"{third} between b (60%) and a, as it should be"),
+        ("a", ("b", "c"), 0.74, f"{third} between b (74%) and c"),
+        ("a x b", ("c", "a"), 0.75, f"{third} as near to c as a hybrid can be"),
     ]:
-        call = Namespace(cross=cross, parents=parents, share_1=share)
-        assert what_it_looks_like(call) == (f"To the third member {text}" if text else "")
+        assert what_it_looks_like(Namespace(cross=cross, parents=parents, share_1=share)) == text
 
 
 def test_scores_and_the_reports_that_are_there(run, capsys):
@@ -155,10 +155,8 @@ def test_scores_and_the_reports_that_are_there(run, capsys):
             (run / report).write_text("<!DOCTYPE html>")
         (run / "evaluation/figures.json").write_text(json.dumps({"sets": FIGURES}))
     for part in (
-        "asked for by 0.94 (F1), those of another painting by 0.46",
-        "31 % of the way",
-        "the painted one in 87 % of the cases",
-        "2 % of the painted hybrids lie as close",
+        *("asked for by 0.94 (F1), those of another painting by 0.46", "31 % of the way"),
+        *("the painted one in 87 % of the cases", "2 % of the painted hybrids lie as close"),
     ):
         assert part in " ".join(page.split())
     few = {"sets": {"hybrids": {"structure": None, "appearance": {"distance": None}}}}
@@ -200,12 +198,11 @@ def test_a_reader_finds_the_story_of_the_last_detector_and_no_flaw(open_page, ru
     ):
         assert part in summary
     missed = page.locator("#missed")
-    assert missed.locator("ul:not(.cards) li").all_inner_texts() == [
-        "2 of 2 hydara x petiverana: nothing of this cross to learn from: look-alike parents are "
-        "not painted.",
-        "1 of 1 amalfreda x petiverana: no photograph of this cross to learn from, but 2 painted "
-        "images.",
-    ]
+    both = missed.locator("ul:not(.cards) li").all_inner_texts()
+    known = "nothing of this cross to learn from: look-alike parents are not painted."
+    assert both[0] == f"2 of 2 hydara x petiverana: {known}"
+    known = "no photograph of this cross to learn from, but 2 painted images."
+    assert both[1:] == [f"1 of 1 amalfreda x petiverana: {known}"]
     cards = missed.locator(".cards li")
     mistaken = "petiverana"  # for a hybrid
     names = ["hydara x petiverana", "amalfreda x petiverana", "petiverana x hydara", mistaken]
@@ -213,11 +210,9 @@ def test_a_reader_finds_the_story_of_the_last_detector_and_no_flaw(open_page, ru
     text = cards.first.inner_text()
     assert "Score 0.20, threshold 0.50 (sgd 0.25, linear 0.50, subspecies 0.20)" in text
     assert "To the third member between petiverana (60%) and hydara, as it should be" in text
-    assert cards.first.locator("img").evaluate_all("all => all.map(one => one.alt)") == [
-        "A hydara, a parent's subspecies",
-        "hydara x petiverana, photograph 4_e.jpg",
-        "A petiverana, a parent's subspecies",
-    ]
+    pictures = cards.first.locator("img").evaluate_all("all => all.map(one => one.alt)")
+    first, second = (f"A {name}, a parent's subspecies" for name in ("hydara", "petiverana"))
+    assert pictures == [first, "hydara x petiverana, photograph 4_e.jpg", second]
     assert page.locator("#found .cards strong").all_inner_texts() == ["malleti x plesseni"]
 
 

@@ -9,14 +9,14 @@ from common.check_imports import advice
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--with", "gpu"], "--with gpu: there is no requirements-gpu.txt; there is: "),
-        (["--with", "../x"], "--with ../x: there is no requirements-../x.txt; there is:"),
-        (["--with"], "--with wants a NAME, of a requirements-NAME.txt"),
-        (["-v"], "unknown option -v; it takes --with NAME alone, any number of times"),
+        ("--with gpu", "--with gpu: there is no requirements-gpu.txt; there is: "),
+        ("--with ../x", "--with ../x: there is no requirements-../x.txt; there is:"),
+        ("--with", "--with wants a NAME, of a requirements-NAME.txt"),
+        ("-v", "unknown option -v; it takes --with NAME alone, any number of times"),
     ],
 )
 def test_an_unknown_option_installs_nothing(repository, tmp_path, options, message):
-    command = ["bash", repository / "scripts/setup.sh", *options]
+    command = ["bash", repository / "scripts/setup.sh", *options.split()]
     environment = {"PATH": "/usr/bin:/bin", "VENV": str(tmp_path / "venv")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
