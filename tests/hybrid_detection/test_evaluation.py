@@ -97,10 +97,9 @@ def score(monkeypatch, capsys):
     """Run the program in this process, for speed."""
 
     def run_scores(predictions, reference, *arguments):
-        options = ("--predictions", predictions, "--reference", reference, *arguments)
-        command = ["evaluation.py", *map(str, options)]
-        monkeypatch.setattr("sys.argv", command)
-        return CompletedProcess(command, evaluation.main(), *capsys.readouterr())
+        options = ("", "--predictions", predictions, "--reference", reference, *arguments)
+        monkeypatch.setattr("sys.argv", list(map(str, options)))
+        return CompletedProcess(options, evaluation.main(), *capsys.readouterr())
 
     return run_scores
 

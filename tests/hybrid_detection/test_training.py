@@ -1,6 +1,5 @@
 """training.py on small data sets with the light backbone."""
 
-import csv
 import errno
 import pickle
 import re
@@ -40,8 +39,7 @@ def contents(folder):
 
 
 def read_rows(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
+    return pd.read_csv(path).to_dict("records")
 
 
 def test_two_trainings_leave_the_same_files(train, dataset, tmp_path, monkeypatch):
