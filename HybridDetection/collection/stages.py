@@ -127,8 +127,5 @@ class Scorer:
 
 def cells_of(scored: Scored) -> dict[str, object]:
     """The cells of a row by the names of their columns."""
-    cells: dict[str, object] = {"score": scored.score} | scored.members
-    if (pair := scored.parents) is not None:
-        values = (pair.first, pair.share, pair.second, 1 - pair.share, str(pair), pair.certainty)
-        cells |= dict(zip(PARENTS, values, strict=True))
-    return cells
+    parents = {} if scored.parents is None else scored.parents.cells()
+    return {"score": scored.score} | scored.members | parents
