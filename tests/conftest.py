@@ -23,7 +23,6 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SLOWEST = (
     "test_contracts.py",
     "test_quickstart.py",
-    "test_shortcuts.py",
     "test_package_submission.py",
     "test_training.py",
     "test_prepare_images.py",
@@ -120,6 +119,6 @@ def server(tmp_path):
     folder.mkdir()
     handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
-        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+        threading.Thread(target=http_server.serve_forever, args=[0.01], daemon=True).start()
         yield folder, f"http://127.0.0.1:{http_server.server_port}"
         http_server.shutdown()
