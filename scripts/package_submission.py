@@ -11,6 +11,7 @@ folder, gets a score for every image.
 """
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -25,7 +26,6 @@ from common.program import ROOT, InputError, start
 from PIL import Image, ImageDraw
 
 SUBMISSION = ROOT / "HybridDetection/submission/dino2B_contestAF_1024linear2cls"
-sys.path.append(str(SUBMISSION))
 
 # The platform's own list, compared letter by letter there: "pillow" is refused.
 PLATFORM = (Path(__file__).parent / "common/platform_packages.txt").read_text().split()
@@ -37,6 +37,19 @@ OPTIONAL = {
     "huggingface_hub",  # where no file has the weights of DINOv2
     "cutout",  # for classifiers that were trained on cutouts; it brings OpenCV
 }
+
+# Asks model.py, the one place that knows, for the files that it would load.
+LOCATE = """
+import json, sys
+from pathlib import Path
+from model import locate_weights
+classifiers, members = json.loads(sys.argv[1])
+try:
+    files = locate_weights(None, classifiers and Path(classifiers), members)
+except (OSError, ValueError) as error:
+    sys.exit(str(error))
+print(json.dumps({name: str(path) for name, path in files.items()}))
+"""
 
 # What the organisers' ingestion does once the packages are installed.
 INGESTION = """
@@ -98,6 +111,20 @@ def needed_requirements(path: Path, foreign: dict[str, str]) -> str:
     return "".join(f"{line}\n" for module, line in lines.items() if module in foreign)
 
 
+def run_python(code: str, *arguments: str, folder: Path, **environment: str) -> str:
+    """What `code` prints in a fresh interpreter in `folder`; InputError where it fails."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"} | environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise InputError(done.stderr.strip() or f"Python ended with status {done.returncode}")
+    return done.stdout
+
+
 def draw_specimens(folder: Path) -> None:
     """An image of each kind; the coloured one has wings to cut out."""
     for number, (specimen, (mode, size)) in enumerate(SPECIMENS.items()):
@@ -120,16 +147,11 @@ def play_ingestion(archive: Path) -> list[str]:
             file.extractall(submission)
         # What the zip lacks must not come from a network or a cache.
         offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(elsewhere)}
-        done = subprocess.run(
-            [sys.executable, "-c", INGESTION, images, submission, predictions],
-            cwd=elsewhere,
-            env=os.environ | {"PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"} | offline,
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            said = done.stderr.strip() or f"Python ended with status {done.returncode}"
-            raise InputError(f"the zip fails in the organisers' program: {said}")
+        try:
+            folders = map(str, (images, submission, predictions))
+            run_python(INGESTION, *folders, folder=elsewhere, **offline)
+        except InputError as error:
+            raise InputError(f"the zip fails in the organisers' program: {error}") from error
         lines = sorted(predictions.read_text().splitlines())
     for specimen, line in zip(sorted(SPECIMENS), lines, strict=True):
         if not re.fullmatch(re.escape(specimen) + r",(0\.\d{1,4}|1\.0)", line):
@@ -153,13 +175,10 @@ def write_zip(submission: Path, loaded: dict[str, Path], output: Path) -> list[s
 
 
 def run(options: argparse.Namespace) -> int:
-    from model import locate_weights  # the one place that knows; it brings torch
-
-    folder = options.classifiers and options.classifiers.resolve()
-    try:
-        loaded = locate_weights(None, folder, options.members)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    classifiers = options.classifiers and str(options.classifiers.resolve())
+    asked = json.dumps([classifiers, options.members])
+    found = json.loads(run_python(LOCATE, asked, folder=SUBMISSION))
+    loaded = {name: Path(path) for name, path in found.items()}
     lines = write_zip(SUBMISSION, loaded, options.output)
     for name, path in loaded.items():
         print(f"package_submission: {name} is {path}")

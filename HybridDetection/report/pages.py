@@ -15,13 +15,8 @@ STATIC = HERE / "static"
 
 def render(template: str, **values: object) -> str:
     """The page of a template. A value that it names and does not get is an error."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    rules = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, **rules)
     # A page of one file has the style sheet in it; the report links to its own copy.
     style = Markup((STATIC / "style.css").read_text(encoding="utf-8"))
     return environment.get_template(template).render(style=style, **values)

@@ -199,13 +199,9 @@ def parse_arguments() -> argparse.Namespace:
 
 def write_page(options: argparse.Namespace) -> int:
     story = Story(options.run, options.backbone, options.kinds, options.members)
-    pages = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    rules = {"undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    here = jinja2.FileSystemLoader(Path(__file__).parent)
+    pages = jinja2.Environment(loader=here, autoescape=True, **rules)
     page = pages.get_template("quickstart.html", globals=globals())  # it calls what stands here
     with atomic(options.run / "index.html") as temporary:
         text = page.render(story=story, preprocess=options.preprocess)

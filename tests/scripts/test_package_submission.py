@@ -57,7 +57,7 @@ def test_what_cannot_be_zipped_is_refused(tmp_path):
         package_submission.parse_arguments(["--members", "sgd", "subspecies"])
     (write_pair(tmp_path) / "sgd_clf.pkl").unlink()
     arguments = ["--classifiers", str(tmp_path), "--output", str(tmp_path / "made/out.zip")]
-    with pytest.raises(FileNotFoundError, match="lies there without sgd_clf"):
+    with pytest.raises(InputError, match="lies there without sgd_clf"):
         package_submission.run(package_submission.parse_arguments(arguments))
     assert not (tmp_path / "made").exists()
 
