@@ -95,7 +95,10 @@ make_lists() {
             "${options[@]}" --seed "$SEED" --cap "$cap" --references 1 --nearest
 }
 
-generator=(--checkpoints_dir "$generators" --gpu_ids "$GPU_IDS" --amp "${networks[@]}")
+generator=(--checkpoints_dir "$generators" --gpu_ids "$GPU_IDS" "${networks[@]}")
+if grep -qE '(avx512_|amx_| )bf16' /proc/cpuinfo; then  # elsewhere it takes a hundred times as long
+    generator+=(--amp)
+fi
 
 # train_generator NAME EPOCHS OPTION...: the learning rate falls in the second half; a training
 # that was interrupted goes on. Minutes of training, without a perceptual loss, want an easier task
