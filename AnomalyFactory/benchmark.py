@@ -31,8 +31,8 @@ WARM_UP = 2  # steps before the clock starts: cuDNN searches, workers start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--steps", type=positive)  # 30 on a GPU, else 2
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--steps", type=positive, help="default: 30 on a GPU, else 2")
     own, others = parser.parse_known_args()
     opt = train_options(["--name", "benchmark", *others])
     process = distributed.start(opt.gpu_ids[:1])

@@ -45,7 +45,7 @@ def on_cpu(content: Any) -> Any:
 def load(path: Path) -> Any:
     """What `save` wrote, on the CPU. Raises InputError for a missing file or anything unsafe."""
     if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint")
+        raise InputError(f"{path}: no such checkpoint; train it, or scripts/download_models.sh")
     try:
         if zipfile.is_zipfile(path):  # `save` compresses nothing: what is small stays small
             with zipfile.ZipFile(path) as archive:

@@ -49,7 +49,10 @@ def plot_curves(samples: Samples, path: Path, title: str, display: Any) -> None:
             axis.axvline(1 - TARGET_TNR, color="grey", linestyle=":", label="TNR 95 %")
         for name, values in scores.items():
             display.from_predictions(truth, values, name=name, ax=axis)
-        axis.set(title=f"{kind}: {title}")
+        # Without the display's "(Positive label: 1)".
+        labels = (axis.get_xlabel(), axis.get_ylabel())
+        x, y = (label.partition(" (")[0].lower() for label in labels)
+        axis.set(title=f"{kind}: {title}", xlabel=x, ylabel=y)
     save(figure, path)
 
 
