@@ -24,7 +24,14 @@ import re
 import shutil
 from pathlib import Path
 
-from common.challenge_csv import COLUMNS, GENERATED, by_subspecies, challenge_parser, read_photos
+from common.challenge_csv import (
+    COLUMNS,
+    GENERATED,
+    by_subspecies,
+    challenge_parser,
+    read_photos,
+    those_present,
+)
 from common.files import atomic
 from common.program import InputError, start
 from PIL import Image
@@ -89,10 +96,12 @@ def run(args: argparse.Namespace) -> int:
     taken = {photo.filename for photo in photos}
     generated = find_generated(args.results, taken, list(by_subspecies(photos)))
     dataset = args.datasets / "Images4TrainClassifier"
-    for photo in photos:
-        path = dataset / "Images" / photo.status / photo.filename
-        if not path.is_file():
-            raise InputError(f"{path} is missing; make it: scripts/prepare_images.py")
+    photos = those_present(
+        photos,
+        lambda photo: dataset / "Images" / photo.status / photo.filename,
+        args.allow_missing,
+        "make them: scripts/prepare_images.py",
+    )
     rows = [{name: photo.cells[name] for name in COLUMNS} for photo in photos]
     unknown, filenames = [], {Path(name).stem: name for name in taken}
     for image in tqdm(generated, unit="image", disable=None):

@@ -26,7 +26,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from common.challenge_csv import Photo, by_subspecies, challenge_parser, read_photos
+from common.challenge_csv import (
+    Photo,
+    by_subspecies,
+    challenge_parser,
+    read_photos,
+    those_present,
+)
 from common.files import atomic, open_image
 from common.program import InputError, positive, start
 from PIL import Image, ImageFilter
@@ -215,13 +221,18 @@ def read_options(
 
 
 def run(args: argparse.Namespace) -> int:
-    everything = sorted(read_photos(args.csv), key=lambda photo: photo.filename)
+    hybrid, nonhybrid = args.datasets / HYBRID_DATASET, args.datasets / NONHYBRID_DATASET
+    everything = those_present(
+        sorted(read_photos(args.csv), key=lambda photo: photo.filename),
+        lambda photo: hybrid / "Images" / photo.status / "train/good" / photo.filename,
+        args.allow_missing,
+        "make them: scripts/prepare_images.py",
+    )
     photos = by_subspecies(everything)
     groups, excluded = read_options(args, list(photos))
     i, j = args.signal
     pairs = unlike_pairs(list(photos), groups, (i, j), excluded)
 
-    hybrid, nonhybrid = args.datasets / HYBRID_DATASET, args.datasets / NONHYBRID_DATASET
     for lists in (hybrid / "Lists", nonhybrid / "Lists"):
         if lists.exists():  # readers accept both names: two sets would be a riddle
             raise InputError(f"{lists} is there, lists of a published archive; move it away first")

@@ -33,7 +33,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from common.challenge_csv import Photo, challenge_parser, read_photos
+from common.challenge_csv import Photo, challenge_parser, read_photos, those_present
 from common.files import IMAGE_FORMATS, ImageError, atomic, open_image
 from common.program import ROOT, InputError, positive, start
 from PIL import Image
@@ -140,14 +140,13 @@ def cut_out(photos: list[Photo], args: argparse.Namespace) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    photos = read_photos(args.csv)
-    absent = [photo for photo in photos if not (args.photos / photo.filename).is_file()]
-    if absent:
-        raise InputError(
-            f"{len(absent)} of {len(photos)} photographs are not in {args.photos}, the first is "
-            f"{absent[0].filename}; name their folder in --photos, or fetch the challenge's: "
-            f"scripts/download_challenge.sh {args.csv} {args.photos}"
-        )
+    fetch = f"fetch the challenge's: scripts/download_challenge.sh {args.csv} {args.photos}"
+    photos = those_present(
+        read_photos(args.csv),
+        lambda photo: args.photos / photo.filename,
+        args.allow_missing,
+        f"name their folder in --photos, or {fetch}",
+    )
     seen, source, status = args.photos, PHOTOGRAPHS, 0
     if args.cutouts:
         seen = args.cutouts / "images"

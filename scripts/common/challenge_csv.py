@@ -3,8 +3,10 @@
 import argparse
 import csv
 import io
+import logging
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,6 +122,26 @@ def read_photos(path: Path) -> list[Photo]:
     return photos
 
 
+def those_present(
+    photos: list[Photo], place: Callable[[Photo], Path], allow_missing: bool, remedy: str
+) -> list[Photo]:
+    """The `photos` whose files are at their `place`.
+
+    The others are named in the log, where `allow_missing`; InputError, with the `remedy`, where
+    they are not allowed and where none is present.
+    """
+    missing = [photo for photo in photos if not place(photo).is_file()]
+    counted = f"{len(missing)} of {len(photos)} photographs are missing"
+    if len(missing) == len(photos) or (missing and not allow_missing):
+        or_less = "" if allow_missing else "; or leave them out: --allow_missing"
+        raise InputError(f"{counted}, the first is {place(missing[0])}; {remedy}{or_less}")
+    if missing:
+        names = [photo.filename for photo in missing[:5]] + ["..."] * (len(missing) > 5)
+        logging.warning("%s and left out: %s", counted, ", ".join(names))
+    left_out = set(missing)
+    return [photo for photo in photos if photo not in left_out]
+
+
 def by_subspecies(photos: list[Photo]) -> dict[str, list[Photo]]:
     """The non-hybrid photographs of each subspecies, numbers first in their order."""
     groups: dict[str, list[Photo]] = {}
@@ -133,7 +155,7 @@ def by_subspecies(photos: list[Photo]) -> dict[str, list[Photo]]:
 
 
 def challenge_parser(description: str) -> argparse.ArgumentParser:
-    """A command line with the two options that all dataset programs share."""
+    """A command line with the three options that all dataset programs share."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -144,4 +166,6 @@ def challenge_parser(description: str) -> argparse.ArgumentParser:
         default=ROOT / "Datasets",
         help="the folder that holds the three datasets (default: Datasets in the repository)",
     )
+    rest = "leave out the CSV's photographs that are missing, and name them"
+    parser.add_argument("--allow_missing", action="store_true", help=rest)
     return parser

@@ -102,6 +102,12 @@ def test_rows_links_and_images_that_are_none_of_ours(small_csv, tmp_path, collec
     assert "10 rows, 2 hybrid and 8 non-hybrid" in said
     assert (len(read_rows(dataset)), len(read_rows(dataset, "photographs.csv"))) == (16, 10)
 
+    for number in (1, 3):
+        (dataset / f"Images/non-hybrid/S8N00{number}.jpg").unlink()
+    said = collect(small_csv, "--name", "photographs.csv", "--allow_missing", placed=False)
+    assert "8 rows, 2 hybrid and 6 non-hybrid" in said
+    assert "2 of 10 photographs are missing and left out: S8N001.jpg, S8N003.jpg" in caplog.text
+
 
 @pytest.mark.parametrize("linked", [True, False])
 def test_results_that_are_made_anew_and_disks_without_links(
@@ -143,7 +149,7 @@ def test_results_that_are_made_anew_and_disks_without_links(
             r"a/AF_.* and .*b/AF_.* have the same",
         ),
         ("AF_8_8_gen00000.png", "gen00000.png and a photograph have the same name"),
-        ("AF_8_8_gen00001.png", r"00000\.png is missing; make it: scripts/prepare_images"),
+        ("AF_8_8_gen00001.png", r"1 of 1 photo.*00000\.png; make them: scripts/prepare_images"),
     ],
 )
 def test_results_that_cannot_be_collected(write_csv, tmp_path, collect, dataset, names, message):

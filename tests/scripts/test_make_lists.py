@@ -134,6 +134,23 @@ def test_another_set_of_subspecies(write_csv, tmp_path):
     assert trained[-1][0] == "Images/a_b/train/pidinet_edges/h1.png"
 
 
+def test_photographs_that_were_left_out_are_left_out_here(small_csv, tmp_path, caplog):
+    """Of both kinds, as prepare_images.py --allow_missing leaves them."""
+    make_images(small_csv, tmp_path)
+    for name in ("S9N001", "HYB000"):
+        for path in tmp_path.rglob(f"{name}.*"):
+            path.unlink()
+    with pytest.raises(
+        InputError, match=r"2 of 10 .*HYB000.jpg; make them.*; or .*--allow_missing"
+    ):
+        run(small_csv, tmp_path)
+    run(small_csv, tmp_path, "--allow_missing")
+    assert "2 of 10 photographs are missing and left out: HYB000.jpg, S9N001.jpg" in caplog.text
+    lists = {path.name: read_list(path) for path in tmp_path.glob("*/List/*")}
+    assert len(lists["train_AFhybrid"]) == 8 and len(lists["test_nonhybrid"]) == 7
+    assert not any(name in str(lists) for name in ("S9N001", "HYB000"))
+
+
 def test_a_missing_image_is_named_with_the_program_that_makes_it(small_csv, tmp_path):
     make_images(small_csv, tmp_path)
     for kind, program in [("good/S9N001.jpg", "prep"), ("pidinet_edges/S9N001.png", "extract_ed")]:

@@ -2,6 +2,7 @@
 cutouts for the generators."""
 
 import os
+import shutil
 from argparse import Namespace
 from pathlib import Path
 
@@ -90,12 +91,19 @@ def test_whole_photographs_of_any_kind_are_resized_not_cropped(write_csv, tmp_pa
 
 
 def test_originals_that_are_missing_or_cannot_be_read(three, tmp_path, prepare):
-    """The former are an error before any work; the others are named, and the rest is prepared."""
+    """The former are an error before any work, unless they may be missing; the others are named,
+    and the rest is prepared."""
     (tmp_path / "originals/C2.png").unlink()
-    said = "1 of 3 photographs are not in originals, the first is C2.png.*download_challenge"
-    with pytest.raises(InputError, match=said):
+    said = "1 of 3 photographs are missing, the first is originals/C2.png.*download_challenge.* ori"
+    with pytest.raises(InputError, match=said + "ginals; or leave them out: --allow_missing"):
         prepare(three)
+    with pytest.raises(InputError, match="3 of 3 photographs are missing"):  # another folder
+        prepare(three, "--allow_missing", "--photos", "sets")
     assert not (tmp_path / "sets").exists()
+    status, said = prepare(three, "--allow_missing")
+    assert (status, "1 of 3 photographs are missing and left out: C2.png" in said) == (0, True)
+    assert "2 photographs, 2 prepared now" in said
+    shutil.rmtree(tmp_path / "sets")
     (tmp_path / "originals/C2.png").write_text("no image")
     whole = (tmp_path / "originals/C3.jpg").read_bytes()
     (tmp_path / "originals/C3.jpg").write_bytes(whole[: len(whole) // 2])
