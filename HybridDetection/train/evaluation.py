@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from data_utils import check_cells, read_cells, read_text
 from files import atomic
-from metrics import pr_auc, threshold_at_tnr
+from metrics import Counts, interval, pr_auc, resample, roc_auc, threshold_at_tnr
 
 DECIMALS = 4  # of a score in predictions.txt
 MEMBERS = ("linear", "sgd", "subspecies")  # in a details.csv; model.py, which names them, is slow
+SPECIMEN = "CAMID"  # column of a reference file
 CROSS = "subspecies_ref"  # column of a reference file: a subspecies, or `mother x father`
 
 # The challenge's own names, in its order, and of which rows they are; A is all of species A.
@@ -31,41 +32,77 @@ NUMBERS = {
     "mimic_PRC_AUC": "mimic",
 }
 RECALLS = [name for name in NUMBERS if name.endswith("recall")]
+# Ours: how well the scores rank a kind's hybrids and its other rows.
+ROC_AUCS = {"A_ROC_AUC_major": "major", "A_ROC_AUC_minor": "minor", "mimic_ROC_AUC": "mimic"}
 
 INDICATORS = ("major", "minor", "mimic")
 # `scores` (n,), 0/1 `labels` (n,) and `indicators` (n,) of a reference's rows: "major" (signal
-# hybrids and their parents), "minor" (other species A rows) or "mimic" (species B).
+# hybrids and their parents), "minor" (other species A rows) or "mimic" (species B). `counts` says
+# how often each row is there: once; or (r, n) times in r resamples, which gives r results.
 
 
-def row_thresholds(scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray) -> np.ndarray:
+def row_thresholds(
+    scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray, counts: Counts = 1
+) -> np.ndarray:
     """The threshold (n,) of each row, that of its species: one for all of A, one for B."""
-    thresholds = np.empty(len(scores))
+    counts = np.broadcast_to(counts, (*np.shape(counts)[:-1], len(scores)))
+    thresholds = np.empty(counts.shape)
     for species in (indicators != "mimic", indicators == "mimic"):
-        thresholds[species] = threshold_at_tnr(scores[species], labels[species])
+        found = threshold_at_tnr(scores[species], labels[species], counts[..., species])
+        thresholds[..., species] = np.asarray(found)[..., None]
     return thresholds
 
 
 def challenge_scores(
-    scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray
-) -> dict[str, float]:
+    scores: np.ndarray, labels: np.ndarray, indicators: np.ndarray, counts: Counts = 1
+) -> dict[str, np.ndarray]:
     """The HDR challenge's official numbers; the last is the harmonic mean of the three recalls.
 
     ValueError where a group has no hybrids or a species no non-hybrids.
     """
+    counts = np.broadcast_to(counts, (*np.shape(counts)[:-1], len(scores)))
     rows = {name: indicators == name for name in INDICATORS} | {"A": indicators != "mimic"}
     for name in INDICATORS:
         if not np.any(labels[rows[name]] == 1):
             raise ValueError(f"no {name} hybrids among the reference rows")
-    called = scores > row_thresholds(scores, labels, indicators)
+    called = scores > row_thresholds(scores, labels, indicators, counts)
     result = {}
     for key, name in NUMBERS.items():
+        chosen = rows[name]
         if key in RECALLS:
-            result[key] = float(called[rows[name] & (labels == 1)].mean())
+            hybrids = counts * (chosen & (labels == 1))
+            result[key] = (called * hybrids).sum(axis=-1) / hybrids.sum(axis=-1)
         else:
-            result[key] = float(pr_auc(scores[rows[name]], labels[rows[name]]))
-    recalls = [result[key] for key in RECALLS]
-    score = len(recalls) / sum(1 / recall for recall in recalls) if all(recalls) else 0.0
-    return result | {"challenge_score": score}
+            result[key] = pr_auc(scores[chosen], labels[chosen], counts[..., chosen])
+    recalls = np.stack([result[key] for key in RECALLS])
+    with np.errstate(divide="ignore"):  # a recall of 0 makes it 0
+        return result | {"challenge_score": len(RECALLS) / (1 / recalls).sum(axis=0)}
+
+
+def with_intervals(rows: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
+    """The official numbers of what `read_scored` gave, and ROC AUCs within each kind of rows, with
+    the bounds of 95 % intervals.
+
+    Of a bootstrap over specimens (CAMID, where the reference has it), whose thresholds are those
+    of each resample; draws that lack a class of a kind are left out.
+    """
+    scores, labels, indicators = columns_of(rows)
+    kinds = {name: indicators == name for name in INDICATORS}
+
+    def numbers(counts: np.ndarray) -> dict[str, np.ndarray]:
+        areas = {
+            key: roc_auc(scores[kinds[name]], labels[kinds[name]], counts[..., kinds[name]])
+            for key, name in ROC_AUCS.items()
+        }
+        return challenge_scores(scores, labels, indicators, counts) | areas
+
+    counts = resample(rows[SPECIMEN if SPECIMEN in rows else "filename"].to_numpy(), labels)
+    classes = np.stack([kind & (labels == label) for kind in kinds.values() for label in (0, 1)])
+    drawn = numbers(counts[(counts @ classes.T > 0).all(axis=1)])
+    return {
+        name: (float(value), *interval(drawn[name]))
+        for name, value in numbers(np.ones(len(labels))).items()
+    }
 
 
 def cross_recalls(
@@ -170,7 +207,7 @@ def score_rows(rows: pd.DataFrame, reference_path: Path) -> dict:
     """
     columns = columns_of(rows)
     try:
-        result = challenge_scores(*columns)
+        result = {name: float(value) for name, value in challenge_scores(*columns).items()}
     except ValueError as error:
         raise ValueError(f"{reference_path}: {error}") from error
     if CROSS in rows.columns:
@@ -197,6 +234,8 @@ def main() -> int:
     add("--members", **members, help="whose scores to take of a details.csv, which has them all")
     add("--reference", type=Path, required=True, help="the challenge's ref_*.csv")
     add("--output", type=Path, help="also write them as JSON")
+    bounds = "in the JSON, 95 %% intervals of a bootstrap over specimens, and ROC AUCs"
+    add("--intervals", action="store_true", help=bounds)
     add("--calls", type=Path, help="also write for each image whether it is taken for a hybrid")
     options = parser.parse_args()
     try:
@@ -207,7 +246,8 @@ def main() -> int:
                 call_rows(rows).to_csv(temporary, index=False)
         if options.output:
             with atomic(options.output) as temporary:
-                temporary.write_text(json.dumps(scores, indent=2) + "\n")
+                sure = {"intervals": with_intervals(rows)} if options.intervals else {}
+                temporary.write_text(json.dumps(scores | sure, indent=2) + "\n")
     except (OSError, ValueError) as error:
         print(f"score_predictions: {error}", file=sys.stderr)
         return 1
