@@ -5,7 +5,9 @@
 #   scripts/download_challenge.sh CSV [FOLDER]
 #
 #   CSV     butterfly_anomaly_train.csv from github.com/Imageomics/HDR-anomaly-challenge, or any
-#           CSV with the columns filename and file_url; with md5, the checksums are compared
+#           CSV with the columns filename and file_url; with md5, the checksums are compared.
+#           ref_val.csv and ref_test.csv, from there too, have no checksums: of their photographs
+#           is checked that each opens as an image, no more
 #   FOLDER  where the photographs go (default: Datasets/challenge/images in the repository);
 #           the downloader's logs go to FOLDER_download
 #

@@ -44,17 +44,18 @@ FIGURES = {
     "A_ROC_AUC_minor": "minor",
     "mimic_ROC_AUC": "mimic",
 }
-# The organisers' own classifier on DINOv2-giant, on a whole reference, by its name: FIGURES of it
-# that are known.
+WAYS = list(product(MEMBERS, PREPROCESSES))
+# FIGURES, as far as they are known, of the organisers' own classifier on the whole of a reference.
 ORGANISERS = {
-    "ref_val.csv": (0.889, 0.059, 0.536, 0.150, None, None, 0.94, 0.21, 0.80),
-    "ref_test.csv": (0.910, 0.036, 0.532, 0.097),
+    "ref_val": (0.889, 0.059, 0.536, 0.150, None, None, 0.94, 0.21, 0.80),
+    "ref_test": (0.910, 0.036, 0.532, 0.097),
 }
 
 CORNER = 0.08  # of a photograph's shorter side: four squares that show its ground
 GREEN = 20  # levels of 255: the ground's green is so far above the mean of its red and blue
 WHITE = 215  # levels: lighter is white, the rest grey
 
+Rows = list[dict[str, str]]  # of a reference
 Figures = dict[str, list[float]]  # value and bounds of its 95 % interval, by name
 
 
@@ -76,6 +77,15 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 # ---- photographs --------------------------------------------------------------------------------
+
+
+def filenames(rows: Rows) -> list[str]:
+    return [row["filename"] for row in rows]
+
+
+def folder_of(part: str, options: argparse.Namespace) -> Path:
+    """Links to the photographs of the training, or to those of a reference."""
+    return options.work / "photographs" / part
 
 
 def find_photographs(folder: Path, names: set[str]) -> dict[str, Path]:
@@ -121,7 +131,7 @@ def read_grounds(photographs: Path, names: list[str], table: Path | None) -> dic
     return {name: said[name] for name in names}
 
 
-def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
+def write_rows(path: Path, rows: Rows) -> None:
     with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
@@ -136,6 +146,17 @@ def call(program: str, *arguments: object) -> None:
     command = [sys.executable, ROOT / program, *arguments]
     if subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL).returncode:
         raise InputError(f"{program} failed, as said above; run the same command again to go on")
+
+
+def prepare(options: argparse.Namespace, training: list[str], reference: list[str]) -> list[str]:
+    """The data set to train on, and the reference's photographs in a folder; those missing."""
+    found = find_photographs(options.photographs, {*training, *reference})
+    missing = link(training, found, folder_of("training", options))
+    missing += link(reference, found, folder_of(options.reference.stem, options))
+    given = "--csv", options.csv, "--datasets", options.work / "Datasets", "--allow_missing"
+    call("scripts/prepare_images.py", *given, "--photos", folder_of("training", options))
+    call("scripts/make_classifier_csv.py", *given, "--name", "photographs.csv")
+    return missing
 
 
 def examine(options: argparse.Namespace, preprocess: str, photographs: Path) -> Path:
@@ -156,14 +177,14 @@ def examine(options: argparse.Namespace, preprocess: str, photographs: Path) -> 
     return scored
 
 
-def read_figures(scored: Path, reference: Path, members: tuple[str, ...]) -> Figures:
-    """The figures of `members` by the predictions in `scored`."""
-    output = scored / f"{reference.stem}-{'+'.join(members) or 'all'}.json"
-    told = scored / ("details.csv" if members else "predictions.txt")
-    chosen = ("--members", *members) if members else ()
+def read_figures(scored: Path, reference: Path, members: str) -> Figures:
+    """The figures of `members` by what is said in the folder `scored`."""
+    output, names = scored / f"{reference.stem}.json", MEMBERS[members]
     call(
-        *("scripts/score_predictions.py", "--predictions", told, "--reference", reference),
-        *(*chosen, "--intervals", "--output", output),
+        *("scripts/score_predictions.py", "--reference", reference, "--intervals"),
+        *("--predictions", scored / ("details.csv" if names else "predictions.txt")),
+        *(("--members", *names) if names else ()),
+        *("--output", output),
     )
     return json.loads(output.read_text(encoding="utf-8"))["intervals"]
 
@@ -173,27 +194,28 @@ def read_figures(scored: Path, reference: Path, members: tuple[str, ...]) -> Fig
 REPORT = """# How well hybrids are found on the challenge's photographs
 
 `scripts/benchmarks/challenge.py` made this file. Classifiers on features of {backbone}
-were trained on {trained} photographs, {crosses} of them hybrids, and scored {scored}, {everything}.
-{missing}
+were trained on {trained} photographs, {crosses} of them hybrids, and scored {everything}
+of {reference}. {missing}
 Recalls are at the challenge's thresholds, which 95 % of a species' non-hybrids do not pass; the
 challenge score is their harmonic mean; a ROC AUC compares the hybrids and the others of one kind.
 Behind each figure is the 95 % interval of a bootstrap over specimens, with thresholds of its own in
-each draw. The organisers' classifier is theirs on DINOv2-giant, scored by the same rule on all
+each draw. The organisers' is their classifier on DINOv2-giant, scored by the same rule on all
 photographs of the reference.
 
 {first}
 
 ## On {ground} ground alone
 
-The ground alone tells many hybrids: of them {share:.0%} lie on {ground} ground, of the others
-{other_share:.0%}. So these are the honest figures, of {alone}; the grounds were {told}.
+The ground alone tells many hybrids: {share:.0%} of them lie on {ground} ground, of the others
+{other_share:.0%}. So these are the honest figures, of {alone};
+the grounds were told by {told}.
 
 {second}
 """
 
 
-def counted(rows: list[dict[str, str]]) -> str:
-    """How many photographs and specimens `rows` of a reference are, and hybrids of each kind."""
+def counted(rows: Rows) -> str:
+    """How many photographs and specimens `rows` are, and hybrids of each kind."""
     hybrids = Counter(row["ssp_indicator"] for row in rows if row["hybrid_stat"] == "1")
     kinds = ", ".join(f"{hybrids[kind]} {kind}" for kind in ("major", "minor", "mimic"))
     specimens = len({row["CAMID"] for row in rows})
@@ -205,6 +227,12 @@ def name_missing(names: list[str]) -> str:
         return "None is missing."
     first = ", ".join(names[:5] + ["..."] * (len(names) > 5))
     return f"{len(names)} photographs are missing and left out: {first}."
+
+
+def share_on(ground: str, rows: Rows, grounds: dict[str, str], hybrid: str) -> float:
+    """Of `rows` whose hybrid_stat is `hybrid`, the share on `ground`."""
+    those = [grounds[row["filename"]] == ground for row in rows if row["hybrid_stat"] == hybrid]
+    return sum(those) / max(1, len(those))
 
 
 def line(members: str, images: str, figures: Figures) -> list[str]:
@@ -221,65 +249,44 @@ def markdown(lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *lines])
 
 
-def prepare(options: argparse.Namespace, training: list[str], reference: list[str]) -> list[str]:
-    """The data set to train on, and the reference's photographs in a folder; those missing."""
-    found = find_photographs(options.photographs, {*training, *reference})
-    folder = options.work / "photographs"
-    missing = link(training, found, folder / "training")
-    missing += link(reference, found, folder / options.reference.stem)
-    given = "--csv", options.csv, "--datasets", options.work / "Datasets", "--allow_missing"
-    call("scripts/prepare_images.py", *given, "--photos", folder / "training")
-    call("scripts/make_classifier_csv.py", *given, "--name", "photographs.csv")
-    return missing
-
-
 def benchmark(options: argparse.Namespace) -> int:
     photos = read_photos(options.csv)
     columns = "CAMID", "filename", "hybrid_stat", "ssp_indicator"
     rows = [row for _, row in read_table(options.reference, columns)]
-    names = [photo.filename for photo in photos], [row["filename"] for row in rows]
-    missing = prepare(options, *names)
-    left_out = set(missing)
-    photos = [photo for photo in photos if photo.filename not in left_out]
-    rows = [row for row in rows if row["filename"] not in left_out]
+    missing = prepare(options, [photo.filename for photo in photos], filenames(rows))
+    photos = [photo for photo in photos if photo.filename not in missing]
+    rows = [row for row in rows if row["filename"] not in missing]
     if not rows:
         raise InputError(f"{options.photographs}: no photograph of {options.reference} is in it")
-
-    name, folder = options.reference.stem, options.work / "photographs" / options.reference.stem
-    grounds = read_grounds(folder, [row["filename"] for row in rows], options.ground)
+    name, photographs = options.reference.stem, folder_of(options.reference.stem, options)
+    grounds = read_grounds(photographs, filenames(rows), options.ground)
     ground = Counter(grounds.values()).most_common(1)[0][0]
     alone = [row for row in rows if grounds[row["filename"]] == ground]
-    parts = {options.work / f"{name}-all.csv": rows, options.work / f"{name}-ground.csv": alone}
-    for path, some in parts.items():
-        write_rows(path, some)
-    scored = {preprocess: examine(options, preprocess, folder) for preprocess in PREPROCESSES}
-    ways = list(product(MEMBERS, PREPROCESSES))
-    lines = [
-        [line(*way, read_figures(scored[way[1]], path, MEMBERS[way[0]])) for way in ways]
-        for path in parts
-    ]
-    theirs = ORGANISERS.get(options.reference.name, [])
+
+    scored = {preprocess: examine(options, preprocess, photographs) for preprocess in PREPROCESSES}
+    tables: list[list[list[str]]] = []
+    for part, some in (("all", rows), ("ground", alone)):
+        reference = options.work / f"{name}-{part}.csv"
+        write_rows(reference, some)
+        figures = [(*way, read_figures(scored[way[1]], reference, way[0])) for way in WAYS]
+        tables.append([line(*each) for each in figures])
+    theirs = {key: [some] for key, some in zip(FIGURES, ORGANISERS.get(name, ()), strict=False)}
     if theirs:
-        figures = {key: [value] for key, value in zip(FIGURES, theirs, strict=False)}
-        lines[0].insert(0, line("organisers' classifier", "photograph", figures))
-    hybrid = np.array([row["hybrid_stat"] == "1" for row in rows])
-    on_ground = np.array([grounds[row["filename"]] == ground for row in rows])
+        tables[0].insert(0, line("organisers'", "photograph", theirs))
     report = REPORT.format(
         backbone=options.backbone,
         trained=len(photos),
         crosses=sum(photo.hybrid for photo in photos),
-        scored=options.reference.name,
         everything=counted(rows),
+        reference=options.reference.name,
         missing=name_missing(missing),
-        first=markdown(lines[0]),
+        first=markdown(tables[0]),
         ground=ground,
-        share=on_ground[hybrid].mean(),
-        other_share=on_ground[~hybrid].mean(),
+        share=share_on(ground, rows, grounds, "1"),
+        other_share=share_on(ground, rows, grounds, "0"),
         alone=counted(alone),
-        told=f"said by {options.ground.name}"
-        if options.ground
-        else "told from the corners' colour",
-        second=markdown(lines[1]),
+        told=options.ground.name if options.ground else "the corners' colour",
+        second=markdown(tables[1]),
     )
     with atomic(options.output) as part:
         part.write_text(report, encoding="utf-8")

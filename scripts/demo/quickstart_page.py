@@ -22,7 +22,19 @@ from common.challenge_csv import GENERATED
 from common.files import atomic
 from common.program import start
 
-from demo.results import GROUPS, KINDS, MEMBERS, PREPROCESSES, SCORES, read_scores
+KINDS = {"photographs": "without painted images", "generated": "with painted images"}
+MEMBERS = {"sgd+linear": "published", "sgd+linear+subspecies": "all three"}
+GROUPS = {"major": "signal", "minor": "non-signal", "mimic": "mimic"}
+SCORES = {
+    "challenge_score": "challenge score",
+    "A_score_major_recall": "signal hybrids: recall",
+    "A_score_minor_recall": "non-signal hybrids: recall",
+    "mimic_recall": "mimic hybrids: recall",
+    "A_PRC_AUC": "species A: PR AUC",
+    "A_PRC_AUC_major": "signal: PR AUC",
+    "A_PRC_AUC_minor": "non-signal: PR AUC",
+    "mimic_PRC_AUC": "mimics: PR AUC",
+}
 
 STRIPS = 8  # painted hybrids on the page, spread evenly over all
 CARDS = 6  # specimens that were found, missed, or called hybrids by mistake
@@ -33,6 +45,17 @@ ONE_PARENT = 0.75  # the largest share of a parent that details.csv knows: it lo
 def cross_of(shows: str) -> str:
     """`a x b` with the parents in one order, whichever is the mother; a subspecies as it is."""
     return " x ".join(sorted(shows.split(" x ")))
+
+
+def read_scores(folder: Path, kind: str, members: str) -> dict:
+    """What score_predictions.py wrote for classifiers in the `folder` of a backbone; each cross
+    has its `group` and how many hybrids are `found` of it, too.
+    """
+    scores = json.loads((folder / kind / members / "scores.json").read_text(encoding="utf-8"))
+    for cross in scores["crosses"].values():
+        cross["group"] = GROUPS[cross["ssp_indicator"]]
+        cross["found"] = round(cross["recall"] * cross["hybrids"])
+    return scores
 
 
 def read_calls(folder: Path, kind: str, members: str, names: Sequence[str]) -> pd.DataFrame:
@@ -191,7 +214,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Write the page of a quick-start run.")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--backbone", required=True, help="whose classifiers to show")
-    parser.add_argument("--preprocess", choices=PREPROCESSES, required=True, help="what it saw")
+    parser.add_argument("--preprocess", choices=("photograph", "cutout"), required=True)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, required=True, help="trained on")
     parser.add_argument("--members", nargs="+", required=True, help="such as sgd+linear")
     return parser.parse_args()

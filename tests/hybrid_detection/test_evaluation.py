@@ -8,6 +8,7 @@ import evaluation
 import metrics
 import model
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,6 +93,34 @@ def test_challenge_scores_by_hand():
     }
 
 
+def test_intervals_are_of_specimens_with_thresholds_of_each_draw(monkeypatch):
+    """As drawn one by one, of rows that come twice a specimen, with equal scores."""
+    monkeypatch.setattr(metrics, "RESAMPLES", 200)
+    draw = np.random.default_rng(0)
+    kinds = np.repeat(["major", "minor", "mimic"], 16)
+    labels, scores = np.tile([0, 0, 1, 1], 12), draw.integers(0, 9, 48) / 8
+    specimens = np.repeat(np.arange(24), 2)
+    columns = {"score": scores, "hybrid_stat": labels, "ssp_indicator": kinds, "CAMID": specimens}
+    found = evaluation.with_intervals(pd.DataFrame(columns))
+    drawn = []
+    for counts in metrics.resample(specimens, labels):
+        rows = np.repeat(np.arange(48), counts)
+        if len({(kinds[row], labels[row]) for row in rows}) == 6:
+            some = scores[rows], labels[rows], kinds[rows]
+            numbers = evaluation.challenge_scores(*some)
+            for name, kind in evaluation.ROC_AUCS.items():
+                chosen = some[2] == kind
+                numbers[name] = metrics.roc_auc(some[0][chosen], some[1][chosen])
+            drawn.append(numbers)
+    assert 150 < len(drawn) < 200  # draws that lack a class are left out
+    for name, (_, *bounds) in found.items():
+        values = np.array([numbers[name] for numbers in drawn])
+        assert bounds == pytest.approx(np.quantile(values, [0.025, 0.975]))
+    plain = evaluation.challenge_scores(scores, labels, kinds)
+    assert {name: found[name][0] for name in plain} == pytest.approx(plain)
+    assert list(found) == [*plain, *evaluation.ROC_AUCS]
+
+
 @pytest.fixture
 def score(monkeypatch, capsys):
     """Run the program in this process, for speed."""
@@ -109,10 +138,13 @@ def test_the_official_numbers(score, shared, tmp_path, name):
     done = score(
         shared / f"scoring/predictions_{name}.txt",
         shared / f"challenge/{name.rpartition('_')[0]}.csv",
-        *("--output", tmp_path / "scores.json"),
+        *("--output", tmp_path / "scores.json", "--intervals"),
     )
     assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "scores.json").read_text())
+    intervals = scores.pop("intervals")
+    assert all(low < value < high for value, low, high in intervals.values())
+    assert intervals["challenge_score"][0] == scores["challenge_score"]
     expected = json.loads((shared / f"scoring/scores_{name}.json").read_text())
     assert list(scores) == [*evaluation.NUMBERS, "challenge_score", "crosses"]
     assert scores.keys() - expected.keys() == {"crosses"}

@@ -48,11 +48,13 @@ def challenge(server, draw, repository, tmp_path):
     """Three photographs on the server and their CSV; a function that runs the script."""
     folder, address = server
     rows = ["CAMID,file_url,filename,md5"]
+    reference = ["CAMID,file_url,hybrid_stat,X,subspecies_ref,filename,ssp_indicator"]
     for name in ("C1", "C2", "C3"):
         digest = hashlib.md5(draw(folder / f"{name}.JPG").read_bytes()).hexdigest()
         rows.append(f"{name},{address}/{name}.JPG,{name}.jpg,{digest}")
+        reference.append(f"{name},{address}/{name}.JPG,0,40303,erato,40303_{name}.JPG,minor")
     (tmp_path / "photos.v1.csv").write_text("\n".join(rows) + "\n")
-    (tmp_path / "plain.csv").write_text("\n".join(r.rsplit(",", 1)[0] for r in rows) + "\n")
+    (tmp_path / "ref_val.csv").write_text("\n".join(reference) + "\n")
     robot = tmp_path / "stand_ins/cautiousrobot"
     robot.mkdir(parents=True)
     (robot / "__init__.py").touch()
@@ -84,10 +86,19 @@ def test_challenge_photographs_arrive_and_the_broken_are_fetched_again(challenge
         assert said in done.stderr
     assert half.read_bytes() == whole
 
+
+def test_photographs_of_a_reference_have_other_names_and_no_checksums(challenge, server, tmp_path):
+    whole = (server[0] / "C3.JPG").read_bytes()
     (server[0] / "C3.JPG").write_text("<html>busy</html>")
-    done = challenge("plain.csv")  # without checksums each file is decoded
+    done = challenge("ref_val.csv")  # so each file is decoded
     assert (done.returncode, "--verifier-col" in done.stdout) == (3, False)
-    assert "C3.jpg is broken" in done.stderr
+    assert "40303_C3.JPG is broken" in done.stderr
+    (server[0] / "C3.JPG").write_bytes(whole)
+    done = challenge("ref_val.csv")
+    assert (done.returncode, "all 3 photographs are whole" in done.stderr) == (0, True)
+    for name in ("C1", "C2", "C3"):
+        came = tmp_path / f"originals/40303_{name}.JPG"
+        assert came.read_bytes() == (server[0] / f"{name}.JPG").read_bytes()
 
 
 def test_a_row_that_no_photograph_can_fit_breaks_none(tmp_path):

@@ -9,8 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from browser import SCREENS, flaws
-from demo.quickstart_page import Story, extremes, spread, what_it_looks_like, write_page
-from demo.results import SCORES
+from demo.quickstart_page import SCORES, Story, extremes, spread, what_it_looks_like, write_page
 from PIL import Image
 
 SUBSPECIES = ["amalfreda", "erato", "hydara", "petiverana"]  # 0 and 1 look alike, 2 and 3, too
