@@ -43,7 +43,7 @@ def check(tmp_path, monkeypatch, caplog, capsys):
 
 
 def values(table: pd.DataFrame) -> dict[str, float]:
-    assert list(table["view"]) == list(VIEWS) == ["whole", "background", "outline", "cutout"]
+    assert list(table["view"]) == list(VIEWS) == ["whole", "background", "ground", "cutout"]
     return dict(zip(table["view"], table["value"], strict=True))
 
 
@@ -61,24 +61,26 @@ def test_a_ground_that_tells_the_subspecies_is_found_out(tmp_path, check):
     assert "text.jpg: not a readable image" in messages
     table = pd.read_csv(tmp_path / "out/shortcuts.csv")
     share = values(table)
-    assert share["whole"] == share["background"] == 1 > 0.8 > max(share["outline"], share["cutout"])
+    assert share["whole"] == share["background"] == 1 > 0.8 > max(share["ground"], share["cutout"])
     assert "the background alone tells the subspecies with accuracy 1.00 (chance 0.50" in printed
-    assert printed.rstrip().endswith(f"24 photographs): {ADVICE}")
+    assert f"24 photographs): {ADVICE}\nthe ground alone tells the subspecies with" in printed
     assert (table["chance"] == 0.5).all() and (table["photographs"] == 24).all()
     for view in VIEWS:
         seen = list((tmp_path / "out" / view).glob("*.png"))
         assert len(seen) == 25 and Image.open(seen[0]).size == (224, 224)
 
 
-def test_hybrids_of_a_classifiers_csv(tmp_path, check):
+@pytest.mark.parametrize("folder", ["Images", "originals"])
+def test_hybrids_of_a_classifiers_and_the_challenges_csv(tmp_path, check, folder):
     """Five hybrids and seven others, of 8 and 9; a painting is not asked, nor what is gone."""
     names = [f"S{number:03d}.png" for number in (1, 3, 5, 7, 9, 0, 2, 4, 6, 8, 10, 12)]
     painting = "AF_9_8_gen00000.png"
     (tmp_path / "List").mkdir()
     write_table(tmp_path / "List/rows.csv", [*names, painting, "gone.png"], 5)
     for name in (*names, painting):
-        draw_specimen(tmp_path / "Images" / name)
-    status, printed, messages = check("--csv", tmp_path / "List/rows.csv")
+        draw_specimen(tmp_path / folder / name)
+    named = () if folder == "Images" else ("--photographs", tmp_path / folder)
+    status, printed, messages = check("--csv", tmp_path / "List/rows.csv", *named)
     assert status == 0, messages
     assert "1 images are missing and are left out: gone.png" in messages
     rows = pd.read_csv(tmp_path / "out/shortcuts.csv")
@@ -134,6 +136,8 @@ def test_what_cannot_be_checked_is_refused(tmp_path, check):
         options = ("--photographs", tmp_path / folder, "--output", tmp_path / output)
         status, _, messages = check(*options)
         assert status == 1 and message in messages
+    with pytest.raises(SystemExit):
+        check()
     assert not (tmp_path / "out/shortcuts.csv").exists()
 
 
@@ -152,8 +156,9 @@ def test_the_views():
     background = VIEWS["background"](rgb, mask)
     assert background[37, 100].tolist() == [200, 190, 180]
     assert background[35, 100].tolist() == [0, 0, 0]
-    assert (views["outline"][mask] == (40, 30, 20)).all()
-    assert (views["outline"][~mask] == 220).all()
+    assert views["ground"].tolist() == [[[200, 190, 180]]]  # three corners of four, 8 pixels each
+    rgb[-7:, -8:] = rgb[:7, -8:] = (255, 0, 0)  # most of two more corners
+    assert VIEWS["ground"](rgb, mask).tolist() == [[[255, 0, 0]]]
     assert views["cutout"].shape == (87, 87, 3)
 
 
