@@ -6,8 +6,8 @@
 Photographs are found by their names anywhere below DIR (download_challenge.sh fetches those of
 either CSV); those that are missing are counted, left out and named. For each of PREPROCESSES the
 classifiers are trained on the photographs alone, and score the reference's. The second table has
-only the photographs on the commonest ground: the challenge's hybrids lie on grey paper, most others
-on other paper, so that the paper alone tells many of them.
+only the photographs on the commonest ground: nearly all hybrids of the challenge lie on grey paper,
+half of the others do not, so that the paper alone tells many of them.
 
 What stands in WORK is not run again: remove it after a change of the code or the photographs.
 """
