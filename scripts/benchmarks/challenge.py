@@ -13,16 +13,16 @@ What stands in WORK is not run again: remove it after a change of the code or th
 """
 
 import argparse
-import csv
 import json
 import os
 import subprocess
 import sys
-from collections import Counter
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -31,7 +31,6 @@ from common.files import atomic, open_image
 from common.program import ROOT, InputError, start
 
 PREPROCESSES = ("photograph", "cutout")  # of training.py --preprocess
-INGESTION = "HybridDetection/submission/dino2B_contestAF_1024linear2cls/ingestion.py"
 MEMBERS = {"published two": ("sgd", "linear"), "all": ()}  # (): the score of all that are there
 FIGURES = {
     "A_score_major_recall": "recall, major",
@@ -44,19 +43,18 @@ FIGURES = {
     "A_ROC_AUC_minor": "minor",
     "mimic_ROC_AUC": "mimic",
 }
-WAYS = list(product(MEMBERS, PREPROCESSES))
 # FIGURES, as far as they are known, of the organisers' own classifier on the whole of a reference.
 ORGANISERS = {
-    "ref_val": (0.889, 0.059, 0.536, 0.150, None, None, 0.94, 0.21, 0.80),
-    "ref_test": (0.910, 0.036, 0.532, 0.097),
+    "ref_val.csv": (0.889, 0.059, 0.536, 0.150, None, None, 0.94, 0.21, 0.80),
+    "ref_test.csv": (0.910, 0.036, 0.532, 0.097),
 }
+INGESTION = "HybridDetection/submission/dino2B_contestAF_1024linear2cls/ingestion.py"
 
 CORNER = 0.08  # of a photograph's shorter side: four squares that show its ground
 GREEN = 20  # levels of 255: the ground's green is so far above the mean of its red and blue
 WHITE = 215  # levels: lighter is white, the rest grey
 
-Rows = list[dict[str, str]]  # of a reference
-Figures = dict[str, list[float]]  # value and bounds of its 95 % interval, by name
+# A reference is a table of strings: `filename`, `CAMID`, `hybrid_stat` (0 or 1), `ssp_indicator`.
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -76,36 +74,25 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-# ---- photographs --------------------------------------------------------------------------------
+def read_rows(path: Path, *columns: str) -> pd.DataFrame:
+    return pd.DataFrame([row for _, row in read_table(path, columns)])
 
 
-def filenames(rows: Rows) -> list[str]:
-    return [row["filename"] for row in rows]
-
-
-def folder_of(part: str, options: argparse.Namespace) -> Path:
-    """Links to the photographs of the training, or to those of a reference."""
-    return options.work / "photographs" / part
-
-
-def find_photographs(folder: Path, names: set[str]) -> dict[str, Path]:
-    """Where each of `names` lies below `folder`, as far as it does. InputError: in two places."""
-    found: dict[str, Path] = {}
-    for place, _, files in os.walk(folder):
-        for name in names.intersection(files):
-            path = Path(place, name)
-            if found.setdefault(name, path) != path:
-                raise InputError(f"{name} lies in {found[name]} and in {path}; remove one of them")
-    return found
-
-
-def link(names: list[str], found: dict[str, Path], folder: Path) -> list[str]:
-    """Make `folder` one of links to the photographs `names`; gives those that are missing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in set(names) & found.keys():
-        (folder / name).unlink(missing_ok=True)
-        (folder / name).symlink_to(found[name].resolve())
-    return [name for name in names if name not in found]
+def link_photographs(source: Path, names: Iterable[str], target: Path) -> list[str]:
+    """Make `target` a folder of links to the photographs `names` anywhere below `source`; gives
+    those that are missing. InputError for one in two places."""
+    missing, found = dict.fromkeys(names), {}
+    target.mkdir(parents=True, exist_ok=True)
+    for place, _, files in os.walk(source):
+        for name in files:
+            if name in found:
+                places = f"{found[name]} and in {place}"
+                raise InputError(f"{name} lies in {places}; leave one of them in {source}")
+            if name in missing:
+                found[name] = place
+                (target / name).unlink(missing_ok=True)
+                (target / name).symlink_to(Path(place, name).resolve())
+    return [name for name in missing if name not in found]
 
 
 def ground_of(path: Path) -> str:
@@ -113,29 +100,11 @@ def ground_of(path: Path) -> str:
     image = open_image(path)
     side = max(1, round(CORNER * min(image.size)))
     rgb, ends = np.asarray(image), (slice(side), slice(-side, None))
-    corners = [np.median(rgb[rows, columns], axis=(0, 1)) for rows in ends for columns in ends]
+    corners = [np.median(rgb[corner], axis=(0, 1)) for corner in product(ends, ends)]
     red, green, blue = np.median(corners, axis=0)
     if green - (red + blue) / 2 > GREEN:
         return "green"
     return "white" if (red + green + blue) / 3 > WHITE else "grey"
-
-
-def read_grounds(photographs: Path, names: list[str], table: Path | None) -> dict[str, str]:
-    """The ground of each of `names`, as the CSV `table` says, else as their corners tell."""
-    if table is None:
-        return {name: ground_of(photographs / name) for name in names}
-    said = {row["filename"]: row["ground"] for _, row in read_table(table, ("filename", "ground"))}
-    unknown = [name for name in names if name not in said]
-    if unknown:
-        raise InputError(f"{table}: {len(unknown)} photographs are not in it, as {unknown[0]}")
-    return {name: said[name] for name in names}
-
-
-def write_rows(path: Path, rows: Rows) -> None:
-    with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 # ---- the product's own commands -----------------------------------------------------------------
@@ -146,17 +115,6 @@ def call(program: str, *arguments: object) -> None:
     command = [sys.executable, ROOT / program, *arguments]
     if subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL).returncode:
         raise InputError(f"{program} failed, as said above; run the same command again to go on")
-
-
-def prepare(options: argparse.Namespace, training: list[str], reference: list[str]) -> list[str]:
-    """The data set to train on, and the reference's photographs in a folder; those missing."""
-    found = find_photographs(options.photographs, {*training, *reference})
-    missing = link(training, found, folder_of("training", options))
-    missing += link(reference, found, folder_of(options.reference.stem, options))
-    given = "--csv", options.csv, "--datasets", options.work / "Datasets", "--allow_missing"
-    call("scripts/prepare_images.py", *given, "--photos", folder_of("training", options))
-    call("scripts/make_classifier_csv.py", *given, "--name", "photographs.csv")
-    return missing
 
 
 def examine(options: argparse.Namespace, preprocess: str, photographs: Path) -> Path:
@@ -177,16 +135,25 @@ def examine(options: argparse.Namespace, preprocess: str, photographs: Path) -> 
     return scored
 
 
-def read_figures(scored: Path, reference: Path, members: str) -> Figures:
-    """The figures of `members` by what is said in the folder `scored`."""
-    output, names = scored / f"{reference.stem}.json", MEMBERS[members]
-    call(
-        *("scripts/score_predictions.py", "--reference", reference, "--intervals"),
-        *("--predictions", scored / ("details.csv" if names else "predictions.txt")),
-        *(("--members", *names) if names else ()),
-        *("--output", output),
-    )
-    return json.loads(output.read_text(encoding="utf-8"))["intervals"]
+def table(scored: dict[str, Path], reference: Path, theirs: tuple = ()) -> str:
+    """The figures of each members and preprocess, by what is said in the folders `scored`, below
+    those of the organisers, as far as they are known."""
+    lines = [["members", "images", *FIGURES.values()], ["---"] * (2 + len(FIGURES))]
+    if theirs:
+        known = ["" if value is None else f"{value:.3f}" for value in theirs]
+        lines.append(["organisers'", "photograph", *known, *[""] * (len(FIGURES) - len(known))])
+    for (who, members), (preprocess, folder) in product(MEMBERS.items(), scored.items()):
+        output = folder / f"{reference.stem}.json"
+        call(
+            *("scripts/score_predictions.py", "--reference", reference, "--intervals"),
+            *("--predictions", folder / ("details.csv" if members else "predictions.txt")),
+            *(("--members", *members) if members else ()),
+            *("--output", output),
+        )
+        figures = json.loads(output.read_text(encoding="utf-8"))["intervals"]
+        cells = ["{:.3f} ({:.2f} to {:.2f})".format(*figures[name]) for name in FIGURES]
+        lines.append([who, preprocess, *cells])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 # ---- CHALLENGE.md -------------------------------------------------------------------------------
@@ -214,79 +181,58 @@ the grounds were told by {told}.
 """
 
 
-def counted(rows: Rows) -> str:
+def counted(rows: pd.DataFrame) -> str:
     """How many photographs and specimens `rows` are, and hybrids of each kind."""
-    hybrids = Counter(row["ssp_indicator"] for row in rows if row["hybrid_stat"] == "1")
-    kinds = ", ".join(f"{hybrids[kind]} {kind}" for kind in ("major", "minor", "mimic"))
-    specimens = len({row["CAMID"] for row in rows})
-    return f"{len(rows)} photographs of {specimens} specimens (hybrids: {kinds})"
-
-
-def name_missing(names: list[str]) -> str:
-    if not names:
-        return "None is missing."
-    first = ", ".join(names[:5] + ["..."] * (len(names) > 5))
-    return f"{len(names)} photographs are missing and left out: {first}."
-
-
-def share_on(ground: str, rows: Rows, grounds: dict[str, str], hybrid: str) -> float:
-    """Of `rows` whose hybrid_stat is `hybrid`, the share on `ground`."""
-    those = [grounds[row["filename"]] == ground for row in rows if row["hybrid_stat"] == hybrid]
-    return sum(those) / max(1, len(those))
-
-
-def line(members: str, images: str, figures: Figures) -> list[str]:
-    """Of a table; figures without bounds stand alone, those that are not known stay empty."""
-    cells = [members, images]
-    for value, *bounds in (figures.get(name, [None]) for name in FIGURES):
-        between = f" ({bounds[0]:.2f} to {bounds[1]:.2f})" if bounds else ""
-        cells.append("" if value is None else f"{value:.3f}{between}")
-    return cells
-
-
-def markdown(lines: list[list[str]]) -> str:
-    head = ["members", "images", *FIGURES.values()]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *lines])
+    hybrids = rows["ssp_indicator"][rows["hybrid_stat"] == "1"].value_counts()
+    kinds = ", ".join(f"{hybrids.get(kind, 0)} {kind}" for kind in ("major", "minor", "mimic"))
+    return f"{len(rows)} photographs of {rows['CAMID'].nunique()} specimens (hybrids: {kinds})"
 
 
 def benchmark(options: argparse.Namespace) -> int:
     photos = read_photos(options.csv)
-    columns = "CAMID", "filename", "hybrid_stat", "ssp_indicator"
-    rows = [row for _, row in read_table(options.reference, columns)]
-    missing = prepare(options, [photo.filename for photo in photos], filenames(rows))
+    rows = read_rows(options.reference, "filename", "CAMID", "hybrid_stat", "ssp_indicator")
+    training, photographs = (
+        options.work / "photographs" / name for name in ("training", options.reference.stem)
+    )
+    names = [photo.filename for photo in photos]
+    missing = link_photographs(options.photographs, names, training)
+    missing += link_photographs(options.photographs, rows["filename"], photographs)
     photos = [photo for photo in photos if photo.filename not in missing]
-    rows = [row for row in rows if row["filename"] not in missing]
-    if not rows:
-        raise InputError(f"{options.photographs}: no photograph of {options.reference} is in it")
-    name, photographs = options.reference.stem, folder_of(options.reference.stem, options)
-    grounds = read_grounds(photographs, filenames(rows), options.ground)
-    ground = Counter(grounds.values()).most_common(1)[0][0]
-    alone = [row for row in rows if grounds[row["filename"]] == ground]
+    rows = rows[~rows["filename"].isin(missing)].copy()
+    if rows.empty:
+        raise InputError(f"{options.photographs}: holds no photograph of {options.reference}")
+    if options.ground is None:
+        rows["ground"] = [ground_of(photographs / name) for name in rows["filename"]]
+    else:
+        told = read_rows(options.ground, "filename", "ground").set_index("filename")["ground"]
+        rows["ground"] = rows["filename"].map(told)
+        if rows["ground"].isna().any():
+            raise InputError(f"{options.ground}: lacks {rows['ground'].isna().sum()} photographs")
 
+    given = "--csv", options.csv, "--datasets", options.work / "Datasets", "--allow_missing"
+    call("scripts/prepare_images.py", *given, "--photos", training)
+    call("scripts/make_classifier_csv.py", *given, "--name", "photographs.csv")
     scored = {preprocess: examine(options, preprocess, photographs) for preprocess in PREPROCESSES}
-    tables: list[list[list[str]]] = []
-    for part, some in (("all", rows), ("ground", alone)):
-        reference = options.work / f"{name}-{part}.csv"
-        write_rows(reference, some)
-        figures = [(*way, read_figures(scored[way[1]], reference, way[0])) for way in WAYS]
-        tables.append([line(*each) for each in figures])
-    theirs = {key: [some] for key, some in zip(FIGURES, ORGANISERS.get(name, ()), strict=False)}
-    if theirs:
-        tables[0].insert(0, line("organisers'", "photograph", theirs))
+    ground = rows["ground"].mode()[0]
+    on_ground, hybrid = rows["ground"] == ground, rows["hybrid_stat"] == "1"
+    everything, alone = (options.work / f"reference-{part}.csv" for part in ("all", "ground"))
+    rows.to_csv(everything, index=False)
+    rows[on_ground].to_csv(alone, index=False)
+    first = ", ".join(missing[:5] + ["..."] * (len(missing) > 5))
     report = REPORT.format(
         backbone=options.backbone,
         trained=len(photos),
         crosses=sum(photo.hybrid for photo in photos),
         everything=counted(rows),
         reference=options.reference.name,
-        missing=name_missing(missing),
-        first=markdown(tables[0]),
+        missing=f"{len(missing)} photographs were missing and left out{': ' * bool(first)}{first}.",
+        first=table(scored, everything, ORGANISERS.get(options.reference.name, ())),
         ground=ground,
-        share=share_on(ground, rows, grounds, "1"),
-        other_share=share_on(ground, rows, grounds, "0"),
-        alone=counted(alone),
+        share=on_ground[hybrid].mean(),
+        other_share=on_ground[~hybrid].mean(),
+        alone=counted(rows[on_ground]),
         told=options.ground.name if options.ground else "the corners' colour",
-        second=markdown(tables[1]),
+        second=table(scored, alone),
     )
     with atomic(options.output) as part:
         part.write_text(report, encoding="utf-8")
