@@ -161,8 +161,9 @@ def table(scored: dict[str, Path], reference: Path, theirs: tuple = ()) -> str:
 REPORT = """# How well hybrids are found on the challenge's photographs
 
 `scripts/benchmarks/challenge.py` made this file. Classifiers on features of {backbone}
-were trained on {trained} photographs, {crosses} of them hybrids, and scored {everything}
-of {reference}. {missing}
+were trained on {trained} photographs, {crosses} of them hybrids, and scored
+{everything} of {reference}.
+{missing}
 Recalls are at the challenge's thresholds, which 95 % of a species' non-hybrids do not pass; the
 challenge score is their harmonic mean; a ROC AUC compares the hybrids and the others of one kind.
 Behind each figure is the 95 % interval of a bootstrap over specimens, with thresholds of its own in
@@ -173,8 +174,9 @@ photographs of the reference.
 
 ## On {ground} ground alone
 
-The ground alone tells many hybrids: {share:.0%} of them lie on {ground} ground, of the others
-{other_share:.0%}. So these are the honest figures, of {alone};
+The ground alone tells many hybrids: {share:.2f} of them lie on {ground} ground, {other_share:.2f} of the
+others. So these are the honest figures, of
+{alone};
 the grounds were told by {told}.
 
 {second}
@@ -218,14 +220,14 @@ def benchmark(options: argparse.Namespace) -> int:
     everything, alone = (options.work / f"reference-{part}.csv" for part in ("all", "ground"))
     rows.to_csv(everything, index=False)
     rows[on_ground].to_csv(alone, index=False)
-    first = ", ".join(missing[:5] + ["..."] * (len(missing) > 5))
+    named = (": " + ", ".join(missing[:5]) + " and more" * (len(missing) > 5)) * bool(missing)
     report = REPORT.format(
         backbone=options.backbone,
         trained=len(photos),
         crosses=sum(photo.hybrid for photo in photos),
         everything=counted(rows),
         reference=options.reference.name,
-        missing=f"{len(missing)} photographs were missing and left out{': ' * bool(first)}{first}.",
+        missing=f"{len(missing)} photographs were missing and left out{named}.",
         first=table(scored, everything, ORGANISERS.get(options.reference.name, ())),
         ground=ground,
         share=on_ground[hybrid].mean(),
