@@ -174,8 +174,8 @@ photographs of the reference.
 
 ## On {ground} ground alone
 
-The ground alone tells many hybrids: {share:.2f} of them lie on {ground} ground, {other_share:.2f} of the
-others. So these are the honest figures, of
+The ground alone tells many hybrids: {share:.2f} of them lie on {ground} ground,
+{other_share:.2f} of the others. So these are the honest figures, of
 {alone};
 the grounds were told by {told}.
 
