@@ -36,27 +36,26 @@ FITTED = 20_000  # pixels, about, to which the paper's surface is fitted
 # Lengths of colour are in Lab units: 100 from black to white, 2 are just seen.
 PAPER = 10.0  # a pixel this near to the surface is paper, and takes part in its fit
 SHADOW = 0.6  # shaded paper keeps more than this share of its lightness
-DIFFERENCE = 4.0  # a pixel that differs more than this, shadow aside, is not paper
-COLOURED = 0.02  # so much more of a difference for each unit of the paper's chroma: at a wing's rim
-# such a paper mixes with the wing, and its hue is less even
-LIGHT_WEIGHT = 0.5  # of being lighter than the paper, which is less even in light than in hue
-WHITE = 6.0  # a fringe is at least here and there so much lighter than the paper near it
-LIGHTER = 2.5  # and all of it this much
+DIFFERENCE = 3.0  # a pixel that differs more than this, shadow aside, is not paper
+COLOURED = 0.024  # more of that, a unit of the paper's chroma: a wing's rim takes on its hue
+LIGHT_WEIGHT = 0.3  # of being lighter than the paper, which is less even in light than in hue
+WHITE = 3.0  # a wing's white fringe is here and there so much lighter than 97 % of the paper
+LIGHTER = 1.5  # and everywhere so much lighter than 90 % of the paper near it
 FAINT = 28.0  # a piece that differs less in the mean is card, as a label is
-PATTERN = 2.3  # a hole or notch that differs more than this is a pale part of the wing, not a gap
+PATTERN = 2.0  # a hole or notch that differs more than this is a pale part of the wing, not a gap
 
 # Lengths are shares of the picture's longer side.
 LINE = 0.0045  # half of a printed line, an antenna or a leg; blurring adds a pixel
 BRIDGE = 0.02  # half of a contact between wing and chart
-RIM = 0.035  # so far a white fringe reaches
-TEETH = 0.022  # the veins between the teeth of a fringe are narrower
+RIM = 0.025  # so far a white fringe reaches
+TEETH = 0.03  # the veins between the teeth of a fringe are narrower
 NEAR = 0.03  # a torn-off scrap lies so near to its wing
 
 PLATE = 0.88  # a chart or label fills more than this share of its rectangle; a hindwing, 0.85
 LONG = 4.0  # a ruler or a loose antenna is this many times as long as wide; a forewing, 2.6
 BRIGHT = 0.75  # of the paper's lightness: half of a label or disc is lighter, of a wing 0.6
-CUT_OFF = 0.4  # of the square root of its area: the picture's edge cuts off more of a prop
-SCRAP = 0.15  # of the area of the largest piece; what is smaller must lie near to a wing
+CUT_OFF = 0.25  # of the square root of its area: the picture's edge cuts off more of a prop
+SCRAP = 0.22  # of the area of the largest piece; what is smaller must lie near to a wing
 CRUMB = 0.02  # of the area of the largest piece; what is smaller is print or dirt
 SPECK = 30  # pixels; smaller holes are filled whatever their colour
 
@@ -109,6 +108,7 @@ def is_cutout(rgb: np.ndarray) -> bool:
 def mask_of_cutout(rgb: np.ndarray) -> np.ndarray:
     """The specimen, (height, width) bool, in what `is_cutout` knows as one."""
     unlike = to_lab(rgb) - to_lab(np.full((1, 1, 3), GROUND, np.uint8))
+    unlike[..., 0] = -np.abs(unlike[..., 0])  # a fringe is off the ground already
     return with_pale_parts(off_ground(rgb), unlike)
 
 
@@ -146,8 +146,6 @@ def find_specimen(rgb: np.ndarray, fitted: int = FITTED) -> Found:
     unshaded = lab - paper * np.minimum(light, 1)[..., None]  # a shadow pales with the light
     unshaded[..., 1:] /= 1 + COLOURED * np.hypot(paper[..., 1], paper[..., 2])[..., None]
     mask = (light < SHADOW) | (length(unshaded * (LIGHT_WEIGHT, 1, 1)) > DIFFERENCE)
-    # Between black and white scales runs a line of the paper's lightness, a pixel wide.
-    mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3))) > 0
     mask = with_pale_parts(without_props(without_lines(mask), distance, light), unshaded)
     confidence, reason = judge(mask, distance)
     if scale < 1:
@@ -292,6 +290,9 @@ def with_pale_parts(mask: np.ndarray, unshaded: np.ndarray) -> np.ndarray:
     """
     radius, teeth = RIM * max(mask.shape), round(TEETH * max(mask.shape))
     margin = int(2 * radius) + 1
+    ground = unshaded[~mask]
+    ground = ground[length(ground) < PAPER, 0]
+    white = WHITE + (np.percentile(ground, 97) if len(ground) else 0)
     filled = mask.copy()
     for box, piece in pieces(mask):
         wide = tuple(slice(max(0, side.start - margin), side.stop + margin) for side in box)
@@ -303,11 +304,11 @@ def with_pale_parts(mask: np.ndarray, unshaded: np.ndarray) -> np.ndarray:
         # The surface is only nearly right: what counts is the paper nearest by.
         beyond = unshaded[box][free & (away > radius) & (away < 2 * radius)]
         local, bright = np.percentile(beyond, (50, 90), axis=0) if len(beyond) else np.zeros((2, 3))
-        lighter = np.where(away <= radius, unshaded[box][..., 0] - bright[0], 0)
+        lighter = np.where(away <= radius, unshaded[box][..., 0], 0)
         differs = length((unshaded[box] - local) * (LIGHT_WEIGHT, 1, 1))
-        closed = np.uint8(piece | (lighter > LIGHTER))
+        closed = np.uint8(piece | (lighter > bright[0] + LIGHTER))
         closed = cv2.morphologyEx(closed, cv2.MORPH_CLOSE, np.ones((teeth, teeth))) > 0
-        fringed = piece | closed & (distance_to(lighter > WHITE) <= teeth)
+        fringed = piece | closed & (distance_to(lighter > white) <= teeth)
         place, fringed = next(pieces(piece | fringed & free))
         piece[place] |= fringed
         outline = outline_of(piece)
