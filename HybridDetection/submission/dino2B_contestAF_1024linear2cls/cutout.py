@@ -169,7 +169,10 @@ def fit_paper(lab: np.ndarray, fitted: int = FITTED) -> np.ndarray:
         near = length(colours - places @ surface) < PAPER
         if near.sum() < 10 * used:  # too few for a surface
             break
-        surface[:used] = np.linalg.lstsq(places[near, :used], colours[near], rcond=None)[0]
+        used_places = places[near, :used]
+        surface[:used] = np.linalg.lstsq(
+            used_places.T @ used_places, used_places.T @ colours[near], rcond=None
+        )[0]
     return terms @ surface
 
 
@@ -183,7 +186,7 @@ def surface_terms(height: int, width: int) -> np.ndarray:
 def paper_colour(lab: np.ndarray) -> np.ndarray:
     """The commonest colour, (3,) Lab, among those that are bright beside the others."""
     colours = lab.reshape(-1, 3)
-    colours = colours[:: max(1, len(colours) // FITTED)]
+    colours = colours[:: 1 + len(colours) // (FITTED // 4)]
     colours = colours[colours[:, 0] >= SHADOW * np.percentile(colours[:, 0], 90)]
     boxes = np.floor(colours / 4).astype(int)  # colours in the same box are alike
     boxes -= boxes.min(axis=0)
@@ -204,7 +207,7 @@ def pieces(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]
 def without_lines(mask: np.ndarray) -> np.ndarray:
     """`mask` without printed lines, antennae, legs and hairs: opened, with what is close by."""
     radius = LINE * max(mask.shape) + 1
-    return mask & (distance_to(opened(mask, radius)) <= radius)
+    return mask & opened(mask, radius, 2 * radius)
 
 
 def without_props(mask: np.ndarray, distance: np.ndarray, light: np.ndarray) -> np.ndarray:
@@ -223,7 +226,7 @@ def without_props(mask: np.ndarray, distance: np.ndarray, light: np.ndarray) -> 
         if area < max(SPECK, CRUMB * largest):
             break
         if area < SCRAP * largest and near is None:
-            near = distance_to(kept) < NEAR * max(mask.shape)
+            near = around(kept, round(NEAR * max(mask.shape)))
         if (
             distance[box][piece].mean() > FAINT
             and np.median(light[box][piece]) < BRIGHT
@@ -268,13 +271,19 @@ def outlines_of(mask: np.ndarray) -> Sequence[np.ndarray]:
     return cv2.findContours(mask.astype(np.uint8), *method)[0]
 
 
-def opened(mask: np.ndarray, radius: float) -> np.ndarray:
+def opened(mask: np.ndarray, radius: float, reach: float | None = None) -> np.ndarray:
     """The parts of a mask in which a disc of this radius, in pixels, has room (opening).
 
-    There is no room outside the picture: an antenna that leaves it stays thin.
+    With what lies within `reach` of such a disc's middle in place of `radius`. There is no room
+    outside the picture: an antenna that leaves it stays thin.
     """
     core = distance_to(np.pad(~mask, 1, constant_values=True))[1:-1, 1:-1] > radius
-    return distance_to(core) <= radius
+    return distance_to(core) <= (radius if reach is None else reach)
+
+
+def around(mask: np.ndarray, reach: int) -> np.ndarray:
+    """A mask and what lies within `reach` pixels of it, along or across."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1))) > 0
 
 
 def distance_to(mask: np.ndarray) -> np.ndarray:
@@ -291,6 +300,7 @@ def with_pale_parts(mask: np.ndarray, unshaded: np.ndarray) -> np.ndarray:
     radius, teeth = RIM * max(mask.shape), round(TEETH * max(mask.shape))
     margin = int(2 * radius) + 1
     ground = unshaded[~mask]
+    ground = ground[:: 1 + len(ground) // FITTED]
     ground = ground[length(ground) < PAPER, 0]
     white = WHITE + (np.percentile(ground, 97) if len(ground) else 0)
     filled = mask.copy()
@@ -300,25 +310,27 @@ def with_pale_parts(mask: np.ndarray, unshaded: np.ndarray) -> np.ndarray:
         own[box] = piece
         box, piece = wide, own[wide]
         away = distance_to(piece)
-        free = distance_to(filled[box] & ~piece) > 1.5
+        free = ~around(filled[box] & ~piece, 1)
         # The surface is only nearly right: what counts is the paper nearest by.
-        beyond = unshaded[box][free & (away > radius) & (away < 2 * radius)]
+        beyond = unshaded[box][free & (away > radius) & (away < 2 * radius)][::3]
         local, bright = np.percentile(beyond, (50, 90), axis=0) if len(beyond) else np.zeros((2, 3))
         lighter = np.where(away <= radius, unshaded[box][..., 0], 0)
-        differs = length((unshaded[box] - local) * (LIGHT_WEIGHT, 1, 1))
-        closed = np.uint8(piece | (lighter > bright[0] + LIGHTER))
-        closed = cv2.morphologyEx(closed, cv2.MORPH_CLOSE, np.ones((teeth, teeth))) > 0
-        fringed = piece | closed & (distance_to(lighter > white) <= teeth)
-        place, fringed = next(pieces(piece | fringed & free))
+        fringe = np.uint8(piece | (lighter > bright[0] + LIGHTER))
+        fringe = cv2.morphologyEx(fringe, cv2.MORPH_CLOSE, np.ones((teeth, teeth))) > 0
+        fringe &= around(lighter > white, teeth) & free
+        place, fringed = next(pieces(piece | fringe))
         piece[place] |= fringed
         outline = outline_of(piece)
         solid, hull = np.zeros((2, *piece.shape), np.uint8)
         cv2.drawContours(solid, [outline], -1, 1, cv2.FILLED)
         cv2.fillConvexPoly(hull, cv2.convexHull(outline), 1)
-        for place, gap in pieces((hull > 0) & ~piece & free):
-            speck = np.count_nonzero(gap) < SPECK
-            if solid[place][gap].all() if speck else np.median(differs[place][gap]) > PATTERN:
-                piece[place] |= gap
+        gaps = (hull > 0) & ~piece & free
+        piece |= (solid > 0) & free
+        for place, gap in pieces(gaps):
+            if np.count_nonzero(gap) < SPECK:
+                break
+            differs = length((unshaded[box][place][gap] - local) * (LIGHT_WEIGHT, 1, 1))
+            piece[place][gap] = np.median(differs) > PATTERN
         filled[box] |= piece
     return filled
 
@@ -332,7 +344,7 @@ def judge(mask: np.ndarray, distance: np.ndarray) -> tuple[float, str]:
         return 0.0, "nothing found"
     left, top, right, bottom = box_of(mask)
     box = mask[top:bottom, left:right]
-    ring = (distance_to(mask) < NEAR * max(mask.shape)) & ~mask
+    ring = around(mask, round(NEAR * max(mask.shape))) & ~mask
     paper = np.mean(distance[ring] < 1.5 * PAPER) if ring.any() else 0.0
     areas, hulls = [], []
     for _, piece in pieces(mask):
