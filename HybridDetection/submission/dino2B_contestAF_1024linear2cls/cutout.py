@@ -7,9 +7,12 @@ cutout shows wings and body alone, always on the same ground and equally large.
 
 The paper under a specimen has one colour under smooth light. That colour is fitted as a quadratic
 surface over the picture, in CIE Lab, where equal distances look equally different. Specimen is
-what differs from it in hue or is darker than a shadow can be. Rectangles and long shapes among
-that are charts and rulers. It fails on a ground that is not even, on a dark one under dark wings,
-and where much of a wing lies over a chart; the confidence is there to tell.
+what differs from it in hue or is darker than a shadow can be, once printed lines are taken out.
+Among the pieces of that, rectangles, long shapes, what is as light as paper and what the edge of
+the picture cuts off are charts, labels, rulers and discs. A wing's pale parts, its white fringe and
+a margin of the paper's own colour, are found from the wing outwards. It fails on a ground that is
+not even, on a dark one under dark wings, and where much of a wing lies over a chart; the confidence
+is there to tell.
 """
 
 import warnings
@@ -21,7 +24,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-VERSION = 1  # raised when cutouts become others: those of before are then made anew
+VERSION = 2  # raised when cutouts become others: those of before are then made anew
 FILLED = 0.92  # of the cutout's side, by the longer side of the specimen
 GROUND = (220, 220, 220)  # RGB of the flat ground
 NOISE = 10  # levels by which JPEG moves the ground of a cutout
@@ -33,16 +36,27 @@ FITTED = 20_000  # pixels, about, to which the paper's surface is fitted
 # Lengths of colour are in Lab units: 100 from black to white, 2 are just seen.
 PAPER = 10.0  # a pixel this near to the surface is paper, and takes part in its fit
 SHADOW = 0.6  # shaded paper keeps more than this share of its lightness
-DIFFERENCE = 6.0  # a pixel that differs more than this, shadow aside, is not paper
-LIGHT_WEIGHT = 0.5  # of being lighter than the paper, which is less even in light than in hue
-FAINT = 20.0  # a piece that differs less in the mean is card, as a label is
-PATTERN = 4.0  # a hole that differs more than this is a pale part of the wing, not a gap
+DIFFERENCE = 3.0  # a pixel that differs more than this, shadow aside, is not paper
+COLOURED = 0.024  # more of that, a unit of the paper's chroma: a wing's rim takes on its hue
+LIGHT_WEIGHT = 0.3  # of being lighter than the paper, which is less even in light than in hue
+WHITE = 3.0  # a wing's white fringe is here and there so much lighter than 97 % of the paper
+LIGHTER = 1.5  # and everywhere so much lighter than 90 % of the paper near it
+FAINT = 28.0  # a piece that differs less in the mean is card, as a label is
+PATTERN = 2.0  # a hole or notch that differs more than this is a pale part of the wing, not a gap
 
-PLATE = 0.88  # a chart or label fills more than this share of its rectangle; a hindwing, 0.79
-LONG = 5.0  # a ruler or a loose antenna is this many times as long as wide
+# Lengths are shares of the picture's longer side.
+LINE = 0.0045  # half of a printed line, an antenna or a leg; blurring adds a pixel
+BRIDGE = 0.02  # half of a contact between wing and chart
+RIM = 0.025  # so far a white fringe reaches
+TEETH = 0.03  # the veins between the teeth of a fringe are narrower
+NEAR = 0.03  # a torn-off scrap lies so near to its wing
+
+PLATE = 0.88  # a chart or label fills more than this share of its rectangle; a hindwing, 0.85
+LONG = 4.0  # a ruler or a loose antenna is this many times as long as wide; a forewing, 2.6
+BRIGHT = 0.75  # of the paper's lightness: half of a label or disc is lighter, of a wing 0.6
+CUT_OFF = 0.25  # of the square root of its area: the picture's edge cuts off more of a prop
+SCRAP = 0.22  # of the area of the largest piece; what is smaller must lie near to a wing
 CRUMB = 0.02  # of the area of the largest piece; what is smaller is print or dirt
-BRIDGE = 0.02  # of the picture's longer side: half of a contact between wing and chart
-THIN = 0.012  # of the specimen's longer side; antennae, legs and hairs are thinner
 SPECK = 30  # pixels; smaller holes are filled whatever their colour
 
 
@@ -93,7 +107,8 @@ def is_cutout(rgb: np.ndarray) -> bool:
 
 def mask_of_cutout(rgb: np.ndarray) -> np.ndarray:
     """The specimen, (height, width) bool, in what `is_cutout` knows as one."""
-    unlike = length(to_lab(rgb) - to_lab(np.full((1, 1, 3), GROUND, np.uint8)))
+    unlike = to_lab(rgb) - to_lab(np.full((1, 1, 3), GROUND, np.uint8))
+    unlike[..., 0] = -np.abs(unlike[..., 0])  # a fringe is off the ground already
     return with_pale_parts(off_ground(rgb), unlike)
 
 
@@ -116,7 +131,8 @@ def length(colours: np.ndarray) -> np.ndarray:
 def find_specimen(rgb: np.ndarray, fitted: int = FITTED) -> Found:
     """The specimen in a photograph, (height, width, 3) uint8; an empty mask where there is none.
 
-    The paper's surface is fitted to about `fitted` of its pixels.
+    The paper's surface is fitted to about `fitted` of its pixels. Each loose wing is a piece of
+    the mask by itself.
     """
     height, width = rgb.shape[:2]
     scale = min(1, WORKING_SIDE / max(height, width))
@@ -128,11 +144,9 @@ def find_specimen(rgb: np.ndarray, fitted: int = FITTED) -> Found:
     distance = length(lab - paper)
     light = lab[..., 0] / np.maximum(paper[..., 0], 1)  # below 1, in a shadow or on a wing
     unshaded = lab - paper * np.minimum(light, 1)[..., None]  # a shadow pales with the light
-    unshaded = length(unshaded * (LIGHT_WEIGHT, 1, 1))
-    mask = (light < SHADOW) | (unshaded > DIFFERENCE)
-    # Between black and white scales runs a line of the paper's lightness, a pixel wide.
-    mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3))) > 0
-    mask = with_pale_parts(without_thin_parts(without_props(mask, distance)), unshaded)
+    unshaded[..., 1:] /= 1 + COLOURED * np.hypot(paper[..., 1], paper[..., 2])[..., None]
+    mask = (light < SHADOW) | (length(unshaded * (LIGHT_WEIGHT, 1, 1)) > DIFFERENCE)
+    mask = with_pale_parts(without_props(without_lines(mask), distance, light), unshaded)
     confidence, reason = judge(mask, distance)
     if scale < 1:
         mask = cv2.resize(255 * mask.astype(np.uint8), (width, height)) > 127
@@ -143,20 +157,22 @@ def fit_paper(lab: np.ndarray, fitted: int = FITTED) -> np.ndarray:
     """The paper's colour at every pixel, (height, width, 3) Lab: a quadratic surface.
 
     Least squares over the pixels that are near to the surface so far, again and again (least
-    trimmed squares, Rousseeuw 1984). It begins with the commonest colour along the edge, which
-    specimens and charts touch only here and there.
+    trimmed squares, Rousseeuw 1984). It begins with the commonest colour that is bright.
     """
     height, width = lab.shape[:2]
     terms = surface_terms(height, width)
     step = max(1, round((height * width / fitted) ** 0.5))  # so many pixels are enough
     places, colours = (every[::step, ::step].reshape(-1, every.shape[2]) for every in (terms, lab))
     surface = np.zeros((6, 3), np.float32)
-    surface[0] = edge_colour(lab)
+    surface[0] = paper_colour(lab)
     for used in (3, 3, 6, 6, 6):  # terms: a plane, then all
         near = length(colours - places @ surface) < PAPER
         if near.sum() < 10 * used:  # too few for a surface
             break
-        surface[:used] = np.linalg.lstsq(places[near, :used], colours[near], rcond=None)[0]
+        used_places = places[near, :used]
+        surface[:used] = np.linalg.lstsq(
+            used_places.T @ used_places, used_places.T @ colours[near], rcond=None
+        )[0]
     return terms @ surface
 
 
@@ -167,12 +183,11 @@ def surface_terms(height: int, width: int) -> np.ndarray:
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2).astype(np.float32)
 
 
-def edge_colour(lab: np.ndarray) -> np.ndarray:
-    """The commonest colour, (3,) Lab, within 2 % of the picture's edge."""
-    margin = max(1, round(0.02 * min(lab.shape[:2])))
-    edge = np.ones(lab.shape[:2], bool)
-    edge[margin:-margin, margin:-margin] = False
-    colours = lab[edge]
+def paper_colour(lab: np.ndarray) -> np.ndarray:
+    """The commonest colour, (3,) Lab, among those that are bright beside the others."""
+    colours = lab.reshape(-1, 3)
+    colours = colours[:: 1 + len(colours) // (FITTED // 4)]
+    colours = colours[colours[:, 0] >= SHADOW * np.percentile(colours[:, 0], 90)]
     boxes = np.floor(colours / 4).astype(int)  # colours in the same box are alike
     boxes -= boxes.min(axis=0)
     numbers = np.ravel_multi_index(tuple(boxes.T), tuple(boxes.max(axis=0) + 1))
@@ -189,19 +204,36 @@ def pieces(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]
         yield box, labels[box] == piece
 
 
-def without_props(mask: np.ndarray, distance: np.ndarray) -> np.ndarray:
-    """What may be specimen of `mask`: no charts, rulers, labels and crumbs.
+def without_lines(mask: np.ndarray) -> np.ndarray:
+    """`mask` without printed lines, antennae, legs and hairs: opened, with what is close by."""
+    radius = LINE * max(mask.shape) + 1
+    return mask & opened(mask, radius, 2 * radius)
 
-    `distance` (height, width) is that of each pixel's colour from the paper's.
+
+def without_props(mask: np.ndarray, distance: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """What may be specimen of `mask`: no charts, rulers, labels, discs and crumbs.
+
+    `distance` (height, width) is that of each pixel's colour from the paper's, `light` its
+    lightness as a share of the paper's.
     """
     mask = mask & ~touched_charts(mask)
+    edge = np.zeros_like(mask)
+    edge[[0, -1]] = edge[:, [0, -1]] = True
     kept = np.zeros_like(mask)
-    largest = 0
+    largest, near = 0, None
     for box, piece in pieces(mask):
         area = np.count_nonzero(piece)
         if area < max(SPECK, CRUMB * largest):
             break
-        if distance[box][piece].mean() > FAINT and not is_prop(piece):
+        if area < SCRAP * largest and near is None:
+            near = around(kept, round(NEAR * max(mask.shape)))
+        if (
+            distance[box][piece].mean() > FAINT
+            and np.median(light[box][piece]) < BRIGHT
+            and np.count_nonzero(edge[box] & piece) < CUT_OFF * area**0.5
+            and not is_prop(piece)
+            and (near is None or near[box][piece].any())
+        ):
             kept[box] |= piece
             largest = max(largest, area)
     return kept
@@ -223,7 +255,9 @@ def is_prop(piece: np.ndarray) -> bool:
     """Whether a piece has the outline of a chart, a label or a ruler."""
     outline = outline_of(piece)
     short, long = sorted(cv2.minAreaRect(outline)[1])
-    return cv2.contourArea(outline) > PLATE * short * long or long > LONG * short
+    # Pale squares at a chart's edge are like paper.
+    area = (cv2.contourArea(outline) + cv2.contourArea(cv2.convexHull(outline))) / 2
+    return area > PLATE * short * long or long > LONG * short
 
 
 def outline_of(piece: np.ndarray) -> np.ndarray:
@@ -237,13 +271,19 @@ def outlines_of(mask: np.ndarray) -> Sequence[np.ndarray]:
     return cv2.findContours(mask.astype(np.uint8), *method)[0]
 
 
-def opened(mask: np.ndarray, radius: float) -> np.ndarray:
+def opened(mask: np.ndarray, radius: float, reach: float | None = None) -> np.ndarray:
     """The parts of a mask in which a disc of this radius, in pixels, has room (opening).
 
-    There is no room outside the picture: an antenna that leaves it stays thin.
+    With what lies within `reach` of such a disc's middle in place of `radius`. There is no room
+    outside the picture: an antenna that leaves it stays thin.
     """
     core = distance_to(np.pad(~mask, 1, constant_values=True))[1:-1, 1:-1] > radius
-    return distance_to(core) <= radius
+    return distance_to(core) <= (radius if reach is None else reach)
+
+
+def around(mask: np.ndarray, reach: int) -> np.ndarray:
+    """A mask and what lies within `reach` pixels of it, along or across."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1))) > 0
 
 
 def distance_to(mask: np.ndarray) -> np.ndarray:
@@ -251,39 +291,47 @@ def distance_to(mask: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
-def without_thin_parts(mask: np.ndarray) -> np.ndarray:
-    """`mask` without antennae, legs and hairs: opened, with what lies close to the rest kept.
-
-    The knob of an antenna is thick, and a crumb without its shaft.
-    """
-    if not mask.any():
-        return mask
-    left, top, right, bottom = box_of(mask)
-    radius = THIN / 2 * max(right - left, bottom - top)
-    thick = mask & (distance_to(opened(mask, radius)) <= radius)
-    kept = np.zeros_like(mask)
-    areas = []
-    for box, piece in pieces(thick):
-        areas.append(np.count_nonzero(piece))
-        if areas[-1] < CRUMB * areas[0]:
-            break
-        kept[box] |= piece
-    return kept
-
-
 def with_pale_parts(mask: np.ndarray, unshaded: np.ndarray) -> np.ndarray:
-    """`mask` with its holes filled, but for the gaps through which paper shows.
+    """`mask` with the white fringe, the pale holes and the pale notches of each piece.
 
-    `unshaded` (height, width) is how much each pixel differs from paper, shadow aside.
+    `unshaded` (height, width, 3) is how much each pixel differs from paper, shadow aside. What is
+    added joins no two pieces.
     """
+    radius, teeth = RIM * max(mask.shape), round(TEETH * max(mask.shape))
+    margin = int(2 * radius) + 1
+    ground = unshaded[~mask]
+    ground = ground[:: 1 + len(ground) // FITTED]
+    ground = ground[length(ground) < PAPER, 0]
+    white = WHITE + (np.percentile(ground, 97) if len(ground) else 0)
     filled = mask.copy()
-    framed = np.pad(~mask, 1, constant_values=True)  # joins all that is around the specimen
-    for box, hole in pieces(framed):
-        if hole.shape == framed.shape:  # that is what is around it
-            continue
-        box = tuple(slice(side.start - 1, side.stop - 1) for side in box)
-        if np.count_nonzero(hole) < SPECK or np.median(unshaded[box][hole]) > PATTERN:
-            filled[box] |= hole
+    for box, piece in pieces(mask):
+        wide = tuple(slice(max(0, side.start - margin), side.stop + margin) for side in box)
+        own = np.zeros_like(mask)
+        own[box] = piece
+        box, piece = wide, own[wide]
+        away = distance_to(piece)
+        free = ~around(filled[box] & ~piece, 1)
+        # The surface is only nearly right: what counts is the paper nearest by.
+        beyond = unshaded[box][free & (away > radius) & (away < 2 * radius)][::3]
+        local, bright = np.percentile(beyond, (50, 90), axis=0) if len(beyond) else np.zeros((2, 3))
+        lighter = np.where(away <= radius, unshaded[box][..., 0], 0)
+        fringe = np.uint8(piece | (lighter > bright[0] + LIGHTER))
+        fringe = cv2.morphologyEx(fringe, cv2.MORPH_CLOSE, np.ones((teeth, teeth))) > 0
+        fringe &= around(lighter > white, teeth) & free
+        place, fringed = next(pieces(piece | fringe))
+        piece[place] |= fringed
+        outline = outline_of(piece)
+        solid, hull = np.zeros((2, *piece.shape), np.uint8)
+        cv2.drawContours(solid, [outline], -1, 1, cv2.FILLED)
+        cv2.fillConvexPoly(hull, cv2.convexHull(outline), 1)
+        gaps = (hull > 0) & ~piece & free
+        piece |= (solid > 0) & free
+        for place, gap in pieces(gaps):
+            if np.count_nonzero(gap) < SPECK:
+                break
+            differs = length((unshaded[box][place][gap] - local) * (LIGHT_WEIGHT, 1, 1))
+            piece[place][gap] = np.median(differs) > PATTERN
+        filled[box] |= piece
     return filled
 
 
@@ -295,15 +343,19 @@ def judge(mask: np.ndarray, distance: np.ndarray) -> tuple[float, str]:
     if not mask.any():
         return 0.0, "nothing found"
     left, top, right, bottom = box_of(mask)
-    box, around = mask[top:bottom, left:right], distance[top:bottom, left:right]
-    paper = np.mean(around[~box] < 1.5 * PAPER) if not box.all() else 0.0
-    areas = [np.count_nonzero(piece) for _, piece in pieces(mask)]
+    box = mask[top:bottom, left:right]
+    ring = around(mask, round(NEAR * max(mask.shape))) & ~mask
+    paper = np.mean(distance[ring] < 1.5 * PAPER) if ring.any() else 0.0
+    areas, hulls = [], []
+    for _, piece in pieces(mask):
+        areas.append(np.count_nonzero(piece))
+        hulls.append(cv2.contourArea(cv2.convexHull(outline_of(piece))))
     number = sum(area >= CRUMB * areas[0] for area in areas)
     doubts = {
-        "uneven ground around it": ramp(paper, 0.6, 0.9),
+        "uneven ground around it": ramp(paper, 0.5, 0.8),
         "very small": ramp(mask.mean(), 0.002, 0.02),
         "many pieces": ramp(number, 12, 6),  # four loose wings and a body are five
-        "hardly fills its box": ramp(box.mean(), 0.15, 0.35),
+        "hardly fills its outline": ramp(sum(areas) / max(1, sum(hulls)), 0.3, 0.6),
         "fills its box": ramp(box.mean(), 0.95, 0.75),
         "very long": ramp(max(box.shape) / min(box.shape), 5, 3),
         "faint": ramp(distance[mask].mean(), 15, 40),
