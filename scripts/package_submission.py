@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Collection
 from modulefinder import ModuleFinder
 from pathlib import Path
 
@@ -77,10 +78,11 @@ SPECIMENS = {
 }
 
 
-def find_code(submission: Path, cutouts: bool) -> tuple[dict[str, Path], dict[str, str]]:
+def find_code(submission: Path, loaded: Collection[str]) -> tuple[dict[str, Path], dict[str, str]]:
     """What model.py imports in `submission`, itself included, by name in the zip; and what else
-    these import, each with the first that does."""
-    finder = ModuleFinder([str(submission)], excludes=[] if cutouts else ["cutout"])
+    these import, each with the first that does. What finds specimens is there if it is `loaded`."""
+    unused = [name for name in ("cutout", "wings") if f"{name}.py" not in loaded]
+    finder = ModuleFinder([str(submission)], excludes=unused)
     finder.run_script(str(submission / "model.py"))
     paths = [Path(module.__file__) for module in finder.modules.values() if module.__file__]
     foreign = {}
@@ -162,7 +164,7 @@ def play_ingestion(archive: Path) -> list[str]:
 def write_zip(submission: Path, loaded: dict[str, Path], output: Path) -> list[str]:
     """Zip the code and what it loads, all at the root, and keep it if it scores images; its lines
     of predictions."""
-    code, foreign = find_code(submission, "cutout.py" in loaded)
+    code, foreign = find_code(submission, loaded)
     requirements = needed_requirements(submission / "requirements.txt", foreign)
     entry = zipfile.ZipInfo.from_file(submission / "requirements.txt", "requirements.txt")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -27,13 +27,11 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 import submission  # noqa: F401  puts the submission folder on the path
-from backbones import IMAGE_SIZE, locate_backbone
+from backbones import IMAGE_SIZE, locate_backbone, version
 from files import IMAGE_SUFFIXES
 from ingestion import BATCH_SIZE, counted
 from listing import walk
-from model import MEMBER_FILES, load_members, locate_members
-from model_utils import VERSIONS
-from scoring import MEMBERS
+from model import MEMBERS, load_members, locate_members, networks_of, view_of
 from tqdm import tqdm
 
 try:
@@ -54,7 +52,11 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--input", type=Path, required=True, help="folder of images or Parquet files, or one such")
     add("--output", type=Path, required=True, help="folder of the Parquet files")
-    add("--classifiers", type=Path, help=f"folder of {', '.join(MEMBER_FILES.values())}")
+    add(
+        "--classifiers",
+        type=Path,
+        help=f"folder of {', '.join(member.file for member in MEMBERS.values())}",
+    )
     add("--members", nargs="+", choices=MEMBERS, help="default: all; sgd and linear must be there")
     add("--shard", type=int, default=SHARD, help=f"images in a file (default: {SHARD})")
     add("--batch_size", type=int, default=BATCH_SIZE, help="images that are scored at once")
@@ -79,12 +81,13 @@ def find_detector(options: argparse.Namespace) -> dict[str, object]:
     paths = locate_members(options.classifiers, options.members)
     members = load_members(paths, None, None)
     origin = next(iter(members.values())).origin
-    files = [*paths.values(), locate_backbone(origin.backbone)]
+    view = view_of(members, origin.preprocess)
+    files = [*paths.values(), *map(locate_backbone, networks_of(members, origin.backbone))]
     return {
         "members": [name for name in MEMBERS if name in members],
         "backbone": origin.backbone,
-        "preprocess": origin.preprocess,
-        "versions": VERSIONS,
+        "view": view,
+        "version": version(view),
         "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
     }
 
@@ -189,7 +192,7 @@ def choose_actors(options: argparse.Namespace, resources: dict[str, float]) -> t
     return options.actors or gpus or max(1, int(resources["CPU"]) // 2), min(gpus, 1)
 
 
-def score(sources: list[Source], options: argparse.Namespace, preprocess: str) -> None:
+def score(sources: list[Source], options: argparse.Namespace, view: str) -> None:
     """Score all shards of `sources`. ValueError where Ray gives up; what is written stays."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it calls harmless things errors
@@ -199,7 +202,8 @@ def score(sources: list[Source], options: argparse.Namespace, preprocess: str) -
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = 100  # that kill their workers or cannot be read
-    context.target_max_block_size = options.shard * IMAGE_SIZE**2 * 3  # a shard, which is a row
+    squares = 3  # of a picture at the most
+    context.target_max_block_size = options.shard * squares * IMAGE_SIZE**2 * 3  # a shard, a row
     with (
         tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
         tqdm(total=count_images(sources), unit="image", disable=None) as bar,
@@ -210,7 +214,7 @@ def score(sources: list[Source], options: argparse.Namespace, preprocess: str) -
                 decode,
                 batch_size=1,
                 batch_format="numpy",
-                fn_args=(preprocess,),
+                fn_args=(view,),
                 max_retries=TRIES,
             )
             written = shards.map_batches(
@@ -241,7 +245,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"collection: going on; {counted(there, 'image')} are done", file=sys.stderr)
     if rest:
         options.output.mkdir(parents=True, exist_ok=True)
-        score(rest, options, detector["preprocess"])
+        score(rest, options, detector["view"])
     files = sorted(map(str, options.output.glob("[!.]*.parquet")))
     table = pyarrow.dataset.dataset(files, SCHEMA)
     failed = table.count_rows(filter=pyarrow.dataset.field("error").is_valid())

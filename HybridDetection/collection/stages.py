@@ -20,10 +20,10 @@ import torch
 from backbones import IMAGE_SIZE, make_picture
 from files import atomic
 from ingestion import PARENTS
-from model import Model
+from model import MEMBERS, Model
 from pictures import open_picture
 from pyarrow import parquet
-from scoring import MEMBERS, Scored, outcomes_of
+from scoring import Scored, outcomes_of
 
 IMAGE_COLUMN = "image"
 IDENTIFIER_COLUMNS = ("uuid", "identifier")  # the first that a Parquet file has names its images
@@ -47,13 +47,13 @@ class Source:
     shards: dict[str, range]  # by the names of their files: which of the source's images
 
 
-def decode(batch: Mapping[str, Iterable[Source]], preprocess: str) -> Iterator[pyarrow.Table]:
+def decode(batch: Mapping[str, Iterable[Source]], view: str) -> Iterator[pyarrow.Table]:
     """A row for each shard of the sources in the column `item`.
 
     Its columns: the shard's `file`, the `identifiers` of its images, their `errors` (none: fine),
-    and `pictures`, (n, 224, 224, 3) bytes of those that are fine.
+    and `pictures`, (n, k * 224, 224, 3) bytes of those that are fine.
     """
-    make_picture(preprocess)  # imports
+    make_picture(view)  # imports
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(0)  # the tasks share the cores already
     for source in batch["item"]:
@@ -62,7 +62,7 @@ def decode(batch: Mapping[str, Iterable[Source]], preprocess: str) -> Iterator[p
             identifiers, errors, pictures = [], [], []
             for name, content in islice(images, places.start - place, places.stop - place):
                 identifiers.append(name)
-                made = open_picture(content, preprocess, name=name)
+                made = open_picture(content, view, name=name)
                 errors.append(made if isinstance(made, str) else None)
                 pictures.append(b"" if isinstance(made, str) else made.tobytes())
             place = places.stop
@@ -109,7 +109,8 @@ class Scorer:
         """
         (cells,) = shard.to_pylist()
         pictures = np.frombuffer(cells["pictures"], np.uint8).copy()
-        pictures = torch.from_numpy(pictures.reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3))
+        good = cells["errors"].count(None)
+        pictures = torch.from_numpy(pictures.reshape(good, -1, IMAGE_SIZE, 3))
         named = zip(cells["identifiers"], cells["errors"], strict=True)
         rows = [{"identifier": name, "error": error} for name, error in named]
         for start in range(0, len(rows), self.options.batch_size):

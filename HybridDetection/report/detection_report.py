@@ -24,11 +24,11 @@ import numpy as np
 from evaluation import read_predictions
 from files import inside
 from ingestion import BATCH_SIZE, WORKERS
-from model import Model
+from model import MEMBERS, Model
 from pages import STATIC, render
 from pictures import freed_memory_kept, load_pictures
 from report_data import Photograph, reference_data, report_data
-from scoring import MEMBERS, enough_memory
+from scoring import enough_memory
 from tqdm import tqdm
 from training_index import INDEX_FILE, TrainingIndex, load_index, make_thumbnails
 
@@ -61,7 +61,7 @@ def look_at(
     names, size, said = list(scores), options.batch_size, {}
     mapped = len(names) if options.all_heat_maps else MAPS
     loaded = load_pictures(
-        paths, model.preprocess, size, options.workers, smallest_side=model.smallest_side
+        paths, model.view, size, options.workers, smallest_side=model.smallest_side
     )
     for batch in tqdm(loaded, total=-(-len(names) // size), unit="batch", disable=None):
         for message in batch.failures.values():

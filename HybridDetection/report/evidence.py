@@ -6,35 +6,38 @@ A feature vector is a mean over patch tokens (DINOv2: beside the class token). T
 log-odds of the score are g . feature with their gradient g, and the part of g that belongs to the
 mean is shared out among the patches: each adds g . token / number of patches (gradient x input,
 Shrikumar et al. 2016; for mean-pooled maps, class activation maps, Zhou et al. 2016). What the
-class token adds lies nowhere and is not in the map. Not in the zip: nothing is scored here.
+class token adds lies nowhere and is not in the map. The score here is that of the members that
+judge these features, the published ones. Not in the zip: nothing is scored here.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from backbones import DinoV2
-from model import PUBLISHED, Examined, Model
+from model import Examined, Model
 from published_members import LinearClassifier, SGDScorer
-from subspecies_member import STEEPNESS, SubspeciesScorer
 from torch import nn
 from torch.nn import functional as F
 
 TINY = np.finfo(np.float64).tiny
 
 
-def examine(model: Model, pictures: torch.Tensor) -> tuple[Examined, np.ndarray]:
-    """`model.examine` of n pictures of bytes, and their maps (n, h, w) float16 in log-odds.
+def examine(model: Model, pictures: torch.Tensor) -> tuple[Examined, Sequence[np.ndarray | None]]:
+    """`model.examine` of n pictures of bytes, and their maps (h, w) float16 in log-odds.
 
     Above 0: speaks for a hybrid. h and w are 16 with DINOv2 and 7 with the light backbone; the map
-    covers the whole image.
+    covers the whole image. None for all where no member judges the features of the backbone.
     """
     with patch_tokens(model.network) as taken:
         examined = model.examine(pictures)
     (tokens,) = taken
-    slopes = gradient(model.members, examined.features)[:, -tokens.shape[-1] :]
+    members = {name: member for name, member in model.members.items() if name in NO_HYBRID}
+    if not members:
+        return examined, [None] * len(pictures)
+    slopes = gradient(members, examined.features)[:, -tokens.shape[-1] :]
     with torch.inference_mode():
         slopes = torch.from_numpy(slopes).to(tokens)
         maps = torch.einsum("nhwc,nc->nhw", tokens, slopes) / (tokens.shape[1] * tokens.shape[2])
@@ -77,12 +80,8 @@ def log_odds(members: Mapping[str, Any], features: torch.Tensor) -> torch.Tensor
     The score is that of model.combine, restated so that it can be differentiated and does not
     saturate: in logarithms of the chance that a specimen is no hybrid.
     """
-    joined, published = [], []
-    for name, member in members.items():
-        (published if name in PUBLISHED else joined).append(NO_HYBRID[name](member, features))
-    if published:
-        joined.append(torch.stack(published).min(dim=0).values)
-    logs = torch.stack(joined).sum(dim=0).clamp(max=-TINY)
+    chances = [NO_HYBRID[name](member, features) for name, member in members.items()]
+    logs = torch.stack(chances).min(dim=0).values.clamp(max=-TINY)
     return torch.log(-torch.expm1(logs)) - logs
 
 
@@ -101,25 +100,12 @@ def sgd_no_hybrid(member: SGDScorer, features: torch.Tensor) -> torch.Tensor:
     return torch.where(probabilities > 0.5, near_one, near_zero)
 
 
-def subspecies_no_hybrid(member: SubspeciesScorer, features: torch.Tensor) -> torch.Tensor:
-    logits = features @ as_tensor(member.weights).T + as_tensor(member.intercepts)
-    logs = logits.log_softmax(dim=1)
-    undecided = -(logs.exp() * logs).sum(dim=1) / np.log(len(member.subspecies))
-    places = features @ as_tensor(member.axes)
-    squares = ((places[:, None] - as_tensor(member.means)) ** 2).sum(dim=2).min(dim=1).values
-    foreign = squares.clamp(min=TINY).sqrt()
-    middle, high = as_tensor(member.quantiles).T
-    units = (torch.stack([undecided, foreign], dim=1) - middle) / (high - middle)
-    return F.logsigmoid(-STEEPNESS * (units - 0.5)).sum(dim=1)
-
-
 def as_tensor(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float64))
 
 
-# log(1 - probability), (n,), by member.
+# log(1 - probability), (n,), by member that judges the features of the backbone.
 NO_HYBRID: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
     "linear": linear_no_hybrid,
     "sgd": sgd_no_hybrid,
-    "subspecies": subspecies_no_hybrid,
 }

@@ -26,6 +26,7 @@ class Rows:
     labels: np.ndarray  # (n,) 1 for hybrids, 0 for the rest
     painted: np.ndarray  # (n,) bool
     groups: np.ndarray  # (n,) names; images of one group are resampled together
+    wings: np.ndarray  # (n,) arrays (v, d): what is seen of the wings, of photographs in views
 
     def __len__(self) -> int:
         return len(self.table)
@@ -33,7 +34,7 @@ class Rows:
     def take(self, rows: np.ndarray) -> "Rows":
         """Those of `rows`, numbers or a mask."""
         paths = np.array(self.paths, object)[rows].tolist()
-        arrays = (self.features, self.labels, self.painted, self.groups)
+        arrays = (self.features, self.labels, self.painted, self.groups, self.wings)
         return Rows(self.table.iloc[rows], paths, *(values[rows] for values in arrays))
 
 

@@ -17,7 +17,7 @@ from files import atomic
 from metrics import Counts, interval, pr_auc, resample, roc_auc, threshold_at_tnr
 
 DECIMALS = 4  # of a score in predictions.txt
-MEMBERS = ("linear", "sgd", "subspecies")  # in a details.csv; model.py, which names them, is slow
+MEMBERS = ("sgd", "linear", "subspecies")  # in a details.csv; model.py, which names them, is slow
 SPECIMEN = "CAMID"  # column of a reference file
 CROSS = "subspecies_ref"  # column of a reference file: a subspecies, or `mother x father`
 

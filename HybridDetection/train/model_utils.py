@@ -3,19 +3,19 @@
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from backbones import PREPROCESS, PREPROCESSES, backbone_spec, build_backbone, extract, version
+from backbones import PREPROCESS, backbone_spec, build_backbone, extract, version
 from pictures import freed_memory_kept, load_pictures
 from torch import nn
 from tqdm import tqdm
 
-VERSIONS = {name: version(name) for name in PREPROCESSES}  # features of others are made anew
+Change = Callable[[torch.Tensor], torch.Tensor]  # of pictures of bytes
 
 
 class FeatureCache:
@@ -63,16 +63,21 @@ class FeatureCache:
 
 
 def open_cache(
-    backbone: str, network: nn.Module, folder: Path, preprocess: str = PREPROCESS
+    backbone: str,
+    network: nn.Module,
+    folder: Path,
+    view: str = PREPROCESS,
+    changes: Sequence[str] = (),
 ) -> FeatureCache:
-    """The cache in `folder` of this backbone, its weights and what it looks at."""
+    """The cache in `folder` of this backbone, its weights and what it looks at, also changed."""
     weights = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         weights.update(name.encode())
         weights.update(tensor.cpu().contiguous().numpy())
-    definition = f"{preprocess} {VERSIONS[preprocess]} {weights.hexdigest()}"
+    definition = " ".join([view, str(version(view)), weights.hexdigest(), *changes])
     key = hashlib.sha256(definition.encode()).hexdigest()[:16]
-    return FeatureCache(folder / f"{backbone}-{key}.sqlite", backbone_spec(backbone).feature_size)
+    size = (1 + len(changes)) * backbone_spec(backbone).feature_size
+    return FeatureCache(folder / f"{backbone}-{key}.sqlite", size)
 
 
 def hash_files(paths: Sequence[Path]) -> list[str | None]:
@@ -96,16 +101,21 @@ def extract_features(
     batch_size: int,
     workers: int,
     cache_dir: Path,
-    preprocess: str = PREPROCESS,
+    view: str = PREPROCESS,
+    changes: Mapping[str, Change] | None = None,
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Features (n, feature_size) float32 of n image files, and why some could not be read.
+
+    With `changes`, by names that say all of them, (n, (1 + changes) * feature_size): those of the
+    pictures, then those of the pictures changed.
 
     A file that cannot be read has a row of NaN and its position in the second result. What is in
     the cache is not extracted again; what is extracted is stored batch by batch, so that an
     interrupted run goes on where it stopped.
     """
     network = build_backbone(backbone, device)
-    cache = open_cache(backbone, network, cache_dir, preprocess)
+    changes = changes or {}
+    cache = open_cache(backbone, network, cache_dir, view, list(changes))
     hashes = hash_files(paths)
     failed: dict[str | None, str] = {None: "the file cannot be read"}  # by image
     known = cache.known() | failed.keys()
@@ -115,10 +125,11 @@ def extract_features(
             missing.setdefault(image, path)
     images, files = list(missing), list(missing.values())
     with tqdm(total=len(images), desc="features", disable=None) as bar, freed_memory_kept():
-        for batch in load_pictures(files, preprocess, batch_size, workers):
+        for batch in load_pictures(files, view, batch_size, workers):
             if batch.indices:
-                features = extract(network, batch.pictures, backbone, device).cpu().numpy()
-                cache.put([images[index] for index in batch.indices], features)
+                seen = [batch.pictures, *(change(batch.pictures) for change in changes.values())]
+                features = [extract(network, some, backbone, device).cpu() for some in seen]
+                cache.put([images[i] for i in batch.indices], torch.cat(features, dim=1).numpy())
             failed.update({images[index]: why for index, why in batch.failures.items()})
             bar.update(len(batch.indices) + len(batch.failures))
     failures = {row: failed[image] for row, image in enumerate(hashes) if image in failed}

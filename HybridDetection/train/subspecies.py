@@ -1,66 +1,101 @@
 """Fit the member of the ensemble that knows the subspecies, on photographs alone."""
 
+import math
 import warnings
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from data_utils import plain
 from painted import is_painted
 from published_members import Origin
-from sklearn.covariance import ledoit_wolf
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from subspecies_member import QUANTILES, SubspeciesScorer
+from subspecies_member import SubspeciesScorer
+from torch.nn import functional as F
+from wings import GROUND, SIDE
 
-C = 0.03  # inverse strength of the ridge penalty of the regressions, on standardised features
-FOLDS = 5
-SEED = 42
+C = 0.0003  # inverse strength of the ridge penalty, on standardised features
+LEAST_SPREAD = 1e-3  # of a feature: what hardly varies in training is not blown up
+STEPS = 100  # of the optimiser; later ones change no decision
+
+
+class View(NamedTuple):
+    """How a photograph is changed to learn from it once more: other light, wings laid askew."""
+
+    degrees: float  # by which wings are turned
+    scale: float
+    stretch: float  # of the width against the height
+    gamma: float
+    gains: tuple[float, float, float]  # of red, green and blue
+
+
+# Fixed, so that a photograph has the same features in every training.
+VIEWS = (
+    View(4, 1.05, 1.0, 0.85, (1, 1, 1)),
+    View(-4, 0.95, 1.0, 1.18, (1, 1, 1)),
+    View(3, 1.0, 1.06, 1.0, (1.08, 1, 0.92)),
+    View(-3, 1.0, 0.94, 1.0, (0.92, 1, 1.08)),
+)
+
+
+def change(pictures: torch.Tensor, view: View) -> torch.Tensor:
+    """Pictures of wings (n, 2 * SIDE, SIDE, 3), bytes, as the `view` shows them; likewise bytes.
+
+    Each forewing and each hindwing is turned about the middle of its half; the ground stays.
+    """
+    halves = pictures.float().div(255).reshape(-1, SIDE // 2, SIDE, 3).permute(0, 3, 1, 2)
+    ground = (halves - GROUND / 255).abs().amax(dim=1, keepdim=True) < 1.5 / 255
+    light = halves**view.gamma * torch.tensor(view.gains).view(1, 3, 1, 1)
+    halves = torch.where(ground, 0, light.clamp(0, 1) - GROUND / 255)
+    angle = math.radians(view.degrees)
+    across, along = view.scale * view.stretch, view.scale / view.stretch
+    turn = view.scale * math.sin(angle)  # affine_grid's lengths are halves of the picture's own
+    rows = [across * math.cos(angle), -turn / 2, 0.0, turn * 2, along * math.cos(angle), 0.0]
+    way = torch.tensor(rows).float().view(1, 2, 3).expand(len(halves), 2, 3)
+    grid = F.affine_grid(way, list(halves.shape), align_corners=False)
+    halves = F.grid_sample(halves, grid, align_corners=False) + GROUND / 255
+    return halves.permute(0, 2, 3, 1).reshape(pictures.shape).mul(255).round().byte()
 
 
 class Photographs(NamedTuple):
-    """What the fit learns from."""
+    """Which rows of a table are learnt from, and as what."""
 
-    features: np.ndarray  # (n, d) of non-hybrids
-    places: np.ndarray  # (n,) of their subspecies in `names`
-    names: np.ndarray  # (K,) ascending
-    hybrid_features: np.ndarray  # (m, d) of hybrids whose parents are among `names`
-    hybrid_crosses: np.ndarray  # (m,) places of their crosses in `crosses`
+    rows: np.ndarray  # (m,) places in the table: non-hybrids, then hybrids of known parents
+    classes: np.ndarray  # (m,) place in `names`, or len(names) + place in `crosses`
+    names: np.ndarray  # (K,) subspecies, ascending
     crosses: np.ndarray  # (C, 2) places of the parents in `names`, ascending
 
 
-def fit_subspecies(table: pd.DataFrame, features: np.ndarray, backbone: str) -> SubspeciesScorer:
-    """The member fitted to the photographs among n rows of the CSV and their features (n, d).
+def fit_subspecies(table: pd.DataFrame, wings: np.ndarray, origin: Origin) -> SubspeciesScorer:
+    """The member fitted to the photographs among n rows of the CSV.
 
-    Painted images are left out, and photographs whose subspecies the CSV does not say. Hybrids
-    only teach the look of their cross, for naming parents. ValueError where that is too little.
+    `wings` (n,) has for each an array (v, d) of what is seen of it, plain and in VIEWS. Painted
+    images are left out, and photographs whose subspecies the CSV does not say. ValueError where
+    that is too little.
     """
-    photographs = select(table, features)
+    photographs = select(table)
     count = len(photographs.names)
     if count < 2:
         raise ValueError(
             f"the CSV names {count} subspecies of non-hybrid photographs, expected two or more"
         )
-    scorer = fit_scorer(photographs.features, photographs.places, photographs.names, backbone)
-    evidence, squares = judge_out_of_fold(photographs, backbone)
-    quantiles = np.quantile(evidence, QUANTILES, axis=0).T
-    weights, intercepts = fit_regression(
-        np.concatenate([photographs.features, photographs.hybrid_features]),
-        np.concatenate([photographs.places, count + photographs.hybrid_crosses]),
-    )
-    return replace(
-        scorer,
-        quantiles=quantiles,
-        spread=squares.mean(),
+    seen = wings[photographs.rows]
+    classes = np.repeat(photographs.classes, [len(views) for views in seen])
+    weights, intercepts = fit_regression(np.concatenate(seen), classes)
+    return SubspeciesScorer(
+        subspecies=photographs.names,
         crosses=photographs.crosses,
-        cross_weights=weights,
-        cross_intercepts=intercepts,
+        weights=weights.astype(np.float32),
+        intercepts=intercepts,
+        threshold=np.array(np.nan),
+        origin=origin,
     )
 
 
-def select(table: pd.DataFrame, features: np.ndarray) -> Photographs:
+def select(table: pd.DataFrame) -> Photographs:
     """The photographs of the table that say which subspecies, or which two, they show."""
     photograph = ~is_painted(table)
     hybrid = table["label"].to_numpy() == 1
@@ -73,36 +108,9 @@ def select(table: pd.DataFrame, features: np.ndarray) -> Photographs:
     known &= parents[:, 0] != parents[:, 1]
     pairs = np.sort(np.searchsorted(names, parents[known]), axis=1).reshape(-1, 2)
     crosses, of_hybrids = np.unique(pairs, axis=0, return_inverse=True)
-    return Photographs(
-        features[pure].astype(float),
-        places,
-        names,
-        features[known].astype(float),
-        of_hybrids.ravel(),
-        crosses.astype(np.int64),
-    )
-
-
-def fit_scorer(
-    features: np.ndarray, places: np.ndarray, names: np.ndarray, backbone: str
-) -> SubspeciesScorer:
-    """The member with everything that non-hybrids tell, and nothing measured out of fold yet."""
-    weights, intercepts = fit_regression(features, places)
-    axes, means = fit_discriminants(features, places)
-    return SubspeciesScorer(
-        subspecies=names,
-        weights=weights,
-        intercepts=intercepts,
-        axes=axes,
-        means=means,
-        quantiles=np.tile([0.0, 1.0], (2, 1)),
-        spread=np.array(1.0),
-        crosses=np.zeros((0, 2), np.int64),
-        cross_weights=weights,
-        cross_intercepts=intercepts,
-        threshold=np.array(np.nan),
-        origin=Origin(backbone),
-    )
+    rows = np.concatenate([np.flatnonzero(pure), np.flatnonzero(known)])
+    classes = np.concatenate([places, len(names) + of_hybrids.ravel()])
+    return Photographs(rows, classes, names, crosses.astype(np.int64))
 
 
 def fit_regression(features: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,74 +120,13 @@ def fit_regression(features: np.ndarray, classes: np.ndarray) -> tuple[np.ndarra
     subspecies count as much as common ones.
     """
     scaler = StandardScaler().fit(features)
-    rows = scaler.transform(features)
-    axes = np.eye(rows.shape[1])
-    if len(rows) < len(axes):
-        # The best weights lie in the span of the rows, and the penalty is the same in any rotation:
-        # only as many numbers as rows need to be found.
-        axes = np.linalg.svd(rows, full_matrices=False)[2]  # (n, d)
-    regression = LogisticRegression(C=C, class_weight="balanced", max_iter=2000)
+    scaler.scale_ = np.maximum(np.sqrt(scaler.var_), LEAST_SPREAD)
+    regression = LogisticRegression(C=C, class_weight="balanced", max_iter=STEPS)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last steps change no decision
-        regression.fit(rows @ axes.T, classes)
-    weights = regression.coef_ @ axes / scaler.scale_
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit(scaler.transform(features), classes)
+    weights = regression.coef_.astype(np.float64) / scaler.scale_
     intercepts = regression.intercept_ - weights @ scaler.mean_
     if len(weights) == 1:  # two classes have one row: the logit of the second
         return np.concatenate([-weights, weights]) / 2, np.append(-intercepts, intercepts) / 2
     return weights, intercepts
-
-
-def fit_discriminants(features: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Axes (d, r) of the linear discriminants of features (n, d), and the K means (K, r) there.
-
-    Fisher (1936), Rao (1948): the span of the means, r < K dimensions, whitened by the covariance
-    within subspecies. That is pooled, so that a subspecies of two photographs borrows it from the
-    others, and shrunk as Ledoit and Wolf (2004) say. The features are not standardised: shrinking
-    then holds the directions steady in which the features hardly vary.
-    """
-    means = np.stack([features[places == place].mean(axis=0) for place in np.unique(places)])
-    covariance, _ = ledoit_wolf(features - means[places], assume_centered=True)
-    if not np.trace(covariance) > 0:
-        raise ValueError("all photographs of a subspecies have the same features")
-    lower = np.linalg.cholesky(covariance)
-    whitened = np.linalg.solve(lower, (means - means.mean(axis=0)).T).T
-    _, sizes, directions = np.linalg.svd(whitened, full_matrices=False)
-    rank = int((sizes[: len(means) - 1] > 1e-6 * sizes[0]).sum())
-    axes = np.linalg.solve(lower.T, directions[:rank].T)
-    return axes, means @ axes
-
-
-def judge_out_of_fold(photographs: Photographs, backbone: str) -> tuple[np.ndarray, np.ndarray]:
-    """The evidence (m, 2) that photographs are hybrids, by fits that saw none of them, and the
-    mean squares (m,) along one axis of their distance to the mean of their own subspecies.
-
-    Every fit knows every subspecies: a photograph of one that it does not know would say how
-    foreign it looks, not how a non-hybrid does.
-    """
-    features, places = photographs.features, photographs.places
-    folds = deal(places)
-    evidence, squares = [], []
-    for fold in range(folds.max() + 1):
-        learnt, judged = folds != fold, folds == fold
-        scorer = fit_scorer(features[learnt], places[learnt], photographs.names, backbone)
-        evidence.append(scorer.evidence(features[judged]))
-        own = scorer.squared_distances(features[judged])[np.arange(judged.sum()), places[judged]]
-        squares.append(own / scorer.axes.shape[1])
-    return np.concatenate(evidence), np.concatenate(squares)
-
-
-def deal(places: np.ndarray) -> np.ndarray:
-    """A fold for each photograph (n,): those of a subspecies are shuffled and dealt out in turn.
-
-    So every fold has its share of each subspecies, and of two photographs each is judged by a fit
-    with the other. A subspecies of one photograph is in all fits, and never judged: fold -1.
-    """
-    rng = np.random.default_rng(SEED)
-    folds = np.full(len(places), -1)
-    turn = 0
-    for place in np.unique(places):
-        rows = rng.permutation(np.flatnonzero(places == place))
-        if len(rows) > 1:
-            folds[rows] = (turn + np.arange(len(rows))) % FOLDS
-            turn += len(rows)
-    return folds

@@ -3,7 +3,7 @@
 Reads a CSV of labelled images, extracts the backbone's features once, trains the members of the
 ensemble, and writes to CLF_SAVE_DIR:
     sgd_clf.pkl, clf1024.pth              the published members, as the submission folder loads them
-    subspecies.npz                        the member that knows the subspecies of the photographs
+    subspecies.npz                        the member that knows the subspecies by their wings
     linear_loss.png                       the linear classifier's loss by epoch
     training.html                         a page that shows how it goes, then how well they do
     training_index.npz                    what the report shows of the training's images
@@ -28,12 +28,13 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from submission import REPOSITORY
-from backbones import BACKBONE, BACKBONES, PREPROCESSES
+from backbones import BACKBONE, BACKBONES, PREPROCESSES, WINGS
 from classifier import fit_linear, fit_sgd, save_linear, save_sgd, save_subspecies, training_id
 from data_utils import split_rows
 from dataset import Rows, check_finite, check_grounds, find_csv, read_dataset, report_left_out
@@ -45,7 +46,7 @@ from plots import plot_loss
 from published_members import LinearClassifier, Origin, load_linear
 from shortcuts import SHORTCUTS_FILE, report_backgrounds, table_photographs
 from sklearn.base import ClassifierMixin
-from subspecies import fit_subspecies
+from subspecies import VIEWS, change, fit_subspecies
 from subspecies_member import SubspeciesScorer
 from tables import HeldOut, held_out_threshold, remove_evaluation, write_evaluation
 from training_index import INDEX_FILE, make_index, save_index
@@ -131,19 +132,34 @@ def load(
     if options.preprocess == "photograph":
         check_grounds(painted, paths)
     page.begin(f"features of {len(paths):,} images")
-    features, failures = extract_features(
-        *(paths, options.backbone, device, options.BATCH_SIZE, options.WORKERS),
-        *(options.CACHE_DIR, options.preprocess),
-    )
+    how = device, options.BATCH_SIZE, options.WORKERS, options.CACHE_DIR
+    features, failures = extract_features(paths, options.backbone, *how, options.preprocess)
+    page.begin("their wings")
+    wings = look_at_wings(paths, painted, how)
     names = table["filename"]
     report_left_out(names[sorted(failures)], "cannot be read")
-    rows = Rows(table, paths, features, table["label"].to_numpy(), painted, names.to_numpy())
+    labels = table["label"].to_numpy()
+    rows = Rows(table, paths, features, labels, painted, names.to_numpy(), wings)
     rows = rows.take(np.setdiff1d(np.arange(len(rows)), list(failures)))
     check_finite(rows.features, rows.table["filename"], f"a feature of {options.backbone}")
     log.info("%d images: %d hybrid, %d painted", len(rows), rows.labels.sum(), rows.painted.sum())
     lists = options.ROOT_DATA_DIR.absolute().parent / LISTS_DATASET
     groups, photographs = split_photographs(rows.table, lists, TITLES[PHOTOGRAPHS])
     return replace(rows, groups=groups), photographs
+
+
+def look_at_wings(paths: list[Path], painted: np.ndarray, how: tuple) -> np.ndarray:
+    """An array (v, d) for each of n images, in (n,): of photographs, in VIEWS, too.
+
+    `how` is the rest of what extract_features takes, from the device on.
+    """
+    changes = {str(view): partial(change, view=view) for view in VIEWS}
+    seen = np.empty(len(paths), object)
+    for rows, more in ((np.flatnonzero(painted), {}), (np.flatnonzero(~painted), changes)):
+        some, _ = extract_features([paths[row] for row in rows], WINGS, *how, WINGS, more)
+        for row, features in zip(rows, some, strict=True):
+            seen[row] = features.reshape(1 + len(more), -1)
+    return seen
 
 
 @dataclass(frozen=True)
@@ -166,7 +182,7 @@ def fit(
     """`sgd` with the other members beside it; the linear one goes on from `start`."""
     linear, losses = fit_linear(rows.features, rows.labels, options.NEPOCH, device, start)
     try:
-        subspecies = fit_subspecies(rows.table, rows.features, options.backbone)
+        subspecies = fit_subspecies(rows.table, rows.wings, Origin(options.backbone))
     except ValueError as error:
         log.warning("no member that knows the subspecies: %s", error)
         subspecies = None
@@ -182,7 +198,8 @@ def evaluate(rows: Rows, fitted: Fitted, device: torch.device) -> HeldOut:
     }
     scores = dict(members)
     if fitted.subspecies is not None:
-        members["subspecies"] = fitted.subspecies.hybrid_probability(rows.features)
+        plain = np.stack([views[0] for views in rows.wings])
+        members["subspecies"] = fitted.subspecies.hybrid_probability(plain)
         scores = members | {"published": combine(scores)}
     scores["ensemble"] = combine(members)
     for name, values in scores.items():

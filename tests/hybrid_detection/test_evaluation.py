@@ -203,7 +203,7 @@ major_1.jpg,0.1,0.30006,0.25,
 
 def test_scores_of_some_members_are_as_ingestion_writes_them(tmp_path):
     """The larger of the published members; 1 - (1 - 0.2) (1 - 0.5) with the third."""
-    assert evaluation.MEMBERS == tuple(model.MEMBER_FILES)
+    assert evaluation.MEMBERS == tuple(model.MEMBERS)
     path = tmp_path / "details.csv"
     path.write_text(DETAILS)
     scores = evaluation.read_details(path, ["sgd", "linear"])

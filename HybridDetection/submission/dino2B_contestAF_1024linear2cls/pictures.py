@@ -27,7 +27,7 @@ from files import ImageError, open_image
 AHEAD = 2  # batches in the making while the caller is busy with one
 FORK = multiprocessing.get_context("fork")  # spawned ones would each import torch anew
 
-Made = np.ndarray | str  # a picture (224, 224, 3) uint8, or why a file gives none
+Made = np.ndarray | str  # a picture (k * 224, 224, 3) uint8, or why a file gives none
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,13 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Batch:
     indices: list[int]  # positions of the pictures in the list of paths
-    pictures: torch.Tensor  # (len(indices), 224, 224, 3) uint8
+    pictures: torch.Tensor  # (len(indices), k * 224, 224, 3) uint8
     failures: dict[int, str]  # position -> why that file is no image
 
 
 def load_pictures(
     paths: Sequence[Path],
-    preprocess: str,
+    view: str,
     batch_size: int,
     workers: int,
     batches: Iterable[list[int]] | None = None,
@@ -52,11 +52,11 @@ def load_pictures(
     All of `paths`, or those in `batches` of positions. A file that kills the process which decodes
     it is among the failures.
     """
-    make_picture(preprocess)  # refuses what is unknown, and imports for all workers at once
+    make_picture(view)  # refuses what is unknown, and imports for all workers at once
     if batches is None:
         starts = range(0, len(paths), batch_size)
         batches = (list(range(i, min(i + batch_size, len(paths)))) for i in starts)
-    task = partial(open_picture, preprocess=preprocess, smallest_side=smallest_side)
+    task = partial(open_picture, view=view, smallest_side=smallest_side)
     if workers == 0:
         made = ((batch, [task(paths[i]) for i in batch]) for batch in batches)
     else:
@@ -72,7 +72,7 @@ def load_pictures(
 
 def open_picture(
     source: Path | BinaryIO,
-    preprocess: str,
+    view: str,
     smallest_side: int | None = None,
     name: object = None,
 ) -> Made:
@@ -81,7 +81,7 @@ def open_picture(
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always", UserWarning)
-            picture = make_picture(preprocess)(open_image(source, smallest_side, name))
+            picture = make_picture(view)(open_image(source, smallest_side, name))
     except ImageError as error:
         return str(error)
     except MemoryError:

@@ -13,8 +13,6 @@ from subspecies_member import Parents
 # How torch says on a CPU, and on GPUs, that memory is short.
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory")
 
-MEMBERS = ("sgd", "linear", "subspecies")  # in the order in which they are told
-
 
 @dataclass(frozen=True)
 class Scored:
@@ -37,7 +35,7 @@ def score_images(
     As load_pictures: of all, or those in `batches`, decoded by `workers` processes (0: here).
     """
     for batch in load_pictures(
-        images, model.preprocess, batch_size, workers, batches, model.smallest_side
+        images, model.view, batch_size, workers, batches, model.smallest_side
     ):
         outcomes: dict[int, Scored | str] = dict(batch.failures)
         with enough_memory(batch_size):

@@ -1,0 +1,182 @@
+"""The wings of a specimen laid alike, so that the same place of a picture is the same of a wing.
+
+    lay_wings(image) -> (2, 224, 224, 3): its left side and its right one, mirrored
+
+Each shows a forewing over a hindwing, as large as fits, on a flat ground: the forewing turned until
+it lies level, its base on the right; the hindwing as it lies. Of a specimen in one piece, as it is
+pinned, a side is its half. Where one side alone is there, it stands for both. Patterns of wings are
+compared so in `patternize` (Van Belleghem et al. 2018), after landmarks; here outlines do.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from cutout import VERSION as VERSION_OF_CUTOUTS
+from cutout import WORKING_SIDE, find_specimen, is_cutout, mask_of_cutout, pieces
+from PIL import Image
+
+VERSION = 1 * VERSION_OF_CUTOUTS  # raised when the pictures become others
+SIDE = 224  # pixels of a picture of one side
+GROUND = 128  # grey level around the wings: the middle of what networks take
+FILLED = 0.96  # of its half of the picture, by a wing
+FINE = 448  # pixels; a smaller photograph is enlarged twice before its wings are turned
+RIM = 5  # pixels, the width of a disc; its radius is taken off the outline, which shows the paper
+
+SMALL = 0.15  # of the largest piece's area; what is smaller is no wing
+WINGS = 4
+LONGER = 0.85  # the upper wings are forewings unless they are less elongated by this factor
+HINDWING = 1.35  # a single wing that is less elongated is a hindwing
+SYMMETRIC, WIDE = 0.7, 1.2  # a piece that is so like its mirror image, and so wide, has two sides
+TIP = (-1.0, -0.35)  # the way from base to tip of a left forewing as wings are laid out, x and y
+
+
+@dataclass(frozen=True)
+class Wing:
+    """A wing, or half a specimen."""
+
+    mask: np.ndarray  # (height, width) uint8, 0 or 1
+    points: np.ndarray  # (n, 2) x and y of its outline
+    centre: np.ndarray  # (2,) x and y
+    axis: np.ndarray  # (2,) of unit length, the way in which it is longest
+    elongation: float  # how many times as long as wide, by its second moments
+
+
+@dataclass(frozen=True)
+class Side:
+    """What is shown of one side of a specimen."""
+
+    right: bool
+    forewing: Wing | None = None
+    hindwing: Wing | None = None
+    half: Wing | None = None  # in place of both, of a specimen in one piece
+
+
+def lay_wings(image: Image.Image) -> np.ndarray:
+    """The pictures (2, SIDE, SIDE, 3) uint8 of a specimen's sides in a PIL image.
+
+    All ground where no specimen is found.
+    """
+    image = image.convert("RGB")
+    image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
+    rgb = np.asarray(image)
+    mask = mask_of_cutout(rgb) if is_cutout(rgb) else find_specimen(rgb).mask
+    mask = mask.astype(np.uint8)
+    if max(mask.shape) < FINE:
+        size = 2 * mask.shape[1], 2 * mask.shape[0]
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
+        mask = (cv2.resize(255 * mask, size) > 127).astype(np.uint8)
+    sides, turned = sort_wings(*find_wings(mask))
+    pictures = [paint(rgb, side, turned) for side in sides]
+    if not pictures:
+        return np.full((2, SIDE, SIDE, 3), GROUND, np.uint8)
+    return np.stack([pictures[0], pictures[-1]])
+
+
+def measure(mask: np.ndarray) -> Wing:
+    """The wing of a `mask` (height, width) of 0 and 1 that is not empty."""
+    moments = cv2.moments(mask, binaryImage=True)
+    spread = np.array([[moments["mu20"], moments["mu11"]], [moments["mu11"], moments["mu02"]]])
+    pixel = moments["m00"] / 12  # the spread of a square pixel, which keeps a line from having none
+    (short, long), axes = np.linalg.eigh(spread + pixel * np.eye(2))
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    points = np.concatenate(outlines)[:, 0].astype(float)
+    centre = np.array([moments["m10"], moments["m01"]]) / moments["m00"]
+    return Wing(mask, points, centre, axes[:, 1], float(np.sqrt(long / short)))
+
+
+def find_wings(mask: np.ndarray) -> tuple[list[Wing], bool]:
+    """The wings in a specimen's mask (height, width) of 0 and 1, four at the most; and whether
+    they are the halves of a specimen in one piece.
+
+    A piece whose left half is like its right one, such as two wings that touch, is cut in two.
+    """
+    found: list[Wing] = []
+    largest = 0
+    for (rows, columns), piece in pieces(mask):
+        area, width = np.count_nonzero(piece), piece.shape[1]
+        largest = largest or area
+        if area < SMALL * largest or len(found) >= WINGS:
+            break
+        mirrored = piece[:, ::-1]
+        alike = np.count_nonzero(piece & mirrored) / np.count_nonzero(piece | mirrored)
+        two = alike > SYMMETRIC and width > WIDE * piece.shape[0]
+        for part in (np.s_[: width // 2], np.s_[width // 2 :]) if two else (np.s_[:],):
+            alone = np.zeros_like(mask)
+            alone[rows, columns][:, part] = piece[:, part]
+            found.append(measure(alone))
+    in_one_piece = len(found) == 2 and two and area == largest
+    return found, in_one_piece
+
+
+def sort_wings(wings: list[Wing], in_one_piece: bool) -> tuple[list[Side], bool]:
+    """The sides of a specimen, and whether it is upside down."""
+    if in_one_piece:
+        left, right = wings
+        return [Side(False, half=left), Side(True, half=right)], False
+    if not wings:
+        return [], False
+    if len(wings) < 3:  # of one side
+        longest, *others = sorted(wings, key=lambda wing: -wing.elongation)
+        if not others and longest.elongation < HINDWING:
+            return [Side(False, hindwing=longest)], False
+        return [Side(bool(base_of(longest)[0] < 0), longest, *others)], False
+    x, y = np.array([wing.centre for wing in wings]).T
+    low, east = (values > (values.min() + values.max()) / 2 for values in (y, x))
+    lengths = np.array([wing.elongation for wing in wings])
+    turned = bool(lengths[~low].mean() < LONGER * lengths[low].mean())
+    sides = []
+    for right in (False, True):
+        here = [i for i in range(len(wings)) if (east[i] != turned) == right]
+        fore = next((wings[i] for i in here if low[i] == turned), None)
+        hind = next((wings[i] for i in here if low[i] != turned), None)
+        if here:
+            sides.append(Side(right, fore, hind))
+    return sides, turned
+
+
+def base_of(wing: Wing) -> np.ndarray:
+    """The way (2,) along a forewing's axis to its base, which is its narrower end."""
+    rows, columns = np.nonzero(wing.mask)
+    places = np.stack([columns, rows], axis=1) - wing.centre
+    along, across = places @ wing.axis, places @ (wing.axis[1], -wing.axis[0])
+    first, last = np.quantile(along, [0.2, 0.8])
+    narrow = across[along < first].std() < across[along > last].std()
+    return -wing.axis if narrow else wing.axis
+
+
+def paint(rgb: np.ndarray, side: Side, turned: bool) -> np.ndarray:
+    """The picture (SIDE, SIDE, 3) uint8 of a side in a photograph (height, width, 3) uint8."""
+    picture = np.full((SIDE, SIDE, 3), GROUND, np.uint8)
+    upper, lower = picture[: SIDE // 2], picture[SIDE // 2 :]
+    if side.half is not None:
+        place(rgb, side.half, 0.0, side.right, picture)
+    if side.forewing is not None:
+        axis, mirror = side.forewing.axis, np.array([-1 if side.right else 1, 1])
+        tip = np.array(TIP) * mirror * (-1 if turned else 1)
+        axis = (axis if axis @ tip > 0 else -axis) * mirror
+        angle = np.degrees(np.arctan2(axis[1], axis[0])) - 180  # to where x falls and y stays
+        place(rgb, side.forewing, angle * mirror[0], side.right, upper)
+    if side.hindwing is not None:
+        place(rgb, side.hindwing, 180.0 * turned, side.right, lower)
+    return picture
+
+
+def place(rgb: np.ndarray, wing: Wing, angle: float, mirror: bool, target: np.ndarray) -> None:
+    """Paint a wing, turned by `angle` degrees against the clock and maybe mirrored, as large as
+    fits into `target` (height, width, 3) uint8.
+    """
+    size = np.array(target.shape[1::-1]) * 2  # painted twice as large, then reduced
+    turn = cv2.getRotationMatrix2D((0, 0), angle, 1)[:, :2]
+    outline = wing.points @ turn.T
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    scale = FILLED * float((size / (high - low + 1)).min())
+    shift = size / 2 - scale * (low + high) / 2
+    way = np.column_stack([scale * turn, shift])
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (RIM, RIM))
+    inside = cv2.GaussianBlur(cv2.erode(wing.mask, disc).astype(np.float32), (0, 0), 0.8)
+    photograph = cv2.warpAffine(rgb, way, size, borderMode=cv2.BORDER_REPLICATE)
+    opacity = cv2.warpAffine(inside, way, size)[..., None]
+    painted = opacity * photograph + (1 - opacity) * np.float32(GROUND)
+    painted = cv2.resize(painted, target.shape[1::-1], interpolation=cv2.INTER_AREA)
+    target[:] = np.rint(painted[:, ::-1] if mirror else painted)
