@@ -8,6 +8,7 @@ look at the photographs once more, to say where the evidence lies.
 """
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -21,16 +22,19 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 import submission  # noqa: F401  puts the submission folder on the path
 import evidence
 import numpy as np
+import torch
+from backbones import IMAGE_SIZE
 from evaluation import read_predictions
 from files import inside
 from ingestion import BATCH_SIZE, WORKERS
 from model import MEMBERS, Model
 from pages import STATIC, render
 from pictures import freed_memory_kept, load_pictures
+from PIL import Image
 from report_data import Photograph, reference_data, report_data
 from scoring import enough_memory
 from tqdm import tqdm
-from training_index import INDEX_FILE, TrainingIndex, load_index, make_thumbnails
+from training_index import INDEX_FILE, QUALITY, TrainingIndex, load_index, make_thumbnails
 
 MAPS = 200  # photographs with a heat map, the first by score
 THUMBNAIL = 320  # pixels of the longer side
@@ -70,9 +74,10 @@ def look_at(
             continue
         with enough_memory(size):
             if batch.indices[0] < mapped:
-                examined, maps = evidence.examine(model, batch.pictures)
+                examined, maps, wing_maps = evidence.examine(model, batch.pictures)
             else:
-                examined, maps = model.examine(batch.pictures), [None] * len(batch.indices)
+                examined = model.examine(batch.pictures)
+                maps = wing_maps = [None] * len(batch.indices)
         for row, place in enumerate(batch.indices):
             name, score = names[place], float(examined.scores[row])
             if not abs(score - scores[name]) <= TOLERANCE:
@@ -87,8 +92,20 @@ def look_at(
                 "parents": examined.parents and examined.parents[row],
                 "feature": examined.features[row].astype(np.float16),
                 "evidence": maps[row] if place < mapped else None,
+                "wing_evidence": wing_maps[row] if place < mapped else None,
+                "wings": picture_of_wings(batch.pictures[row]),
             }
     return said
+
+
+def picture_of_wings(picture: torch.Tensor) -> bytes | None:
+    """A JPEG of both sides beside each other; None where the picture has none below the square."""
+    if len(picture) == IMAGE_SIZE:
+        return None
+    left, right = picture[IMAGE_SIZE:].split(IMAGE_SIZE)
+    buffer = io.BytesIO()
+    Image.fromarray(torch.cat([left, right], dim=1).numpy()).save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
 
 
 def photographs_of(
@@ -141,6 +158,7 @@ def write_report(
     refuse_other_content(folder)
     data = report_data(photographs, folder, setting, index, reference)
     pictures = {"photographs": dict(enumerate(some.thumbnail for some in photographs))}
+    pictures["wings"] = {i: some.wings for i, some in enumerate(photographs) if some.wings}
     shown = {place for pair in data["similar"] or () for place in pair or ()} - {None}
     pictures["training"] = {place: index.thumbnails[place] for place in shown}
     folder.parent.mkdir(parents=True, exist_ok=True)

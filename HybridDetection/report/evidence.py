@@ -1,13 +1,17 @@
 """Where in a photograph the evidence lies: what each patch adds to the log-odds of the score.
 
-    examined, maps = examine(model, pictures)
+    examined, maps, wing_maps = examine(model, pictures)
 
 A feature vector is a mean over patch tokens (DINOv2: beside the class token). To first order, the
 log-odds of the score are g . feature with their gradient g, and the part of g that belongs to the
 mean is shared out among the patches: each adds g . token / number of patches (gradient x input,
 Shrikumar et al. 2016; for mean-pooled maps, class activation maps, Zhou et al. 2016). What the
 class token adds lies nowhere and is not in the map. The score here is that of the members that
-judge these features, the published ones. Not in the zip: nothing is scored here.
+judge these features, the published ones.
+
+The member that knows the subspecies has a map of its own, over the wings as it sees them: what each
+part of its grid adds to the log-odds of its probability, beside a picture without wings. Not in the
+zip: nothing is scored here.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,32 +20,54 @@ from typing import Any
 
 import numpy as np
 import torch
-from backbones import DinoV2
+from backbones import GRID, IMAGE_SIZE, WINGS, DinoV2, normalise
 from model import Examined, Model
 from published_members import LinearClassifier, SGDScorer
 from torch import nn
 from torch.nn import functional as F
+from wings import GROUND
 
 TINY = np.finfo(np.float64).tiny
 
 
-def examine(model: Model, pictures: torch.Tensor) -> tuple[Examined, Sequence[np.ndarray | None]]:
-    """`model.examine` of n pictures of bytes, and their maps (h, w) float16 in log-odds.
+Maps = Sequence[np.ndarray | None]
+
+
+def examine(model: Model, pictures: torch.Tensor) -> tuple[Examined, Maps, Maps]:
+    """`model.examine` of n pictures of bytes, and their maps (h, w) float16 in log-odds; then those
+    of the wings, (GRID, 2 * GRID), the left side first.
 
     Above 0: speaks for a hybrid. h and w are 16 with DINOv2 and 7 with the light backbone; the map
-    covers the whole image. None for all where no member judges the features of the backbone.
+    covers the whole image. None for all where no member judges what a map would be of.
     """
+    wing_maps = map_wings(model, pictures)
     with patch_tokens(model.network) as taken:
         examined = model.examine(pictures)
     (tokens,) = taken
     members = {name: member for name, member in model.members.items() if name in NO_HYBRID}
     if not members:
-        return examined, [None] * len(pictures)
+        return examined, [None] * len(pictures), wing_maps
     slopes = gradient(members, examined.features)[:, -tokens.shape[-1] :]
     with torch.inference_mode():
         slopes = torch.from_numpy(slopes).to(tokens)
         maps = torch.einsum("nhwc,nc->nhw", tokens, slopes) / (tokens.shape[1] * tokens.shape[2])
-    return examined, maps.cpu().numpy().astype(np.float16)
+    return examined, maps.cpu().numpy().astype(np.float16), wing_maps
+
+
+@torch.inference_mode()
+def map_wings(model: Model, pictures: torch.Tensor) -> Maps:
+    """The maps of the wings in n pictures of bytes, (GRID, 2 * GRID) float16 each."""
+    if model.wing_network is None:
+        return [None] * len(pictures)
+    bare = torch.full((1, IMAGE_SIZE, IMAGE_SIZE, 3), GROUND, dtype=torch.uint8)
+    squares = pictures[:, IMAGE_SIZE:].reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
+    seen = model.wing_network(normalise(torch.cat([squares, bare]).to(model.device), WINGS))
+    seen = seen.double().cpu().numpy()
+    wings = seen[:-1].reshape(len(pictures), 2, -1)
+    slopes = model.members["subspecies"].slopes(wings.mean(axis=1))
+    added = (wings - seen[-1]) * slopes[:, None] / 2
+    added = added.reshape(len(pictures), 2, -1, GRID, GRID).sum(axis=2)
+    return np.concatenate([added[:, 0], added[:, 1]], axis=2).astype(np.float16)
 
 
 @contextmanager

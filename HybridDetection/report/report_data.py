@@ -35,6 +35,8 @@ class Photograph:
     parents: Parents | None
     feature: np.ndarray  # (feature_size,) float16
     evidence: np.ndarray | None  # (h, w) float16: what each patch adds to the log-odds
+    wings: bytes | None  # JPEG of both sides as the third member sees them
+    wing_evidence: np.ndarray | None  # likewise, over that
 
 
 def report_data(
@@ -54,6 +56,8 @@ def report_data(
         "drawn": DRAWN,
         "photographs": columns(photographs, folder, setting["memberNames"]),
         "maps": [heat_map(photograph) for photograph in photographs],
+        "wingMaps": [numbers_of(some.wing_evidence) for some in photographs],
+        "wings": any(some.wings for some in photographs),
         "training": index and index.names.tolist(),
         "similar": index and similar_photographs(photographs, index),
         "reference": None,
@@ -91,23 +95,29 @@ def link_from(folder: Path, path: Path) -> str:
 
 
 def heat_map(photograph: Photograph) -> dict | None:
-    """The evidence in whole numbers of -DRAWN to DRAWN, base64 by rows; `peak` is the largest.
-
-    `outside` is the share beside the specimen, null where none is found.
+    """The evidence as `numbers_of` has it; `outside` is the share beside the specimen, null where
+    none is found.
     """
     if photograph.evidence is None:
         return None
-    evidence = photograph.evidence.astype(np.float64)
+    mask = specimen_mask(photograph.thumbnail)
+    outside = None if mask is None else outside_share(photograph.evidence.astype(float), mask)
+    outside = None if outside is None else round(outside, 3)
+    return numbers_of(photograph.evidence) | {"outside": outside}
+
+
+def numbers_of(evidence: np.ndarray | None) -> dict | None:
+    """A map in whole numbers of -DRAWN to DRAWN, base64 by rows; `peak` is the largest."""
+    if evidence is None:
+        return None
+    evidence = evidence.astype(np.float64)
     peak = max(float(np.abs(evidence).max()), 1e-12)
     numbers = (evidence * (DRAWN / peak)).round().astype(np.int8)
-    mask = specimen_mask(photograph.thumbnail)
-    outside = None if mask is None else outside_share(evidence, mask)
     return {
         "rows": evidence.shape[0],
         "columns": evidence.shape[1],
         "values": base64.b64encode(numbers.tobytes()).decode(),
         "peak": float(f"{peak:.4g}"),
-        "outside": None if outside is None else round(outside, 3),
     }
 
 

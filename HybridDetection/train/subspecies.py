@@ -23,8 +23,9 @@ STEPS = 100  # of the optimiser; later ones change no decision
 
 
 class View(NamedTuple):
-    """How a photograph is changed to learn from it once more: other light, wings laid askew."""
+    """How one side is changed to learn from it once more: in other light, its wings laid askew."""
 
+    right: bool
     degrees: float  # by which wings are turned
     scale: float
     stretch: float  # of the width against the height
@@ -34,19 +35,21 @@ class View(NamedTuple):
 
 # Fixed, so that a photograph has the same features in every training.
 VIEWS = (
-    View(4, 1.05, 1.0, 0.85, (1, 1, 1)),
-    View(-4, 0.95, 1.0, 1.18, (1, 1, 1)),
-    View(3, 1.0, 1.06, 1.0, (1.08, 1, 0.92)),
-    View(-3, 1.0, 0.94, 1.0, (0.92, 1, 1.08)),
+    View(False, 4, 1.05, 1.0, 0.85, (1, 1, 1)),
+    View(True, -4, 0.95, 1.0, 1.18, (1, 1, 1)),
+    View(False, -3, 1.0, 0.94, 1.0, (0.92, 1, 1.08)),
+    View(True, 3, 1.0, 1.06, 1.0, (1.08, 1, 0.92)),
 )
 
 
 def change(pictures: torch.Tensor, view: View) -> torch.Tensor:
-    """Pictures of wings (n, 2 * SIDE, SIDE, 3), bytes, as the `view` shows them; likewise bytes.
+    """One side of pictures of wings (n, 2 * SIDE, SIDE, 3) as the `view` shows it, (n, SIDE, SIDE,
+    3); all bytes.
 
-    Each forewing and each hindwing is turned about the middle of its half; the ground stays.
+    Its forewing and its hindwing are each turned about the middle of their half; the ground stays.
     """
-    halves = pictures.float().div(255).reshape(-1, SIDE // 2, SIDE, 3).permute(0, 3, 1, 2)
+    side = pictures[:, SIDE:] if view.right else pictures[:, :SIDE]
+    halves = side.float().div(255).reshape(-1, SIDE // 2, SIDE, 3).permute(0, 3, 1, 2)
     ground = (halves - GROUND / 255).abs().amax(dim=1, keepdim=True) < 1.5 / 255
     light = halves**view.gamma * torch.tensor(view.gains).view(1, 3, 1, 1)
     halves = torch.where(ground, 0, light.clamp(0, 1) - GROUND / 255)
@@ -57,7 +60,7 @@ def change(pictures: torch.Tensor, view: View) -> torch.Tensor:
     way = torch.tensor(rows).float().view(1, 2, 3).expand(len(halves), 2, 3)
     grid = F.affine_grid(way, list(halves.shape), align_corners=False)
     halves = F.grid_sample(halves, grid, align_corners=False) + GROUND / 255
-    return halves.permute(0, 2, 3, 1).reshape(pictures.shape).mul(255).round().byte()
+    return halves.permute(0, 2, 3, 1).reshape(side.shape).mul(255).round().byte()
 
 
 class Photographs(NamedTuple):

@@ -64,8 +64,19 @@ function pictureParts(i) {
     parts.push(make('p', {class: 'note'}, 'Heat maps are kept for the photographs with the highest scores '
       + '(--all_heat_maps: for all).'));
   }
+  if (REPORT.wings) parts.push(...wingParts(i));
   parts.push(make('p', {class: 'link'}, make('a', {href: shots.link[i], target: '_blank', rel: 'noopener'}, 'Open the file')));
   return parts;
+}
+
+// The sides as the third member sees them, with its own map where there is one.
+function wingParts(i) {
+  const frame = make('span', {class: 'large'}, make('img', {src: `wings/${i}.jpg`, alt: 'its left and right side, the right one mirrored'}));
+  frame.style.setProperty('--ratio', 2);
+  const map = REPORT.wingMaps[i];
+  if (map && $('heat').checked) frame.append(heatCanvas(map));
+  return [make('p', {class: 'note'}, 'The wings as the third member sees them, left side and right side mirrored'
+    + (map ? '; with the heat map, what each part adds to the log-odds of its probability.' : '.')), frame];
 }
 
 function heatLegend(map) {

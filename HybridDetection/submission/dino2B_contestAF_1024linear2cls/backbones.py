@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import timm
 import torch
 from files import to_rgb
@@ -30,51 +31,35 @@ def make_picture(view: str = PREPROCESS) -> Callable[[Image.Image], Image.Image]
 
     224 x 224 pixels for the `view` "photograph", the image resized, and "cutout", the specimen cut
     out first (what is a cutout stays as it is). Two such squares, one over the other, for "wings":
-    see wings.py. "cutout+wings" has both, the first above. It takes every mode but floats ("F"),
+    see wings.py. "cutout+wings" has both, the wings below. It takes every mode but floats ("F"),
     for which it raises ValueError.
     """
-    steps = [VIEWS[name] for name in check_view(view)]
-    if any(name != PREPROCESS for name in check_view(view)):
-        import cutout  # noqa: F401  with OpenCV, now rather than in each process that decodes
+    names = check_view(view)
+    if names != [PREPROCESS]:  # which brings OpenCV, that the published files do without
+        from cutout import specimen_alone
+        from wings import lay_wings
 
     def make(image: Image.Image) -> Image.Image:
         image = to_rgb(image)
-        squares = [step(image) for step in steps]
-        if len(squares) == 1:
-            return squares[0]
-        picture = Image.new("RGB", (IMAGE_SIZE, sum(square.height for square in squares)))
-        for i, square in enumerate(squares):
-            picture.paste(square, (0, sum(other.height for other in squares[:i])))
-        return picture
+        if names == [PREPROCESS]:
+            return resize(image)
+        alone, mask = specimen_alone(image)
+        shown = {PREPROCESS: image, "cutout": alone}
+        squares = [np.asarray(resize(shown[name])) for name in names if name in shown]
+        squares += lay_wings(image, mask) if WINGS in names else []
+        return Image.fromarray(np.concatenate(squares))
 
     return make
 
 
-def cut_out_square(image: Image.Image) -> Image.Image:
-    from cutout import specimen_alone  # brings OpenCV, which the published files do without
-
-    return resize(specimen_alone(image))
-
-
-def lay_wings(image: Image.Image) -> Image.Image:
-    import wings  # likewise
-
-    return Image.fromarray(wings.lay_wings(image).reshape(-1, IMAGE_SIZE, 3))
-
-
 resize = transforms.Resize((IMAGE_SIZE, IMAGE_SIZE))
-VIEWS: dict[str, Callable[[Image.Image], Image.Image]] = {
-    PREPROCESS: resize,
-    "cutout": cut_out_square,
-    WINGS: lay_wings,
-}
 
 
 def check_view(view: str) -> list[str]:
     """The names in a view such as "cutout+wings"; ValueError for one that is not known."""
-    names = view.split("+")
-    if unknown := [name for name in names if name not in VIEWS]:
-        raise ValueError(f"unknown view {unknown[0]!r}; known: {', '.join(VIEWS)}")
+    names, known = view.split("+"), (*PREPROCESSES, WINGS)
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"unknown view {unknown[0]!r}; known: {', '.join(known)}")
     return names
 
 

@@ -84,14 +84,12 @@ def cut_out(image: Image.Image) -> tuple[Image.Image, np.ndarray, float]:
     return image, found.mask, found.confidence
 
 
-def specimen_alone(image: Image.Image) -> Image.Image:
-    """The cutout of `cut_out`, which warns if there is none; what is one already takes no time."""
-    if is_cutout(np.asarray(image.convert("RGB"))):
-        return image
-    image, _, confidence = cut_out(image)
+def specimen_alone(image: Image.Image) -> tuple[Image.Image, np.ndarray]:
+    """The cutout and the mask of `cut_out`, which warns if there is none."""
+    image, mask, confidence = cut_out(image)
     if confidence < CONFIDENT:
         warnings.warn("no specimen was found with confidence; looked at as a whole", stacklevel=2)
-    return image
+    return image, mask
 
 
 def is_cutout(rgb: np.ndarray) -> bool:

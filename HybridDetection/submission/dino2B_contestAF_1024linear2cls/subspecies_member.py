@@ -64,6 +64,14 @@ class SubspeciesScorer:
         """(n, d) features -> (n,) probabilities."""
         return 1 - self.probabilities(features)[:, : len(self.subspecies)].max(axis=1)
 
+    def slopes(self, features: np.ndarray) -> np.ndarray:
+        """Of the log-odds of `hybrid_probability` at (n, d) features, (n, d)."""
+        chances = self.probabilities(features)
+        likeliest = chances[:, : len(self.subspecies)].argmax(axis=1)
+        chances[np.arange(len(chances)), likeliest] = 0
+        others = chances / chances.sum(axis=1, keepdims=True)
+        return others @ self.weights - self.weights[likeliest]
+
     def parents(self, features: np.ndarray) -> list[Parents]:
         """The likeliest two parents of each of (n, d) features, if it is a hybrid.
 

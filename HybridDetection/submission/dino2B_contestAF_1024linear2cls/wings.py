@@ -1,6 +1,6 @@
 """The wings of a specimen laid alike, so that the same place of a picture is the same of a wing.
 
-    lay_wings(image) -> (2, 224, 224, 3): its left side and its right one, mirrored
+    lay_wings(image, mask) -> its left side and its right one, mirrored, 224 x 224 pixels each
 
 Each shows a forewing over a hindwing, as large as fits, on a flat ground: the forewing turned until
 it lies level, its base on the right; the hindwing as it lies. Of a specimen in one piece, as it is
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from cutout import VERSION as VERSION_OF_CUTOUTS
-from cutout import WORKING_SIDE, find_specimen, is_cutout, mask_of_cutout, pieces
+from cutout import WORKING_SIDE, pieces
 from PIL import Image
 
 VERSION = 1 * VERSION_OF_CUTOUTS  # raised when the pictures become others
@@ -52,25 +52,23 @@ class Side:
     half: Wing | None = None  # in place of both, of a specimen in one piece
 
 
-def lay_wings(image: Image.Image) -> np.ndarray:
-    """The pictures (2, SIDE, SIDE, 3) uint8 of a specimen's sides in a PIL image.
+def lay_wings(image: Image.Image, mask: np.ndarray) -> list[np.ndarray]:
+    """The pictures (SIDE, SIDE, 3) uint8, two, of the sides of the specimen in an RGB photograph.
 
-    All ground where no specimen is found.
+    `mask` (height, width) bool says where it is. All ground where it is nowhere.
     """
-    image = image.convert("RGB")
-    image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
-    rgb = np.asarray(image)
-    mask = mask_of_cutout(rgb) if is_cutout(rgb) else find_specimen(rgb).mask
-    mask = mask.astype(np.uint8)
-    if max(mask.shape) < FINE:
-        size = 2 * mask.shape[1], 2 * mask.shape[0]
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
-        mask = (cv2.resize(255 * mask, size) > 127).astype(np.uint8)
-    sides, turned = sort_wings(*find_wings(mask))
+    width, height = image.size
+    scale = min(1, WORKING_SIDE / max(width, height))
+    scale = 2 if max(width, height) < FINE else scale
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    way = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    rgb = cv2.resize(np.asarray(image), size, interpolation=way)
+    way = cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
+    shrunk = cv2.resize(255 * mask.astype(np.uint8), size, interpolation=way)
+    sides, turned = sort_wings(*find_wings((shrunk > 127).astype(np.uint8)))
     pictures = [paint(rgb, side, turned) for side in sides]
-    if not pictures:
-        return np.full((2, SIDE, SIDE, 3), GROUND, np.uint8)
-    return np.stack([pictures[0], pictures[-1]])
+    nothing = [np.full((SIDE, SIDE, 3), GROUND, np.uint8)]
+    return [(pictures or nothing)[0], (pictures or nothing)[-1]]
 
 
 def measure(mask: np.ndarray) -> Wing:
