@@ -17,7 +17,7 @@ from subspecies_member import SubspeciesScorer
 from torch.nn import functional as F
 from wings import GROUND, SIDE
 
-C = 0.0003  # inverse strength of the ridge penalty, on standardised features
+C = 0.0001  # inverse strength of the ridge penalty, on standardised features
 LEAST_SPREAD = 1e-3  # of a feature: what hardly varies in training is not blown up
 STEPS = 100  # of the optimiser; later ones change no decision
 

@@ -9,7 +9,8 @@ from backbones import NETWORKS, WINGS
 from published_members import Origin, check_origin, is_short_text
 from weights import numbers, read_arrays
 
-BETWEEN = (0.25, 0.75)  # the share of a parent in a hybrid
+MOST = 0.75  # the share of a parent in a hybrid, at the most
+SHARPENED = 2  # power of the probabilities, by which the certainty of parents means what it says
 SURE = 0.5  # the probability from which on a pair of parents is named
 PARENTS = ["parent_1", "share_1", "parent_2", "share_2", "parents", "certainty"]  # in tables
 MAX_BYTES = 100_000_000  # of all arrays in the file; 14 subspecies and a cross take 0.3 MB
@@ -75,25 +76,31 @@ class SubspeciesScorer:
     def parents(self, features: np.ndarray) -> list[Parents]:
         """The likeliest two parents of each of (n, d) features, if it is a hybrid.
 
-        A cross that training knows has its own probability; what is left is shared out among the
-        pairs of subspecies by the product of theirs.
+        It is then not of the likeliest subspecies alone: what the others have of the probability
+        speaks for a pair of it with each of them, what a known cross has for that cross.
         """
         chances = self.probabilities(features)
-        pure, known = np.split(chances, [len(self.subspecies)], axis=1)
-        pairs = np.array(list(combinations(range(pure.shape[1]), 2)))
-        products = pure[:, pairs[:, 0]] * pure[:, pairs[:, 1]]
-        rest = 1 - known.sum(axis=1, keepdims=True)
-        together = products / products.sum(axis=1, keepdims=True) * rest
-        for cross, chance in zip(self.crosses, known.T, strict=True):
-            together[:, (pairs == cross).all(axis=1)] += chance[:, None]
+        pure = chances[:, : len(self.subspecies)]
+        likeliest = pure.argmax(axis=1)
+        rest = chances**SHARPENED
+        rest[np.arange(len(rest)), likeliest] = 0
+        rest /= rest.sum(axis=1, keepdims=True)
         found = []
-        for row, pair in enumerate(together.argmax(axis=1)):
-            first, second = pairs[pair]
-            share = pure[row, first] / (pure[row, first] + pure[row, second])
-            if share < 0.5:
-                first, second, share = second, first, 1 - share
+        for of_it, others, best in zip(pure, rest, likeliest.tolist(), strict=True):
+            pairs = {
+                tuple(sorted((best, other))): others[other]
+                for other in range(len(of_it))
+                if other != best
+            }
+            for cross, chance in zip(self.crosses.tolist(), others[len(of_it) :], strict=True):
+                pairs[tuple(cross)] = pairs.get(tuple(cross), 0.0) + chance
+            first, second = max(pairs, key=pairs.get)
+            certainty = float(pairs[first, second])
+            if of_it[first] < of_it[second]:
+                first, second = second, first
+            share = of_it[first] / (of_it[first] + of_it[second])
             names = str(self.subspecies[first]), str(self.subspecies[second])
-            found.append(Parents(*names, min(share, BETWEEN[1]), float(together[row, pair])))
+            found.append(Parents(*names, float(min(share, MOST)), certainty))
         return found
 
 
