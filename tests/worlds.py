@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from backbones import BACKBONES
+from backbones import BACKBONES, NETWORKS, WINGS
 from PIL import Image, ImageDraw
 from published_members import LinearClassifier, Origin
 from sklearn.linear_model import SGDClassifier
@@ -108,6 +108,7 @@ NAMES = [*ODD, *(f"plain_{i}.jpg" for i in range(9))]
 SCORES = [round(0.95 - 0.08 * i, 2) for i in range(12)]
 LABELS = [1, 1, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0]
 MEMBERS = ("sgd", "linear", "subspecies")
+WING_FEATURES = NETWORKS[WINGS].feature_size
 
 
 def evidence_at(row: int, column: int) -> np.ndarray:
@@ -234,15 +235,9 @@ def third_member() -> SubspeciesScorer:
     draw = np.random.default_rng(0)
     return SubspeciesScorer(
         subspecies=np.array(["8", "9", "10"]),
-        weights=draw.standard_normal((3, 1280)),
-        intercepts=np.zeros(3),
-        axes=draw.standard_normal((1280, 2)),
-        means=np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]]),
-        quantiles=np.array([[0.2, 0.8], [1.0, 60.0]]),
-        spread=np.array(1.0),
         crosses=np.array([[0, 2]]),
-        cross_weights=draw.standard_normal((4, 1280)),
-        cross_intercepts=np.zeros(4),
+        weights=draw.standard_normal((4, WING_FEATURES)).astype(np.float32) / 60,
+        intercepts=np.zeros(4),
         threshold=np.array(0.625),
         origin=Origin("efficientnet_lite0", "1f3c"),
     )

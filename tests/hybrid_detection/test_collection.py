@@ -44,9 +44,9 @@ def photos(tmp_path) -> Path:
 def score(monkeypatch, capsys, classifiers):
     """Run the program with its stages one after another in place of Ray."""
 
-    def one_by_one(sources, options, preprocess):
+    def one_by_one(sources, options, view):
         scorer = stages.Scorer(options)
-        for row in stages.decode({"item": sources}, preprocess):
+        for row in stages.decode({"item": sources}, view):
             scorer(row)
 
     monkeypatch.setattr(score_collection, "score", one_by_one)
@@ -123,7 +123,7 @@ def test_a_folder_resume_and_other_settings(monkeypatch, score, photos, classifi
         assert status == 1, said
         assert f"{files[0]} is of other images, classifiers, --members, --shard or ano" in said
     with monkeypatch.context() as patch:
-        patch.setitem(score_collection.VERSIONS, "photograph", 0)
+        patch.setattr(score_collection, "version", lambda _: 0)
         assert "or another version of the programs: repeat" in score(*command)[1]
     link, photo = photos / "gone.png", photos / "a/S003.png"
     state = photo.stat()

@@ -102,8 +102,8 @@ def test_without_a_score_the_old_predictions_stay(ingest, folder, draw, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--backbone", "dinov2_base"), "clf1024.pth was trained on features of efficientnet_l"),
-        (("--preprocess", "cutout"), "clf1024.pth was trained on photographs, but the preprocess"),
+        (("--backbone", "dinov2_base"), "sgd_clf.pkl was trained on features of efficientnet_l"),
+        (("--preprocess", "cutout"), "sgd_clf.pkl was trained on photographs, but the preprocess"),
         (("--members", "sgd", "subspecies"), "sgd_clf.pkl lies there without subspecies.npz"),
         (("--threshold", "1.1"), "--threshold must be 0 to 1"),
         (("--threshold", "nan"), "--threshold must be 0 to 1"),

@@ -32,7 +32,8 @@ class Stub:
     """Stands in for Model: the grey of a picture chooses its score."""
 
     batches: list[list[int]]  # the greys in each batch that was scored
-    backbone, preprocess, fast, smallest_side = "stub", "photograph", False, None
+    backbone, fast, smallest_side = "stub", False, None
+    preprocess = view = "photograph"
     members, threshold = dict.fromkeys(["sgd", "linear"]), 0.5
 
     def __init__(self, *_: object) -> None:

@@ -173,8 +173,8 @@ def test_fast_computes_in_bfloat16_of_reduced_photographs(lite0):
     before, after = exact.extract(noise), fast.extract(noise)
     assert after.dtype == torch.float32
     assert 1e-4 < (after - before).norm() / before.norm() < 0.1
-    for preprocess, side in [("photograph", 448), ("cutout", 800)]:
-        fast.preprocess = exact.preprocess = preprocess
+    for view, side in [("photograph", 448), ("cutout", 800), ("photograph+wings", 800)]:
+        fast.view = exact.view = view
         assert (fast.smallest_side, exact.smallest_side) == (side, None)
 
 

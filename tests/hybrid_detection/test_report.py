@@ -27,9 +27,11 @@ def start(tmp_path, monkeypatch):
 
     def examine(model, pictures):
         examined = model.examine(pictures)
-        return examined, np.repeat(examined.scores, 4).reshape(-1, 2, 2)
+        maps = np.repeat(examined.scores, 4).reshape(-1, 2, 2)
+        return examined, maps, [None] * len(maps)
 
-    known = {"backbone": "efficientnet_lite0", "preprocess": "photograph", "threshold": 0.25}
+    known = {"backbone": "efficientnet_lite0", "view": "photograph", "threshold": 0.25}
+    known |= {"preprocess": "photograph"}
     known |= {"members": {"linear": SimpleNamespace(origin=Origin()), "sgd": None}}
     known |= {"files": {"linear": tmp_path / "linear.pth"}, "smallest_side": None}
     model = SimpleNamespace(**known, load=lambda: None, examine=red)

@@ -27,7 +27,8 @@ from training_index import TrainingIndex, load_index, make_index, make_thumbnail
 
 def photograph(feature, parents: Parents | None = None) -> Photograph:
     stored = np.array(feature, np.float16)
-    return Photograph("a.jpg", Path("images/a.jpg"), 0.5, b"", {"sgd": 0.5}, parents, stored, None)
+    rest = parents, stored, None, None, None
+    return Photograph("a.jpg", Path("images/a.jpg"), 0.5, b"", {"sgd": 0.5}, *rest)
 
 
 def test_cells_lie_as_the_mask_does_and_evidence_against_counts_as_much():
@@ -84,7 +85,7 @@ def test_an_image_that_is_gone_moves_no_other_in_an_index(tmp_path, draw):
     table = pd.DataFrame({"filename": list("abcde"), "subspecies": ["1.0", "2", "3", "4", ""]})
     table = table.assign(parent_subspecies_1="", parent_subspecies_2="")
     origin, features, labels = Origin("efficientnet_lite0", "a"), np.eye(5, 1280), np.arange(5) // 4
-    rows = Rows(table, paths, features, labels, np.arange(5) == 3, labels)
+    rows = Rows(table, paths, features, labels, np.arange(5) == 3, labels, labels)
     made = make_index(rows, origin, 2)
     save_index(made, tmp_path / "index.npz")
     index = load_index(tmp_path / "index.npz", origin)

