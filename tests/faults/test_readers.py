@@ -364,10 +364,9 @@ def test_a_hostile_pickle_is_refused_and_takes_no_memory(tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     "change",
     [
-        {"weights": np.zeros((2, 1280))},
-        {"weights": np.full((3, 1280), np.nan)},
-        {"quantiles": np.array([[0.8, 0.2], [1.0, 60.0]])},
-        {"spread": np.array(0.0)},
+        {"weights": np.zeros((3, worlds.WING_FEATURES))},
+        {"weights": np.full((4, worlds.WING_FEATURES), np.nan)},
+        {"intercepts": np.zeros(3)},
         {"crosses": np.array([[0, 7]])},
         {"threshold": np.array(1.5)},
         {"subspecies": np.array(["8", "9", "\x1b"])},

@@ -10,6 +10,7 @@ import pandas as pd
 import plots
 import pytest
 import training
+from backbones import WINGS
 from data_utils import COLUMNS
 from painted import SOURCES
 from worlds import write_table
@@ -61,7 +62,7 @@ def train(tmp_path, monkeypatch, caplog, capsys):
 
 @dataclass
 class World:
-    """A made-up data set: `features` stand for what a backbone finds in the images."""
+    """A made-up data set: `features` stand for what networks find in the images."""
 
     root: Path
     rows: list[dict[str, str]]
@@ -120,9 +121,12 @@ def world(tmp_path, monkeypatch) -> World:
     world.csv.parent.mkdir()
     world.write([*COLUMNS, *SOURCES])
 
-    def extract_features(paths, *asked):
+    def extract_features(paths, backbone, *asked):
+        rows = np.stack([world.features[path.name] for path in paths])
+        if backbone == WINGS:
+            return np.tile(rows, 1 + len(asked[-1])), {}
         world.asked = asked
-        return np.stack([world.features[path.name] for path in paths]), {}
+        return rows, {}
 
     monkeypatch.setattr(training, "extract_features", extract_features)
     return world

@@ -67,7 +67,7 @@ def test_the_folder_holds_what_the_page_shows_and_is_replaced_whole(
 ):
     folder = report.parent
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    pictures = {f"photographs/{i}.jpg" for i in range(12)}
+    pictures = {f"{kind}/{i}.jpg" for kind in ("photographs", "wings") for i in range(12)}
     similar = {place for pair in read_report(folder)["similar"] for place in pair}
     assert {0, 1} < similar <= {0, 1, 2, 3}
     pictures |= {f"training/{place}.jpg" for place in similar}

