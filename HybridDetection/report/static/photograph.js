@@ -58,7 +58,11 @@ function pictureParts(i) {
     box.checked = $('heat').checked;
     canvas.hidden = !box.checked;
     frame.append(canvas);
-    box.onchange = () => { $('heat').checked = box.checked; canvas.hidden = !box.checked; redrawHeat(); };
+    box.onchange = () => {
+      $('heat').checked = box.checked;
+      for (const drawn of document.querySelectorAll('.large canvas')) drawn.hidden = !box.checked;
+      redrawHeat();
+    };
     parts.push(make('label', {class: 'check'}, box, 'Heat map: where the evidence lies'), heatLegend(map));
   } else {
     parts.push(make('p', {class: 'note'}, 'Heat maps are kept for the photographs with the highest scores '
@@ -74,7 +78,11 @@ function wingParts(i) {
   const frame = make('span', {class: 'large'}, make('img', {src: `wings/${i}.jpg`, alt: 'its left and right side, the right one mirrored'}));
   frame.style.setProperty('--ratio', 2);
   const map = REPORT.wingMaps[i];
-  if (map && $('heat').checked) frame.append(heatCanvas(map));
+  if (map) {
+    const canvas = heatCanvas(map);
+    canvas.hidden = $('heat') !== null && !$('heat').checked; // no box: there are no other maps
+    frame.append(canvas);
+  }
   return [make('p', {class: 'note'}, 'The wings as the third member sees them, left side and right side mirrored'
     + (map ? '; with the heat map, what each part adds to the log-odds of its probability.' : '.')), frame];
 }
