@@ -31,7 +31,7 @@ from backbones import IMAGE_SIZE, locate_backbone, version
 from files import IMAGE_SUFFIXES
 from ingestion import BATCH_SIZE, counted
 from listing import walk
-from model import MEMBERS, load_members, locate_members, networks_of, view_of
+from model import MEMBERS, load_members, locate_members, looked_at
 from tqdm import tqdm
 
 try:
@@ -81,8 +81,8 @@ def find_detector(options: argparse.Namespace) -> dict[str, object]:
     paths = locate_members(options.classifiers, options.members)
     members = load_members(paths, None, None)
     origin = next(iter(members.values())).origin
-    view = view_of(members, origin.preprocess)
-    files = [*paths.values(), *map(locate_backbone, networks_of(members, origin.backbone))]
+    view = "+".join(looked_at(members, origin.preprocess))
+    files = [*paths.values(), *map(locate_backbone, looked_at(members, origin.backbone))]
     return {
         "members": [name for name in MEMBERS if name in members],
         "backbone": origin.backbone,

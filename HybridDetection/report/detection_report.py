@@ -78,6 +78,7 @@ def look_at(
             else:
                 examined = model.examine(batch.pictures)
                 maps = wing_maps = [None] * len(batch.indices)
+        features = examined.features
         for row, place in enumerate(batch.indices):
             name, score = names[place], float(examined.scores[row])
             if not abs(score - scores[name]) <= TOLERANCE:
@@ -90,19 +91,19 @@ def look_at(
                 "score": score,
                 "members": {member: float(some[row]) for member, some in examined.members.items()},
                 "parents": examined.parents and examined.parents[row],
-                "feature": examined.features[row].astype(np.float16),
+                "feature": None if features is None else features[row].astype(np.float16),
                 "evidence": maps[row] if place < mapped else None,
                 "wing_evidence": wing_maps[row] if place < mapped else None,
-                "wings": picture_of_wings(batch.pictures[row]),
+                "wings": picture_of_wings(model, batch.pictures[row : row + 1]),
             }
     return said
 
 
-def picture_of_wings(picture: torch.Tensor) -> bytes | None:
-    """A JPEG of both sides beside each other; None where the picture has none below the square."""
-    if len(picture) == IMAGE_SIZE:
+def picture_of_wings(model: Model, pictures: torch.Tensor) -> bytes | None:
+    """A JPEG of both sides in the first of pictures of bytes; None where no member sees them."""
+    if model.wing_network is None:
         return None
-    left, right = picture[IMAGE_SIZE:].split(IMAGE_SIZE)
+    left, right = model.wings(pictures)[0].split(IMAGE_SIZE)
     buffer = io.BytesIO()
     Image.fromarray(torch.cat([left, right], dim=1).numpy()).save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()

@@ -41,12 +41,12 @@ def examine(model: Model, pictures: torch.Tensor) -> tuple[Examined, Maps, Maps]
     covers the whole image. None for all where no member judges what a map would be of.
     """
     wing_maps = map_wings(model, pictures)
+    if model.network is None:
+        return model.examine(pictures), [None] * len(pictures), wing_maps
     with patch_tokens(model.network) as taken:
         examined = model.examine(pictures)
     (tokens,) = taken
     members = {name: member for name, member in model.members.items() if name in NO_HYBRID}
-    if not members:
-        return examined, [None] * len(pictures), wing_maps
     slopes = gradient(members, examined.features)[:, -tokens.shape[-1] :]
     with torch.inference_mode():
         slopes = torch.from_numpy(slopes).to(tokens)
@@ -60,9 +60,9 @@ def map_wings(model: Model, pictures: torch.Tensor) -> Maps:
     if model.wing_network is None:
         return [None] * len(pictures)
     bare = torch.full((1, IMAGE_SIZE, IMAGE_SIZE, 3), GROUND, dtype=torch.uint8)
-    squares = pictures[:, IMAGE_SIZE:].reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
+    squares = model.wings(pictures).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
     seen = model.wing_network(normalise(torch.cat([squares, bare]).to(model.device), WINGS))
-    seen = seen.double().cpu().numpy()
+    seen = seen.cpu().double().numpy()
     wings = seen[:-1].reshape(len(pictures), 2, -1)
     slopes = model.members["subspecies"].slopes(wings.mean(axis=1))
     added = (wings - seen[-1]) * slopes[:, None] / 2

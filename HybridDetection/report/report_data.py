@@ -33,7 +33,7 @@ class Photograph:
     thumbnail: bytes  # JPEG
     members: dict[str, float]  # the probability of each that took part
     parents: Parents | None
-    feature: np.ndarray  # (feature_size,) float16
+    feature: np.ndarray | None  # (feature_size,) float16 of the backbone
     evidence: np.ndarray | None  # (h, w) float16: what each patch adds to the log-odds
     wings: bytes | None  # JPEG of both sides as the third member sees them
     wing_evidence: np.ndarray | None  # likewise, over that
@@ -167,7 +167,7 @@ def similar_photographs(
 
     def nearest(photograph: Photograph, parent: str) -> int | None:
         places = np.flatnonzero(index.groups == parent)
-        if not len(places):
+        if not len(places) or photograph.feature is None:
             return None
         alike = looks[places] @ unit(photograph.feature[None])[0]
         return int(places[alike.argmax()])

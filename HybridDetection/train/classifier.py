@@ -103,6 +103,8 @@ def training_id(
     """16 hexadecimal digits; the same for equal features, rows, start and settings."""
     digest = hashlib.sha256(f"{backbone} {preprocess} {epochs} {rows.features.shape}".encode())
     digest.update(np.ascontiguousarray(rows.features))
+    for views in rows.wings:
+        digest.update(np.ascontiguousarray(views))
     taught = ["hybrid_stat", "subspecies", "parent_subspecies_1", "parent_subspecies_2"]
     digest.update(rows.table[taught].to_csv(index=False).encode())
     for tensor in (start or {}).values():

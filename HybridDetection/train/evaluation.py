@@ -84,7 +84,8 @@ def with_intervals(rows: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
     the bounds of 95 % intervals.
 
     Of a bootstrap over specimens (CAMID, where the reference has it), whose thresholds are those
-    of each resample; draws that lack a class of a kind are left out.
+    of each resample; draws that lack a class of a kind are left out. ValueError where there are
+    none without.
     """
     scores, labels, indicators = columns_of(rows)
     kinds = {name: indicators == name for name in INDICATORS}
@@ -98,7 +99,11 @@ def with_intervals(rows: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
 
     counts = resample(rows[SPECIMEN if SPECIMEN in rows else "filename"].to_numpy(), labels)
     classes = np.stack([kind & (labels == label) for kind in kinds.values() for label in (0, 1)])
-    drawn = numbers(counts[(counts @ classes.T > 0).all(axis=1)])
+    counts = counts[(counts @ classes.T > 0).all(axis=1)]
+    if not len(counts):
+        known = " ".join(INDICATORS)
+        raise ValueError(f"no intervals: hybrids and others of each of {known} are too few")
+    drawn = numbers(counts)
     return {
         name: (float(value), *interval(drawn[name]))
         for name, value in numbers(np.ones(len(labels))).items()
@@ -238,6 +243,8 @@ def main() -> int:
     add("--intervals", action="store_true", help=bounds)
     add("--calls", type=Path, help="also write for each image whether it is taken for a hybrid")
     options = parser.parse_args()
+    if options.intervals and options.output is None:
+        parser.error("--intervals: they stand in the JSON alone; name it with --output")
     try:
         rows = read_scored(options.predictions, options.reference, options.members)
         scores = score_rows(rows, options.reference)

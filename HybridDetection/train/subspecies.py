@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from backbones import WINGS, version
 from data_utils import plain
 from painted import is_painted
 from published_members import Origin
@@ -72,19 +73,11 @@ class Photographs(NamedTuple):
     crosses: np.ndarray  # (C, 2) places of the parents in `names`, ascending
 
 
-def fit_subspecies(table: pd.DataFrame, wings: np.ndarray, origin: Origin) -> SubspeciesScorer:
-    """The member fitted to the photographs among n rows of the CSV.
+def fit_subspecies(photographs: Photographs, wings: np.ndarray, origin: Origin) -> SubspeciesScorer:
+    """The member fitted to `photographs`, of two subspecies or more, among n rows of the CSV.
 
-    `wings` (n,) has for each an array (v, d) of what is seen of it, plain and in VIEWS. Painted
-    images are left out, and photographs whose subspecies the CSV does not say. ValueError where
-    that is too little.
+    `wings` (n,) has for each row an array (v, d) of what is seen of it, plain and in VIEWS.
     """
-    photographs = select(table)
-    count = len(photographs.names)
-    if count < 2:
-        raise ValueError(
-            f"the CSV names {count} subspecies of non-hybrid photographs, expected two or more"
-        )
     seen = wings[photographs.rows]
     classes = np.repeat(photographs.classes, [len(views) for views in seen])
     weights, intercepts = fit_regression(np.concatenate(seen), classes)
@@ -94,12 +87,16 @@ def fit_subspecies(table: pd.DataFrame, wings: np.ndarray, origin: Origin) -> Su
         weights=weights.astype(np.float32),
         intercepts=intercepts,
         threshold=np.array(np.nan),
+        version=np.array(version(WINGS)),
         origin=origin,
     )
 
 
 def select(table: pd.DataFrame) -> Photographs:
-    """The photographs of the table that say which subspecies, or which two, they show."""
+    """The photographs of the table that say which subspecies, or which two, they show.
+
+    Painted images are left out.
+    """
     photograph = ~is_painted(table)
     hybrid = table["label"].to_numpy() == 1
     subspecies = table["subspecies"].map(plain).to_numpy(str)

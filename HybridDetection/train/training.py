@@ -46,7 +46,7 @@ from plots import plot_loss
 from published_members import LinearClassifier, Origin, load_linear
 from shortcuts import SHORTCUTS_FILE, report_backgrounds, table_photographs
 from sklearn.base import ClassifierMixin
-from subspecies import VIEWS, change, fit_subspecies
+from subspecies import VIEWS, change, fit_subspecies, select
 from subspecies_member import SubspeciesScorer
 from tables import HeldOut, held_out_threshold, remove_evaluation, write_evaluation
 from training_index import INDEX_FILE, make_index, save_index
@@ -135,8 +135,8 @@ def load(
     how = device, options.BATCH_SIZE, options.WORKERS, options.CACHE_DIR
     features, failures = extract_features(paths, options.backbone, *how, options.preprocess)
     page.begin("their wings")
-    wings = look_at_wings(paths, painted, how)
-    names = table["filename"]
+    wings, more = look_at_wings(paths, painted, how)
+    names, failures = table["filename"], failures | more
     report_left_out(names[sorted(failures)], "cannot be read")
     labels = table["label"].to_numpy()
     rows = Rows(table, paths, features, labels, painted, names.to_numpy(), wings)
@@ -148,18 +148,23 @@ def load(
     return replace(rows, groups=groups), photographs
 
 
-def look_at_wings(paths: list[Path], painted: np.ndarray, how: tuple) -> np.ndarray:
-    """An array (v, d) for each of n images, in (n,): of photographs, in VIEWS, too.
-
-    `how` is the rest of what extract_features takes, from the device on.
+def look_at_wings(
+    paths: list[Path], painted: np.ndarray, how: tuple
+) -> tuple[np.ndarray, dict[int, str]]:
+    """An array (v, d) for each of n images, in (n,): of photographs, in VIEWS, too; and the images
+    that could not be read. `how` is the rest of what extract_features takes, from the device on.
     """
     changes = {str(view): partial(change, view=view) for view in VIEWS}
-    seen = np.empty(len(paths), object)
-    for rows, more in ((np.flatnonzero(painted), {}), (np.flatnonzero(~painted), changes)):
-        some, _ = extract_features([paths[row] for row in rows], WINGS, *how, WINGS, more)
+    seen, failures = np.empty(len(paths), object), {}
+    for chosen, more in ((painted, {}), (~painted, changes)):
+        rows = np.flatnonzero(chosen).tolist()
+        if not rows:
+            continue
+        some, failed = extract_features([paths[row] for row in rows], WINGS, *how, WINGS, more)
+        failures |= {rows[place]: reason for place, reason in failed.items()}
         for row, features in zip(rows, some, strict=True):
             seen[row] = features.reshape(1 + len(more), -1)
-    return seen
+    return seen, failures
 
 
 @dataclass(frozen=True)
@@ -181,11 +186,15 @@ def fit(
 ) -> Fitted:
     """`sgd` with the other members beside it; the linear one goes on from `start`."""
     linear, losses = fit_linear(rows.features, rows.labels, options.NEPOCH, device, start)
-    try:
-        subspecies = fit_subspecies(rows.table, rows.wings, Origin(options.backbone))
-    except ValueError as error:
-        log.warning("no member that knows the subspecies: %s", error)
-        subspecies = None
+    photographs = select(rows.table)
+    if len(photographs.names) < 2:
+        log.warning(
+            "no member that knows the subspecies: the CSV names %d of non-hybrid photographs, "
+            "expected two or more",
+            len(photographs.names),
+        )
+        return Fitted(sgd, linear, losses, None)
+    subspecies = fit_subspecies(photographs, rows.wings, Origin(options.backbone))
     return Fitted(sgd, linear, losses, subspecies)
 
 

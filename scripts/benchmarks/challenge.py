@@ -85,19 +85,21 @@ def read_rows(path: Path, *columns: str) -> pd.DataFrame:
     return pd.DataFrame([row for _, row in read_table(path, columns)])
 
 
-def link_photographs(source: Path, names: Iterable[str], target: Path) -> list[str]:
+def link_photographs(source: Path, names: Iterable[str], target: Path, work: Path) -> list[str]:
     """Make `target` a folder of links to the photographs `names` anywhere below `source`; gives
     those that are missing. InputError for one in two places."""
     missing, found = dict.fromkeys(names), {}
     target.mkdir(parents=True, exist_ok=True)
-    for place, _, files in os.walk(source):
+    for link in target.iterdir():  # of an earlier run
+        link.unlink()
+    for place, folders, files in os.walk(source):
+        folders[:] = [name for name in folders if Path(place, name).resolve() != work.resolve()]
         for name in files:
             if name in found:
                 places = f"{found[name]} and in {place}"
                 raise InputError(f"{name} lies in {places}; leave one of them in {source}")
             if name in missing:
                 found[name] = place
-                (target / name).unlink(missing_ok=True)
                 (target / name).symlink_to(Path(place, name).resolve())
     return [name for name in missing if name not in found]
 
@@ -205,8 +207,9 @@ def benchmark(options: argparse.Namespace) -> int:
         options.work / "photographs" / name for name in ("training", options.reference.stem)
     )
     names = [photo.filename for photo in photos]
-    missing = link_photographs(options.photographs, names, training)
-    missing += link_photographs(options.photographs, rows["filename"], photographs)
+    source, work = options.photographs, options.work
+    missing = link_photographs(source, names, training, work)
+    missing += link_photographs(source, rows["filename"], photographs, work)
     photos = [photo for photo in photos if photo.filename not in missing]
     rows = rows[~rows["filename"].isin(missing)].copy()
     if rows.empty:

@@ -64,7 +64,7 @@ function pictureParts(i) {
       redrawHeat();
     };
     parts.push(make('label', {class: 'check'}, box, 'Heat map: where the evidence lies'), heatLegend(map));
-  } else {
+  } else if (!REPORT.wingMaps[i]) {
     parts.push(make('p', {class: 'note'}, 'Heat maps are kept for the photographs with the highest scores '
       + '(--all_heat_maps: for all).'));
   }

@@ -37,6 +37,7 @@ def make_picture(view: str = PREPROCESS) -> Callable[[Image.Image], Image.Image]
     names = check_view(view)
     if names != [PREPROCESS]:  # which brings OpenCV, that the published files do without
         from cutout import specimen_alone
+    if WINGS in names:
         from wings import lay_wings
 
     def make(image: Image.Image) -> Image.Image:
@@ -65,15 +66,15 @@ def check_view(view: str) -> list[str]:
 
 def version(view: str) -> int:
     """Of the way from a photograph to its features; what an older one gave is made anew."""
-    number = VERSION
-    for name in check_view(view):
-        if name == "cutout":
-            from cutout import VERSION as factor
-        elif name == WINGS:
-            from wings import VERSION as factor
-        else:
-            factor = 1
-        number *= factor  # rises when any does
+    names, number = check_view(view), VERSION  # which rises when any of its factors does
+    if "cutout" in names:
+        from cutout import VERSION as factor
+
+        number *= factor
+    if WINGS in names:
+        from wings import VERSION as factor
+
+        number *= factor
     return number
 
 

@@ -88,7 +88,8 @@ def specimen_alone(image: Image.Image) -> tuple[Image.Image, np.ndarray]:
     """The cutout and the mask of `cut_out`, which warns if there is none."""
     image, mask, confidence = cut_out(image)
     if confidence < CONFIDENT:
-        warnings.warn("no specimen was found with confidence; looked at as a whole", stacklevel=2)
+        doubt = "no specimen was found with confidence: it is not cut out, its wings are a guess"
+        warnings.warn(doubt, stacklevel=2)
     return image, mask
 
 

@@ -19,6 +19,7 @@ import torch
 from backbones import (
     IMAGE_SIZE,
     NETWORKS,
+    PREPROCESS,
     WINGS,
     build_backbone,
     extract,
@@ -105,15 +106,9 @@ def load_members(
     return members
 
 
-def view_of(members: Iterable[str], preprocess: str) -> str:
-    """What these members look at: what the backbone sees, then what networks of their own do."""
-    return "+".join(networks_of(members, preprocess))
-
-
-def networks_of(members: Iterable[str], backbone: str) -> list[str]:
-    """The networks that these members need."""
-    own = dict.fromkeys(MEMBERS[name].looks_at for name in members)
-    return [backbone, *filter(None, own)]
+def looked_at(members: Iterable[str], backbone: str) -> list[str]:
+    """What these members look at: `backbone` for the published ones, then networks of their own."""
+    return list(dict.fromkeys(MEMBERS[name].looks_at or backbone for name in members))
 
 
 def locate_weights(
@@ -131,10 +126,11 @@ def locate_weights(
     loaded = load_members(paths, backbone, preprocess)
     origin = next(iter(loaded.values())).origin
     files = {path.name: path for path in paths.values()}
-    view = view_of(loaded, origin.preprocess)
-    for network in networks_of(loaded, origin.backbone):
+    for network in looked_at(loaded, origin.backbone):
         files[NETWORKS[network].weights_file] = locate_backbone(network)
-    code = [name for name in ("cutout.py", "wings.py") if view != "photograph"]
+    views = looked_at(loaded, origin.preprocess)
+    code = ["wings.py"] if WINGS in views else []
+    code += ["cutout.py"] if views != [PREPROCESS] else []
     return files | {name: HERE / name for name in code}
 
 
@@ -160,7 +156,7 @@ class Examined:
     scores: np.ndarray  # (n,)
     members: dict[str, np.ndarray]  # the probability (n,) of each that takes part
     parents: list[Parents] | None  # None without the member that knows the subspecies
-    features: np.ndarray  # (n, feature_size) float32, of the backbone
+    features: np.ndarray | None  # (n, feature_size) float32, of the backbone if it takes part
 
 
 class Model:
@@ -173,7 +169,7 @@ class Model:
         classifiers: Path | None = None,  # their folder; None: beside this file, then Models/
         members: Sequence[str] | None = None,  # keys of MEMBERS; None: all that lie there
         preprocess: str | None = None,  # one of PREPROCESSES; None: what the classifiers remember
-        fast: bool = False,  # features in bfloat16, of photographs that may be reduced
+        fast: bool = False,  # the backbone in bfloat16, on photographs that may be reduced
     ) -> None:
         self.backbone = backbone
         self.preprocess = preprocess
@@ -194,11 +190,14 @@ class Model:
         self.backbone, self.preprocess = origin.backbone, origin.preprocess
         if "linear" in self.members:
             self.members["linear"].to(self.device)
-        self.view = view_of(self.members, self.preprocess)
+        self.view = "+".join(looked_at(self.members, self.preprocess))
         self.make_picture = make_picture(self.view)
-        self.network = build_backbone(self.backbone, self.device)
-        self.wing_network = build_backbone(WINGS, self.device) if WINGS in self.view else None
-        if self.fast:
+        networks = looked_at(self.members, self.backbone)
+        self.network, self.wing_network = (
+            build_backbone(name, self.device) if name in networks else None
+            for name in (self.backbone, WINGS)
+        )
+        if self.fast and self.network is not None:
             self.network = in_bfloat16(self.network)
 
     @property
@@ -226,19 +225,27 @@ class Model:
         picture = torch.from_numpy(np.array(self.make_picture(image)))
         return float(self.examine(picture[None]).scores[0])
 
-    def extract(self, pictures: torch.Tensor) -> torch.Tensor:
-        """The features (n, feature_size) of n pictures of bytes as `make_picture` makes them."""
+    def extract(self, pictures: torch.Tensor) -> torch.Tensor | None:
+        """The backbone's features (n, feature_size) of n pictures of bytes as `make_picture` makes
+        them; None where no member judges them.
+        """
+        if self.network is None:
+            return None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
             return extract(self.network, pictures[:, :IMAGE_SIZE], self.backbone, self.device)
+
+    def wings(self, pictures: torch.Tensor) -> torch.Tensor:
+        """The squares of the wings (n, 2 * 224, 224, 3) in pictures of bytes."""
+        return pictures[:, IMAGE_SIZE if self.network is not None else 0 :]
 
     @torch.inference_mode()
     def examine(self, pictures: torch.Tensor) -> Examined:
         """What the members say of n pictures of bytes as `make_picture` makes them."""
         features = self.extract(pictures)
-        arrays = features.cpu().numpy()
+        arrays = None if features is None else features.cpu().numpy()
         wings, parents = None, None
         if self.wing_network is not None:
-            wings = extract(self.wing_network, pictures[:, IMAGE_SIZE:], WINGS, self.device)
+            wings = extract(self.wing_network, self.wings(pictures), WINGS, self.device)
             wings = wings.cpu().numpy()
             parents = self.members["subspecies"].parents(wings)
         takes = {"linear": features, "sgd": arrays, "subspecies": wings}

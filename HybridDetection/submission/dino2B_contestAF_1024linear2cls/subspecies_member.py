@@ -1,11 +1,10 @@
 """The member of the ensemble that knows the subspecies, and names the likely parents."""
 
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from backbones import NETWORKS, WINGS
+from backbones import NETWORKS, WINGS, version
 from published_members import Origin, check_origin, is_short_text
 from weights import numbers, read_arrays
 
@@ -53,24 +52,32 @@ class SubspeciesScorer:
     weights: np.ndarray  # (K + C, d) float32
     intercepts: np.ndarray  # (K + C,)
     threshold: np.ndarray  # () of all members together at a TNR of 95 %; NaN: not known
+    version: np.ndarray  # () of the way from a photograph to its features
     origin: Origin
 
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """(n, d) features -> (n, K + C) probabilities of the subspecies, then of the crosses."""
-        logits = features.astype(np.float64) @ self.weights.T + self.intercepts
-        chances = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return chances / chances.sum(axis=1, keepdims=True)
+    def log_chances(self, features: np.ndarray) -> np.ndarray:
+        """(n, d) features -> (n, K + C) logarithms of the probabilities of the subspecies, then of
+        the crosses.
+        """
+        return log_softmax(features.astype(np.float64) @ self.weights.T + self.intercepts)
 
     def hybrid_probability(self, features: np.ndarray) -> np.ndarray:
         """(n, d) features -> (n,) probabilities."""
-        return 1 - self.probabilities(features)[:, : len(self.subspecies)].max(axis=1)
+        pure = self.log_chances(features)[:, : len(self.subspecies)]
+        return -np.expm1(pure.max(axis=1))
+
+    def others(self, features: np.ndarray, power: float = 1) -> tuple[np.ndarray, np.ndarray]:
+        """The likeliest subspecies (n,) of (n, d) features; and of what it leaves, the share
+        (n, K + C) of all others, raised to a `power`.
+        """
+        logs = power * self.log_chances(features)
+        likeliest = logs[:, : len(self.subspecies)].argmax(axis=1)
+        logs[np.arange(len(logs)), likeliest] = -np.inf
+        return likeliest, np.exp(log_softmax(logs))
 
     def slopes(self, features: np.ndarray) -> np.ndarray:
         """Of the log-odds of `hybrid_probability` at (n, d) features, (n, d)."""
-        chances = self.probabilities(features)
-        likeliest = chances[:, : len(self.subspecies)].argmax(axis=1)
-        chances[np.arange(len(chances)), likeliest] = 0
-        others = chances / chances.sum(axis=1, keepdims=True)
+        likeliest, others = self.others(features)
         return others @ self.weights - self.weights[likeliest]
 
     def parents(self, features: np.ndarray) -> list[Parents]:
@@ -79,29 +86,25 @@ class SubspeciesScorer:
         It is then not of the likeliest subspecies alone: what the others have of the probability
         speaks for a pair of it with each of them, what a known cross has for that cross.
         """
-        chances = self.probabilities(features)
-        pure = chances[:, : len(self.subspecies)]
-        likeliest = pure.argmax(axis=1)
-        rest = chances**SHARPENED
-        rest[np.arange(len(rest)), likeliest] = 0
-        rest /= rest.sum(axis=1, keepdims=True)
+        logs = self.log_chances(features)
         found = []
-        for of_it, others, best in zip(pure, rest, likeliest.tolist(), strict=True):
-            pairs = {
-                tuple(sorted((best, other))): others[other]
-                for other in range(len(of_it))
-                if other != best
-            }
-            for cross, chance in zip(self.crosses.tolist(), others[len(of_it) :], strict=True):
+        for of_it, best, others in zip(logs, *self.others(features, SHARPENED), strict=True):
+            pure = range(len(self.subspecies))
+            pairs = {(min(best, i), max(best, i)): others[i] for i in pure if i != best}
+            for cross, chance in zip(self.crosses.tolist(), others[len(pure) :], strict=True):
                 pairs[tuple(cross)] = pairs.get(tuple(cross), 0.0) + chance
-            first, second = max(pairs, key=pairs.get)
-            certainty = float(pairs[first, second])
-            if of_it[first] < of_it[second]:
-                first, second = second, first
-            share = of_it[first] / (of_it[first] + of_it[second])
+            pair = max(pairs, key=pairs.get)
+            first, second = sorted(pair, key=lambda i: -of_it[i])
+            share = 1 / (1 + np.exp(of_it[second] - of_it[first]))
             names = str(self.subspecies[first]), str(self.subspecies[second])
-            found.append(Parents(*names, float(min(share, MOST)), certainty))
+            found.append(Parents(*names, float(min(share, MOST)), float(pairs[pair])))
         return found
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Of each row of (n, k), without overflow."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
 def load_subspecies(
@@ -123,18 +126,31 @@ def subspecies_scorer(arrays: dict[str, np.ndarray]) -> SubspeciesScorer:
     """The scorer of a file's arrays; ValueError where one is missing, of another shape or wild."""
     memory = {name: arrays.pop(name).item() or None for name in vars(Origin()) if name in arrays}
     origin = Origin.remembered(memory)
-    names, crosses = arrays["subspecies"].tolist(), arrays["crosses"]
+    names, crosses = arrays["subspecies"], arrays["crosses"]
     count, size = len(names), NETWORKS[WINGS].feature_size
-    known = set(combinations(range(count), 2)).issuperset(map(tuple, crosses))
     shapes = {"weights": (count + len(crosses), size), "intercepts": (count + len(crosses),)}
     values = {name: numbers(name, arrays[name], shape) for name, shape in shapes.items()}
-    threshold = arrays["threshold"].item()
+    threshold, seen = arrays["threshold"], arrays["version"]
     for good, message in (
-        (all(map(is_short_text, names)), "a subspecies' name is no printable text, or long"),
-        (len(set(names)) == count >= 2, f"subspecies {names}, expected two or more, all unlike"),
-        (crosses.dtype.kind == "i" and known, "crosses are not pairs of two places, ascending"),
+        (names.ndim == 1 and names.dtype.kind == "U", "the subspecies are no list of names"),
+        (
+            all(map(is_short_text, names.tolist())),
+            "a subspecies' name is no printable text, or long",
+        ),
+        (len(set(names.tolist())) == count >= 2, "expected two subspecies or more, all unlike"),
+        (are_pairs(crosses, count), "crosses are not pairs of two places, ascending, all unlike"),
+        (threshold.shape == () and threshold.dtype.kind == "f", "threshold is no number"),
         (np.isnan(threshold) or 0 <= threshold <= 1, "threshold is no number of 0 to 1"),
+        (seen.shape == () and seen == version(WINGS), "wings are laid otherwise now"),
     ):
         if not good:
             raise ValueError(message)
     return SubspeciesScorer(**arrays | values, origin=origin)
+
+
+def are_pairs(crosses: np.ndarray, count: int) -> bool:
+    """Whether `crosses` are pairs of two of `count` places, the smaller first, each once."""
+    if crosses.dtype.kind != "i" or crosses.shape != (len(crosses), 2):
+        return False
+    ascending = np.diff(crosses, prepend=-1, append=count) > 0
+    return bool(ascending.all()) and len(np.unique(crosses, axis=0)) == len(crosses)

@@ -24,11 +24,14 @@ FINE = 448  # pixels; a smaller photograph is enlarged twice before its wings ar
 RIM = 5  # pixels, the width of a disc; its radius is taken off the outline, which shows the paper
 
 SMALL = 0.15  # of the largest piece's area; what is smaller is no wing
-WINGS = 4
+MOST = 4  # wings
 LONGER = 0.85  # the upper wings are forewings unless they are less elongated by this factor
-HINDWING = 1.35  # a single wing that is less elongated is a hindwing
+HINDWING = 1.35  # what is less elongated is no forewing
+ALIKE = 1.15  # two wings beside each other, and so like in elongation and area, are of two sides
 SYMMETRIC, WIDE = 0.7, 1.2  # a piece that is so like its mirror image, and so wide, has two sides
 TIP = (-1.0, -0.35)  # the way from base to tip of a left forewing as wings are laid out, x and y
+
+WHOLE, UPPER, LOWER = np.s_[:], np.s_[: SIDE // 2], np.s_[SIDE // 2 :]  # rows of a side's picture
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,10 @@ class Wing:
 
 @dataclass(frozen=True)
 class Side:
-    """What is shown of one side of a specimen."""
+    """What is shown of one side of a specimen: wings, and the rows of the picture for each."""
 
     right: bool
-    forewing: Wing | None = None
-    hindwing: Wing | None = None
-    half: Wing | None = None  # in place of both, of a specimen in one piece
+    wings: list[tuple[Wing, slice]]
 
 
 def lay_wings(image: Image.Image, mask: np.ndarray) -> list[np.ndarray]:
@@ -57,18 +58,16 @@ def lay_wings(image: Image.Image, mask: np.ndarray) -> list[np.ndarray]:
 
     `mask` (height, width) bool says where it is. All ground where it is nowhere.
     """
-    width, height = image.size
-    scale = min(1, WORKING_SIDE / max(width, height))
-    scale = 2 if max(width, height) < FINE else scale
-    size = max(1, round(scale * width)), max(1, round(scale * height))
-    way = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-    rgb = cv2.resize(np.asarray(image), size, interpolation=way)
-    way = cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
-    shrunk = cv2.resize(255 * mask.astype(np.uint8), size, interpolation=way)
-    sides, turned = sort_wings(*find_wings((shrunk > 127).astype(np.uint8)))
-    pictures = [paint(rgb, side, turned) for side in sides]
-    nothing = [np.full((SIDE, SIDE, 3), GROUND, np.uint8)]
-    return [(pictures or nothing)[0], (pictures or nothing)[-1]]
+    longest = max(image.size)
+    scale = 2 if longest < FINE else min(1, WORKING_SIDE / longest)
+    size = tuple(max(1, round(scale * length)) for length in image.size)
+    smooth, mean = (cv2.INTER_CUBIC, cv2.INTER_LINEAR), (cv2.INTER_AREA, cv2.INTER_AREA)
+    of_colours, of_mask = smooth if scale > 1 else mean
+    rgb = cv2.resize(np.asarray(image), size, interpolation=of_colours)
+    shrunk = cv2.resize(255 * mask.astype(np.uint8), size, interpolation=of_mask) > 127
+    sides, turned = sort_wings(*find_wings(shrunk.astype(np.uint8)))
+    pictures = [paint(rgb, side, turned) for side in sides or [Side(False, [])]]
+    return [pictures[0], pictures[-1]]
 
 
 def measure(mask: np.ndarray) -> Wing:
@@ -90,47 +89,53 @@ def find_wings(mask: np.ndarray) -> tuple[list[Wing], bool]:
     A piece whose left half is like its right one, such as two wings that touch, is cut in two.
     """
     found: list[Wing] = []
-    largest = 0
+    cut, largest = False, 0
     for (rows, columns), piece in pieces(mask):
         area, width = np.count_nonzero(piece), piece.shape[1]
-        largest = largest or area
-        if area < SMALL * largest or len(found) >= WINGS:
+        if found and area < SMALL * largest:
             break
         mirrored = piece[:, ::-1]
         alike = np.count_nonzero(piece & mirrored) / np.count_nonzero(piece | mirrored)
-        two = alike > SYMMETRIC and width > WIDE * piece.shape[0]
-        for part in (np.s_[: width // 2], np.s_[width // 2 :]) if two else (np.s_[:],):
+        parts = [np.s_[:]]
+        if alike > SYMMETRIC and width > WIDE * piece.shape[0]:
+            parts = [np.s_[: width // 2], np.s_[width // 2 :]]
+        if len(found) + len(parts) > MOST:
+            break
+        if not found:
+            cut, largest = len(parts) == 2, area
+        for part in parts:
             alone = np.zeros_like(mask)
             alone[rows, columns][:, part] = piece[:, part]
             found.append(measure(alone))
-    in_one_piece = len(found) == 2 and two and area == largest
-    return found, in_one_piece
+    return found, cut and len(found) == 2
 
 
-def sort_wings(wings: list[Wing], in_one_piece: bool) -> tuple[list[Side], bool]:
+def sort_wings(wings: list[Wing], halves: bool) -> tuple[list[Side], bool]:
     """The sides of a specimen, and whether it is upside down."""
-    if in_one_piece:
-        left, right = wings
-        return [Side(False, half=left), Side(True, half=right)], False
     if not wings:
         return [], False
+    x, y = np.array([wing.centre for wing in wings]).T
+    lengths = np.array([wing.elongation for wing in wings])
+    areas = np.array([np.count_nonzero(wing.mask) for wing in wings])
+    alike = all(values.max() < ALIKE * values.min() for values in (lengths, areas))
+    if halves or (len(wings) == 2 and alike and np.ptp(x) > np.ptp(y)):
+        rows = WHOLE if halves or lengths.min() < HINDWING else UPPER
+        left, right = sorted(wings, key=lambda wing: wing.centre[0])
+        return [Side(False, [(left, rows)]), Side(True, [(right, rows)])], False
     if len(wings) < 3:  # of one side
         longest, *others = sorted(wings, key=lambda wing: -wing.elongation)
         if not others and longest.elongation < HINDWING:
-            return [Side(False, hindwing=longest)], False
-        return [Side(bool(base_of(longest)[0] < 0), longest, *others)], False
-    x, y = np.array([wing.centre for wing in wings]).T
+            return [Side(False, [(longest, LOWER)])], False
+        right = bool(base_of(longest)[0] < 0)
+        return [Side(right, [(longest, UPPER), *((other, LOWER) for other in others)])], False
     low, east = (values > (values.min() + values.max()) / 2 for values in (y, x))
-    lengths = np.array([wing.elongation for wing in wings])
-    turned = bool(lengths[~low].mean() < LONGER * lengths[low].mean())
-    sides = []
-    for right in (False, True):
-        here = [i for i in range(len(wings)) if (east[i] != turned) == right]
-        fore = next((wings[i] for i in here if low[i] == turned), None)
-        hind = next((wings[i] for i in here if low[i] != turned), None)
-        if here:
-            sides.append(Side(right, fore, hind))
-    return sides, turned
+    turned = bool(low.any() and lengths[~low].mean() < LONGER * lengths[low].mean())
+    rows = [LOWER if below != turned else UPPER for below in low]
+    sides = [
+        Side(right, [(wings[i], rows[i]) for i in np.flatnonzero((east != turned) == right)])
+        for right in (False, True)
+    ]
+    return [side for side in sides if side.wings], turned
 
 
 def base_of(wing: Wing) -> np.ndarray:
@@ -146,17 +151,15 @@ def base_of(wing: Wing) -> np.ndarray:
 def paint(rgb: np.ndarray, side: Side, turned: bool) -> np.ndarray:
     """The picture (SIDE, SIDE, 3) uint8 of a side in a photograph (height, width, 3) uint8."""
     picture = np.full((SIDE, SIDE, 3), GROUND, np.uint8)
-    upper, lower = picture[: SIDE // 2], picture[SIDE // 2 :]
-    if side.half is not None:
-        place(rgb, side.half, 0.0, side.right, picture)
-    if side.forewing is not None:
-        axis, mirror = side.forewing.axis, np.array([-1 if side.right else 1, 1])
-        tip = np.array(TIP) * mirror * (-1 if turned else 1)
-        axis = (axis if axis @ tip > 0 else -axis) * mirror
-        angle = np.degrees(np.arctan2(axis[1], axis[0])) - 180  # to where x falls and y stays
-        place(rgb, side.forewing, angle * mirror[0], side.right, upper)
-    if side.hindwing is not None:
-        place(rgb, side.hindwing, 180.0 * turned, side.right, lower)
+    for wing, rows in reversed(side.wings):  # the largest of those that share a place is on top
+        angle = 180.0 * turned
+        if rows == UPPER:
+            mirror = np.array([-1 if side.right else 1, 1])
+            tip = np.array(TIP) * mirror * (-1 if turned else 1)
+            axis = (wing.axis if wing.axis @ tip > 0 else -wing.axis) * mirror
+            # To where its tip lies on the left, in the picture that is mirrored last.
+            angle = mirror[0] * (np.degrees(np.arctan2(axis[1], axis[0])) - 180)
+        place(rgb, wing, angle, side.right, picture[rows])
     return picture
 
 
