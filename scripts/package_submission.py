@@ -5,9 +5,9 @@
 The zip holds model.py and what it imports of ours, metadata, requirements.txt, the members of the
 ensemble and the weights of the networks that they need, from wherever model.py finds them, and
 nothing else; cutout.py, wings.py and OpenCV only where a member looks at cutouts or wings. The
-packages are those that its code imports. The files in it decide who takes part: sgd and linear always, subspecies
-where it lies beside them. The zip is kept only if the organisers' program, played on it in an empty
-folder, gets a score for every image.
+packages are those that its code imports. The files in it decide who takes part: sgd and linear
+always, subspecies where it lies beside them. The zip is kept only if the organisers' program,
+played on it in an empty folder, gets a score for every image.
 """
 
 import argparse

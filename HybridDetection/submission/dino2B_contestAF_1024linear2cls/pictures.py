@@ -142,9 +142,7 @@ def begin_worker() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
     keep_freed_memory(False)  # one huge photograph shall not stay a worker's size
     torch.set_num_threads(1)
-    if (
-        "cv2" in sys.modules
-    ):  # where cutouts or wings brought OpenCV: the workers share the cores already
+    if "cv2" in sys.modules:  # OpenCV, for cutouts and wings: the workers share the cores already
         sys.modules["cv2"].setNumThreads(0)  # 1 waits for ever for threads that no fork has
 
 
