@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from backbones import BACKBONES, NETWORKS, WINGS
+from backbones import BACKBONES, NETWORKS, WINGS, version
 from PIL import Image, ImageDraw
 from published_members import LinearClassifier, Origin
 from sklearn.linear_model import SGDClassifier
@@ -244,6 +244,7 @@ def third_member() -> SubspeciesScorer:
         weights=draw.standard_normal((4, WING_FEATURES)).astype(np.float32) / 60,
         intercepts=np.zeros(4),
         threshold=np.array(0.625),
+        version=np.array(version(WINGS)),
         origin=Origin("efficientnet_lite0", "1f3c"),
     )
 

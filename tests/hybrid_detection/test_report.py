@@ -34,6 +34,7 @@ def start(tmp_path, monkeypatch):
     known |= {"preprocess": "photograph"}
     known |= {"members": {"linear": SimpleNamespace(origin=Origin()), "sgd": None}}
     known |= {"files": {"linear": tmp_path / "linear.pth"}, "smallest_side": None}
+    known |= {"wing_network": None}
     model = SimpleNamespace(**known, load=lambda: None, examine=red)
     monkeypatch.setattr(detection_report, "Model", lambda **_: model)
     monkeypatch.setattr(detection_report.evidence, "examine", examine)

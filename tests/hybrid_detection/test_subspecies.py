@@ -50,7 +50,10 @@ class Drawn:
         wings = np.empty(len(self.looks), object)
         wings[:] = self.looks
         origin = Origin("efficientnet_lite0")
-        return subspecies.fit_subspecies(pd.DataFrame(self.rows), wings, origin)
+        return subspecies.fit_subspecies(self.select(), wings, origin)
+
+    def select(self) -> subspecies.Photographs:
+        return subspecies.select(pd.DataFrame(self.rows))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,7 @@ def test_the_regression_written_out(fourteen, fitted):
     regression.fit((looks - middle) / spread, kinds, shares)
     others = np.concatenate([fourteen.look(2, 2), fourteen.look(2, 7), fourteen.look(8, 9)])
     expected = regression.predict_proba((others - middle) / spread)
-    assert fitted.probabilities(others) == pytest.approx(expected, abs=1e-4)
+    assert np.exp(fitted.log_chances(others)) == pytest.approx(expected, abs=1e-4)
     assert (fitted.weights.dtype, np.isnan(fitted.threshold)) == (np.float32, True)
 
 
@@ -96,7 +99,7 @@ def test_subspecies_are_told_apart_and_hybrids_from_all(fourteen, monkeypatch):
     right, pure = 0, []
     for place, name in enumerate(fitted.subspecies):
         looks = fourteen.look(int(name), int(name), 10)
-        right += (fitted.probabilities(looks).argmax(axis=1) == place).sum()
+        right += (fitted.log_chances(looks).argmax(axis=1) == place).sum()
         pure.extend(fitted.hybrid_probability(looks))
     assert right > 130
     for cross in ((8, 9), (2, 3)):
@@ -131,8 +134,7 @@ def test_what_says_too_little_is_left_out(fitted):
     for name, value in arrays_of(fitted).items():
         assert np.array_equal(value, getattr(again, name), equal_nan=name == "threshold"), name
     assert Drawn({0: 3, 1: 3}).fit().crosses.shape == (0, 2)
-    with pytest.raises(ValueError, match="the CSV names 1 subspecies of non-hybrid photographs, e"):
-        Drawn({3: 20}).fit()
+    assert Drawn({3: 20}).select().names.tolist() == ["3"]
 
 
 # ---- what it computes ---------------------------------------------------------------------------
@@ -148,7 +150,7 @@ def test_probabilities_by_hand():
     scorer = by_hand(0.2, 0.1, 0.3, 0.4)
     weights = np.array([[0, 0], [1, 0], [0, 0], [0, 2]], np.float32)
     features = np.array([[0, 0], [np.log(2), 0], [0, np.log(3) / 2], [900, 0]], np.float32)
-    found = replace(scorer, weights=weights).probabilities(features)
+    found = np.exp(replace(scorer, weights=weights).log_chances(features))
     parts = np.array([[2, 1, 3, 4], [2, 2, 3, 4], [2, 1, 3, 12], [0, 1, 0, 0]])
     assert found == pytest.approx(parts / parts.sum(axis=1, keepdims=True), abs=1e-6)
     hybrid = replace(scorer, weights=weights).hybrid_probability(features)
@@ -171,6 +173,18 @@ def test_parents_by_hand(probabilities, first, second, share, certainty, said):
     assert (parents.first, parents.second, str(parents)) == (first, second, said)
     assert (parents.share, parents.certainty) == pytest.approx((share, certainty))
     assert list(parents.cells()) == subspecies_member.PARENTS
+
+
+def test_extreme_features_name_no_parents_by_accident():
+    """Where the likeliest takes everything, the others still share what there is."""
+    weights = np.array([[1, 0], [0, 0], [0, 0], [0, 0]], np.float32)
+    scorer = replace(by_hand(0.25, 0.2, 0.3, 0.25), weights=weights)
+    far = np.array([[1e4, 0]])
+    (parents,) = scorer.parents(far)
+    assert (parents.first, parents.second, str(parents)) == ("8", "10", "8 x 10")
+    assert parents.certainty == pytest.approx((0.3**2 + 0.25**2) / (0.2**2 + 0.3**2 + 0.25**2))
+    assert scorer.hybrid_probability(far) == 0
+    assert np.isfinite(scorer.slopes(far)).all()
 
 
 def test_the_score_is_the_highest_to_the_bit():
@@ -211,8 +225,11 @@ OLD = {"axes": np.zeros((1280, 2)), "weights": np.zeros((3, 1280))}  # as before
         ({"weights": np.zeros((4, 1280))}, f"weights has the shape (4, 1280), {EXPECTED}"),
         ({"intercepts": np.zeros(3)}, "intercepts has the shape (3,), expected (4,)"),
         ({"threshold": np.array(1.01)}, "threshold is no number of 0 to 1"),
+        ({"threshold": np.array([0.5])}, "threshold is no number"),
         ({"crosses": np.array([[2, 0]])}, "crosses are not pairs of two places"),
-        ({"subspecies": np.array(["8", "8", "9"])}, "expected two or more, all unlike"),
+        ({"crosses": np.array([[0, 3]])}, "crosses are not pairs of two places"),
+        ({"subspecies": np.array(["8", "8", "9"])}, "expected two subspecies or more, all unlike"),
+        ({"version": np.array(0)}, "wings are laid otherwise now"),
         ({"preprocess": np.array("mask")}, "unknown preprocess 'mask'"),
         (OLD, f"weights has the shape (3, 1280), {EXPECTED}"),
         ({"axes": np.zeros((1280, 2))}, "axes"),

@@ -8,7 +8,7 @@ import torch
 from backbones import make_picture
 from PIL import Image
 from subspecies import View, change
-from wings import GROUND, SIDE, find_wings, sort_wings
+from wings import GROUND, LOWER, SIDE, UPPER, WHOLE, find_wings, sort_wings
 
 PAPER, FORE, HIND, SPOT = (225, 222, 205), (60, 40, 25), (120, 30, 25), (235, 200, 60)
 
@@ -100,10 +100,46 @@ def test_two_wings_that_touch_are_cut_apart():
     assert (len(found), whole) == (4, False)
     sides, turned = sort_wings(found, whole)
     assert [side.right for side in sides] == [False, True] and not turned
-    assert [round(side.forewing.centre[1]) for side in sides] == [60, 60]
-    assert [round(side.hindwing.centre[1]) for side in sides] == [150, 150]
-    alone, turned = sort_wings(found[2:3], False)  # a single one that is round
-    assert (alone[0].forewing, turned) == (None, False) and alone[0].hindwing is found[2]
+    for side in sides:
+        assert [(round(wing.centre[1]), rows) for wing, rows in side.wings] == [
+            (60, UPPER),
+            (150, LOWER),
+        ]
+    (alone,), turned = sort_wings(found[2:3], False)  # a single one that is round
+    assert alone.wings == [(found[2], LOWER)] and not turned
+
+
+@pytest.mark.parametrize(("axes", "rows"), [((40, 25), UPPER), ((40, 36), WHOLE)])
+def test_two_that_are_alike_beside_each_other_are_two_sides(axes, rows):
+    """Two forewings, or the halves of a specimen without a body."""
+    mask = np.zeros((120, 300), np.uint8)
+    for x, turned in ((80, 40), (210, -40)):
+        cv2.ellipse(mask, (x, 60), axes, turned, 0, 360, 1, cv2.FILLED)
+    sides, _ = sort_wings(*find_wings(mask))
+    assert [(side.right, [at for _, at in side.wings]) for side in sides] == [
+        (False, [rows]),
+        (True, [rows]),
+    ]
+
+
+def test_a_crumb_beside_a_whole_specimen_changes_nothing():
+    photograph = whole_specimen()
+    mask = (np.abs(np.asarray(photograph).astype(int) - PAPER).max(axis=2) > 20).astype(np.uint8)
+    cv2.circle(mask, (30, 400), 8, 1, cv2.FILLED)
+    found, halves = find_wings(mask)
+    assert (len(found), halves) == (2, True)
+
+
+def test_odd_pieces_are_wings_still():
+    """Three at one height; and four at the most, of pieces that would be cut in two."""
+    mask = np.zeros((200, 400), np.uint8)
+    for x in (50, 150, 250):
+        cv2.circle(mask, (x, 60), 30, 1, cv2.FILLED)
+    sides, turned = sort_wings(*find_wings(mask))
+    assert len(sides) == 2 and not turned
+    for y in (40, 110, 180):
+        cv2.ellipse(mask, (330, y), (60, 18), 0, 0, 360, 1, cv2.FILLED)
+    assert len(find_wings(mask)[0]) <= 4
 
 
 def test_nothing_found_is_ground():
@@ -164,10 +200,6 @@ def test_what_a_view_says_is_done(pictures):
         width, height, angle = measured(View(False, degrees, 1.0, 1.0, 1.0, (1, 1, 1)))
         assert angle == pytest.approx(-degrees, abs=0.3)  # against the clock
         assert (width, height) == pytest.approx((1, 1), abs=0.12)
-    first, second = (
-        measured(View(False, sign * 4, 1.0, 1.0, 1.0, (1, 1, 1)))[2] for sign in (1, -1)
-    )
-    assert first * second < 0
     bright = change(bars, View(False, 0, 1.0, 1.0, 0.5, (0.5, 1, 2)))[0, 56, 112]
     expected = [64**0.5 * 255**0.5 / 2, (100 * 255) ** 0.5, 255]
     assert bright.tolist() == pytest.approx(expected, abs=1)

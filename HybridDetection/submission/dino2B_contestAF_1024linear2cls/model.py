@@ -129,8 +129,8 @@ def locate_weights(
     for network in looked_at(loaded, origin.backbone):
         files[NETWORKS[network].weights_file] = locate_backbone(network)
     views = looked_at(loaded, origin.preprocess)
-    code = ["wings.py"] if WINGS in views else []
-    code += ["cutout.py"] if views != [PREPROCESS] else []
+    code = ["cutout.py"] if views != [PREPROCESS] else []
+    code += ["wings.py"] if WINGS in views else []
     return files | {name: HERE / name for name in code}
 
 
