@@ -54,8 +54,9 @@ def start(world, monkeypatch):
             photographs, scored = map(Path, arguments[:2])
             assert Path(options["--classifiers"], "clf1024.pth").is_file()
             said = {path.name: SHOWN[int(path.stem[:-2])] for path in sorted(photographs.iterdir())}
-            rows = [f"{name},{sgd},0.0" for name, (*_, sgd, _) in said.items()]
-            (scored / "details.csv").write_text("\n".join(["filename,sgd,linear", *rows]))
+            rows = [f"{name},{sgd},0.0,{third}" for name, (*_, sgd, third) in said.items()]
+            rows.insert(0, "filename,sgd,linear,subspecies")
+            (scored / "details.csv").write_text("\n".join(rows))
             rows = [f"{name},{max(both)}" for name, (_, _, _, *both) in said.items()]
             (scored / "predictions.txt").write_text("\n".join(rows))
         else:
@@ -82,7 +83,7 @@ def test_the_tables_by_hand_and_again_without_training(start):
     these, too. Every non-hybrid scores 0.25, or 0.5."""
     report, called = start()
     assert called[:2] == ["prepare_images", "make_classifier_csv"]
-    assert called[2:6] == ["training", "ingestion"] * 2 and len(called) == 6 + 8
+    assert called[2:6] == ["training", "ingestion"] * 2 and len(called) == 6 + 10
     words = " ".join(report.split())
     assert "trained on 3 photographs, 2 of them hybrids, and scored 21 photographs of 11" in words
     assert "11 specimens (hybrids: 5 major, 3 minor, 3 mimic) of ref_val.csv. 2 photogr" in words
@@ -102,8 +103,9 @@ def test_the_tables_by_hand_and_again_without_training(start):
         # hybrids of species A have a precision of 1, two at 0 one of 8 / 15.
         assert values[:4] == ["0.600", "1.000", "1.000", "0.818"]
         assert values[4:] == ["0.883", "1.000", "0.600", "1.000", "1.000"]
-        assert f"| all | {images} | 1.000 (1.00 to 1.00) | 1.000 (1.00 to 1.00) |" in first
+        assert f"| all | {images}, wings | 1.000 (1.00 to 1.00) | 1.000 (1.00 to 1.00) |" in first
         assert f"| published two | {images} | 1.000 (1.00 to 1.00) |" in second
+    assert "| the third | wings | 0.400 (" in first  # of the five major hybrids, those on white
     again, called = start()
     assert again == report and not {"training", "ingestion"} & set(called)
 
