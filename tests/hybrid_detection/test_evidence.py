@@ -141,7 +141,7 @@ def test_a_map_of_the_wings_sums_to_the_linearised_log_odds_beside_no_wings(stor
     assert maps == [None] * 2
     bare = torch.full((1, size, size, 3), GROUND, dtype=torch.uint8)
     bare = backbones.extract(detector.wing_network, bare, backbones.WINGS, cpu).numpy()
-    seen = backbones.extract(detector.wing_network, pictures[:, size:], backbones.WINGS, cpu)
+    seen = backbones.extract(detector.wing_network, pictures, backbones.WINGS, cpu)
     seen = seen.numpy().astype(float)
     slopes = stored.slopes(seen)
     for direction in np.random.default_rng(3).standard_normal((3, seen.shape[1])):
