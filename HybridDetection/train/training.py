@@ -189,8 +189,8 @@ def fit(
     photographs = select(rows.table)
     if len(photographs.names) < 2:
         log.warning(
-            "no member that knows the subspecies: the CSV names %d of non-hybrid photographs, "
-            "expected two or more",
+            "no member that knows the subspecies: the CSV names %d subspecies of non-hybrid "
+            "photographs, expected two or more",
             len(photographs.names),
         )
         return Fitted(sgd, linear, losses, None)
