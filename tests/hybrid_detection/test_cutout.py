@@ -330,7 +330,7 @@ def test_a_cutout_stays_as_it_is(suffix, quality, side):
     twice, mask, confidence = cut_out(once)
     assert np.array_equal(np.asarray(twice), np.asarray(once))
     assert confidence == 1.0 and iou(mask, wings) > 0.95
-    assert cutout.specimen_alone(once).tobytes() == once.tobytes()
+    assert cutout.specimen_alone(once)[0].tobytes() == once.tobytes()
 
 
 def a_cutout(box=(4, 96, 30, 70), **changed) -> np.ndarray:
@@ -380,8 +380,8 @@ def test_a_photograph_that_stays_whole_is_named_where_it_is_looked_at(tmp_path, 
         Image.fromarray(rgb).save(path)
     for preprocess in ("photograph", "cutout"):
         list(load_pictures(paths, preprocess, 2, 0))
-    said = f"{paths[0]}: no specimen was found with confidence; looked at as a whole"
-    assert caplog.messages == [said]
+    doubt = "no specimen was found with confidence: it is not cut out, its wings are a guess"
+    assert caplog.messages == [f"{paths[0]}: {doubt}"]
 
 
 def test_every_cutout_is_known_as_one():
