@@ -359,25 +359,3 @@ def test_a_hostile_pickle_is_refused_and_takes_no_memory(tmp_path, monkeypatch, 
     tracemalloc.stop()
     assert peak < 64 * 2**20
     assert [found.name for found in tmp_path.iterdir()] == [name]  # nothing was run
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"weights": np.zeros((3, worlds.WING_FEATURES))},
-        {"weights": np.full((4, worlds.WING_FEATURES), np.nan)},
-        {"intercepts": np.zeros(3)},
-        {"crosses": np.array([[0, 7]])},
-        {"threshold": np.array(1.5)},
-        {"subspecies": np.array(["8", "9", "\x1b"])},
-        {"subspecies": np.array(["8", "9", object()], object)},
-        {"backbone": np.array("resnet")},
-    ],
-    ids=lambda change: "-".join(change),
-)
-def test_a_member_of_odd_arrays_is_refused(tmp_path, good, change):
-    path = tmp_path / "subspecies.npz"
-    with np.load(io.BytesIO(good[path.name])) as file:
-        arrays = dict(file)
-    np.savez(path, **(arrays | change))
-    refused(path)
