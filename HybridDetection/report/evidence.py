@@ -29,7 +29,6 @@ from wings import GROUND
 
 TINY = np.finfo(np.float64).tiny
 
-
 Maps = Sequence[np.ndarray | None]
 
 

@@ -1,8 +1,10 @@
 """Frozen networks: what is looked at of a photograph, and the features that come of it."""
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -66,16 +68,8 @@ def check_view(view: str) -> list[str]:
 
 def version(view: str) -> int:
     """Of the way from a photograph to its features; what an older one gave is made anew."""
-    names, number = check_view(view), VERSION  # which rises when any of its factors does
-    if "cutout" in names:
-        from cutout import VERSION as factor
-
-        number *= factor
-    if WINGS in names:
-        from wings import VERSION as factor
-
-        number *= factor
-    return number
+    finders = [import_module(name) for name in check_view(view) if name != PREPROCESS]
+    return VERSION * math.prod(finder.VERSION for finder in finders)  # rises when any does
 
 
 def normalise(pictures: torch.Tensor, backbone: str) -> torch.Tensor:
