@@ -61,11 +61,10 @@ def lay_wings(image: Image.Image, mask: np.ndarray) -> list[np.ndarray]:
     longest = max(image.size)
     scale = 2 if longest < FINE else min(1, WORKING_SIDE / longest)
     size = tuple(max(1, round(scale * length)) for length in image.size)
-    smooth, mean = (cv2.INTER_CUBIC, cv2.INTER_LINEAR), (cv2.INTER_AREA, cv2.INTER_AREA)
-    of_colours, of_mask = smooth if scale > 1 else mean
-    rgb = cv2.resize(np.asarray(image), size, interpolation=of_colours)
-    shrunk = cv2.resize(255 * mask.astype(np.uint8), size, interpolation=of_mask) > 127
-    sides, turned = sort_wings(*find_wings(shrunk.astype(np.uint8)))
+    colours, outline = (cv2.INTER_CUBIC, cv2.INTER_LINEAR) if scale > 1 else [cv2.INTER_AREA] * 2
+    rgb = cv2.resize(np.asarray(image), size, interpolation=colours)
+    resized = cv2.resize(255 * mask.astype(np.uint8), size, interpolation=outline) > 127
+    sides, turned = sort_wings(*find_wings(resized.astype(np.uint8)))
     pictures = [paint(rgb, side, turned) for side in sides or [Side(False, [])]]
     return [pictures[0], pictures[-1]]
 
