@@ -2,8 +2,9 @@
 
 import os
 import platform
-import resource
 import signal
+import subprocess
+import sys
 import time
 import warnings
 from functools import partial
@@ -128,8 +129,11 @@ def test_what_a_library_warns_of_is_said_once_of_each_file(paths, monkeypatch, c
     assert caplog.messages == [f"{path}: odd tags" for path in paths[:2]]
 
 
-def new_pages(size: int) -> int:
-    """Those that the system has to bring for what was freed just before."""
+NEW_PAGES = """
+import resource, torch
+from pictures import freed_memory_kept
+
+def new_pages(size):
     for _ in range(8):  # the heap settles
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         values = torch.ones(size)  # so many numbers, from which a layer makes the next
@@ -138,19 +142,23 @@ def new_pages(size: int) -> int:
         del values
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
+torch.set_num_threads(1)
+with freed_memory_kept():
+    print(new_pages(2**22))
+print(new_pages(2**24))  # more than the block may have left a hole for
+"""
+
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_freed_memory_is_kept_within_the_block_alone():
-    """In a process of its own: what else goes on in that of the tests brings pages, too."""
-    told, tell = os.pipe()
-    if (child := os.fork()) == 0:
-        torch.set_num_threads(1)
-        with pictures.freed_memory_kept():
-            kept = new_pages(2**22)
-        returned = new_pages(2**24)  # more than the block may have left a hole for
-        os.write(tell, f"{kept} {returned}".encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    kept, returned = map(int, os.read(told, 99).split())
+    """In a program of its own: what tests have freed before is a hole that needs no new pages."""
+    environment = os.environ | {"PYTHONPATH": str(Path(pictures.__file__).parent)}
+    for name in [name for name in environment if name.startswith("MALLOC_")]:
+        del environment[name]
+    run = [sys.executable, "-c", NEW_PAGES]
+    told = subprocess.run(
+        run, env=environment, stdout=subprocess.PIPE, check=True, text=True
+    ).stdout
+    kept, returned = map(int, told.split())
     assert kept < 5
     assert returned >= 4  # 8, where the system gives pages of 2 MB
