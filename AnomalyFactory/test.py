@@ -99,10 +99,11 @@ def paint(
             else:
                 photos = batch["photo"], batch["full_photo"]
                 fake, mask = inherited(painter.paint, edges, reference, *photos, opt.inherit)
-            if opt.keep_ground:
-                fake = with_ground_kept(fake, batch["full_photo"], batch["ground"])
             finite = fake.isfinite().flatten(1).all(1).cpu()
-            panels = edges, reference, as_pixels(fake).cpu(), as_pixels(mask).cpu(), finite
+            pixels = as_pixels(fake).cpu()
+            if opt.keep_ground:
+                pixels = with_ground_kept(fake, batch["full_photo"], batch["ground"])
+            panels = edges, reference, pixels, as_pixels(mask).cpu(), finite
             for row, place in enumerate(batch["place"].tolist()):
                 if place in missing:
                     yield samples.pairs[place].generated_name, [panel[row] for panel in panels]

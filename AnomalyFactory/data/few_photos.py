@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 from torch.nn import functional as F
-from util.images import to_network
+from util.images import as_pixels, to_network
 
 from data.augmentation import WHITE, Augmentation, training_sample
 from data.warp import SHIFT, Warp
@@ -190,6 +190,6 @@ def with_ground_kept(
     full_photo: torch.Tensor,  # of the structure, uint8 (N, T, T, 3)
     ground: torch.Tensor,  # of that photo, bool (N, T, T)
 ) -> torch.Tensor:
-    """The result (N, 3, T, T) in [-1, 1], with the structure's photo wherever `ground` is."""
-    whole = to_network(full_photo, result.device)
-    return torch.where(ground.to(result.device)[:, None], whole, as_large_as(whole, result))
+    """The result, uint8 (N, T, T, 3), with the structure's photo wherever `ground` is."""
+    pixels = as_pixels(as_large_as(full_photo.movedim(-1, 1), result)).cpu()
+    return torch.where(ground[..., None], full_photo, pixels)

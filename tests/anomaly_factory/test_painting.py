@@ -79,8 +79,9 @@ def test_script_paints_both_lists_of_hybrids_and_their_pages(run, run_script, op
         f"AF_9_8_gen0000{n}.png" for n in range(4)
     ]
     assert painted(results) == names and pixels(results).shape == (256, 256, 3)
-    # The mask is zero, so the result is the reference: the red disc of subspecies 8.
-    assert pixels(results)[[128, 4], [128, 4]].tolist() == [[200, 40, 30], [210, 210, 210]]
+    # The mask is zero, so the result is the reference, the red disc of subspecies 8 (200, 40, 30),
+    # but for what is rounded down.
+    assert pixels(results)[[128, 4], [128, 4]].tolist() == [[200, 39, 29], [210, 210, 210]]
     page = (results / "test_nonsignalhybrid.html").read_text()
     for kind, size in (("src", (512, 128)), ("href", (256, 256))):
         names = re.findall(rf'{kind}="([^"]+)"', page)
@@ -190,7 +191,8 @@ def test_inherited_changes_are_added_to_the_photo(paint, results, dataset, own_p
     assert np.abs(pixels(results)[128, 128] - halfway).max() <= 1
     assert pixels(results)[4, 4].tolist() == [210, 210, 210]
     paint("--inherit", "0", "--overwrite")
-    assert np.array_equal(pixels(results), read_square(dataset / "Images/9/train/good/0.png", 256))
+    photo = read_square(dataset / "Images/9/train/good/0.png", 256)
+    assert set(np.unique(photo - pixels(results))) <= {0, 1}  # rounded down
 
 
 def test_aligned_references_lie_on_their_structure(paint, results, dataset, own_photos):
@@ -241,7 +243,7 @@ def test_names_pixels_and_batches():
     assert result_name("9", "8", 7) == "AF_9_8_gen00007.png"
     assert NAME.fullmatch("AF_9_10_gen123456.png").groups() == ("9", "10", "123456")
     values = torch.tensor([-1.2, -1, 0, 3 / 255, 4.2 / 255, 1, 1.1]).view(1, 1, 7)
-    assert as_pixels(values).ravel().tolist() == [0, 0, 128, 129, 130, 255, 255]
+    assert as_pixels(values).ravel().tolist() == [0, 0, 127, 129, 129, 255, 255]  # rounded down, as published
     assert batches_of(7, 3, set(range(7))) == [[0, 1, 2], [3, 4, 5], [6]]
     assert batches_of(7, 3, {4, 6}) == [[3, 4, 5], [6]]
 
