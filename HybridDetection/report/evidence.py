@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from backbones import GRID, IMAGE_SIZE, WINGS, DinoV2, normalise
+from backbones import GRID, IMAGE_SIZE, WINGS, DinoV2, normalise, squares_of
 from model import Examined, Model
 from published_members import LinearClassifier, SGDScorer
 from torch import nn
@@ -59,7 +59,7 @@ def map_wings(model: Model, pictures: torch.Tensor) -> Maps:
     if model.wing_network is None:
         return [None] * len(pictures)
     bare = torch.full((1, IMAGE_SIZE, IMAGE_SIZE, 3), GROUND, dtype=torch.uint8)
-    squares = model.wings(pictures).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
+    squares = squares_of(pictures, True).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
     seen = model.wing_network(normalise(torch.cat([squares, bare]).to(model.device), WINGS))
     seen = seen.cpu().double().numpy()
     wings = seen[:-1].reshape(len(pictures), 2, -1)

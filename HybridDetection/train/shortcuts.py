@@ -41,7 +41,7 @@ from files import ImageError, atomic, open_image
 from listing import walk
 from metrics import SEED, interval, resample, roc_auc, wilson
 from model import choose_device
-from model_utils import extract_features
+from model_utils import Look, extract_features
 from painted import is_painted
 from PIL import Image
 from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict
@@ -202,7 +202,9 @@ def tell(
         )
     results = []
     for view in tqdm(views, desc="cross-validation", disable=None, leave=False):
-        features, _ = extract_features(seen[view].tolist(), backbone, device, BATCH_SIZE, 0, cache)
+        every = {Look(backbone): slice(None)}
+        how = device, BATCH_SIZE, 0, cache
+        (features,), _ = extract_features(seen[view].tolist(), every, *how)
         if ask_subspecies:
             right, n = int((call_each(features[asked], named)[0] == named).sum()), len(named)
             chance = np.unique(named, return_counts=True)[1].max() / n  # the commonest, always

@@ -232,11 +232,7 @@ class Model:
         if self.network is None:
             return None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
-            return extract(self.network, pictures[:, :IMAGE_SIZE], self.backbone, self.device)
-
-    def wings(self, pictures: torch.Tensor) -> torch.Tensor:
-        """The squares of the wings (n, 2 * 224, 224, 3) in pictures of bytes."""
-        return pictures[:, IMAGE_SIZE if self.network is not None else 0 :]
+            return extract(self.network, pictures, self.backbone, self.device)
 
     @torch.inference_mode()
     def examine(self, pictures: torch.Tensor) -> Examined:
@@ -245,7 +241,7 @@ class Model:
         arrays = None if features is None else features.cpu().numpy()
         wings, parents = None, None
         if self.wing_network is not None:
-            wings = extract(self.wing_network, self.wings(pictures), WINGS, self.device)
+            wings = extract(self.wing_network, pictures, WINGS, self.device)
             wings = wings.cpu().numpy()
             parents = self.members["subspecies"].parents(wings)
         takes = {"linear": features, "sgd": arrays, "subspecies": wings}
