@@ -120,27 +120,37 @@ def extract_features(
     caches = {look: open_cache(look, networks[look.network], cache_dir) for look in looks}
     hashes = hash_files(paths)
     failed: dict[str | None, str] = {None: "the file cannot be read"}  # by image
-    lacking: dict[str, set[Look]] = {}  # by image, the looks that are not in their caches
+    lacking: dict[str, list[Look]] = {}  # by image, the looks that are not in their caches
     for look, named in rows.items():
         known = caches[look].known() | failed.keys()
-        for image in (hashes[row] for row in named):
+        for image in dict.fromkeys(hashes[row] for row in named):
             if image not in known:
-                lacking.setdefault(image, set()).add(look)
-    files = dict(zip(reversed(hashes), reversed(paths), strict=True))  # the first of each image
-    with tqdm(total=len(lacking), desc="features", disable=None) as bar, freed_memory_kept():
-        for alike in dict.fromkeys(map(frozenset, lacking.values())):
-            images = [image for image, missing in lacking.items() if missing == alike]
-            view = "+".join(sorted({look.view for look in alike}))
-            for batch in load_pictures([files[i] for i in images], view, batch_size, workers):
-                for look in alike if batch.indices else ():
-                    changed = (change(batch.pictures) for change in look.changes.values())
-                    shown = [batch.pictures, *changed]
-                    network = networks[look.network]
-                    seen = [extract(network, some, look.network, device).cpu() for some in shown]
-                    features = torch.cat(seen, dim=1).numpy()
-                    caches[look].put([images[i] for i in batch.indices], features)
-                failed.update({images[index]: why for index, why in batch.failures.items()})
-                bar.update(len(batch.indices) + len(batch.failures))
+                lacking.setdefault(image, []).append(look)
+    file_of = dict(zip(reversed(hashes), reversed(paths), strict=True))  # the first of each
+    images = [image for image in dict.fromkeys(hashes) if image in lacking]
+    view = "+".join(sorted({look.view for missing in lacking.values() for look in missing}))
+    waiting: dict[Look, dict[str, torch.Tensor]] = {look: {} for look in looks}
+
+    def extract_waiting(look: Look) -> None:
+        names, plain = list(waiting[look]), torch.stack(list(waiting[look].values()))
+        waiting[look].clear()
+        shown = [plain, *(change(plain) for change in look.changes.values())]
+        network = networks[look.network]
+        seen = [extract(network, some, look.network, device).cpu() for some in shown]
+        caches[look].put(names, torch.cat(seen, dim=1).numpy())
+
+    with tqdm(total=len(images), desc="features", disable=None) as bar, freed_memory_kept():
+        files = [file_of[image] for image in images]
+        for batch in load_pictures(files, view, batch_size, workers) if files else ():
+            failed.update({images[index]: why for index, why in batch.failures.items()})
+            for index, picture in zip(batch.indices, batch.pictures, strict=True):
+                for look in lacking[images[index]]:
+                    waiting[look][images[index]] = picture.clone()  # frees the rest of its batch
+                    if len(waiting[look]) == batch_size:
+                        extract_waiting(look)
+            bar.update(len(batch.indices) + len(batch.failures))
+        for look in filter(waiting.get, looks):
+            extract_waiting(look)
     failures = {row: failed[image] for row, image in enumerate(hashes) if image in failed}
     read = [caches[look].read([hashes[row] for row in named]) for look, named in rows.items()]
     return read, failures
