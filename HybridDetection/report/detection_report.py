@@ -140,7 +140,7 @@ def describe(model: Model, threshold: float | None) -> tuple[dict, TrainingIndex
         reason = str(error)  # the page tells it
     setting = {
         "backbone": model.backbone,
-        "memberNames": [name for name in MEMBERS if name in model.members],
+        "memberNames": list(model.members),
         "preprocess": model.preprocess,
         "threshold": model.threshold if threshold is None else threshold,
         "noTraining": reason,

@@ -43,7 +43,7 @@ from model import LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE, choose_device, combine
 from model_utils import Look, extract_features
 from painted import PhotographSplit, is_painted, split_photographs
 from plots import plot_loss
-from published_members import LinearClassifier, Origin, load_linear
+from published_members import LinearClassifier, Origin, check_origin, load_linear
 from shortcuts import SHORTCUTS_FILE, report_backgrounds, table_photographs
 from sklearn.base import ClassifierMixin
 from subspecies import VIEWS, change, fit_subspecies, select
@@ -242,7 +242,9 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
     start = None
     if options.CTN:
         path = options.CTN_SAVE_DIR / LINEAR_FILE
-        start = load_linear(path, options.backbone, options.preprocess).state_dict()
+        continued = load_linear(path)
+        check_origin(path, continued.origin, options.backbone, options.preprocess)
+        start = continued.state_dict()
     rows, photographs = load(options, device, page)
     published = split_rows(rows.labels)
     page.facts = {
