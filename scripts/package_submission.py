@@ -46,7 +46,7 @@ from pathlib import Path
 from model import locate_weights
 classifiers, members = json.loads(sys.argv[1])
 try:
-    files = locate_weights(None, classifiers and Path(classifiers), members)
+    files = locate_weights(classifiers=classifiers and Path(classifiers), members=members)
 except (OSError, ValueError) as error:
     sys.exit(str(error))
 print(json.dumps({name: str(path) for name, path in files.items()}))

@@ -31,7 +31,7 @@ from backbones import IMAGE_SIZE, locate_backbone, version
 from files import IMAGE_SUFFIXES
 from ingestion import BATCH_SIZE, counted
 from listing import walk
-from model import MEMBERS, load_members, locate_members, looked_at
+from model import MEMBERS, Model
 from tqdm import tqdm
 
 try:
@@ -78,16 +78,14 @@ def find_detector(options: argparse.Namespace) -> dict[str, object]:
 
     Raises FileNotFoundError and ValueError as Model.load does, before Ray is started.
     """
-    paths = locate_members(options.classifiers, options.members)
-    members = load_members(paths, None, None)
-    origin = next(iter(members.values())).origin
-    view = "+".join(looked_at(members, origin.preprocess))
-    files = [*paths.values(), *map(locate_backbone, looked_at(members, origin.backbone))]
+    model = Model(classifiers=options.classifiers, members=options.members, device="cpu")
+    model.load_members()
+    files = [*model.files.values(), *map(locate_backbone, model.networks)]
     return {
-        "members": [name for name in MEMBERS if name in members],
-        "backbone": origin.backbone,
-        "view": view,
-        "version": version(view),
+        "members": list(model.members),
+        "backbone": model.backbone,
+        "view": model.view,
+        "version": version(model.view),
         "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
     }
 

@@ -23,7 +23,7 @@ import submission  # noqa: F401  puts the submission folder on the path
 import evidence
 import numpy as np
 import torch
-from backbones import IMAGE_SIZE
+from backbones import IMAGE_SIZE, squares_of
 from evaluation import read_predictions
 from files import inside
 from ingestion import BATCH_SIZE, WORKERS
@@ -103,7 +103,7 @@ def picture_of_wings(model: Model, pictures: torch.Tensor) -> bytes | None:
     """A JPEG of both sides in the first of pictures of bytes; None where no member sees them."""
     if model.wing_network is None:
         return None
-    left, right = model.wings(pictures)[0].split(IMAGE_SIZE)
+    left, right = squares_of(pictures, True)[0].split(IMAGE_SIZE)
     buffer = io.BytesIO()
     Image.fromarray(torch.cat([left, right], dim=1).numpy()).save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
@@ -140,7 +140,7 @@ def describe(model: Model, threshold: float | None) -> tuple[dict, TrainingIndex
         reason = str(error)  # the page tells it
     setting = {
         "backbone": model.backbone,
-        "memberNames": [name for name in MEMBERS if name in model.members],
+        "memberNames": list(model.members),
         "preprocess": model.preprocess,
         "threshold": model.threshold if threshold is None else threshold,
         "noTraining": reason,

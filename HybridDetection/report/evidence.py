@@ -15,19 +15,17 @@ zip: nothing is scored here.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
-from backbones import GRID, IMAGE_SIZE, WINGS, DinoV2, normalise
+from backbones import GRID, IMAGE_SIZE, WINGS, DinoV2, extract
 from model import Examined, Model
 from published_members import LinearClassifier, SGDScorer
 from torch import nn
 from torch.nn import functional as F
 from wings import GROUND
-
-TINY = np.finfo(np.float64).tiny
 
 Maps = Sequence[np.ndarray | None]
 
@@ -39,53 +37,59 @@ def examine(model: Model, pictures: torch.Tensor) -> tuple[Examined, Maps, Maps]
     Above 0: speaks for a hybrid. h and w are 16 with DINOv2 and 7 with the light backbone; the map
     covers the whole image. None for all where no member judges what a map would be of.
     """
-    wing_maps = map_wings(model, pictures)
-    if model.network is None:
-        return model.examine(pictures), [None] * len(pictures), wing_maps
-    with patch_tokens(model.network) as taken:
+    maps = wing_maps = [None] * len(pictures)
+    nobody = nullcontext(())
+    of_patches = nobody if model.network is None else patch_tokens(model.network)
+    of_wings = nobody if model.wing_network is None else noted(model.wing_network)
+    with of_patches as tokens, of_wings as seen:
         examined = model.examine(pictures)
-    (tokens,) = taken
-    members = {name: member for name, member in model.members.items() if name in NO_HYBRID}
-    slopes = gradient(members, examined.features)[:, -tokens.shape[-1] :]
-    with torch.inference_mode():
-        slopes = torch.from_numpy(slopes).to(tokens)
-        maps = torch.einsum("nhwc,nc->nhw", tokens, slopes) / (tokens.shape[1] * tokens.shape[2])
-    return examined, maps.cpu().numpy().astype(np.float16), wing_maps
+    if tokens:
+        maps = map_patches(model, examined.features, *tokens)
+    if seen:
+        wing_maps = map_wings(model, *seen)
+    return examined, maps, wing_maps
 
 
-@torch.inference_mode()
-def map_wings(model: Model, pictures: torch.Tensor) -> Maps:
-    """The maps of the wings in n pictures of bytes, (GRID, 2 * GRID) float16 each."""
-    if model.wing_network is None:
-        return [None] * len(pictures)
+def map_patches(model: Model, features: np.ndarray, tokens: torch.Tensor) -> Maps:
+    """The maps (n, h, w) of patch tokens (n, h, w, width), in which the `features` end."""
+    members = {name: member for name, member in model.members.items() if name in LOG_ODDS}
+    slopes = torch.from_numpy(gradient(members, features)[:, -tokens.shape[-1] :]).to(tokens)
+    maps = torch.einsum("nhwc,nc->nhw", tokens, slopes) / (tokens.shape[1] * tokens.shape[2])
+    return maps.cpu().numpy().astype(np.float16)
+
+
+def map_wings(model: Model, seen: torch.Tensor) -> Maps:
+    """The maps of the wings (n, GRID, 2 * GRID) of what is seen of their squares (2 * n, d)."""
     bare = torch.full((1, IMAGE_SIZE, IMAGE_SIZE, 3), GROUND, dtype=torch.uint8)
-    squares = model.wings(pictures).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
-    seen = model.wing_network(normalise(torch.cat([squares, bare]).to(model.device), WINGS))
-    seen = seen.cpu().double().numpy()
-    wings = seen[:-1].reshape(len(pictures), 2, -1)
+    bare = extract(model.wing_network, bare, WINGS, model.device).cpu().double().numpy()
+    wings = seen.cpu().double().numpy().reshape(-1, 2, bare.shape[1])
     slopes = model.members["subspecies"].slopes(wings.mean(axis=1))
-    added = (wings - seen[-1]) * slopes[:, None] / 2
-    added = added.reshape(len(pictures), 2, -1, GRID, GRID).sum(axis=2)
+    added = (wings - bare) * slopes[:, None] / 2
+    added = added.reshape(len(wings), 2, -1, GRID, GRID).sum(axis=2)
     return np.concatenate([added[:, 0], added[:, 1]], axis=2).astype(np.float16)
 
 
-@contextmanager
-def patch_tokens(network: nn.Module) -> Iterator[list[torch.Tensor]]:
+def patch_tokens(network: nn.Module) -> AbstractContextManager[list[torch.Tensor]]:
     """A list that takes the patch tokens (n, h, w, width) of each pass through `network`.
 
     Their mean over h and w is the last `width` numbers of the feature.
     """
+    if isinstance(network, DinoV2):
+        grid = network.vit.patch_embed.grid_size
+        return noted(network.vit.norm, lambda _, tokens: tokens[:, 1:].unflatten(1, grid))
+    return noted(network.global_pool, lambda tokens, _: tokens.permute(0, 2, 3, 1))
+
+
+@contextmanager
+def noted(
+    module: nn.Module,
+    what: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = lambda _, output: output,
+) -> Iterator[list[torch.Tensor]]:
+    """A list that takes, of each pass through `module`, what is told of its input and output."""
     taken: list[torch.Tensor] = []
-    dinov2 = isinstance(network, DinoV2)
-
-    def take(_module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-        if dinov2:
-            tokens = output[:, 1:].unflatten(1, network.vit.patch_embed.grid_size)
-        else:
-            tokens = inputs[0].permute(0, 2, 3, 1)
-        taken.append(tokens.float())
-
-    hook = (network.vit.norm if dinov2 else network.global_pool).register_forward_hook(take)
+    hook = module.register_forward_hook(
+        lambda _, inputs, output: taken.append(what(inputs[0], output).float())
+    )
     try:
         yield taken
     finally:
@@ -102,35 +106,31 @@ def gradient(members: Mapping[str, Any], features: np.ndarray) -> np.ndarray:
 def log_odds(members: Mapping[str, Any], features: torch.Tensor) -> torch.Tensor:
     """log(score / (1 - score)), (n,), of (n, feature_size) float64 features on the CPU.
 
-    The score is that of model.combine, restated so that it can be differentiated and does not
-    saturate: in logarithms of the chance that a specimen is no hybrid.
+    The score is that of model.combine, the highest probability, restated so that it can be
+    differentiated and does not saturate.
     """
-    chances = [NO_HYBRID[name](member, features) for name, member in members.items()]
-    logs = torch.stack(chances).min(dim=0).values.clamp(max=-TINY)
-    return torch.log(-torch.expm1(logs)) - logs
+    odds = [LOG_ODDS[name](member, features) for name, member in members.items()]
+    return torch.stack(odds).max(dim=0).values
 
 
-def linear_no_hybrid(member: LinearClassifier, features: torch.Tensor) -> torch.Tensor:
+def linear_log_odds(member: LinearClassifier, features: torch.Tensor) -> torch.Tensor:
     parameter = next(member.parameters())
     logits = member(features.to(parameter.dtype).to(parameter.device)).cpu().double()
-    return F.logsigmoid(logits[:, 0] - logits[:, 1])
+    return logits[:, 1] - logits[:, 0]
 
 
-def sgd_no_hybrid(member: SGDScorer, features: torch.Tensor) -> torch.Tensor:
+def sgd_log_odds(member: SGDScorer, features: torch.Tensor) -> torch.Tensor:
     decisions = features @ as_tensor(member.weights).T + as_tensor(member.intercepts)
     exponents = as_tensor(member.slopes) * decisions + as_tensor(member.offsets)
-    probabilities = torch.sigmoid(-exponents).mean(dim=1)
-    near_one = F.logsigmoid(exponents).logsumexp(dim=1) - np.log(len(member.slopes))
-    near_zero = torch.log1p(-probabilities.clamp(max=0.5))  # where the other one cancels to 0
-    return torch.where(probabilities > 0.5, near_one, near_zero)
+    return F.logsigmoid(-exponents).logsumexp(dim=1) - F.logsigmoid(exponents).logsumexp(dim=1)
 
 
 def as_tensor(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float64))
 
 
-# log(1 - probability), (n,), by member that judges the features of the backbone.
-NO_HYBRID: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
-    "linear": linear_no_hybrid,
-    "sgd": sgd_no_hybrid,
+# (n,) by member that judges the features of the backbone.
+LOG_ODDS: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
+    "linear": linear_log_odds,
+    "sgd": sgd_log_odds,
 }

@@ -1,7 +1,5 @@
 """The classifier's CSV: read it, check it, find its images, split its rows."""
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from files import inside
+from listing import read_rows
 
 COLUMNS = (
     "CAMID file_url hybrid_stat split zenodo_link md5 subspecies parent_subspecies_1 "
@@ -24,44 +23,9 @@ FOLDS = 5  # of the SGD classifier's calibration; each needs an image of both cl
 LONGEST_NAME = 255  # bytes; no file system has longer ones
 
 
-def read_text(path: Path, kind: str, origin: str = "") -> str:
-    """The text in `path`; ValueError, naming the line, where it is not in UTF-8.
-
-    The error calls it `not {kind}`; FileNotFoundError says the `origin` of such files.
-    """
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: no such file{origin and '; '}{origin}") from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: not {kind} in UTF-8 ({error.reason})") from error
-
-
 def read_cells(path: Path, columns: Sequence[str], origin: str = "") -> pd.DataFrame:
-    """The cells of the CSV `path` as strings; a row's index is the line on which it ends.
-
-    ValueError naming the line where one of `columns` is missing or stands twice, and for a row of
-    more or fewer cells than the first line. `origin` is read_text's.
-    """
-    text = io.StringIO(read_text(path, "a CSV table", origin), newline="")
-    reader = csv.reader(text, strict=True)  # which knows its line; pandas does not
-    rows: dict[int, list[str]] = {}  # by line
-    try:
-        header = next(reader, [])
-        for row in filter(None, reader):
-            rows[reader.line_num] = row
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: not a CSV table: {error}") from error
-    for name in columns:
-        if (count := header.count(name)) != 1:
-            found = f"{name} stands twice" if count else f"no column {name}"
-            raise ValueError(f"{path}, line 1: {found}; expected {','.join(columns)}")
-    for line, row in rows.items():
-        if len(row) != len(header):
-            raise ValueError(
-                f"{path}, line {line}: {len(row)} cells, but {len(header)} columns in line 1"
-            )
+    """What `read_rows` gives, as a table of strings; a row's index is the line on which it ends."""
+    header, rows = read_rows(path, columns, origin)
     return pd.DataFrame(list(rows.values()), list(rows), header, dtype=str)
 
 

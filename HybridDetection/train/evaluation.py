@@ -12,8 +12,9 @@ from pathlib import Path
 import submission  # noqa: F401  puts the submission folder on the path
 import numpy as np
 import pandas as pd
-from data_utils import check_cells, read_cells, read_text
+from data_utils import check_cells, read_cells
 from files import atomic
+from listing import read_text
 from metrics import Counts, interval, pr_auc, resample, roc_auc, threshold_at_tnr
 
 DECIMALS = 4  # of a score in predictions.txt

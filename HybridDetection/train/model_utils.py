@@ -1,4 +1,4 @@
-"""Features of image files: extracted once by a frozen backbone, then kept on disk in SQLite."""
+"""Features of image files: extracted once by frozen networks, then kept on disk in SQLite."""
 
 import hashlib
 import os
@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,17 @@ from pictures import freed_memory_kept, load_pictures
 from torch import nn
 from tqdm import tqdm
 
-Change = Callable[[torch.Tensor], torch.Tensor]  # of pictures of bytes
+
+@dataclass(frozen=True)
+class Look:
+    """What one network looks at."""
+
+    network: str  # a key of NETWORKS
+    view: str = PREPROCESS
+    # Of pictures of bytes, by names that say all of them: they are looked at so changed, too.
+    changes: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = field(
+        default_factory=dict, hash=False
+    )
 
 
 class FeatureCache:
@@ -62,22 +73,16 @@ class FeatureCache:
         return features
 
 
-def open_cache(
-    backbone: str,
-    network: nn.Module,
-    folder: Path,
-    view: str = PREPROCESS,
-    changes: Sequence[str] = (),
-) -> FeatureCache:
-    """The cache in `folder` of this backbone, its weights and what it looks at, also changed."""
+def open_cache(look: Look, network: nn.Module, folder: Path) -> FeatureCache:
+    """The cache in `folder` of what the `network` with these weights looks at."""
     weights = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         weights.update(name.encode())
         weights.update(tensor.cpu().contiguous().numpy())
-    definition = " ".join([view, str(version(view)), weights.hexdigest(), *changes])
+    definition = " ".join([look.view, str(version(look.view)), weights.hexdigest(), *look.changes])
     key = hashlib.sha256(definition.encode()).hexdigest()[:16]
-    size = (1 + len(changes)) * backbone_spec(backbone).feature_size
-    return FeatureCache(folder / f"{backbone}-{key}.sqlite", size)
+    size = (1 + len(look.changes)) * backbone_spec(look.network).feature_size
+    return FeatureCache(folder / f"{look.network}-{key}.sqlite", size)
 
 
 def hash_files(paths: Sequence[Path]) -> list[str | None]:
@@ -96,41 +101,56 @@ def hash_files(paths: Sequence[Path]) -> list[str | None]:
 
 def extract_features(
     paths: Sequence[Path],
-    backbone: str,
+    looks: Mapping[Look, np.ndarray | slice],
     device: torch.device,
     batch_size: int,
     workers: int,
     cache_dir: Path,
-    view: str = PREPROCESS,
-    changes: Mapping[str, Change] | None = None,
-) -> tuple[np.ndarray, dict[int, str]]:
-    """Features (n, feature_size) float32 of n image files, and why some could not be read.
+) -> tuple[list[np.ndarray], dict[int, str]]:
+    """Of each of the `looks`, the features (m, (1 + changes) * feature_size) float32 of those m of
+    n image files that its mask (n,) or slice names; and why some files could not be read.
 
-    With `changes`, by names that say all of them, (n, (1 + changes) * feature_size): those of the
-    pictures, then those of the pictures changed.
-
-    A file that cannot be read has a row of NaN and its position in the second result. What is in
-    the cache is not extracted again; what is extracted is stored batch by batch, so that an
-    interrupted run goes on where it stopped.
+    Behind the features of a picture are those of it changed. A file that cannot be read has a row
+    of NaN and its position in the second result. Each is decoded once for all that look at it.
+    What is in the cache is not extracted again; what is extracted is stored batch by batch, so that
+    an interrupted run goes on where it stopped.
     """
-    network = build_backbone(backbone, device)
-    changes = changes or {}
-    cache = open_cache(backbone, network, cache_dir, view, list(changes))
+    rows = {look: np.arange(len(paths))[named] for look, named in looks.items()}
+    networks = {name: build_backbone(name, device) for name in {look.network for look in looks}}
+    caches = {look: open_cache(look, networks[look.network], cache_dir) for look in looks}
     hashes = hash_files(paths)
     failed: dict[str | None, str] = {None: "the file cannot be read"}  # by image
-    known = cache.known() | failed.keys()
-    missing: dict[str, Path] = {}  # the first file of each image
-    for image, path in zip(hashes, paths, strict=True):
-        if image not in known:
-            missing.setdefault(image, path)
-    images, files = list(missing), list(missing.values())
+    lacking: dict[str, list[Look]] = {}  # by image, the looks that are not in their caches
+    for look, named in rows.items():
+        known = caches[look].known() | failed.keys()
+        for image in dict.fromkeys(hashes[row] for row in named):
+            if image not in known:
+                lacking.setdefault(image, []).append(look)
+    file_of = dict(zip(reversed(hashes), reversed(paths), strict=True))  # the first of each
+    images = [image for image in dict.fromkeys(hashes) if image in lacking]
+    view = "+".join(sorted({look.view for missing in lacking.values() for look in missing}))
+    waiting: dict[Look, dict[str, torch.Tensor]] = {look: {} for look in looks}
+
+    def extract_waiting(look: Look) -> None:
+        names, plain = list(waiting[look]), torch.stack(list(waiting[look].values()))
+        waiting[look].clear()
+        shown = [plain, *(change(plain) for change in look.changes.values())]
+        network = networks[look.network]
+        seen = [extract(network, some, look.network, device).cpu() for some in shown]
+        caches[look].put(names, torch.cat(seen, dim=1).numpy())
+
     with tqdm(total=len(images), desc="features", disable=None) as bar, freed_memory_kept():
-        for batch in load_pictures(files, view, batch_size, workers):
-            if batch.indices:
-                seen = [batch.pictures, *(change(batch.pictures) for change in changes.values())]
-                features = [extract(network, some, backbone, device).cpu() for some in seen]
-                cache.put([images[i] for i in batch.indices], torch.cat(features, dim=1).numpy())
+        files = [file_of[image] for image in images]
+        for batch in load_pictures(files, view, batch_size, workers) if files else ():
             failed.update({images[index]: why for index, why in batch.failures.items()})
+            for index, picture in zip(batch.indices, batch.pictures, strict=True):
+                for look in lacking[images[index]]:
+                    waiting[look][images[index]] = picture.clone()  # frees the rest of its batch
+                    if len(waiting[look]) == batch_size:
+                        extract_waiting(look)
             bar.update(len(batch.indices) + len(batch.failures))
+        for look in filter(waiting.get, looks):
+            extract_waiting(look)
     failures = {row: failed[image] for row, image in enumerate(hashes) if image in failed}
-    return cache.read(hashes), failures
+    read = [caches[look].read([hashes[row] for row in named]) for look, named in rows.items()]
+    return read, failures

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from data_utils import LIST_FOLDERS, SHARE_HELD_OUT, SPLIT_SEED, check_classes, read_text
+from data_utils import LIST_FOLDERS, SHARE_HELD_OUT, SPLIT_SEED, check_classes
+from listing import read_text
 
 SOURCES = ["structure", "reference"]  # columns of the CSV: file names of photographs
 GENERATED = re.compile(r"AF_(?P<i>[A-Za-z0-9-]+)_(?P<j>[A-Za-z0-9-]+)_gen(?P<index>\d{5,})\.png")

@@ -41,7 +41,7 @@ from files import ImageError, atomic, open_image
 from listing import walk
 from metrics import SEED, interval, resample, roc_auc, wilson
 from model import choose_device
-from model_utils import extract_features
+from model_utils import Look, extract_features
 from painted import is_painted
 from PIL import Image
 from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict
@@ -108,19 +108,19 @@ def hide(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return rgb
 
 
-def ground(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The median colour of a photograph's four corners, in one pixel."""
-    side = max(1, round(CORNER * min(mask.shape)))
+def corner_colour(rgb: np.ndarray) -> np.ndarray:
+    """The median colour (3,) of a photograph's four corners, of levels from 0 to 255."""
+    side = max(1, round(CORNER * min(rgb.shape[:2])))
     ends = slice(side), slice(-side, None)
     corners = [np.median(rgb[place], axis=(0, 1)) for place in product(ends, ends)]
-    return np.median(corners, axis=0).astype(np.uint8)[None, None]
+    return np.median(corners, axis=0)
 
 
 # Of a photograph (height, width, 3) uint8 and its specimen (height, width) bool.
 VIEWS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "whole": lambda rgb, mask: rgb,
     "background": hide,
-    "ground": ground,
+    "ground": lambda rgb, mask: corner_colour(rgb).astype(np.uint8)[None, None],
     "cutout": on_flat_ground,
 }
 
@@ -202,7 +202,9 @@ def tell(
         )
     results = []
     for view in tqdm(views, desc="cross-validation", disable=None, leave=False):
-        features, _ = extract_features(seen[view].tolist(), backbone, device, BATCH_SIZE, 0, cache)
+        every = {Look(backbone): slice(None)}
+        how = device, BATCH_SIZE, 0, cache
+        (features,), _ = extract_features(seen[view].tolist(), every, *how)
         if ask_subspecies:
             right, n = int((call_each(features[asked], named)[0] == named).sum()), len(named)
             chance = np.unique(named, return_counts=True)[1].max() / n  # the commonest, always

@@ -44,12 +44,12 @@ VIEWS = (
 
 
 def change(pictures: torch.Tensor, view: View) -> torch.Tensor:
-    """One side of pictures of wings (n, 2 * SIDE, SIDE, 3) as the `view` shows it, (n, SIDE, SIDE,
-    3); all bytes.
+    """One side of the wings in pictures (n, k * SIDE, SIDE, 3) as the `view` shows it, (n, SIDE,
+    SIDE, 3); all bytes.
 
     Its forewing and its hindwing are each turned about the middle of their half; the ground stays.
     """
-    side = pictures[:, SIDE:] if view.right else pictures[:, :SIDE]
+    side = pictures[:, -SIDE:] if view.right else pictures[:, -2 * SIDE : -SIDE]
     halves = side.float().div(255).reshape(-1, SIDE // 2, SIDE, 3).permute(0, 3, 1, 2)
     ground = (halves - GROUND / 255).abs().amax(dim=1, keepdim=True) < 1.5 / 255
     light = halves**view.gamma * torch.tensor(view.gains).view(1, 3, 1, 1)

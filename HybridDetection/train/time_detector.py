@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from backbones import BACKBONES, build_backbone
 from model import Model
-from model_utils import extract_features
+from model_utils import Look, extract_features
 from PIL import Image
 from torchvision import transforms
 
@@ -63,7 +63,8 @@ def features(paths: list[Path]) -> Ways:
             return np.concatenate([network(image).numpy() for image in images])
 
     def ours() -> np.ndarray:
-        return extract_features(paths, LIGHT, CPU, 32, ingestion.WORKERS, cache)[0]
+        every = {Look(LIGHT): slice(None)}
+        return extract_features(paths, every, CPU, 32, ingestion.WORKERS, cache)[0][0]
 
     def first_run() -> np.ndarray:
         shutil.rmtree(cache, ignore_errors=True)

@@ -40,10 +40,10 @@ from data_utils import split_rows
 from dataset import Rows, check_finite, check_grounds, find_csv, read_dataset, report_left_out
 from files import atomic
 from model import LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE, choose_device, combine
-from model_utils import extract_features
+from model_utils import Look, extract_features
 from painted import PhotographSplit, is_painted, split_photographs
 from plots import plot_loss
-from published_members import LinearClassifier, Origin, load_linear
+from published_members import LinearClassifier, Origin, check_origin, load_linear
 from shortcuts import SHORTCUTS_FILE, report_backgrounds, table_photographs
 from sklearn.base import ClassifierMixin
 from subspecies import VIEWS, change, fit_subspecies, select
@@ -131,12 +131,17 @@ def load(
     painted = is_painted(table)
     if options.preprocess == "photograph":
         check_grounds(painted, paths)
-    page.begin(f"features of {len(paths):,} images")
+    page.begin(f"features of {len(paths):,} images, and their wings")
+    backbone = Look(options.backbone, options.preprocess)
+    changes = {str(view): partial(change, view=view) for view in VIEWS}
+    of_wings = {Look(WINGS, WINGS): painted, Look(WINGS, WINGS, changes): ~painted}
     how = device, options.BATCH_SIZE, options.WORKERS, options.CACHE_DIR
-    features, failures = extract_features(paths, options.backbone, *how, options.preprocess)
-    page.begin("their wings")
-    wings, more = look_at_wings(paths, painted, how)
-    names, failures = table["filename"], failures | more
+    (features, *seen), failures = extract_features(paths, {backbone: slice(None)} | of_wings, *how)
+    wings = np.empty(len(paths), object)
+    for (look, rows), some in zip(of_wings.items(), seen, strict=True):
+        for row, views in zip(np.flatnonzero(rows), some, strict=True):
+            wings[row] = views.reshape(1 + len(look.changes), -1)
+    names = table["filename"]
     report_left_out(names[sorted(failures)], "cannot be read")
     labels = table["label"].to_numpy()
     rows = Rows(table, paths, features, labels, painted, names.to_numpy(), wings)
@@ -146,25 +151,6 @@ def load(
     lists = options.ROOT_DATA_DIR.absolute().parent / LISTS_DATASET
     groups, photographs = split_photographs(rows.table, lists, TITLES[PHOTOGRAPHS])
     return replace(rows, groups=groups), photographs
-
-
-def look_at_wings(
-    paths: list[Path], painted: np.ndarray, how: tuple
-) -> tuple[np.ndarray, dict[int, str]]:
-    """An array (v, d) for each of n images, in (n,): of photographs, in VIEWS, too; and the images
-    that could not be read. `how` is the rest of what extract_features takes, from the device on.
-    """
-    changes = {str(view): partial(change, view=view) for view in VIEWS}
-    seen, failures = np.empty(len(paths), object), {}
-    for chosen, more in ((painted, {}), (~painted, changes)):
-        rows = np.flatnonzero(chosen).tolist()
-        if not rows:
-            continue
-        some, failed = extract_features([paths[row] for row in rows], WINGS, *how, WINGS, more)
-        failures |= {rows[place]: reason for place, reason in failed.items()}
-        for row, features in zip(rows, some, strict=True):
-            seen[row] = features.reshape(1 + len(more), -1)
-    return seen, failures
 
 
 @dataclass(frozen=True)
@@ -256,7 +242,9 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
     start = None
     if options.CTN:
         path = options.CTN_SAVE_DIR / LINEAR_FILE
-        start = load_linear(path, options.backbone, options.preprocess).state_dict()
+        continued = load_linear(path)
+        check_origin(path, continued.origin, options.backbone, options.preprocess)
+        start = continued.state_dict()
     rows, photographs = load(options, device, page)
     published = split_rows(rows.labels)
     page.facts = {

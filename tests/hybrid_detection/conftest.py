@@ -10,7 +10,6 @@ import pandas as pd
 import plots
 import pytest
 import training
-from backbones import WINGS
 from data_utils import COLUMNS
 from painted import SOURCES
 from worlds import write_table
@@ -67,7 +66,7 @@ class World:
     root: Path
     rows: list[dict[str, str]]
     features: dict[str, np.ndarray]
-    asked: tuple = ()  # what the features were asked with
+    looks: tuple = ()  # of which features were asked
 
     @property
     def csv(self) -> Path:
@@ -121,12 +120,10 @@ def world(tmp_path, monkeypatch) -> World:
     world.csv.parent.mkdir()
     world.write([*COLUMNS, *SOURCES])
 
-    def extract_features(paths, backbone, *asked):
+    def extract_features(paths, looks, *_):
+        world.looks = list(looks)
         rows = np.stack([world.features[path.name] for path in paths])
-        if backbone == WINGS:
-            return np.tile(rows, 1 + len(asked[-1])), {}
-        world.asked = asked
-        return rows, {}
+        return [np.tile(rows[named], 1 + len(look.changes)) for look, named in looks.items()], {}
 
     monkeypatch.setattr(training, "extract_features", extract_features)
     return world

@@ -8,9 +8,11 @@ import backbones
 import cutout
 import model_utils
 import numpy as np
+import pictures
 import pytest
 import torch
-from model_utils import FeatureCache
+from backbones import WINGS
+from model_utils import FeatureCache, Look, extract_features
 from PIL import Image
 
 CPU, LIGHT = torch.device("cpu"), "efficientnet_lite0"
@@ -21,8 +23,10 @@ def paths(tmp_path, draw):
     return [draw(tmp_path / f"images/{index}.png") for index in range(5)]
 
 
-def extract(paths, cache_dir, *arguments, batch=2, workers=0):
-    return model_utils.extract_features(paths, LIGHT, CPU, batch, workers, cache_dir, *arguments)
+def extract(paths, cache_dir, *view, batch=2, workers=0):
+    every = {Look(LIGHT, *view): slice(None)}
+    (features,), failures = extract_features(paths, every, CPU, batch, workers, cache_dir)
+    return features, failures
 
 
 def test_an_interrupted_extraction_resumes(tmp_path, paths, monkeypatch):
@@ -71,6 +75,24 @@ def test_features_of_cutouts_are_those_of_photographs_cut_by_hand(tmp_path, spec
     assert len(list((tmp_path / "cache").glob("efficientnet_lite0-*.sqlite"))) == 2
 
 
+def test_a_photograph_is_decoded_once_for_all_that_look_at_it(tmp_path, specimen, monkeypatch):
+    paths = [specimen(tmp_path / "brown.png"), specimen(tmp_path / "blue.png", (20, 40, 90))]
+    upside_down = Look(WINGS, WINGS, {"upside down": lambda pictures: pictures[:, -448:].flip(2)})
+    first = np.array([True, False])
+    looks = {Look(LIGHT, "cutout"): slice(None), Look(WINGS, WINGS): first, upside_down: ~first}
+    opened = []
+    really = pictures.open_image
+    monkeypatch.setattr(pictures, "open_image", lambda *of: opened.append(of[0]) or really(*of))
+    together, _ = extract_features(paths, looks, CPU, 1, 0, tmp_path / "cache")
+    assert sorted(opened) == sorted(paths)
+    assert [found.shape for found in together] == [(2, 1280), (1, 2560), (1, 5120)]
+    for (look, named), found in zip(looks.items(), together, strict=True):
+        (alone,), _ = extract_features(paths, {look: named}, CPU, 1, 0, tmp_path / look.view)
+        assert np.array_equal(found, alone)
+    plain, flipped = np.split(together[2][0], 2)
+    assert np.abs(plain - flipped).max() > 0.01
+
+
 def test_what_has_a_cache_of_its_own(tmp_path, monkeypatch):
     """Other weights, another backbone, cutouts and a raised version; nothing else.
 
@@ -78,16 +100,16 @@ def test_what_has_a_cache_of_its_own(tmp_path, monkeypatch):
     """
     network = torch.nn.Linear(2, 1)
 
-    def name(backbone="dinov2_base", preprocess="photograph"):
-        return model_utils.open_cache(backbone, network, tmp_path, preprocess).path.name
+    def name(backbone="dinov2_base", view="photograph"):
+        return model_utils.open_cache(Look(backbone, view), network, tmp_path).path.name
 
     first = name()
     assert name() == first
     assert re.fullmatch(r"dinov2_base-[0-9a-f]{16}\.sqlite", first)
-    found = [first, name(preprocess="cutout"), name("efficientnet_lite0")]
+    found = [first, name(view="cutout"), name("efficientnet_lite0")]
     for module in (cutout, backbones):
         monkeypatch.setattr(module, "VERSION", 1000)
-        found.append(name(preprocess="cutout"))
+        found.append(name(view="cutout"))
         assert (name() == first) == (module is cutout)
     found.append(name())
     with torch.no_grad():

@@ -32,8 +32,8 @@ def start(tmp_path, monkeypatch):
 
     known = {"backbone": "efficientnet_lite0", "view": "photograph", "threshold": 0.25}
     known |= {"preprocess": "photograph"}
-    known |= {"members": {"linear": SimpleNamespace(origin=Origin()), "sgd": None}}
-    known |= {"files": {"linear": tmp_path / "linear.pth"}, "smallest_side": None}
+    known |= {"members": {"sgd": SimpleNamespace(origin=Origin()), "linear": None}}
+    known |= {"files": {"sgd": tmp_path / "sgd.pkl"}, "smallest_side": None}
     known |= {"wing_network": None}
     model = SimpleNamespace(**known, load=lambda: None, examine=red)
     monkeypatch.setattr(detection_report, "Model", lambda **_: model)

@@ -63,7 +63,7 @@ def test_a_calibrated_pickle_by_hand(write):
 )
 def test_published_pickles_give_the_published_probabilities(shared, file_name, expected):
     golden = np.load(shared / "sgd/expected.npz")
-    scorer = published_members.load_sgd(shared / "sgd" / file_name, "dinov2_base")
+    scorer = published_members.load_sgd(shared / "sgd" / file_name)
     probabilities = scorer.hybrid_probability(golden["features"])
     assert np.abs(probabilities - golden[expected][:, 1]).max() < 1e-6
 
@@ -76,7 +76,7 @@ def test_todays_pickles_give_scikit_learns_probabilities(write, make):
     features = rng.standard_normal((60, 1536)).astype(np.float32)
     labels = (features[:, 0] + 0.5 * rng.standard_normal(60) > 0).astype(int)
     classifier = make().fit(features, labels)
-    scorer = published_members.load_sgd(write(classifier), "dinov2_base")
+    scorer = published_members.load_sgd(write(classifier))
     expected = classifier.predict_proba(features)[:, 1]
     assert np.abs(scorer.hybrid_probability(features) - expected).max() < 1e-6
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import shortcuts
 import torch
+from model_utils import Look
 from PIL import Image
 from shortcuts import ADVICE, VIEWS, Result, call_each, report_backgrounds
 from worlds import draw_specimen, write_table
@@ -21,14 +22,15 @@ def check(tmp_path, monkeypatch, caplog, capsys):
     status, output and messages.
     """
 
-    def extract_features(paths, backbone, device, batch_size, workers, cache):
-        assert (backbone, device.type, workers) == ("efficientnet_lite0", "cpu", 0)
+    def extract_features(paths, looks, device, batch_size, workers, cache):
+        assert looks == {Look("efficientnet_lite0"): slice(None)}
+        assert (device.type, workers) == ("cpu", 0)
         assert cache == shortcuts.REPOSITORY / "Datasets/.feature_cache"
         kinds = np.array([int(path.stem.rpartition("_")[2].strip("S")) % 2 for path in paths])
         features = np.random.default_rng(0).normal(size=(len(paths), 8))
         if paths[0].parent.name in ("whole", "background"):
             features[:, 0] += 18 * kinds - 9
-        return features, {}
+        return [features], {}
 
     def run_check(*arguments: object) -> tuple[int, str, str]:
         command = ["check_shortcuts.py", "--output", tmp_path / "out", "--device", "cpu"]

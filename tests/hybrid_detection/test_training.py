@@ -130,7 +130,7 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, world, fits, tmp_p
     photographs = held_out["held_out_photographs"]
     held = {row["filename"] for row in photographs if row["images"] == "photographs"}
     assert len(held) == 12  # 20 % of 60 photographs
-    assert world.asked[-1] == "cutout"
+    assert [look.view for look in world.looks] == ["cutout", "wings", "wings"]
     wanted = [name for name in everything if sources[name] <= held]
     assert [row["filename"] for row in photographs] == wanted
     published = [everything[row] for row in split.held_out]

@@ -23,6 +23,8 @@ PREPROCESSES = (PREPROCESS, "cutout")  # what is looked at: the picture, or the 
 IMAGE_SIZE = 224  # pixels; images are resized to a square of this size, not cropped
 VERSION = 1  # raised when this file, files.py or pictures.py give a photograph other features
 WINGS = "wings"  # what the member that knows the subspecies looks at, and the network that it takes
+# What a picture shows: one of these, or one of PREPROCESSES above the wings.
+VIEWS = (*PREPROCESSES, WINGS, *(f"{name}+{WINGS}" for name in PREPROCESSES))
 GRID = 8  # parts, along each side of a picture, in which that network averages what it sees
 
 log = logging.getLogger(__name__)
@@ -34,22 +36,25 @@ def make_picture(view: str = PREPROCESS) -> Callable[[Image.Image], Image.Image]
     224 x 224 pixels for the `view` "photograph", the image resized, and "cutout", the specimen cut
     out first (what is a cutout stays as it is). Two such squares, one over the other, for "wings":
     see wings.py. "cutout+wings" has both, the wings below. It takes every mode but floats ("F"),
-    for which it raises ValueError.
+    for which it raises ValueError, as for a view that is not in VIEWS.
     """
-    names = check_view(view)
-    if names != [PREPROCESS]:  # which brings OpenCV, that the published files do without
+    if view not in VIEWS:
+        raise ValueError(f"unknown view {view!r}; known: {', '.join(VIEWS)}")
+    if view != PREPROCESS:  # which brings OpenCV, that the published files do without
         from cutout import specimen_alone
-    if WINGS in names:
+    if WINGS in view:
         from wings import lay_wings
 
     def make(image: Image.Image) -> Image.Image:
         image = to_rgb(image)
-        if names == [PREPROCESS]:
+        if view == PREPROCESS:
             return resize(image)
         alone, mask = specimen_alone(image)
-        shown = {PREPROCESS: image, "cutout": alone}
-        squares = [np.asarray(resize(shown[name])) for name in names if name in shown]
-        squares += lay_wings(image, mask) if WINGS in names else []
+        squares = []
+        if view != WINGS:
+            squares.append(np.asarray(resize(alone if "cutout" in view else image)))
+        if WINGS in view:
+            squares += lay_wings(image, mask)
         return Image.fromarray(np.concatenate(squares))
 
     return make
@@ -58,17 +63,14 @@ def make_picture(view: str = PREPROCESS) -> Callable[[Image.Image], Image.Image]
 resize = transforms.Resize((IMAGE_SIZE, IMAGE_SIZE))
 
 
-def check_view(view: str) -> list[str]:
-    """The names in a view such as "cutout+wings"; ValueError for one that is not known."""
-    names, known = view.split("+"), (*PREPROCESSES, WINGS)
-    if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"unknown view {unknown[0]!r}; known: {', '.join(known)}")
-    return names
+def squares_of(pictures: torch.Tensor, wings: bool) -> torch.Tensor:
+    """Of pictures of any view (n, k * 224, 224, 3), the squares of the wings or the one above."""
+    return pictures[:, -2 * IMAGE_SIZE :] if wings else pictures[:, :IMAGE_SIZE]
 
 
 def version(view: str) -> int:
     """Of the way from a photograph to its features; what an older one gave is made anew."""
-    finders = [import_module(name) for name in check_view(view) if name != PREPROCESS]
+    finders = [import_module(name) for name in view.split("+") if name != PREPROCESS]
     return VERSION * math.prod(finder.VERSION for finder in finders)  # rises when any does
 
 
@@ -275,11 +277,12 @@ def in_bfloat16(network: nn.Module) -> nn.Module:
 def extract(
     network: nn.Module, pictures: torch.Tensor, backbone: str, device: torch.device
 ) -> torch.Tensor:
-    """Features (n, feature_size), float32 on `device`, of n pictures (n, k * 224, 224, 3) of bytes.
+    """Features (n, feature_size), float32 on `device`, of n pictures of bytes of any view.
 
-    The mean of those of their k squares. `network` is the `backbone`, on `device` already; scoring
-    and training both take them here.
+    The mean of those of the squares that are for it. `network` is the `backbone`, on `device`
+    already; scoring and training both take them here.
     """
-    squares = pictures.to(device).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
+    shown = squares_of(pictures, backbone == WINGS)
+    squares = shown.to(device).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
     features = network(normalise(squares, backbone)).float()
     return features.reshape(len(pictures), -1, features.shape[1]).mean(dim=1)

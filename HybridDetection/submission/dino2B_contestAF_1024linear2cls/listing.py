@@ -1,6 +1,7 @@
 """Which images are scored: those of a folder, of its sub-folders too, or those of a list."""
 
 import csv
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
@@ -69,7 +70,9 @@ def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
     """
     check_folder(folder)
     names, refused = set(), []
-    for name in read_list(path):
+    header, rows = read_rows(path, [COLUMN])
+    place = header.index(COLUMN)
+    for name in dict.fromkeys(row[place] for row in rows.values()):
         try:
             inside(folder, name)
             names.add(name)
@@ -81,25 +84,47 @@ def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
     return images, refused + more
 
 
-def read_list(path: Path) -> dict[str, None]:
-    """The different cells of the column, in their order; ValueError naming the line of a fault."""
+def read_rows(
+    path: Path, columns: Sequence[str], origin: str = ""
+) -> tuple[list[str], dict[int, list[str]]]:
+    """The first row of the CSV `path`, and the cells of the others by the line on which each ends.
+
+    ValueError naming the line where one of `columns` is missing or stands twice, and for a row of
+    more or fewer cells than the first. `origin` is read_text's.
+    """
+    text = io.StringIO(read_text(path, "a CSV table", origin), newline="")
+    reader = csv.reader(text, strict=True)  # which knows its line; pandas does not
+    rows: dict[int, list[str]] = {}
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file, strict=True)
-            columns = rows.fieldnames or []
-            if columns.count(COLUMN) != 1:
-                raise ValueError(f"{path}: has the columns {', '.join(columns)}, expected {COLUMN}")
-            names = {}
-            for row in rows:
-                if None in row or None in row.values():  # too many cells, too few
-                    raise csv.Error(f"not {len(columns)} cells, as in line 1")
-                names[row[COLUMN]] = None
-            return names
-    except (UnicodeDecodeError, csv.Error) as error:
-        line = rows.reader.line_num
-        if isinstance(error, UnicodeDecodeError):  # in what was read ahead
-            line += error.object[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: not a CSV file ({error})") from error
+        header = next(reader, [])
+        for row in filter(None, reader):
+            rows[reader.line_num] = row
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: not a CSV table: {error}") from error
+    for name in columns:
+        if (count := header.count(name)) != 1:
+            found = f"{name} stands twice" if count else f"no column {name}"
+            raise ValueError(f"{path}, line 1: {found}; expected {','.join(columns)}")
+    for line, row in rows.items():
+        if len(row) != len(header):
+            raise ValueError(
+                f"{path}, line {line}: {len(row)} cells, but {len(header)} columns in line 1"
+            )
+    return header, rows
+
+
+def read_text(path: Path, kind: str, origin: str = "") -> str:
+    """The text in `path`; ValueError, naming the line, where it is not in UTF-8.
+
+    The error calls it `not {kind}`; FileNotFoundError says the `origin` of such files.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: no such file{origin and '; '}{origin}") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {line}: not {kind} in UTF-8 ({error.reason})") from error
 
 
 def checked(folder: Path, names: Iterable[str]) -> tuple[Images, list[str]]:

@@ -9,7 +9,7 @@ for Codabench takes the files that this one imports.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from backbones import (
     make_picture,
 )
 from PIL import Image
-from published_members import load_linear, load_sgd
+from published_members import check_origin, load_linear, load_sgd
 from subspecies_member import Parents, load_subspecies
 from weights import HERE, TRAINING, search_folders
 
@@ -40,7 +40,7 @@ class Member:
     """A member of the ensemble."""
 
     file: str  # its name, beside this file or in Models/classifiers/
-    load: Callable[[Path, str | None, str | None], Any]  # of a path, a backbone and a preprocess
+    load: Callable[[Path], Any]
     published: bool = True  # it must lie there; another takes part if it does
     looks_at: str | None = None  # a network of its own that it needs, and view; None: the backbone
 
@@ -90,47 +90,19 @@ def locate_members(folder: Path | None, members: Sequence[str] | None = None) ->
     )
 
 
-def load_members(
-    paths: Mapping[str, Path], backbone: str | None, preprocess: str | None
-) -> dict[str, Any]:
-    """The members in `paths`; ValueError unless they are of one training, and as asked."""
-    members = {name: MEMBERS[name].load(path, backbone, preprocess) for name, path in paths.items()}
-    first, *others = members
-    for name in others:
-        if members[name].origin != members[first].origin:
-            raise ValueError(
-                f"{paths[first]} and {paths[name]} do not belong together: "
-                f"{members[first].origin}, and {members[name].origin}. Put both files of one "
-                f"training there, or train again: {TRAINING}"
-            )
-    return members
-
-
-def looked_at(members: Iterable[str], backbone: str) -> list[str]:
-    """What these members look at: `backbone` for the published ones, then networks of their own."""
-    return list(dict.fromkeys(MEMBERS[name].looks_at or backbone for name in members))
-
-
-def locate_weights(
-    backbone: str | None = None,
-    classifiers: Path | None = None,
-    members: Sequence[str] | None = None,
-    preprocess: str | None = None,
-) -> dict[str, Path]:
-    """Every file that a `Model` with these arguments reads, where it lies, by its name beside this.
+def locate_weights(**arguments: Any) -> dict[str, Path]:
+    """Every file that a `Model` of these arguments reads, where it lies, by its name beside this.
 
     The weights, and cutout.py and wings.py where they are needed. Raises as load does, and where
     only timm's hub has the weights.
     """
-    paths = locate_members(classifiers, members)
-    loaded = load_members(paths, backbone, preprocess)
-    origin = next(iter(loaded.values())).origin
-    files = {path.name: path for path in paths.values()}
-    for network in looked_at(loaded, origin.backbone):
+    model = Model(**arguments, device="cpu")
+    model.load_members()
+    files = {path.name: path for path in model.files.values()}
+    for network in model.networks:
         files[NETWORKS[network].weights_file] = locate_backbone(network)
-    views = looked_at(loaded, origin.preprocess)
-    code = ["cutout.py"] if views != [PREPROCESS] else []
-    code += ["wings.py"] if WINGS in views else []
+    code = ["cutout.py"] if model.view != PREPROCESS else []
+    code += ["wings.py"] if WINGS in model.view else []
     return files | {name: HERE / name for name in code}
 
 
@@ -184,21 +156,37 @@ class Model:
         Raises FileNotFoundError for missing weights, and ValueError for damaged ones and those of
         another backbone, preprocess or training; each names the file and the remedy.
         """
-        self.files = locate_members(self.classifiers, self.wanted)
-        self.members = load_members(self.files, self.backbone, self.preprocess)
-        origin = next(iter(self.members.values())).origin
-        self.backbone, self.preprocess = origin.backbone, origin.preprocess
+        self.load_members()
         if "linear" in self.members:
             self.members["linear"].to(self.device)
-        self.view = "+".join(looked_at(self.members, self.preprocess))
         self.make_picture = make_picture(self.view)
-        networks = looked_at(self.members, self.backbone)
         self.network, self.wing_network = (
-            build_backbone(name, self.device) if name in networks else None
+            build_backbone(name, self.device) if name in self.networks else None
             for name in (self.backbone, WINGS)
         )
         if self.fast and self.network is not None:
             self.network = in_bfloat16(self.network)
+
+    def load_members(self) -> None:
+        """Read the members alone, and what they look at: the names of networks, and a view."""
+        self.files = locate_members(self.classifiers, self.wanted)
+        self.members = {name: MEMBERS[name].load(path) for name, path in self.files.items()}
+        first, *others = self.members
+        origin = self.members[first].origin
+        check_origin(self.files[first], origin, self.backbone, self.preprocess)
+        for name in others:
+            if self.members[name].origin != origin:
+                raise ValueError(
+                    f"{self.files[first]} and {self.files[name]} do not belong together: "
+                    f"{origin}, and {self.members[name].origin}. Put both files of one training "
+                    f"there, or train again: {TRAINING}"
+                )
+        self.backbone, self.preprocess = origin.backbone, origin.preprocess
+        self.networks, views = (
+            list(dict.fromkeys(MEMBERS[name].looks_at or own for name in self.members))
+            for own in (origin.backbone, origin.preprocess)
+        )
+        self.view = "+".join(views)
 
     @property
     def smallest_side(self) -> int | None:
@@ -232,11 +220,7 @@ class Model:
         if self.network is None:
             return None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
-            return extract(self.network, pictures[:, :IMAGE_SIZE], self.backbone, self.device)
-
-    def wings(self, pictures: torch.Tensor) -> torch.Tensor:
-        """The squares of the wings (n, 2 * 224, 224, 3) in pictures of bytes."""
-        return pictures[:, IMAGE_SIZE if self.network is not None else 0 :]
+            return extract(self.network, pictures, self.backbone, self.device)
 
     @torch.inference_mode()
     def examine(self, pictures: torch.Tensor) -> Examined:
@@ -245,7 +229,7 @@ class Model:
         arrays = None if features is None else features.cpu().numpy()
         wings, parents = None, None
         if self.wing_network is not None:
-            wings = extract(self.wing_network, self.wings(pictures), WINGS, self.device)
+            wings = extract(self.wing_network, pictures, WINGS, self.device)
             wings = wings.cpu().numpy()
             parents = self.members["subspecies"].parents(wings)
         takes = {"linear": features, "sgd": arrays, "subspecies": wings}

@@ -81,19 +81,15 @@ class LinearClassifier(nn.Module):
         return self(features).float().softmax(dim=1)[:, 1].cpu().numpy()
 
 
-def load_linear(
-    path: Path, backbone: str | None = None, preprocess: str | None = None
-) -> LinearClassifier:
-    """The linear classifier in `path`, a plain state dict that may remember its origin.
-
-    ValueError for anything else, and where it was not trained on `backbone` and `preprocess`.
+def load_linear(path: Path) -> LinearClassifier:
+    """The linear classifier in `path`, a plain state dict that may remember its origin; ValueError
+    for anything else.
     """
     state = read_state_dict(path)
     try:
         origin = Origin.remembered(getattr(state, "_metadata", {}).get("", {}))
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: damaged memory of its training ({error})") from error
-    check_origin(path, origin, backbone, preprocess)
     classifier = LinearClassifier(BACKBONES[origin.backbone].feature_size)
     load_checked(classifier, classifier.load_state_dict, dict(state), path)
     classifier.origin = origin
@@ -189,17 +185,15 @@ def check_claims(pickled: bytes) -> None:
             raise pickle.UnpicklingError(f"{argument:,} objects in {len(pickled):,} bytes")
 
 
-def load_sgd(path: Path, backbone: str | None = None, preprocess: str | None = None) -> SGDScorer:
-    """The SGD classifier pickled in `path`, calibrated or bare; else as `load_linear`."""
+def load_sgd(path: Path) -> SGDScorer:
+    """The SGD classifier pickled in `path`, calibrated or bare; ValueError for anything else."""
     try:
         content = path.read_bytes()
         check_claims(content)
-        scorer = sgd_scorer(SGDUnpickler(io.BytesIO(content)).load())
+        return sgd_scorer(SGDUnpickler(io.BytesIO(content)).load())
     except Exception as error:  # hostile bytes make the unpickler raise almost anything
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{path}: not an SGD classifier ({reason})") from error
-    check_origin(path, scorer.origin, backbone, preprocess)
-    return scorer
 
 
 def sgd_scorer(pickled: Any) -> SGDScorer:

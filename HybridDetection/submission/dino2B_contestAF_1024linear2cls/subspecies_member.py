@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from backbones import NETWORKS, WINGS, version
-from published_members import Origin, check_origin, is_short_text
+from published_members import Origin, is_short_text
 from weights import numbers, read_arrays
 
 MOST = 0.75  # the share of a parent in a hybrid, at the most
@@ -107,19 +107,15 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def load_subspecies(
-    path: Path, backbone: str | None = None, preprocess: str | None = None
-) -> SubspeciesScorer:
+def load_subspecies(path: Path) -> SubspeciesScorer:
     """The subspecies' member in `path`, plain arrays; ValueError for anything else."""
     try:
-        scorer = subspecies_scorer(read_arrays(path, MAX_BYTES))
+        return subspecies_scorer(read_arrays(path, MAX_BYTES))
     except Exception as error:  # hostile bytes make zip's and npy's readers raise almost anything
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(
             f"{path}: not a member that knows the subspecies ({reason}); train again"
         ) from error
-    check_origin(path, scorer.origin, backbone, preprocess)
-    return scorer
 
 
 def subspecies_scorer(arrays: dict[str, np.ndarray]) -> SubspeciesScorer:
