@@ -18,7 +18,7 @@ from util.images import read_square
 
 from quality import formulas
 from quality.formulas import frechet, kid, mean_with_interval, with_interval
-from quality.measure import CLOSE, PHOTOGRAPHED, SIDE, Comparison, Evaluation, comparisons
+from quality.measure import AGAINST, CLOSE, PHOTOGRAPHED, SIDE, Comparison, Evaluation, comparisons
 from quality.pixels import outlines_of, wings_of
 from quality.plots import DASH, hundredths, per_thousand, percent, tenths
 
@@ -72,7 +72,7 @@ def find_figures(evaluation: Evaluation, random: np.random.Generator) -> dict[st
     sets = {}
     for one in tqdm(comparisons(evaluation), desc="figures", unit="set", disable=None):
         counts = len(one.painted.table), len(one.photos.table)
-        found = {"painted": counts[0], "photographs": counts[1], "against": one.against}
+        found = {"painted": counts[0], "photographs": counts[1], "against": AGAINST[one.title]}
         for figure in FIGURES:
             enough = min(counts) >= figure.fewest
             found[figure.key] = figure.find(one, random) if enough else None
@@ -180,14 +180,12 @@ TOLD_APART = Figure(
 def find_memorised(one: Comparison, random: np.random.Generator) -> Found:
     """Does the generator hand out the photographs that it was trained on? For each painted image
     the nearest photograph is looked up. Close is what lies within the distance
-    ({close_distance:.2f}) that only {CLOSE} % of the photographs have to another photograph. A share far
+    ({close_distance:.2f}) that only {CLOSE} % of the photographs have to another one. A share far
     above that speaks for copies. A copy that is blurred or badly coloured lies far from its
     photograph and is not caught: look at the pictures, too.
     """
-    distance, between = (
-        one.painted.table["nearest_distance"],
-        one.evaluation.photos.table["between"],
-    )
+    distance = one.painted.table["nearest_distance"]
+    between = one.evaluation.photos.table["between"]
     return {
         "close": mean_with_interval(distance <= one.evaluation.close, one.groups[0], random),
         "closest": float(distance.min()),
@@ -274,8 +272,7 @@ def find_appearance(one: Comparison, random: np.random.Generator) -> Found:
     """How far the colours inside the wings are from the reference's: the earth mover's distance of
     each channel of CIE Lab. Where on a wing a colour lies does not matter. Before painting, a
     structure's own photograph was as far from the reference as the blue histogram shows;
-    photographs of one subspecies are {colour_distance_within_subspecies:.1f} apart from each other.
-    Painting with --inherit 0.5 is meant to go half of the way.
+    photographs of one subspecies are as far from each other as the line says. Painting with --inherit 0.5 is meant to go half of the way.
 
     The wings are what differs from the ground; an outline shows what was looked at in the painted
     image. Where outlines are wrong, these figures are.

@@ -1,7 +1,7 @@
 """The statistics of the report: distances between sets of features, the bootstrap, and a classifier
 that is asked what is painted. Photographs are named by any hashable, such as their paths."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,24 +24,23 @@ FOLDS = 3  # few: an image counts in a fold when both of its sources lie in it
 REPEATS = 5  # of the whole, with other folds
 FEWEST_IN_FOLD = 5  # images of each kind
 
+Array = np.ndarray
+Photos = Sequence[Hashable]  # of images, the photograph that each is or was painted on
+
 # ---- distances ----------------------------------------------------------------------------------
 
 
-def frechet(
-    one: np.ndarray,  # (n, d) features
-    other: np.ndarray,  # (m, d)
-    weights: np.ndarray | None = None,  # (n,) how often each counts; default: once
-    other_weights: np.ndarray | None = None,  # (m,)
-) -> float:
+def frechet(one: Array, other: Array, *weights: Array) -> float:
     """The Frechet distance (Heusel et al. 2017) between Gaussians with the means and covariances
-    of the features; NaN where either side has less than two images.
+    of features (n, d) and (m, d); NaN where either side has less than two images. `weights`, (n,)
+    and (m,), say how often each image counts: once without them.
 
     The trace of the root of the covariances' product is the nuclear norm of the product of the
     centred features, which is fast where there are fewer images than features.
     """
     means, sides = [], []
-    for features, counts in ((one, weights), (other, other_weights)):
-        counts = np.ones(len(features)) if counts is None else counts
+    weights = weights or (np.ones(len(one)), np.ones(len(other)))
+    for features, counts in zip((one, other), weights, strict=True):
         if counts.sum() < 2:
             return float("nan")
         features, counts = features[counts > 0].astype(float), counts[counts > 0]
@@ -54,21 +53,16 @@ def frechet(
     return float(shift + spread - 2 * np.linalg.norm(sides[0] @ sides[1].T, "nuc"))
 
 
-def kernels(one: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
+def kernels(one: Array, other: Array) -> list[Array]:
     """KID's kernel (x.y / d + 1)^3 of features (n, d) and (m, d): (n, n), (m, m) and (n, m)."""
     one, other = one.astype(float), other.astype(float)
     return [polynomial_kernel(*pair) for pair in ((one, one), (other, other), (one, other))]
 
 
-def kid(
-    own: np.ndarray,  # (n, n) kernel
-    other: np.ndarray,  # (m, m)
-    between: np.ndarray,  # (n, m)
-    weights: np.ndarray,  # (n,) how often each counts
-    other_weights: np.ndarray,  # (m,)
-) -> float:
-    """The unbiased squared maximum mean discrepancy (Binkowski et al. 2018); an image is never
-    compared with itself. NaN where either side has not two different ones."""
+def kid(own: Array, other: Array, between: Array, weights: Array, other_weights: Array) -> float:
+    """The unbiased squared maximum mean discrepancy (Binkowski et al. 2018) of `kernels`, whose
+    images count as often as `weights`, (n,) and (m,), say; an image is never compared with itself.
+    NaN where either side has not two different ones."""
     found = 0.0
     for kernel, counts in ((own, weights), (other, other_weights)):
         pairs = counts.sum() ** 2 - (counts**2).sum()
@@ -79,11 +73,11 @@ def kid(
     return float(found - 2 * cross)
 
 
-def kid_of_subsets(own: np.ndarray, other: np.ndarray, between: np.ndarray) -> float:
+def kid_of_subsets(own: Array, other: Array, between: Array) -> float:
     """The mean KID over random subsets, drawn as torchmetrics does from a seed of their own."""
     size, random = min(KID_SUBSET, *between.shape), torch.Generator().manual_seed(0)
 
-    def draw(count: int) -> np.ndarray:
+    def draw(count: int) -> Array:
         drawn = torch.randperm(count, generator=random)[:size].numpy()
         return np.bincount(drawn, minlength=count)
 
@@ -91,24 +85,18 @@ def kid_of_subsets(own: np.ndarray, other: np.ndarray, between: np.ndarray) -> f
     return float(np.mean([kid(own, other, between, ours, theirs) for theirs, ours in drawn]))
 
 
-def by_photograph(
-    sources: np.ndarray,  # (n, 2) of each painted image: its structure and reference
-    photos: Sequence[Hashable],  # (m,)
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """The same as places, (n, 2) and (m,), among all photographs that occur, and their number."""
+def by_photograph(sources: Array, photos: Photos) -> tuple[Array, Array, int]:
+    """Both as places, (n, 2) and (m,), among all photographs that occur, and their number."""
     places, everyone = pd.factorize(np.concatenate([photos, np.ravel(sources)]))
     return places[len(photos) :].reshape(-1, 2), places[: len(photos)], len(everyone)
 
 
 def halves(
-    painted: np.ndarray,  # (n, d) features
-    photos: np.ndarray,  # (m, d)
-    sources: np.ndarray,  # (n, 2)
-    keys: Sequence[Hashable],  # (m,) photographs
-    random: np.random.Generator,
+    painted: Array, photos: Array, sources: Array, keys: Photos, random: np.random.Generator
 ) -> dict[str, float] | None:
     """Equal numbers against one half of the photographs: the other half, and what was painted
-    from the other half alone. None where a half has too few."""
+    from the other half alone; means over HALVINGS. None where a half has too few. Arguments as
+    those of `told_apart`."""
     sources, keys, count = by_photograph(sources, keys)
     rows = []
     for _ in range(HALVINGS):
@@ -132,7 +120,7 @@ def halves(
 
 def with_interval(
     figure: Callable[..., float],  # of the weights of each group
-    groups: Sequence[Sequence[Hashable]],  # of images, by the photograph that each comes from
+    groups: Sequence[Photos],  # of images, by the photograph that each comes from
     random: np.random.Generator,
     value: float | None = None,  # default: the figure with all weights 1
 ) -> dict[str, float]:
@@ -165,53 +153,48 @@ def with_interval(
 def mean_with_interval(
     values: pd.Series, photos: pd.Series, random: np.random.Generator
 ) -> dict[str, float]:
-    """The mean of the finite among `values` (n,), with its interval; each comes from one of
-    `photos` (n,)."""
+    """The mean of the finite among `values`, with its interval; `photos` as in `with_interval`."""
     known = values.dropna().astype(float)
-    mean = lambda weights: float(np.average(known, weights=weights))  # noqa: E731
-    return with_interval(mean, [photos[known.index]], random)
+    return with_interval(
+        lambda weights: float(np.average(known, weights=weights)), [photos[known.index]], random
+    )
 
 
 # ---- painted or photographed? -------------------------------------------------------------------
 
 
-def folds_by_photograph(
-    sources: np.ndarray, photos: Sequence[Hashable], random: np.random.Generator
-) -> Iterator[list[np.ndarray]]:
-    """FOLDS folds that share no photograph: places of painted images and of photographs to fit on,
-    and of those to test with. A painted image is fitted on only when both of its `sources` (n, 2)
-    are, and tested with only when neither is."""
-    sources, photos, count = by_photograph(sources, photos)
-    fold_of = random.permutation(count) % FOLDS
-    painted, photographed = fold_of[sources], fold_of[photos]
-    for fold in range(FOLDS):
-        to_fit = (painted != fold).all(axis=1), photographed != fold
-        to_test = (painted == fold).all(axis=1), photographed == fold
-        yield [np.flatnonzero(chosen) for chosen in (*to_fit, *to_test)]
-
-
 def told_apart(
-    painted: np.ndarray,  # (n, d) features
-    photos: np.ndarray,  # (m, d)
-    sources: np.ndarray,  # (n, 2)
-    keys: Sequence[Hashable],  # (m,) photographs
+    painted: Array,  # (n, d) features
+    photos: Array,  # (m, d)
+    sources: Array,  # (n, 2) photographs that each was painted from: structure and reference
+    keys: Photos,  # (m,)
     random: np.random.Generator,
-) -> tuple[dict[str, float] | None, np.ndarray]:
+) -> tuple[dict[str, float] | None, Array]:
     """The area under the ROC curve with its interval, and how painted each image looks, (n,).
 
-    A logistic regression on standardised features, cross-validated; the mean over all folds. 0.5:
-    nobody could tell; 1: always told. The second is the mean probability over the folds that
-    tested the image, NaN for one that was in none. None where no fold is large enough.
+    A logistic regression on standardised features, in which both kinds weigh the same,
+    cross-validated; the mean over all folds. 0.5: nobody could tell; 1: always told. The second is
+    the mean probability over the folds that tested the image, NaN for one that was in none. None
+    where no fold is large enough.
+
+    Folds share no photograph: a painted image is fitted on only when both of its sources are, and
+    tested with only when neither is.
     """
     outcomes = []  # what was tested, and whether painted images (rows) look it more
     looks, tests = np.zeros(len(painted)), np.zeros(len(painted))
+    of_painted, of_photos, count = by_photograph(sources, keys)
+    model = LogisticRegression(class_weight="balanced", max_iter=1000)
+    model = make_pipeline(StandardScaler(), model)
     for _ in range(REPEATS):
-        for fold in folds_by_photograph(sources, keys, random):
-            if min(map(len, fold)) < FEWEST_IN_FOLD:
+        fold_of = random.permutation(count) % FOLDS
+        for fold in range(FOLDS):
+            inside, among = fold_of[of_painted] == fold, fold_of[of_photos] == fold
+            chosen = ~inside.any(axis=1), ~among, inside.all(axis=1), among
+            ours, others, new, photographed = map(np.flatnonzero, chosen)
+            if min(map(len, (ours, others, new, photographed))) < FEWEST_IN_FOLD:
                 continue
-            ours, others, new, photographed = fold
             labels = np.repeat([1, 0], [len(ours), len(others)])
-            model = fit(np.concatenate([painted[ours], photos[others]]), labels)
+            model.fit(np.concatenate([painted[ours], photos[others]]), labels)
             found = model.predict_proba(painted[new])[:, 1]
             beside = model.predict_proba(photos[photographed])[:, 1]
             looks[new] += found
@@ -221,7 +204,7 @@ def told_apart(
     if not outcomes:
         return None, looks
 
-    def area(weights: np.ndarray, photo_weights: np.ndarray) -> float:
+    def area(weights: Array, photo_weights: Array) -> float:
         areas = []  # Mann and Whitney 1947
         for new, photographed, won in outcomes:
             ours, others = weights[new], photo_weights[photographed]
@@ -229,11 +212,5 @@ def told_apart(
                 areas.append(ours @ won @ others / (ours.sum() * others.sum()))
         return float(np.mean(areas)) if areas else float("nan")
 
-    result = with_interval(area, [[structure for structure, _ in sources], keys], random)
+    result = with_interval(area, [np.asarray(sources)[:, 0], keys], random)
     return {**result, "tested": int((tests > 0).sum())}, looks
-
-
-def fit(features: np.ndarray, labels: np.ndarray):
-    """The logistic regression; both kinds weigh the same, however many there are."""
-    model = LogisticRegression(class_weight="balanced", max_iter=1000)
-    return make_pipeline(StandardScaler(), model).fit(features, labels)

@@ -101,7 +101,7 @@ def painted_image(path: Path, dataset: Dataset) -> dict[str, str | Path]:
             lists = "lists that disagree name it" if choices else "no list names it"
             raise ValueError(f"it does not say what it was painted from, and {lists}")
         [names] = choices
-    structure, reference = ((shown(match[of]), shown(name)) for of, name in zip("ij", names))
+    structure, reference = zip(map(shown, match.group("i", "j")), map(shown, names), strict=True)
     for what, key, there in (
         ("edge map", structure, dataset.edges),
         ("structure's photograph", structure, dataset.photos),

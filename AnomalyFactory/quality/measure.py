@@ -1,11 +1,11 @@
 """Looks at every image once, at its features, the colours of its wings and its edges; and sets out
 which painted images are held against which photographs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import compress, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,10 @@ BATCH = 16  # images that the network sees at once
 SIDE = 256  # pixels, of all images that are compared here
 CLOSE = 5  # per cent of the photographs have another one as close as what is called close
 
+# Columns that images.csv does not have: paths, and what only figures are made of.
+HIDDEN = ["path", "kind", "edge_map", "structure_photo", "reference_photo", "nearest_photo"]
+HIDDEN += ["edges_f1_of_another"]
+
 PHOTOGRAPHED = "hybrids of photographed crosses"
 AGAINST = {  # sets of painted images, and what they are held against
     NON_HYBRIDS: "photographs of the same subspecies",
@@ -31,19 +35,14 @@ AGAINST = {  # sets of painted images, and what they are held against
 }
 
 
-@dataclass(frozen=True)
-class Images:
+class Images(NamedTuple):
     """Photographs or painted images: a row of a table and of the features (n, d) each."""
 
     table: pd.DataFrame
     features: np.ndarray
 
-    def of(self, chosen: np.ndarray) -> "Images":
-        return Images(self.table[chosen], self.features[chosen])
 
-
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """What there is to judge. Columns of photographs, by their paths: subspecies, name, colours
     (`pixels.colours_of` the wings), between (the distance of the features to the nearest other
     one). Those of painted images: HIDDEN, and what images.csv has."""
@@ -64,33 +63,15 @@ class Evaluation:
         return float(np.mean(distances)) if distances else float("nan")
 
 
-# Columns that images.csv does not have: paths, and what only figures are made of.
-HIDDEN = ["path", "kind", "edge_map", "structure_photo", "reference_photo", "nearest_photo"]
-HIDDEN += ["edges_f1_of_another"]
-
-
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """A set of painted images and the photographs that they are held against."""
 
-    title: str
+    title: str  # of AGAINST
     painted: Images
     photos: Images
     evaluation: Evaluation
-
-    @property
-    def against(self) -> str:
-        return AGAINST[self.title]
-
-    @property
-    def sources(self) -> np.ndarray:
-        """Structure and reference of each painted image, paths, (n, 2)."""
-        return self.painted.table[["structure_photo", "reference_photo"]].to_numpy()
-
-    @property
-    def groups(self) -> list[pd.Series | pd.Index]:
-        """The photographs that the images of either side are drawn with in a bootstrap."""
-        return [self.painted.table["structure_photo"], self.photos.table.index]
+    sources: pd.DataFrame  # structure and reference of each painted image, paths, (n, 2)
+    groups: list[Sequence[Path]]  # photographs with which the images of each side are drawn
 
 
 def comparisons(evaluation: Evaluation) -> Iterator[Comparison]:
@@ -99,15 +80,20 @@ def comparisons(evaluation: Evaluation) -> Iterator[Comparison]:
     table, names = evaluation.painted.table, evaluation.photos.table["subspecies"]
     pairs = table[["structure_subspecies", "reference_subspecies"]].apply(frozenset, axis=1)
     photographed = set().union(*map(crosses, names))
-    for title, against in AGAINST.items():
+    for title in AGAINST:
         of_cross = title == PHOTOGRAPHED
-        rows = pairs.isin(photographed) if of_cross else table["kind"] == title
-        there = set(pairs[rows])
+        chosen = pairs.isin(photographed) if of_cross else table["kind"] == title
+        there = set(pairs[chosen])
         parents = set().union(*there)
         like = [bool(crosses(name) & there) if of_cross else name in parents for name in names]
+        painted, photos = (
+            Images(side.table[rows], side.features[rows])
+            for side, rows in ((evaluation.painted, chosen), (evaluation.photos, np.array(like)))
+        )
         if there:
-            sides = evaluation.painted.of(rows.to_numpy()), evaluation.photos.of(np.array(like))
-            yield Comparison(title, *sides, evaluation)
+            sources = painted.table[["structure_photo", "reference_photo"]]
+            groups = [sources["structure_photo"], photos.table.index]
+            yield Comparison(title, painted, photos, evaluation, sources, groups)
 
 
 def crosses(subspecies: str) -> set[frozenset[str]]:
@@ -141,10 +127,11 @@ def look_at(
         for start in tqdm(range(0, len(rows), BATCH), desc="images", disable=None):
             batch = rows[start : start + BATCH]
             found = list(pool.map(read, batch[files].itertuples(index=False)))
-            whole = [not isinstance(images, ImageError) for images in found]
-            problems += [f"{error}: left out" for error, fine in zip(found, whole) if not fine]
-            if any(whole):
-                images = [np.stack(column) for column in zip(*compress(found, whole))]
+            errors = [images if isinstance(images, ImageError) else None for images in found]
+            problems += [f"{error}: left out" for error in errors if error]
+            if None in errors:
+                whole = [error is None for error in errors]
+                images = list(map(np.stack, zip(*compress(found, whole), strict=True)))
                 kept.append(batch[whole])
                 features.append(extract(images[0]))
                 seen += see(kept[-1], *images)
@@ -226,5 +213,6 @@ def measure_painted(
         nearest_photo=there.index,
         nearest_photograph=(there["subspecies"] + "/" + there["name"]).to_numpy(),
         nearest_distance=distances[:, 0],
+        looks_painted=np.nan,  # until a classifier says
     )
     return Images(table, painted.features)

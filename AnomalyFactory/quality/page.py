@@ -102,7 +102,8 @@ def write_examples(evaluation: Evaluation, folder: Path) -> dict[str, dict[str, 
         rows = known.sort_values(figure.column, kind="stable").to_dict("records")
         shown = min(SHOWN, (len(rows) + 1) // 2)
         ends = examples[figure.key] = {}
-        for title, some in zip(figure.ends, (rows[:shown], rows[shown:][::-1][:shown])):
+        both = rows[:shown], rows[shown:][::-1][:shown]
+        for title, some in zip(figure.ends, both, strict=True):
             for row in some:
                 panels = panels_of(row, figure, evaluation)
                 written += 1

@@ -46,6 +46,7 @@ def histogram(
 ) -> tuple[str, Markup]:
     """Histograms over each other, each in shares of its own number, with lines at `marks`, as SVG;
     and a caption that names them all."""
+    marks = {name: value for name, value in marks.items() if math.isfinite(value)}
     canvas = Canvas(figsize=SIZE, layout="constrained")
     axes = canvas.subplots()
     axes.set_facecolor("none")
