@@ -13,11 +13,11 @@ import argparse
 import sys
 
 import numpy as np
+import pandas as pd
 from options.base_options import PIDINET, gpu_ids, gpus_there, new_parser, positive, rooted, seed
 from quality import inputs
 from quality.backbone import BACKBONES, feature_extractor
 from quality.figures import find_figures
-from quality.inputs import PaintedImage
 from quality.measure import Evaluation, measure_painted, measure_photos
 from quality.page import write_report
 from tqdm import tqdm
@@ -35,20 +35,23 @@ def main() -> int:
     dataset = inputs.read_dataset(opt.dataset)
     found, problems = inputs.find_painted(opt.results, dataset)
     extract = feature_extractor(opt.backbone, device)
-    detector = inputs.edge_detector(dataset, opt.detector, opt.weights, device)
+    detector, detect = inputs.edge_detector(dataset, opt.detector, opt.weights, device)
     photos = measure_photos(dataset, extract, problems)
     drawn = draw(found, opt.how_many, random)
-    evaluation = Evaluation(
-        dataset=dataset,
-        photos=photos,
-        painted=measure_painted(drawn, dataset, photos, extract, detector[1], problems),
-        detector=detector,
-        backbone=BACKBONES[opt.backbone],
-        painted_found=len(found),
-        left_out=problems,
-    )
-    find_figures(evaluation, random)
-    page = write_report(evaluation, opt.output)
+    painted = measure_painted(drawn, photos, extract, detect, problems)
+    evaluation = Evaluation(photos, painted, detect)
+    numbers = {
+        "backbone": BACKBONES[opt.backbone],
+        "edge_detector": detector,
+        "painted_found": len(found),
+        "painted": len(painted.table),
+        "photographs": len(photos.table),
+        "close_distance": evaluation.close,
+        "colour_distance_within_subspecies": evaluation.colours_within(),
+        "sets": find_figures(evaluation, random),
+        "left_out": problems,
+    }
+    page = write_report(evaluation, numbers, opt.output)
     for line in problems:
         tqdm.write(line, file=sys.stderr)
     tqdm.write(f"page: {page}")
@@ -81,13 +84,11 @@ def options() -> argparse.Namespace:
     return opt
 
 
-def draw(found: list[PaintedImage], most: int, random: np.random.Generator) -> list[PaintedImage]:
+def draw(found: pd.DataFrame, most: int, random: np.random.Generator) -> pd.DataFrame:
     """At most so many painted images of each kind, in random order."""
-    chosen = []
-    for kind in (inputs.NON_HYBRIDS, inputs.HYBRIDS):
-        same = [image for image in found if image.kind == kind]
-        chosen += [same[place] for place in random.permutation(len(same))[:most]]
-    return [chosen[place] for place in random.permutation(len(chosen))]
+    kinds = (np.flatnonzero(found["kind"] == kind) for kind in (inputs.NON_HYBRIDS, inputs.HYBRIDS))
+    chosen = np.concatenate([random.permutation(places)[:most] for places in kinds])
+    return found.iloc[random.permutation(chosen)]
 
 
 if __name__ == "__main__":

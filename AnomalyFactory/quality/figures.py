@@ -1,36 +1,30 @@
-"""The figures of a report. To add one, say in a `Figure` how it is found and told, and add it to
-FIGURES: the page, its table at the top and figures.json are loops over them. What it measures of
-each image, measure.py adds to the table of the painted images, which goes into images.csv."""
+"""The figures of a report, each in one place: its formula and its words.
+
+To add one, write a `Figure` and add it to FIGURES; the page, its table at the top and figures.json
+are loops over them. What it measures of each image, measure.py adds to the table of the painted
+images, which goes into images.csv.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from inspect import getdoc
 from typing import Any
 
+import cv2
 import numpy as np
 from tqdm import tqdm
+from util.images import read_square
 
-from quality import formulas, plots
+from quality import formulas
 from quality.formulas import frechet, kid, mean_with_interval, with_interval
-from quality.measure import CLOSE, PHOTOGRAPHED, Comparison, Evaluation, comparisons
-from quality.plots import DASH, Drawing, Series, by_kind, histograms, hundredths, percent, tenths
+from quality.measure import AGAINST, CLOSE, PHOTOGRAPHED, SIDE, Comparison, Evaluation, comparisons
+from quality.pixels import outlines_of, wings_of
+from quality.plots import DASH, hundredths, per_thousand, percent, tenths
 
 FEWEST = 20  # painted images, and photographs, for a figure of their distributions
-HALVINGS = 10  # of the photographs, at random; the yardstick is the mean over them
 
 Found = dict[str, Any]  # as in figures.json: a value with its interval, or several under names
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The best and the worst painted images by a column of the table, the smallest first."""
-
-    column: str
-    says: str  # of an image, with its columns
-    panels: tuple[str, ...]  # pictures of it that are shown
-    ends: tuple[str, str] = ("Best", "Worst")
-    descending: bool = False
-    hybrids_first: bool = False  # whether only they are shown where there are any
 
 
 @dataclass(frozen=True)
@@ -38,272 +32,284 @@ class Figure:
     """A question to a set of painted images: how it is answered, and how that is told."""
 
     key: str  # in figures.json, and of its section
-    value: Callable[[Comparison, np.random.Generator], Found | None]  # None: too few images
-    part: str = ""  # of what is found that has the value and its interval; "": it itself
+    # The page shows what it says of itself, with the numbers of figures.json; None: too few images.
+    find: Callable[[Comparison, np.random.Generator], Found | None]
+    fewest: int = 0  # painted images and photographs that it wants
     # In the table at the top of the page; without a title it is not there.
     title: str = ""
     meaning: str = ""
+    part: str = ""  # of what is found that has the value and its interval; "": it itself
     write: Callable[[float], str] = hundredths  # how the value and the ends are written
     yardstick: Callable[[Found], str] = lambda found: ""  # of all that is found in a set
-    fewest: int = 0  # painted images and photographs that it wants
-    # In its section; without a heading it is told in another one. page.html may explain it, too.
+    # In its section; without a heading it is told in that of another.
     heading: str = ""
-    plot: Callable[[Evaluation], list[Drawing]] = lambda evaluation: []
-    ranking: Ranking | None = None
+    # Of the table of painted images, in a histogram; the first and the last images are shown.
+    column: str = ""
+    axis: str = ""
+    marks: Callable[[Evaluation], dict[str, float]] = lambda evaluation: {}
+    beside: Callable[[Evaluation], dict[str, Any]] = lambda evaluation: {}  # values of photographs
+    ends: tuple[str, str] = ("Best", "Worst")
+    says: str = ""  # of an image, with its columns
+    panel: str = ""  # a picture of its own beside the image and its inputs
+    picture: Callable[[dict[str, Any], Evaluation], np.ndarray] | None = None  # of an image's row
+
+    def cell(self, found: Found) -> tuple[str, str]:
+        """What the table at the top says of a set: the value, and what is beside it."""
+        if found[self.key] is None:
+            return DASH, "too few images"
+        one = found[self.key][self.part] if self.part else found[self.key]
+        ends = f"[{self.write(one['low'])} to {self.write(one['high'])}]"
+        beside = ends if np.isfinite(one["low"]) else "", self.yardstick(found)
+        return self.write(one["value"]), "; ".join(filter(None, beside))
+
+    def explanation(self, numbers: Found) -> list[str]:
+        """Paragraphs."""
+        return getdoc(self.find).format(**numbers, **vars(formulas), CLOSE=CLOSE).split("\n\n")
 
 
-def find_figures(evaluation: Evaluation, random: np.random.Generator) -> None:
-    """Add the figures of each set to the evaluation."""
-    evaluation.painted.table["looks_painted"] = np.nan  # until a classifier says
+def find_figures(evaluation: Evaluation, random: np.random.Generator) -> dict[str, Found]:
+    """The figures of each set of painted images."""
+    sets = {}
     for one in tqdm(comparisons(evaluation), desc="figures", unit="set", disable=None):
-        counts = len(one.table), len(one.photo_keys)
-        found = {"painted": counts[0], "photographs": counts[1], "against": one.against}
+        counts = len(one.painted.table), len(one.photos.table)
+        found = {"painted": counts[0], "photographs": counts[1], "against": AGAINST[one.title]}
         for figure in FIGURES:
             enough = min(counts) >= figure.fewest
-            found[figure.key] = figure.value(one, random) if enough else None
-        evaluation.sets[one.title] = found
+            found[figure.key] = figure.find(one, random) if enough else None
+        sets[one.title] = found
+    return sets
 
 
-def cell(figure: Figure, found: Found) -> tuple[str, str]:
-    """What the table at the top says of a figure in a set: the value, and what is beside it."""
-    there, write = found[figure.key], figure.write
-    if there is None:
-        return DASH, "too few images"
-    there = there[figure.part] if figure.part else there
-    beside = spread(there, write), figure.yardstick(found)
-    return write(there["value"]), "; ".join(filter(None, beside))
-
-
-def spread(found: dict[str, float], write: Callable[[float], str]) -> str:
-    """`[low to high]` of a figure; nothing where it has no interval."""
-    known = np.isfinite(found["low"])
-    return f"[{write(found['low'])} to {write(found['high'])}]" if known else ""
-
-
-# ---- how each is found --------------------------------------------------------------------------
+# ---- Frechet distance and KID -------------------------------------------------------------------
 
 
 def find_frechet(one: Comparison, random: np.random.Generator) -> Found:
-    sides, groups = (one.features, one.photo_features), [one.structures, one.photo_keys]
-    return with_interval(partial(frechet, *sides), groups, random, frechet(*sides))
+    """Both ask how far the painted images, as a whole, lie from the photographs, by the features of
+    {backbone}, so they do not compare with figures from the Inception network.
+
+    A Fréchet distance estimates a covariance of more than a thousand features; with fewer images
+    than that it is too large, the more so the fewer they are: never compare it between sets of
+    other sizes. KID has no such bias. The figure at the top also flatters: the photographs in it
+    are those that were painted on. The fair comparison stands beside it: one half of the
+    photographs, against as many of the other half, and against as many images that were painted
+    from that other half alone. No generator can be expected to come below the photographs. Hybrids
+    should lie further away than non-hybrids: they are held against photographs of their parents.
+    Only hybrids of photographed crosses meet their like.
+    """
+    sides = one.painted.features, one.photos.features
+    return with_interval(partial(frechet, *sides), one.groups, random, frechet(*sides))
 
 
 def find_kid(one: Comparison, random: np.random.Generator) -> Found:
-    kernels = formulas.kernels(one.features, one.photo_features)
-    groups, value = [one.structures, one.photo_keys], formulas.kid_of_subsets(*kernels)
-    return with_interval(partial(kid, *kernels), groups, random, value)
+    kernels = formulas.kernels(one.painted.features, one.photos.features)
+    value = formulas.kid_of_subsets(*kernels)
+    return with_interval(partial(kid, *kernels), one.groups, random, value)
 
 
 def find_halves(one: Comparison, random: np.random.Generator) -> Found | None:
-    """Equal numbers against one half of the photographs: the other half, and what was painted
-    from the other half alone. None where a half has too few."""
-    sources, keys, photos = one.sources, one.photo_keys, one.photo_features
-    everyone = list(dict.fromkeys([*keys, *(key for pair in sources for key in pair)]))
-    rows = []
-    for _ in range(HALVINGS):
-        order = random.permutation(len(everyone))
-        first = {everyone[place] for place in order[: len(order) // 2]}
-        own, other, new = (
-            random.permutation(np.flatnonzero(chosen))
-            for chosen in (
-                [key in first for key in keys],
-                [key not in first for key in keys],
-                [first.issuperset(pair) for pair in sources],
-            )
-        )
-        size = min(len(own), len(other), len(new))
-        if size < FEWEST // 2:
-            continue
-        against, ones = photos[other[:size]], np.ones(size)
-        row = [size]
-        for side in (one.features[new[:size]], photos[own[:size]]):
-            kernels = formulas.kernels(side, against)
-            row += [frechet(side, against), kid(*kernels, ones, ones)]
-        rows.append(row)
-    names = ("images", "frechet_painted", "kid_painted", "frechet_photographs", "kid_photographs")
-    return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True)) if rows else None
+    sides = one.painted.features, one.photos.features
+    return formulas.halves(*sides, one.sources, one.groups[1], random)
+
+
+FRECHET = Figure(
+    key="frechet",
+    find=find_frechet,
+    fewest=FEWEST,
+    title="Fréchet distance",
+    meaning="the lower, the more alike; photographs set the yardstick",
+    write=tenths,
+    yardstick=lambda found: (
+        "{images:.0f} against as many: painted {frechet_painted:.1f}, photographs"
+        " {frechet_photographs:.1f}".format(**found["halves"])
+        if found["halves"]
+        else ""
+    ),
+    heading="Fréchet distance and KID",
+)
+KID = Figure(
+    key="kid",
+    find=find_kid,
+    fewest=FEWEST,
+    title="KID \N{MULTIPLICATION SIGN} 1000",
+    meaning="the same question; 0: alike, however few images",
+    write=per_thousand,
+    yardstick=lambda found: (
+        found["halves"] and f"photographs {per_thousand(found['halves']['kid_photographs'])}"
+    ),
+)
+HALVES = Figure(key="halves", find=find_halves, fewest=FEWEST)  # the yardstick of both
+
+# ---- painted or photographed? -------------------------------------------------------------------
 
 
 def find_told_apart(one: Comparison, random: np.random.Generator) -> Found | None:
-    """How well a classifier tells; how painted each image looks to it goes into the table."""
-    sides = one.features, one.photo_features
-    found, looks = formulas.told_apart(*sides, one.sources, one.photo_keys, random)
+    """A logistic regression learns to tell painted images from photographs and is asked about
+    specimens that it never saw: shown one image of each, how often does it pick out the painted
+    one? Half of the time is guessing.
+
+    Folds are drawn by photograph ({FOLDS} folds, {REPEATS} times): a painted image is learnt from
+    only when both of its photographs are, and asked about only when neither is. An area near 1 says
+    that all painted images share some trace. A detector that is trained on them may learn that
+    trace instead of the wings, unless painted images are as common among hybrids as among
+    non-hybrids. Hybrids differ from the photographs of their parents by what they are, too: the
+    plain question is that of the non-hybrids.
+    """
+    sides = one.painted.features, one.photos.features
+    found, looks = formulas.told_apart(*sides, one.sources, one.groups[1], random)
     if one.title != PHOTOGRAPHED:  # which are among the hybrids, and have been looked at
-        one.evaluation.painted.table.loc[one.table.index, "looks_painted"] = looks
+        one.evaluation.painted.table.loc[one.painted.table.index, "looks_painted"] = looks
     return found
 
 
+TOLD_APART = Figure(
+    key="told_apart",
+    find=find_told_apart,
+    fewest=FEWEST,
+    title="Painted or photographed?",
+    meaning="area under the ROC curve; 0.5: nobody could tell",
+    heading="Painted or photographed?",
+    column="looks_painted",
+    axis="probability of being painted",
+    ends=("Taken for photographs", "Most easily told"),
+    says="probability of being painted {looks_painted:.2f}",
+)
+
+# ---- memorisation -------------------------------------------------------------------------------
+
+
 def find_memorised(one: Comparison, random: np.random.Generator) -> Found:
-    """How near painted images lie to photographs that the generator was trained on."""
-    photos, distance = one.evaluation.photos, one.table["nearest_distance"]
+    """Does the generator hand out the photographs that it was trained on? For each painted image
+    the nearest photograph is looked up. Close is what lies within the distance
+    ({close_distance:.2f}) that only {CLOSE} % of the photographs have to another one. A share far
+    above that speaks for copies. A copy that is blurred or badly coloured lies far from its
+    photograph and is not caught: look at the pictures, too.
+    """
+    distance = one.painted.table["nearest_distance"]
+    between = one.evaluation.photos.table["between"]
     return {
-        "close": mean_with_interval(distance <= photos.close, one.structures, random),
+        "close": mean_with_interval(distance <= one.evaluation.close, one.groups[0], random),
         "closest": float(distance.min()),
         "median": float(distance.median()),
-        "median_between_photographs": float(np.median(photos.between)),
-        "closest_between_photographs": float(photos.between.min()),
+        "median_between_photographs": float(between.median()),
+        "closest_between_photographs": float(between.min()),
     }
+
+
+MEMORISED = Figure(
+    key="memorised",
+    find=find_memorised,
+    title="Close to a training photograph",
+    meaning=f"{CLOSE} % of the photographs are",
+    part="close",
+    write=percent,
+    yardstick=lambda found: (
+        "the closest at {closest:.2f}, two photographs at {closest_between_photographs:.2f}".format(
+            **found["memorised"]
+        )
+    ),
+    heading="Memorisation",
+    column="nearest_distance",
+    axis="distance to the nearest photograph",
+    marks=lambda evaluation: {"close": evaluation.close},
+    beside=lambda evaluation: {"photographs to each other": evaluation.photos.table["between"]},
+    ends=("Closest to a photograph", "Furthest from any photograph"),
+    says="distance {nearest_distance:.2f}",
+    panel="nearest photograph",
+    picture=lambda row, evaluation: read_square(row["nearest_photo"], SIDE),
+)
+
+# ---- fidelity to the structure ------------------------------------------------------------------
 
 
 def find_structure(one: Comparison, random: np.random.Generator) -> Found:
-    """Edges found against edges asked for."""
+    """A detector, {edge_detector}, looks for edges in the painted images: the one that drew the
+    edge maps, unless --detector named another. Precision: how many of those found were asked for;
+    recall: how many of those asked for were found, each within two pixels; F1 joins both. The same
+    detector on the structure's own photograph, at the size of the painted images, is about the best
+    that can be had; on another painted image it is chance. Edges of the reference's pattern that
+    were not asked for lower the precision, and in a hybrid may be wanted.
+    """
+    edges = one.painted.table.filter(like="edges_").rename(columns=lambda name: name[6:])
     found = {
-        name: mean_with_interval(one.table[f"edges_{name}"], one.structures, random)
+        name: mean_with_interval(edges[name], one.groups[0], random)
         for name in ("f1", "precision", "recall")
     }
-    others = ("f1_of_photograph", "f1_of_another")
-    return found | {name: one.table[f"edges_{name}"].mean() for name in others}
+    return found | edges[["f1_of_photograph", "f1_of_another"]].mean().to_dict()
+
+
+def draw_edges(row: dict[str, Any], evaluation: Evaluation) -> np.ndarray:
+    edges = 255 - evaluation.detect(read_square(row["path"], SIDE)[None])[0]
+    return np.repeat(edges[..., None], 3, axis=2)
+
+
+STRUCTURE = Figure(
+    key="structure",
+    find=find_structure,
+    title="Edges as asked for",
+    meaning="F1 of edges found; 1: all there and no others",
+    part="f1",
+    yardstick=lambda found: (
+        "precision {precision[value]:.2f}, recall {recall[value]:.2f}; F1 in the photographs"
+        " {f1_of_photograph:.2f}, in another painted image {f1_of_another:.2f}"
+    ).format(**found["structure"]),
+    heading="Edges",
+    column="edges_f1",
+    axis="F1 of the edges",
+    marks=lambda evaluation: {
+        "mean in another image": evaluation.painted.table["edges_f1_of_another"].mean(),
+        "mean in photographs": evaluation.painted.table["edges_f1_of_photograph"].mean(),
+    },
+    ends=("Worst", "Best"),
+    says="F1 {edges_f1:.2f}, precision {edges_precision:.2f}, recall {edges_recall:.2f}",
+    panel="edges found",
+    picture=draw_edges,
+)
+
+# ---- fidelity to the reference ------------------------------------------------------------------
 
 
 def find_appearance(one: Comparison, random: np.random.Generator) -> Found:
-    """Colours inside the wings against the reference's."""
-    distances = list(one.table["colour_distance"])
+    """How far the colours inside the wings are from the reference's: the earth mover's distance of
+    each channel of CIE Lab. Where on a wing a colour lies does not matter. Before painting, a
+    structure's own photograph was as far from the reference as the blue histogram shows;
+    photographs of one subspecies are as far from each other as the line says. Painting with --inherit 0.5 is meant to go half of the way.
+
+    The wings are what differs from the ground; an outline shows what was looked at in the painted
+    image. Where outlines are wrong, these figures are.
+    """
+    table = one.painted.table
     return {
-        "distance": mean_with_interval(distances, one.structures, random),
-        "distance_before": one.table["colour_distance_before"].mean(),
+        "distance": mean_with_interval(table["colour_distance"], one.groups[0], random),
+        "distance_before": table["colour_distance_before"].mean(),
     }
 
 
-# ---- how each is told ---------------------------------------------------------------------------
-
-# Pictures of a painted image that the page can show.
-EDGES_ASKED, REFERENCE, STRUCTURE = "edge map asked for", "reference", "structure's photograph"
-PAINTED, OUTLINED, EDGES_FOUND = "painted", "painted, wings outlined", "edges found"
-NEAREST = "nearest photograph"
-INPUTS = (EDGES_ASKED, REFERENCE, STRUCTURE)
+def outline_wings(row: dict[str, Any], evaluation: Evaluation) -> np.ndarray:
+    painted, photo = (read_square(row[column], SIDE) for column in ("path", "structure_photo"))
+    return cv2.drawContours(painted, outlines_of(wings_of(photo)), -1, (255, 0, 255), 1)
 
 
-def draw_looks(evaluation: Evaluation) -> list[Drawing]:
-    looks = by_kind(evaluation, "looks_painted")
-    return histograms(looks, "probability of being painted", ", by how painted they look.")
+APPEARANCE = Figure(
+    key="appearance",
+    find=find_appearance,
+    title="Colours of the reference",
+    meaning="distance in CIE Lab; 2 can just be seen",
+    part="distance",
+    write=tenths,
+    yardstick=lambda found: "before painting {distance_before:.1f}".format(**found["appearance"]),
+    heading="Colours",
+    column="colour_distance",
+    axis="distance from the reference's colours",
+    marks=lambda evaluation: {"one subspecies": evaluation.colours_within()},
+    beside=lambda evaluation: {
+        "their structures before painting": evaluation.painted.table["colour_distance_before"]
+    },
+    says="{colour_distance:.1f} from the reference's colours, where its structure was"
+    " {colour_distance_before:.1f} from them",
+    panel="wings outlined",
+    picture=outline_wings,
+)
 
-
-def draw_distances(evaluation: Evaluation) -> list[Drawing]:
-    photos = evaluation.photos
-    between = Series("photographs to each other", "photo", photos.between)
-    series = [between, *by_kind(evaluation, "nearest_distance")]
-    caption, marks = ". What lies left of the line is called close.", {"close": photos.close}
-    return histograms(series, "distance to the nearest photograph", caption, marks)
-
-
-def draw_edges(evaluation: Evaluation) -> list[Drawing]:
-    table = evaluation.painted.table
-    names = {"another image": "edges_f1_of_another", "photographs": "edges_f1_of_photograph"}
-    marks = {name: table[column].mean() for name, column in names.items()}
-    caption = ". Lines: the means in another image, and in photographs."
-    return histograms(by_kind(evaluation, "edges_f1"), "F1 of the edges", caption, marks)
-
-
-def draw_colours(evaluation: Evaluation) -> list[Drawing]:
-    marks = {"one subspecies": evaluation.photos.colours_within()}
-    sides = (by_kind(evaluation, f"colour_distance{side}") for side in ("_before", ""))
-    return [
-        drawing
-        for before, after in zip(*sides, strict=True)
-        for drawing in histograms(
-            [Series("their structures before painting", "photo", before.values), after],
-            "distance from the reference's colours",
-            ".",
-            marks,
-        )
-    ]
-
-
-FIGURES = [  # in the order in which they draw at random
-    Figure(
-        key="frechet",
-        value=find_frechet,
-        title="Fréchet distance",
-        meaning="the lower, the more alike; photographs set the yardstick",
-        write=tenths,
-        yardstick=lambda found: (
-            found["halves"]
-            and f"{found['halves']['images']:.0f} against as many: painted"
-            f" {tenths(found['halves']['frechet_painted'])}, photographs"
-            f" {tenths(found['halves']['frechet_photographs'])}"
-        ),
-        fewest=FEWEST,
-        heading="Fréchet distance and KID",
-    ),
-    Figure(
-        key="kid",
-        value=find_kid,
-        title="KID \N{MULTIPLICATION SIGN} 1000",
-        meaning="the same question; 0: alike, however few images",
-        write=plots.per_thousand,
-        yardstick=lambda found: (
-            found["halves"]
-            and f"photographs {plots.per_thousand(found['halves']['kid_photographs'])}"
-        ),
-        fewest=FEWEST,
-    ),
-    Figure(key="halves", value=find_halves, fewest=FEWEST),  # the yardstick of both
-    Figure(
-        key="told_apart",
-        value=find_told_apart,
-        title="Painted or photographed?",
-        meaning="area under the ROC curve; 0.5: nobody could tell",
-        fewest=FEWEST,
-        heading="Painted or photographed?",
-        plot=draw_looks,
-        ranking=Ranking(
-            column="looks_painted",
-            says="probability of being painted {looks_painted:.2f}",
-            panels=(*INPUTS, PAINTED),
-            ends=("Taken for photographs", "Most easily told"),
-        ),
-    ),
-    Figure(
-        key="memorised",
-        value=find_memorised,
-        part="close",
-        title="Close to a training photograph",
-        meaning=f"{CLOSE} % of the photographs are",
-        write=percent,
-        heading="Memorisation",
-        plot=draw_distances,
-        ranking=Ranking(
-            column="nearest_distance",
-            says="distance {nearest_distance:.2f}",
-            panels=(*INPUTS, PAINTED, NEAREST),
-            ends=("Closest to a photograph", "Furthest from any photograph"),
-        ),
-    ),
-    Figure(
-        key="structure",
-        value=find_structure,
-        part="f1",
-        title="Edges as asked for",
-        meaning="F1 of edges found; 1: all there and no others",
-        yardstick=lambda found: (
-            f"in the photographs {hundredths(found['structure']['f1_of_photograph'])}, in another"
-            f" painted image {hundredths(found['structure']['f1_of_another'])}"
-        ),
-        heading="Edges",
-        plot=draw_edges,
-        ranking=Ranking(
-            column="edges_f1",
-            descending=True,
-            says="F1 {edges_f1:.2f}, precision {edges_precision:.2f}, recall {edges_recall:.2f}",
-            panels=(*INPUTS, PAINTED, EDGES_FOUND),
-        ),
-    ),
-    Figure(
-        key="appearance",
-        value=find_appearance,
-        part="distance",
-        title="Colours of the reference",
-        meaning="distance in CIE Lab; 2 can just be seen",
-        write=tenths,
-        yardstick=lambda found: f"before painting {tenths(found['appearance']['distance_before'])}",
-        heading="Colours",
-        plot=draw_colours,
-        ranking=Ranking(
-            column="colour_distance",
-            hybrids_first=True,
-            says="{colour_distance:.1f} from the reference's colours, where its structure was"
-            " {colour_distance_before:.1f} from them",
-            panels=(*INPUTS, OUTLINED),
-        ),
-    ),
-]
+# In the order in which they draw at random; on the page the plainest question leads.
+FIGURES = [FRECHET, KID, HALVES, TOLD_APART, MEMORISED, STRUCTURE, APPEARANCE]
+ON_PAGE = [TOLD_APART, FRECHET, KID, MEMORISED, STRUCTURE, APPEARANCE]

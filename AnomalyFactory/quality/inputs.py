@@ -1,13 +1,14 @@
-"""What is on disk: the photographs, the painted images and what each was painted from, and the
-detector that drew the edge maps."""
+"""What is on disk: photographs and their edge maps, painted images and what each was painted from,
+and the detector that drew the edge maps. Subspecies and names are as tables have them (`shown`)."""
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from data.lists import LIST_FOLDERS, ListFiles, read_pairs
 from models.pidinet import pidinet_detector
@@ -23,8 +24,7 @@ Key = tuple[str, str]  # subspecies and file name without its ending: one specim
 Detector = Callable[[np.ndarray], np.ndarray]  # photos (n, h, w, 3) uint8 -> edges (n, h, w) uint8
 
 
-@dataclass(frozen=True)
-class Dataset:
+class Dataset(NamedTuple):
     """The photographs of a generator's data set and their edge maps, by specimen."""
 
     folder: Path
@@ -32,26 +32,9 @@ class Dataset:
     edges: dict[Key, Path]
 
 
-@dataclass(frozen=True)
-class PaintedImage:
-    """A painted image and its inputs; `structure` and `reference` are keys of the data set."""
-
-    path: Path
-    structure: Key
-    reference: Key
-
-    @property
-    def pair(self) -> tuple[str, str]:
-        """The subspecies of its structure and of its reference."""
-        return self.structure[0], self.reference[0]
-
-    @property
-    def sources(self) -> tuple[Key, Key]:
-        return self.structure, self.reference
-
-    @property
-    def kind(self) -> str:
-        return NON_HYBRIDS if self.structure[0] == self.reference[0] else HYBRIDS
+def shown(name: str) -> str:
+    """The name of a file as tables have it: without what is no UTF-8, and \\r, which ends a row."""
+    return name.replace("\r", "\\r").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_dataset(folder: Path) -> Dataset:
@@ -63,7 +46,7 @@ def read_dataset(folder: Path) -> Dataset:
     for path in images_below(folder / "Images"):
         parts = path.relative_to(folder).parts
         if kind := next((part for part in parts[2:-1] if part in found), None):
-            other = found[kind].setdefault((parts[1], path.stem), path)
+            other = found[kind].setdefault((shown(parts[1]), shown(path.stem)), path)
             if other != path:
                 raise InputError(f"{other} and {path} are both {kind} of {path.stem}; rename one")
     if not found[PHOTOS]:
@@ -77,9 +60,9 @@ def read_dataset(folder: Path) -> Dataset:
 # ---- painted images -----------------------------------------------------------------------------
 
 
-def find_painted(results: Path, dataset: Dataset) -> tuple[list[PaintedImage], list[str]]:
-    """The painted images below `results` in the order of their names, and what is wrong with
-    those that are left out, a line each.
+def find_painted(results: Path, dataset: Dataset) -> tuple[pd.DataFrame, list[str]]:
+    """A row of `painted_image` for each below `results` in the order of their names, and what is
+    wrong with those that are left out, a line each.
 
     Raises InputError when none is left, and for a list that is needed and wrong.
     """
@@ -89,12 +72,11 @@ def find_painted(results: Path, dataset: Dataset) -> tuple[list[PaintedImage], l
             f"{results}: no painted image AF_*_*_gen*.png in it; paint some:"
             " AnomalyFactory/scripts/test_AF4nonhybrid.sh and test_AF4hybrid.sh"
         )
-    found: dict[str, PaintedImage] = {}
-    problems = []
+    found, problems = {}, []
     for path in sorted(paths, key=lambda path: (path.name, path)):
         try:
             if path.name in found:
-                raise ValueError(f"{found[path.name].path} has the same name")
+                raise ValueError(f"{found[path.name]['path']} has the same name")
             found[path.name] = painted_image(path, dataset)
         except InputError:
             raise
@@ -105,12 +87,12 @@ def find_painted(results: Path, dataset: Dataset) -> tuple[list[PaintedImage], l
             f"{results}: none of its {len(paths)} painted images can be used; the first:"
             f" {problems[0]}"
         )
-    return list(found.values()), problems
+    return pd.DataFrame(found.values()), problems
 
 
-def painted_image(path: Path, dataset: Dataset) -> PaintedImage:
-    """The painted image in `path`. Raises ValueError unless it, or the list that its name is of,
-    says what it was painted from, and the data set has that."""
+def painted_image(path: Path, dataset: Dataset) -> dict[str, str | Path]:
+    """What the painted image in `path` was painted from, as columns. Raises ValueError unless it,
+    or the list that its name is of, says so, and the data set has that."""
     texts, match = png_texts(path), NAME.fullmatch(path.name)
     names = texts.get("structure"), texts.get("reference")
     if not all(names):
@@ -119,7 +101,7 @@ def painted_image(path: Path, dataset: Dataset) -> PaintedImage:
             lists = "lists that disagree name it" if choices else "no list names it"
             raise ValueError(f"it does not say what it was painted from, and {lists}")
         [names] = choices
-    structure, reference = (match["i"], names[0]), (match["j"], names[1])
+    structure, reference = zip(map(shown, match.group("i", "j")), map(shown, names), strict=True)
     for what, key, there in (
         ("edge map", structure, dataset.edges),
         ("structure's photograph", structure, dataset.photos),
@@ -128,7 +110,18 @@ def painted_image(path: Path, dataset: Dataset) -> PaintedImage:
         if key not in there:
             where = f"of subspecies {key[0]!r} is not in {dataset.folder}"
             raise ValueError(f"the {what} {key[1]!r} {where}")
-    return PaintedImage(path, structure, reference)
+    return {
+        "path": path,
+        "kind": NON_HYBRIDS if structure[0] == reference[0] else HYBRIDS,
+        "edge_map": dataset.edges[structure],
+        "structure_photo": dataset.photos[structure],
+        "reference_photo": dataset.photos[reference],
+        "image": shown(path.name),
+        "structure_subspecies": structure[0],
+        "structure": structure[1],
+        "reference_subspecies": reference[0],
+        "reference": reference[1],
+    }
 
 
 @cache
@@ -143,11 +136,7 @@ def listed_inputs(folder: Path) -> dict[str, set[tuple[str, str]]]:
     return found
 
 
-def crosses(subspecies: str) -> set[frozenset[str]]:
-    """The pairs of subspecies that a folder of photographed hybrids, such as 8_9, is of."""
-    parts = subspecies.split("_")
-    cuts = range(1, len(parts))
-    return {frozenset(("_".join(parts[:cut]), "_".join(parts[cut:]))) for cut in cuts}
+# ---- the detector of edges ----------------------------------------------------------------------
 
 
 def edge_detector(

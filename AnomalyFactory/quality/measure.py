@@ -3,236 +3,216 @@ which painted images are held against which photographs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import compress, pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.neighbors import NearestNeighbors
 from tqdm import tqdm
 from util.errors import InputError
 from util.files import ImageError
 from util.images import read_square
 
-from quality import formulas
 from quality.backbone import Extractor
-from quality.inputs import HYBRIDS, NON_HYBRIDS, Dataset, Detector, Key, PaintedImage, crosses
+from quality.inputs import HYBRIDS, NON_HYBRIDS, Dataset, Detector
+from quality.pixels import colour_distance, colours_of, edge_agreement, is_edge, wings_of
 
 BATCH = 16  # images that the network sees at once
-PHOTOGRAPHED = "hybrids of photographed crosses"
 SIDE = 256  # pixels, of all images that are compared here
-
 CLOSE = 5  # per cent of the photographs have another one as close as what is called close
 
-# Columns of the table that images.csv does not have; `nearest` is a photograph's place.
-HIDDEN = ["kind", "nearest", "edges_f1_of_another"]
+# Columns that images.csv does not have: paths, and what only figures are made of.
+HIDDEN = ["path", "kind", "edge_map", "structure_photo", "reference_photo", "nearest_photo"]
+HIDDEN += ["edges_f1_of_another"]
 
-Item = TypeVar("Item")
+PHOTOGRAPHED = "hybrids of photographed crosses"
+AGAINST = {  # sets of painted images, and what they are held against
+    NON_HYBRIDS: "photographs of the same subspecies",
+    HYBRIDS: "photographs of the parents' subspecies, which are no hybrids",
+    PHOTOGRAPHED: "photographs of hybrids of the same cross",
+}
 
 
-@dataclass(frozen=True)
-class Photos:
-    """The photographs of a data set that could be read."""
+class Images(NamedTuple):
+    """Photographs or painted images: a row of a table and of the features (n, d) each."""
 
-    keys: list[Key]
-    features: np.ndarray  # (m, d)
-    colours: dict[Key, np.ndarray]  # (LEVELS, 3) each, inside the wings
-    between: np.ndarray  # (m,) distance of the features to the nearest other photograph
+    table: pd.DataFrame
+    features: np.ndarray
+
+
+class Evaluation(NamedTuple):
+    """What there is to judge. Columns of photographs, by their paths: subspecies, name, colours
+    (`pixels.colours_of` the wings), between (the distance of the features to the nearest other
+    one). Those of painted images: HIDDEN, and what images.csv has."""
+
+    photos: Images
+    painted: Images
+    detect: Detector
 
     @property
     def close(self) -> float:
         """The distance that CLOSE per cent of the photographs have to another one at most."""
-        return float(np.percentile(self.between, CLOSE))
+        return float(np.percentile(self.photos.table["between"], CLOSE))
 
     def colours_within(self) -> float:
         """The mean colour distance of each photograph from the next one of its subspecies."""
-        pairs = [pair for pair in pairwise(self.keys) if pair[0][0] == pair[1][0]]
-        distances = [formulas.colour_distance(*map(self.colours.get, pair)) for pair in pairs]
+        groups = self.photos.table.groupby("subspecies")["colours"]
+        distances = [colour_distance(*two) for _, colours in groups for two in pairwise(colours)]
         return float(np.mean(distances)) if distances else float("nan")
 
 
-@dataclass(frozen=True)
-class Painted:
-    """The painted images that could be read, and what is known of each."""
-
-    images: list[PaintedImage]
-    features: np.ndarray  # (n, d)
-    table: pd.DataFrame  # a row for each image: the columns of images.csv, and HIDDEN ones
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What there is to judge, and what is found."""
-
-    dataset: Dataset
-    photos: Photos
-    painted: Painted
-    detector: tuple[str, Detector]  # of edges: its name, and it
-    backbone: str
-    painted_found: int  # of which those in `painted` were drawn
-    left_out: list[str]  # images, and why
-    sets: dict[str, dict] = field(default_factory=dict)  # the figures of each `Comparison`
-
-
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """A set of painted images and the photographs that they are held against."""
 
-    title: str
-    against: str  # what the photographs are
-    table: pd.DataFrame  # the rows of these painted images, by their places among all
-    features: np.ndarray  # (n, d)
-    sources: list[tuple[Key, Key]]  # structure and reference of each
-    photo_keys: list[Key]
-    photo_features: np.ndarray  # (m, d)
+    title: str  # of AGAINST
+    painted: Images
+    photos: Images
     evaluation: Evaluation
-
-    @property
-    def structures(self) -> list[Key]:
-        return [structure for structure, _ in self.sources]
+    sources: pd.DataFrame  # structure and reference of each painted image, paths, (n, 2)
+    groups: list[Sequence[Path]]  # photographs with which the images of each side are drawn
 
 
 def comparisons(evaluation: Evaluation) -> Iterator[Comparison]:
     """Non-hybrids and hybrids, each beside the photographs of their subspecies; and the hybrids of
     which there are photographs, beside these. Empty sets are left out."""
-    photos, painted = evaluation.photos, evaluation.painted
-    names = [key[0] for key in photos.keys]
+    table, names = evaluation.painted.table, evaluation.photos.table["subspecies"]
+    pairs = table[["structure_subspecies", "reference_subspecies"]].apply(frozenset, axis=1)
     photographed = set().union(*map(crosses, names))
-    pairs = [frozenset(image.pair) for image in painted.images]
-    for title, against in (
-        (NON_HYBRIDS, "photographs of the same subspecies"),
-        (HYBRIDS, "photographs of the parents' subspecies, which are no hybrids"),
-        (PHOTOGRAPHED, "photographs of hybrids of the same cross"),
-    ):
+    for title in AGAINST:
         of_cross = title == PHOTOGRAPHED
-        seen = [len(pair) == 2 and pair in photographed for pair in pairs]
-        rows = painted.table[seen if of_cross else painted.table["kind"] == title]
-        if rows.empty:
-            continue
-        there = {pairs[place] for place in rows.index}
+        chosen = pairs.isin(photographed) if of_cross else table["kind"] == title
+        there = set(pairs[chosen])
         parents = set().union(*there)
         like = [bool(crosses(name) & there) if of_cross else name in parents for name in names]
-        beside = np.flatnonzero(like)
-        images = [painted.images[place] for place in rows.index]
-        yield Comparison(
-            title=title,
-            against=against,
-            table=rows,
-            features=painted.features[rows.index],
-            sources=[image.sources for image in images],
-            photo_keys=[photos.keys[place] for place in beside],
-            photo_features=photos.features[beside],
-            evaluation=evaluation,
+        painted, photos = (
+            Images(side.table[rows], side.features[rows])
+            for side, rows in ((evaluation.painted, chosen), (evaluation.photos, np.array(like)))
         )
+        if there:
+            sources = painted.table[["structure_photo", "reference_photo"]]
+            groups = [sources["structure_photo"], photos.table.index]
+            yield Comparison(title, painted, photos, evaluation, sources, groups)
 
 
-def measure_photos(dataset: Dataset, extract: Extractor, problems: list[str]) -> Photos:
-    """What is measured of the photographs; unreadable ones are noted in `problems`.
-
-    Raises InputError when less than two can be read.
-    """
-    features, colours = [], {}
-    for batch in readable(list(dataset.photos), lambda key: [dataset.photos[key]], problems):
-        features.append(extract([image for _, [image] in batch]))
-        for key, [image] in batch:
-            colours[key] = formulas.colours_of(image, formulas.wings_of(image))
-    if len(colours) < 2:
-        raise InputError(
-            f"{dataset.folder}: {len(colours)} of its {len(dataset.photos)} photographs can be"
-            " read; two at least are needed to compare with"
-        )
-    features = np.concatenate(features)
-    distances = formulas.euclidean(features, features)
-    np.fill_diagonal(distances, np.inf)
-    return Photos(list(colours), features, colours, distances.min(axis=1))
+def crosses(subspecies: str) -> set[frozenset[str]]:
+    """The pairs of subspecies that a folder of photographed hybrids, such as 8_9, is of."""
+    parts = subspecies.split("_")
+    sides = (("_".join(parts[:cut]), "_".join(parts[cut:])) for cut in range(1, len(parts)))
+    return {frozenset(pair) for pair in sides if pair[0] != pair[1]}
 
 
-def measure_painted(
-    images: list[PaintedImage],  # in random order: each is compared with the one before, too
-    dataset: Dataset,
-    photos: Photos,
+# ---- looking ------------------------------------------------------------------------------------
+
+
+def look_at(
+    rows: pd.DataFrame,
+    files: list[str],  # columns of paths, that of the image itself first
+    see: Callable[..., list[dict]],  # what it says of rows and their images (n, SIDE, SIDE, 3)
     extract: Extractor,
-    detect: Detector,
     problems: list[str],
-) -> Painted:
-    """What is measured of the painted images; those that cannot be are noted in `problems`.
+) -> Images:
+    """The images in `rows` whose files can be read, with their features and, as further columns,
+    what `see` says of BATCH at a time; the others are noted in `problems`."""
 
-    Raises InputError when none can be.
-    """
-
-    def files(image: PaintedImage) -> list[Path]:
-        for key in image.sources:
-            if key not in photos.colours:
-                raise ImageError(f"{image.path}: {dataset.photos[key]} cannot be read")
-        return [image.path, dataset.photos[image.structure], dataset.edges[image.structure]]
-
-    kept, features, rows = [], [], []
-    before: tuple[Key, np.ndarray] | None = None  # the last one's structure, and the edges in it
-    for batch in readable(images, files, problems):
-        painted, photographs, maps = map(np.stack, zip(*(read for _, read in batch), strict=True))
-        features.append(extract(list(painted)))
-        kept += [image for image, _ in batch]
-        found, in_photos = (formulas.is_edge(255 - detect(all)) for all in (painted, photographs))
-        for number, (image, _) in enumerate(batch):
-            asked, of_another = formulas.is_edge(maps[number][..., 0]), np.nan
-            if before and before[0] != image.structure:
-                of_another = formulas.edge_agreement(asked, before[1])[0]
-            before = image.structure, found[number]
-            f1, precision, recall = formulas.edge_agreement(asked, found[number])
-            own = formulas.colours_of(painted[number], formulas.wings_of(photographs[number]))
-            first, second = (photos.colours[key] for key in image.sources)
-            rows.append(
-                {
-                    "image": shown(image.path.name),
-                    "structure_subspecies": shown(image.structure[0]),
-                    "structure": shown(image.structure[1]),
-                    "reference_subspecies": shown(image.reference[0]),
-                    "reference": shown(image.reference[1]),
-                    "edges_f1": f1,
-                    "edges_precision": precision,
-                    "edges_recall": recall,
-                    "edges_f1_of_photograph": formulas.edge_agreement(asked, in_photos[number])[0],
-                    "edges_f1_of_another": of_another,
-                    "colour_distance": formulas.colour_distance(own, second),
-                    "colour_distance_before": formulas.colour_distance(first, second),
-                    "kind": image.kind,
-                }
-            )
-    if not kept:
-        raise InputError(f"no painted image can be evaluated; the last problem: {problems[-1]}")
-    features, table = np.concatenate(features), pd.DataFrame(rows)
-    distances = formulas.euclidean(features, photos.features)
-    table["nearest"] = distances.argmin(axis=1)
-    names = [shown("/".join(key)) for key in photos.keys]
-    table["nearest_photograph"] = [names[place] for place in table["nearest"]]
-    table["nearest_distance"] = distances.min(axis=1)
-    return Painted(kept, features, table)
-
-
-def shown(name: str) -> str:
-    """The name of a file as tables have it: without what is no UTF-8, and \\r, which ends a row."""
-    return name.replace("\r", "\\r").encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def readable(
-    items: Sequence[Item], files: Callable[[Item], list[Path]], problems: list[str]
-) -> Iterator[list[tuple[Item, list[np.ndarray]]]]:
-    """Batches of `items` with the images in their `files`; one that cannot be read is noted in
-    `problems`."""
-
-    def read(item: Item) -> list[np.ndarray] | ImageError:
+    def read(paths: tuple[Path, ...]) -> list[np.ndarray] | ImageError:
         try:
-            return [read_square(path, SIDE) for path in files(item)]
+            return [read_square(path, SIDE) for path in paths]
         except ImageError as error:
             return error
 
+    kept, features, seen = [rows[:0]], [], []
     with ThreadPoolExecutor() as pool:
-        for start in tqdm(range(0, len(items), BATCH), desc="images", disable=None):
-            batch = items[start : start + BATCH]
-            found = list(zip(batch, pool.map(read, batch), strict=True))
-            problems += [
-                f"{error}: left out" for _, error in found if isinstance(error, ImageError)
-            ]
-            if whole := [pair for pair in found if not isinstance(pair[1], ImageError)]:
-                yield whole
+        for start in tqdm(range(0, len(rows), BATCH), desc="images", disable=None):
+            batch = rows[start : start + BATCH]
+            found = list(pool.map(read, batch[files].itertuples(index=False)))
+            errors = [images if isinstance(images, ImageError) else None for images in found]
+            problems += [f"{error}: left out" for error in errors if error]
+            if None in errors:
+                whole = [error is None for error in errors]
+                images = list(map(np.stack, zip(*compress(found, whole), strict=True)))
+                kept.append(batch[whole])
+                features.append(extract(images[0]))
+                seen += see(kept[-1], *images)
+    table = pd.concat(kept, ignore_index=True).join(pd.DataFrame(seen))
+    return Images(table, np.concatenate(features) if features else np.empty((0, 0)))
+
+
+def measure_photos(dataset: Dataset, extract: Extractor, problems: list[str]) -> Images:
+    """The photographs that can be read; the others are noted in `problems`.
+
+    Raises InputError when less than two can be read.
+    """
+
+    def see(_: pd.DataFrame, images: np.ndarray) -> list[dict[str, object]]:
+        return [{"colours": colours_of(image, wings_of(image))} for image in images]
+
+    rows = [(path, *key) for key, path in dataset.photos.items()]
+    rows = pd.DataFrame(rows, columns=["path", "subspecies", "name"])
+    photos = look_at(rows, ["path"], see, extract, problems)
+    if len(photos.table) < 2:
+        raise InputError(
+            f"{dataset.folder}: {len(photos.table)} of its {len(rows)} photographs can be"
+            " read; two at least are needed to compare with"
+        )
+    between = NearestNeighbors(n_neighbors=1).fit(photos.features.astype(float)).kneighbors()[0]
+    return Images(photos.table.assign(between=between).set_index("path"), photos.features)
+
+
+def measure_painted(
+    rows: pd.DataFrame,  # in random order: each is compared with the one before, too
+    photos: Images,
+    extract: Extractor,
+    detect: Detector,
+    problems: list[str],
+) -> Images:
+    """The painted images that can be read; the others are noted in `problems`.
+
+    Raises InputError when none can be.
+    """
+    before = None, None  # the last image's structure, and the edges in it
+
+    def see(
+        batch: pd.DataFrame, painted: np.ndarray, photographs: np.ndarray, maps: np.ndarray
+    ) -> list[dict[str, float]]:
+        nonlocal before
+        seen, asked = [], is_edge(maps[..., 0])
+        found, in_photos = (is_edge(255 - detect(images)) for images in (painted, photographs))
+        for n, row in enumerate(batch.itertuples()):
+            f1, precision, recall = edge_agreement(asked[n], found[n])
+            other, edges = before
+            another = edges is not None and other != row.structure_photo
+            before = row.structure_photo, found[n]
+            own = colours_of(painted[n], wings_of(photographs[n]))
+            structure, reference = colours[[row.structure_photo, row.reference_photo]]
+            columns = {
+                "edges_f1": f1,
+                "edges_precision": precision,
+                "edges_recall": recall,
+                "edges_f1_of_photograph": edge_agreement(asked[n], in_photos[n])[0],
+                "edges_f1_of_another": edge_agreement(asked[n], edges)[0] if another else np.nan,
+                "colour_distance": colour_distance(own, reference),
+                "colour_distance_before": colour_distance(structure, reference),
+            }
+            seen.append(columns)
+        return seen
+
+    colours = photos.table["colours"]
+    known = rows[["structure_photo", "reference_photo"]].isin(photos.table.index).all(axis=1)
+    lost = "left out, a photograph that it was painted from cannot be read"
+    problems += [f"{path}: {lost}" for path in rows["path"][~known]]
+    files = ["path", "structure_photo", "edge_map"]
+    painted = look_at(rows[known], files, see, extract, problems)
+    if painted.table.empty:
+        raise InputError(f"no painted image can be evaluated; the last problem: {problems[-1]}")
+    nearest = NearestNeighbors(n_neighbors=1).fit(photos.features.astype(float))
+    distances, places = nearest.kneighbors(painted.features.astype(float))
+    there = photos.table.iloc[places[:, 0]]
+    table = painted.table.assign(
+        nearest_photo=there.index,
+        nearest_photograph=(there["subspecies"] + "/" + there["name"]).to_numpy(),
+        nearest_distance=distances[:, 0],
+        looks_painted=np.nan,  # until a classifier says
+    )
+    return Images(table, painted.features)
