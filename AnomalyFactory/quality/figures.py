@@ -272,7 +272,8 @@ def find_appearance(one: Comparison, random: np.random.Generator) -> Found:
     """How far the colours inside the wings are from the reference's: the earth mover's distance of
     each channel of CIE Lab. Where on a wing a colour lies does not matter. Before painting, a
     structure's own photograph was as far from the reference as the blue histogram shows;
-    photographs of one subspecies are as far from each other as the line says. Painting with --inherit 0.5 is meant to go half of the way.
+    photographs of one subspecies are as far from each other as the line says. Painting with
+    --inherit 0.5 is meant to go half of the way.
 
     The wings are what differs from the ground; an outline shows what was looked at in the painted
     image. Where outlines are wrong, these figures are.
