@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from backbones import PREPROCESS, backbone_spec, build_backbone, extract, version
+from backbones import NETWORKS, PREPROCESS, build_backbone, extract, version
 from pictures import freed_memory_kept, load_pictures
 from torch import nn
 from tqdm import tqdm
@@ -81,7 +81,7 @@ def open_cache(look: Look, network: nn.Module, folder: Path) -> FeatureCache:
         weights.update(tensor.cpu().contiguous().numpy())
     definition = " ".join([look.view, str(version(look.view)), weights.hexdigest(), *look.changes])
     key = hashlib.sha256(definition.encode()).hexdigest()[:16]
-    size = (1 + len(look.changes)) * backbone_spec(look.network).feature_size
+    size = (1 + len(look.changes)) * NETWORKS[look.network].feature_size
     return FeatureCache(folder / f"{look.network}-{key}.sqlite", size)
 
 

@@ -74,6 +74,7 @@ def test_another_backbone_or_preprocess_than_is_remembered_is_refused(root, stor
         ("training", "x" * 101, "is not a short text"),
         ("training", "1f3c\n", "is not a short text"),
         ("backbone", "resnet", "unknown backbone 'resnet'"),
+        ("backbone", "wings", "unknown backbone 'wings'"),  # a network, but of no classifier
         ("preprocess", "mask", "unknown preprocess 'mask'; known: photograph, cutout"),
     ],
 )

@@ -79,16 +79,11 @@ def normalise(pictures: torch.Tensor, backbone: str) -> torch.Tensor:
 
     On the same device; equal to the bit to torchvision's ToTensor and Normalize on a CPU.
     """
-    spec = backbone_spec(backbone)
+    spec = NETWORKS[backbone]
     images = pictures.permute(0, 3, 1, 2).float().contiguous()
     images.div_(images.new_tensor(255))  # by a plain number, a GPU multiplies with the reciprocal
     mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     return images.sub_(mean).div_(std)
-
-
-def check_preprocess(name: str) -> None:
-    if name not in PREPROCESSES:
-        raise ValueError(f"unknown preprocess {name!r}; known: {', '.join(PREPROCESSES)}")
 
 
 class DinoV2(nn.Module):
@@ -250,21 +245,14 @@ NETWORKS = BACKBONES | {
 }
 
 
-def backbone_spec(name: str) -> BackboneSpec:
-    """Of a backbone, or of the network WINGS; ValueError for another name."""
-    if name not in NETWORKS:
-        raise ValueError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}")
-    return NETWORKS[name]
-
-
 def build_backbone(name: str, device: torch.device) -> nn.Module:
     """The frozen backbone `name` on `device`: (n, 3, 224, 224) -> (n, feature_size)."""
-    return backbone_spec(name).build().eval().requires_grad_(False).to(device)
+    return NETWORKS[name].build().eval().requires_grad_(False).to(device)
 
 
 def locate_backbone(name: str) -> Path:
     """The file of the backbone's weights; FileNotFoundError with the remedy where there is none."""
-    spec = backbone_spec(name)
+    spec = NETWORKS[name]
     places = [folder / spec.weights_file for folder in search_folders("backbones")]
     path = next((place for place in places if place.is_file()), None) or spec.package()
     if path is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from backbones import BACKBONE, BACKBONES, PREPROCESS, backbone_spec, check_preprocess
+from backbones import BACKBONE, BACKBONES, PREPROCESS, PREPROCESSES
 from torch import nn
 from weights import load_checked, numbers, read_state_dict
 
@@ -28,8 +28,9 @@ class Origin:
         for name, value in vars(self).items():
             if not (name == "training" and value is None) and not is_short_text(value):
                 raise ValueError(f"its {name} is not a short text")
-        backbone_spec(self.backbone)
-        check_preprocess(self.preprocess)
+        for name, known in (("backbone", BACKBONES), ("preprocess", PREPROCESSES)):
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"unknown {name} {value!r}; known: {', '.join(known)}")
 
     @classmethod
     def remembered(cls, memory: Mapping[str, Any], suffix: str = "") -> "Origin":
