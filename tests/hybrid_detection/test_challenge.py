@@ -104,6 +104,18 @@ def test_the_tables_by_hand_and_again_without_training(start):
     assert (again, called) == (report, [])
 
 
+def test_grounds_of_your_own(start, world):
+    table = world / "grounds.csv"
+    names = [path.name for path in (world / "photographs/b/c").iterdir()]
+    table.write_text("filename,ground\n" + "".join(f"{name},blue\n" for name in names))
+    report, _ = start("--ground", table)
+    assert "## On blue ground alone" in report and "told by grounds.csv" in report
+    assert report.count("| 0.600 (") == 2 * 2 * 2  # both tables are of all photographs
+    table.write_text(f"filename,ground\n{names[0]},blue\n")
+    with pytest.raises(ValueError, match=r"grounds\.csv: lacks 20 photographs"):
+        start("--ground", table)
+
+
 def test_photographs_in_two_places_and_programs_that_fail(start, world, draw, monkeypatch):
     other = draw(world / "photographs/T0.png")
     with pytest.raises(ValueError, match=r"T0.png lies in .*photographs.* and in .*; leave one"):
