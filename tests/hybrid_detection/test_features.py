@@ -91,6 +91,9 @@ def test_a_photograph_is_decoded_once_for_all_that_look_at_it(tmp_path, specimen
         assert np.array_equal(found, alone)
     plain, flipped = np.split(together[2][0], 2)
     assert np.abs(plain - flipped).max() > 0.01
+    mirrored = Look(WINGS, WINGS, {"mirrored": lambda pictures: pictures[:, -448:].flip(1)})
+    (other,), _ = extract_features(paths, {mirrored: ~first}, CPU, 1, 0, tmp_path / "cache")
+    assert np.abs(other - together[2]).max() > 0.01
 
 
 def test_what_has_a_cache_of_its_own(tmp_path, monkeypatch):

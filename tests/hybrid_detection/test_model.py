@@ -10,6 +10,7 @@ import pytest
 import timm
 import torch
 import weights
+import wings
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from timm.data import ImageNetInfo
@@ -185,6 +186,8 @@ def test_what_is_raised_raises_the_version_of_the_features(monkeypatch):
     assert (backbones.version("photograph"), backbones.version("cutout")) == (1, 3)
     monkeypatch.setattr(backbones, "VERSION", 2)
     assert (backbones.version("photograph"), backbones.version("cutout")) == (2, 6)
+    monkeypatch.setattr(wings, "VERSION", 5)
+    assert backbones.version("cutout+wings") == 2 * 3 * 5
 
 
 @pytest.mark.parametrize(

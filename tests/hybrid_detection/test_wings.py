@@ -68,6 +68,9 @@ def test_both_sides_are_laid_alike():
     x, y = spot_in(hind)
     assert x < SIDE / 2 and y > SIDE / 4  # outwards, and below the middle
     assert colour_at(left, 3, 3) == (GROUND,) * 3
+    faded = np.array(loose_wings())
+    cv2.circle(faded, (420, 290), 30, SPOT, cv2.FILLED)  # on the right hindwing alone
+    assert [alike(side, left) for side in laid(Image.fromarray(faded))] == [True, False]
 
 
 def test_a_photograph_that_is_upside_down_gives_the_same():
@@ -107,6 +110,10 @@ def test_two_wings_that_touch_are_cut_apart():
             (60, UPPER),
             (150, LOWER),
         ]
+    forewing = cv2.fillPoly(
+        np.zeros((90, 200), np.uint8), [np.array([(5, 5), (195, 5), (5, 80)])], 1
+    )
+    assert len(find_wings(forewing)[0]) == 1  # wide, too, but its halves are unlike
     (alone,), turned = sort_wings(found[2:3], False)  # a single one that is round
     assert alone.wings == [(found[2], LOWER)] and not turned
 
