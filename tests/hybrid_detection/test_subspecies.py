@@ -15,6 +15,7 @@ from data_utils import COLUMNS
 from painted import SOURCES
 from published_members import Origin
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from worlds import WING_FEATURES, third_member
 
 # Photographs of each of 14 subspecies, uneven as in the challenge; one has a single one.
@@ -119,6 +120,11 @@ def test_what_hardly_varies_in_training_is_not_blown_up():
     # Two classes have one regression: the logit of the second.
     weights, intercepts = subspecies.fit_regression(features[:40, 1:], classes[:40])
     assert np.array_equal(weights[0], -weights[1]) and intercepts[0] == -intercepts[1]
+    scaled = StandardScaler().fit_transform(features[:40, 1:])
+    regression = LogisticRegression(C=subspecies.C, class_weight="balanced")
+    expected = regression.fit(scaled, classes[:40]).decision_function(scaled)
+    logits = features[:40, 1:] @ weights.T + intercepts
+    assert logits[:, 1] - logits[:, 0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_what_says_too_little_is_left_out(fitted):
@@ -173,6 +179,7 @@ def test_parents_by_hand(probabilities, first, second, share, certainty, said):
     assert (parents.first, parents.second, str(parents)) == (first, second, said)
     assert (parents.share, parents.certainty) == pytest.approx((share, certainty))
     assert list(parents.cells()) == subspecies_member.PARENTS
+    assert parents.cells()["share_2"] == 1 - parents.share
 
 
 def test_extreme_features_name_no_parents_by_accident():

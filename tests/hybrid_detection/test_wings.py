@@ -210,6 +210,9 @@ def test_what_a_view_says_is_done(pictures):
         width, height, angle = measured(View(False, degrees, 1.0, 1.0, 1.0, (1, 1, 1)))
         assert angle == pytest.approx(-degrees, abs=0.3)  # against the clock
         assert (width, height) == pytest.approx((1, 1), abs=0.12)
+    for scale, stretch, shown in ((1.25, 1.0, (0.8, 0.8)), (1.0, 1.25, (0.8, 1.25))):
+        *lengths, _ = measured(View(False, 0, scale, stretch, 1.0, (1, 1, 1)))  # seen from afar
+        assert lengths == pytest.approx(shown, abs=0.12)
     bright = change(bars, View(False, 0, 1.0, 1.0, 0.5, (0.5, 1, 2)))[0, 56, 112]
     expected = [64**0.5 * 255**0.5 / 2, (100 * 255) ** 0.5, 255]
     assert bright.tolist() == pytest.approx(expected, abs=1)
