@@ -4,7 +4,8 @@
 # classifiers, with and without the painted images -> score the test set, by the published members
 # and by all -> one HTML page that tells it all and leads to the others.
 # What is done is not done again: stop it at any time and start it again. No GPU is needed.
-#   SCALE     size of the demo set and length of the training (default: 1, about 580 photographs)
+#   SCALE     size of the demo set and length of the training (default: 1, about 580 photographs);
+#             0.3 has too few hybrids to train on, 0.5 enough
 #   SEED      of the drawing, the lists and the generators (default: 0)
 #   PAINTED   0 leaves the generators out: photographs only (default: 1)
 #   PREPROCESS  cutout (default) shows the generators and the classifiers the specimens alone, on a
