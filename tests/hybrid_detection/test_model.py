@@ -167,6 +167,7 @@ def test_fast_computes_in_bfloat16_of_reduced_photographs(lite0):
     exact.backbone = fast.backbone = "efficientnet_lite0"
     exact.network = lite0
     assert lite0.conv_stem.weight.is_contiguous(memory_format=torch.channels_last)
+    assert not any(parameter.requires_grad for parameter in lite0.parameters())
     network = backbones.build_backbone("efficientnet_lite0", CPU)
     fast.network = model.in_bfloat16(network)
     assert network.conv_stem.weight.dtype == torch.bfloat16
