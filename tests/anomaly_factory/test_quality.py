@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from quality import formulas, pixels, plots
+from quality import figures, formulas, pixels, plots
 from quality.measure import crosses
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
@@ -272,3 +272,9 @@ def test_numbers_as_text_and_as_a_histogram_with_a_named_line():
     assert (plots.tenths(-0.01), plots.percent(0.123)) == ("0.0", "12 %")
     assert plots.per_thousand(-0.0126) == "\N{MINUS SIGN}12.60"
     assert plots.hundredths(NAN) == "\N{EN DASH}"
+
+
+def test_the_yardstick_of_kid_is_of_photographs():
+    kid = {"value": 0.001, "low": np.nan, "high": np.nan}
+    found = {"kid": kid, "halves": {"kid_photographs": 0.002, "kid_painted": 0.003}}
+    assert figures.KID.cell(found) == ("1.00", "photographs 2.00")
