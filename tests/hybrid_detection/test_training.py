@@ -136,7 +136,10 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, world, fits, tmp_p
     published = [everything[row] for row in split.held_out]
     assert [row["filename"] for row in held_out["published_split"]] == published
 
-    honest = [name for name in everything if not sources[name] & held]
+    in_order = [name for name in everything if not sources[name] & held]
+    honest = taught["fit_sgd"][1]
+    assert sorted(honest) == sorted(in_order)
+    assert honest != in_order  # calibration's folds are blocks of them
     fit = [everything[row] for row in split.fit]
     learnt = [everything, honest, [everything[row] for row in split.train]]
     assert taught == {"fit_sgd": [fit, honest], "fit_linear": learnt, "fit_subspecies": learnt}
