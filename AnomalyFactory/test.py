@@ -19,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from data.datasets import PaintingPairs, batches_of, loader
-from data.few_photos import inherited, with_ground_kept
 from data.lists import ListFiles, Pair, find_list, read_pairs
+from data.own_photo import inherited, with_ground_kept
 from models.anomaly_factory import Painter, build_generator, load_network, network_path
 from options.test_options import test_options
 from tqdm import tqdm
@@ -38,7 +38,7 @@ def main() -> None:
     opt = test_options()
     process = distributed.start(opt.gpu_ids)
     files = find_list(opt.dataroot, opt.phase)
-    asked = opt.align, opt.inherit is not None, opt.keep_ground  # for the structures' own photos
+    asked = opt.inherit is not None, opt.keep_ground  # for the structures' own photos
     listed = read_pairs(files, training=False, photos=any(asked))
     pairs = listed[: opt.how_many]
     generator = build_generator(opt)
@@ -135,7 +135,6 @@ def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair], phot
         "list": hashlib.sha256(lines.encode()).hexdigest(),
         "loadSize": opt.loadSize,
         "amp": opt.amp,
-        "align": opt.align or None,
         "inherit": opt.inherit,
         "keep_ground": opt.keep_ground or None,
     }

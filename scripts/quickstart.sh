@@ -103,10 +103,7 @@ fi
 
 # train_generator NAME EPOCHS OPTION...: the learning rate falls in the second half; a training
 # that was interrupted goes on. Minutes of training, without a perceptual loss, want an easier task
-# than the published one: small warps, as painting aligns the references, and the plain distance to
-# the target. Few photographs want other colours now and then: without, the generator learns the
-# colours by the structure and ignores the reference. With whole edge maps it paints the structure's
-# pattern only; where edges are erased it learns to take the reference's.
+# than the published one: small warps, and the plain distance to the target.
 train_generator() {
     local name=$1 epochs=$2
     shift 2
@@ -114,7 +111,7 @@ train_generator() {
         set -- "$@" --continue_train
     fi
     "$ROOT/AnomalyFactory/scripts/train_$name.sh" "${generator[@]}" --batchSize 2 --ndf 32 \
-        --no_vgg_loss --ask_reference --gentle --seed "$SEED" \
+        --no_vgg_loss --gentle --seed "$SEED" \
         --niter $((epochs - epochs / 2)) --niter_decay $((epochs / 2)) "$@"
 }
 
@@ -122,7 +119,7 @@ train_generator() {
 # do the non-hybrids, of another of their subspecies: both bear the same traces of the generator.
 paint() {
     "$ROOT/AnomalyFactory/scripts/test_$1.sh" "${generator[@]}" \
-        --dataroot "$datasets/Images4TrainAFnonhybrid" --align --inherit 0.5 "${keep[@]}" "${@:2}"
+        --dataroot "$datasets/Images4TrainAFnonhybrid" --inherit 0.5 "${keep[@]}" "${@:2}"
 }
 
 # judge_paintings: a report on some of the images. The exit status 1 stands for images that were left

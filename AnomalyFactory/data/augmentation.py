@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from data.warp import Warp, random_warp, warped
+from data.warp import SHIFT, Warp, random_warp, warped
 
 WHITE = (255, 255, 255)  # an edge map without edges
 MARGIN = (10, 30)  # pixels that are added on each side of an image of PUBLISHED_SIZE
@@ -35,6 +35,7 @@ def random_augmentation(
     flips: bool = True,
     windows: bool = True,
     warps: float = 1.0,  # the chance of each of the two
+    shift: float = SHIFT,  # of their points
 ) -> Augmentation:
     """The published draw: margins, a flip and a window, each with chance 1/2, and two warps."""
     margins = flip = window = None
@@ -48,7 +49,7 @@ def random_augmentation(
         place = random.integers(0, size - sides, endpoint=True)
         window = (*place.tolist(), *sides.tolist())
     structure_warp, reference_warp = (
-        random_warp(random, size) if random.random() < warps else None for _ in range(2)
+        random_warp(random, size, shift) if random.random() < warps else None for _ in range(2)
     )
     return Augmentation(margins, flip, window, structure_warp, reference_warp)
 

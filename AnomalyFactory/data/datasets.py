@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader, Dataset
 from util.images import read_square
 from util.results import RESULT_SIZE
 
-from data.augmentation import Augmentation, random_augmentation
-from data.few_photos import ERASE, RECOLOUR, WARP, FewPhotos, aligned, ground_of
+from data.augmentation import Augmentation, random_augmentation, training_sample
 from data.lists import Pair
-from data.warp import SHIFT
+from data.own_photo import ground_of
+from data.warp import GENTLE_SHIFT, SHIFT
 
 Sample = dict[str, torch.Tensor]
 Key = tuple[int, tuple[int, int, int]]  # index in the list; seed, epoch, place in the epoch
@@ -34,18 +34,15 @@ class TrainingPairs(Dataset):
         pairs: list[Pair],
         size: int,
         augment: Callable[[np.random.Generator, int], Augmentation],  # draws for images of a size
-        few_photos: FewPhotos | None = None,  # changes what the published samples are
     ):
         self.pairs, self.size, self.augment = pairs, size, augment
-        self.few_photos = few_photos or FewPhotos()
 
     def __getitem__(self, key: Key) -> Sample:
         index, seed = key
         pair = self.pairs[index]
         edges, photo = read_square(pair.edges, self.size), read_square(pair.target, self.size)
-        random = np.random.default_rng(seed)
-        augmentation = self.augment(random, self.size)
-        images = self.few_photos.sample(edges, photo, augmentation, random)
+        augmentation = self.augment(np.random.default_rng(seed), self.size)
+        images = training_sample(edges, photo, augmentation)
         names = ("edges", "reference", "target")
         return {name: torch.from_numpy(image) for name, image in zip(names, images, strict=True)}
 
@@ -57,22 +54,21 @@ def training_pairs(pairs: list[Pair], opt: argparse.Namespace) -> TrainingPairs:
         flips=not opt.no_flip,
         windows=opt.block_aug,
         warps=opt.tps_percent if opt.tps_aug else 0.0,
+        shift=GENTLE_SHIFT if opt.gentle else SHIFT,
     )
-    asked = (RECOLOUR, ERASE) if opt.ask_reference else (0.0, 0.0)
-    few_photos = FewPhotos(*asked, warp=WARP if opt.gentle else SHIFT)
-    return TrainingPairs(pairs, opt.loadSize, augment, few_photos)
+    return TrainingPairs(pairs, opt.loadSize, augment)
 
 
 class PaintingPairs(Dataset):
     """Samples to paint: `edges`, `reference`, each uint8 (S, S, 3), and the pair's `place`.
 
-    `align` moves the reference onto the structure's own photo. `inherit` adds that `photo` and
-    `full_photo`, of the size of a result; `keep_ground` the latter and its `ground`, bool.
+    `inherit` adds the structure's own `photo` and `full_photo`, of the size of a result;
+    `keep_ground` the latter and its `ground`, bool.
     """
 
-    def __init__(self, pairs: list[Pair], size: int, align=False, inherit=False, keep_ground=False):
+    def __init__(self, pairs: list[Pair], size: int, inherit=False, keep_ground=False):
         self.pairs, self.size = pairs, size
-        self.align, self.inherit, self.keep_ground = align, inherit, keep_ground
+        self.inherit, self.keep_ground = inherit, keep_ground
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -81,12 +77,8 @@ class PaintingPairs(Dataset):
         pair = self.pairs[place]
         files = {"edges": pair.edges, "reference": pair.reference}
         images = {name: read_square(path, self.size) for name, path in files.items()}
-        if self.align or self.inherit:
-            photo = read_square(pair.target, self.size)
-        if self.align:
-            images["reference"] = aligned(images["reference"], photo)
         if self.inherit:
-            images["photo"] = photo
+            images["photo"] = read_square(pair.target, self.size)
         if self.inherit or self.keep_ground:
             images["full_photo"] = read_square(pair.target, RESULT_SIZE)
         if self.keep_ground:

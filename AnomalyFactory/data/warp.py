@@ -11,6 +11,7 @@ GRID = 3  # points along each side of the patch
 OFFSET = (0.15, 0.30)  # of the image's side, as a whole number of pixels
 PATCH = 3  # offsets along each side of the patch
 SHIFT = 0.10  # the most a point moves along each axis, as a part of the side
+GENTLE_SHIFT = 0.04  # the same with --gentle
 CELL = 4  # pixels between the places where the spline is evaluated; linear in between
 
 
@@ -22,14 +23,14 @@ class Warp:
     write_to: np.ndarray
 
 
-def random_warp(random: np.random.Generator, size: int) -> Warp:
-    """A published warp for images of size x size pixels."""
+def random_warp(random: np.random.Generator, size: int, shift: float = SHIFT) -> Warp:
+    """A published warp for images of size x size pixels; `shift` is as SHIFT."""
     offset = random.integers(ceil(OFFSET[0] * size), floor(OFFSET[1] * size), endpoint=True)
     corner = random.integers(0, size - PATCH * offset, 2, endpoint=True)
     steps = np.linspace(0, PATCH * offset, GRID)
     grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
     points = corner + grid
-    return Warp(points, points + random.uniform(-SHIFT * size, SHIFT * size, points.shape))
+    return Warp(points, points + random.uniform(-shift * size, shift * size, points.shape))
 
 
 def warped(image: np.ndarray, warp: Warp) -> np.ndarray:

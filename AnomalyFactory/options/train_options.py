@@ -45,8 +45,6 @@ def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
     block = "black outside a window, half of the time"
     add("--block_aug", action=argparse.BooleanOptionalAction, default=False, help=block)
     add("--no_flip", action="store_true", help="never flip a sample")
-    ask = "for few photos: other colours and erased edges, which only the reference can tell"
-    add("--ask_reference", action="store_true", help=ask)
     gentle = "for little time: small warps, and the plain distance to the target among the losses"
     add("--gentle", action="store_true", help=gentle)
     add("--seed", type=seed, default=0, help="of the weights, the order and the augmentation")

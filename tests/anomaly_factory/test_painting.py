@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from data.datasets import batches_of
-from data.few_photos import as_large_as
+from data.own_photo import as_large_as
 from models.networks import Generator
 from PIL import Image
 from util.images import as_pixels, read_square
@@ -195,20 +195,6 @@ def test_inherited_changes_are_added_to_the_photo(paint, results, dataset, own_p
     assert set(np.unique(photo - pixels(results))) <= {0, 1}  # rounded down
 
 
-def test_aligned_references_lie_on_their_structure(paint, results, dataset, own_photos):
-    photo = dataset / "Images/8/train/good/0.png"
-    Image.fromarray(np.roll(np.asarray(Image.open(photo)), 4, axis=1)).save(photo)
-    for options, low, high in (
-        ([], 140, 256),
-        (["--align"], 124, 132),
-        (["--align", "--inherit", "1", "--amp"], 124, 132),
-    ):
-        paint(*options, "--overwrite")
-        found = pixels(results)
-        middle = np.nonzero(found[..., 0] - found[..., 2] > 80)[1].mean()  # of the red disc
-        assert low < middle < high
-
-
 @pytest.mark.parametrize("others", ["", "--inherit 0.7"])
 def test_the_ground_is_kept_at_the_size_of_the_result(
     paint, results, generator, dataset, own_photos, others
@@ -267,7 +253,7 @@ def test_what_is_gone_on_with_says_in_which_precision(paint, results, generator)
 
 
 def test_what_cannot_be_used_is_named_before_any_work(paint, results, generator, dataset):
-    for option in ("--align", "--inherit 0.5", "--keep_ground"):  # they need the photo
+    for option in ("--inherit 0.5", "--keep_ground"):  # they need the photo
         output = paint(*option.split(), status=2)
         assert re.search(r"test_color_gt\.txt, line 1: .*x\.png is not there", output)
     output = paint("--ngf", "3", status=2)

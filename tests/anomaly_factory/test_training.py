@@ -10,7 +10,6 @@ from pathlib import Path
 import data.datasets
 import pytest
 import torch
-from data.few_photos import FewPhotos
 from models.anomaly_factory import AnomalyFactory
 from options.train_options import train_options
 from PIL import Image
@@ -84,19 +83,19 @@ def test_training_writes_networks_log_and_samples(run, options, short, tmp_path)
 
 
 def test_options_reach_the_samples(options, monkeypatch):
-    def made(_: object, size: int, augment: partial, few: FewPhotos) -> tuple:
-        return size, augment.keywords, few
+    def made(_: object, size: int, augment: partial) -> tuple:
+        return size, augment.keywords
 
     monkeypatch.setattr(data.datasets, "TrainingPairs", made)
-    other = "--tps_percent 0.5 --block_aug --no_flip --ask_reference --gentle"
-    for chosen, *drawn, beyond in (
-        ("", True, False, 0.99, FewPhotos(0.0, 0.0, 0.1)),
-        (other, False, True, 0.5, FewPhotos(0.5, 0.9, 0.04)),
-        ("--tps_aug 0", True, False, 0.0, FewPhotos()),
+    other = "--tps_percent 0.5 --block_aug --no_flip --gentle"
+    for chosen, *drawn in (
+        ("", True, False, 0.99, 0.1),
+        (other, False, True, 0.5, 0.04),
+        ("--tps_aug 0", True, False, 0.0, 0.1),
     ):
         opt = train_options([*options, *NAMED, *chosen.split()])
-        published = dict(zip(("flips", "windows", "warps"), drawn, strict=True))
-        assert data.datasets.training_pairs([], opt) == (32, published, beyond)
+        wanted = dict(zip(("flips", "windows", "warps", "shift"), drawn, strict=True))
+        assert data.datasets.training_pairs([], opt) == (32, wanted)
 
 
 def test_stopped_and_resumed_equals_uninterrupted(run, options, tmp_path, monkeypatch):
@@ -181,7 +180,7 @@ def test_every_save_is_of_its_own_step_and_the_resume_file_comes_first(
 def test_the_course_must_not_change_at_a_resume_and_the_rest_may(run, options, dataset, begun):
     again = (*options, *NAMED, "--continue_train")
     changes = [("batchSize", 2, 4), ("beta1", 0.5, 0.6), ("lambda_feat", 10.0, 5.0), ("seed", 0, 1)]
-    switches = ("amp", "gentle", "ask_reference", "no_ganFeat_loss")
+    switches = ("amp", "gentle", "no_ganFeat_loss")
     for option, before, now in [*changes, *((name, False, True) for name in switches)]:
         output = run("train.py", *again, f"--{option}", *([] if now is True else [now]), status=2)
         assert f"resume.pth was written with --{option} {before}, but now it is {now}" in output

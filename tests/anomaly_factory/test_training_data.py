@@ -115,6 +115,10 @@ def test_margins_scale_and_each_warp_has_its_own_chance():
 # ---- the warp ----------------------------------------------------------------------------------
 
 
+def moves_of(warp: Warp) -> np.ndarray:
+    return warp.write_to - warp.read_from
+
+
 def test_random_warps_jostle_a_grid_three_offsets_wide():
     drawn = [random_warp(np.random.default_rng(seed), 256) for seed in range(500)]
     sides = []
@@ -127,9 +131,12 @@ def test_random_warps_jostle_a_grid_three_offsets_wide():
     assert (min(sides), max(sides)) == (3 * 39, 3 * 76)  # offsets from 38.4 to 76.8 pixels
     points = np.array([warp.read_from for warp in drawn])
     assert (points.min(), points.max()) == (0, 256)
-    moves = np.abs([warp.write_to - warp.read_from for warp in drawn])
+    moves = np.abs([moves_of(warp) for warp in drawn])
     assert 0.0999 * 256 < moves.max() <= 0.1 * 256
     assert abs(moves.mean() - 0.05 * 256) < 0.3
+    gentle = random_warp(np.random.default_rng(0), 256, 0.04)  # the same, by less
+    assert np.array_equal(gentle.read_from, drawn[0].read_from)
+    assert np.allclose(gentle.write_to - gentle.read_from, 0.4 * moves_of(drawn[0]))
 
 
 def test_a_warp_brings_what_it_reads_to_where_it_writes():
