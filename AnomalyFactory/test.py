@@ -38,7 +38,7 @@ def main() -> None:
     opt = test_options()
     process = distributed.start(opt.gpu_ids)
     files = find_list(opt.dataroot, opt.phase)
-    asked = opt.inherit is not None, opt.keep_ground  # for the structures' own photos
+    asked = opt.align, opt.inherit is not None, opt.keep_ground  # for the structures' own photos
     listed = read_pairs(files, training=False, photos=any(asked))
     pairs = listed[: opt.how_many]
     generator = build_generator(opt)
@@ -135,6 +135,7 @@ def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair], phot
         "list": hashlib.sha256(lines.encode()).hexdigest(),
         "loadSize": opt.loadSize,
         "amp": opt.amp,
+        "align": "wings" if opt.align else None,
         "inherit": opt.inherit,
         "keep_ground": opt.keep_ground or None,
     }

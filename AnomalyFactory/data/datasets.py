@@ -21,6 +21,7 @@ from data.augmentation import Augmentation, random_augmentation, training_sample
 from data.lists import Pair
 from data.own_photo import ground_of
 from data.warp import GENTLE_SHIFT, SHIFT
+from data.wings import aligned
 
 Sample = dict[str, torch.Tensor]
 Key = tuple[int, tuple[int, int, int]]  # index in the list; seed, epoch, place in the epoch
@@ -62,13 +63,14 @@ def training_pairs(pairs: list[Pair], opt: argparse.Namespace) -> TrainingPairs:
 class PaintingPairs(Dataset):
     """Samples to paint: `edges`, `reference`, each uint8 (S, S, 3), and the pair's `place`.
 
-    `inherit` adds the structure's own `photo` and `full_photo`, of the size of a result;
-    `keep_ground` the latter and its `ground`, bool.
+    `align` lays the reference's wings on those of the structure's own photo. `inherit` adds that
+    `photo` and `full_photo`, of the size of a result; `keep_ground` the latter and its `ground`,
+    bool.
     """
 
-    def __init__(self, pairs: list[Pair], size: int, inherit=False, keep_ground=False):
+    def __init__(self, pairs: list[Pair], size: int, align=False, inherit=False, keep_ground=False):
         self.pairs, self.size = pairs, size
-        self.inherit, self.keep_ground = inherit, keep_ground
+        self.align, self.inherit, self.keep_ground = align, inherit, keep_ground
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -77,8 +79,12 @@ class PaintingPairs(Dataset):
         pair = self.pairs[place]
         files = {"edges": pair.edges, "reference": pair.reference}
         images = {name: read_square(path, self.size) for name, path in files.items()}
+        if self.align or self.inherit:
+            photo = read_square(pair.target, self.size)
+        if self.align:
+            images["reference"] = aligned(images["reference"], photo)
         if self.inherit:
-            images["photo"] = read_square(pair.target, self.size)
+            images["photo"] = photo
         if self.inherit or self.keep_ground:
             images["full_photo"] = read_square(pair.target, RESULT_SIZE)
         if self.keep_ground:

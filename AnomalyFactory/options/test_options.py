@@ -18,6 +18,8 @@ def test_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--which_epoch", default="latest", help="the networks of this epoch")
     add("--results_dir", type=rooted, default="./results", help="folder for AF_*.png and the page")
     add("--how_many", type=positive, help="the first lines only; all without it")
+    wings = "lay each wing of the reference on the structure's photo; for cutouts"
+    add("--align", action="store_true", help=wings)
     inherit = (
         "add this share of what the reference changes to the structure's photo (published: the"
         " painting itself)"

@@ -253,7 +253,7 @@ def test_what_is_gone_on_with_says_in_which_precision(paint, results, generator)
 
 
 def test_what_cannot_be_used_is_named_before_any_work(paint, results, generator, dataset):
-    for option in ("--inherit 0.5", "--keep_ground"):  # they need the photo
+    for option in ("--align", "--inherit 0.5", "--keep_ground"):  # they need the photo
         output = paint(*option.split(), status=2)
         assert re.search(r"test_color_gt\.txt, line 1: .*x\.png is not there", output)
     output = paint("--ngf", "3", status=2)

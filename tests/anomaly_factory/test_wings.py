@@ -1,0 +1,120 @@
+"""Each wing of a reference laid on the structure's that its outline fits."""
+
+import cv2
+import data.wings
+import numpy as np
+import pytest
+from data.wings import aligned, spread, stretched, wings_of
+
+GROUND = 220
+FORE = np.array([[2, 30], [40, 2], [60, 0], [64, 8], [46, 34], [8, 40]])  # base on the left
+HIND = np.array([[4, 0], [34, 4], [40, 20], [26, 42], [8, 38], [0, 16]])
+TIP, END = (56, 8), (24, 34)  # of the one and the other: where a spot is
+PLACES = {"fore": (130, 20), "hind": (130, 95)}
+
+
+def cutout(fore: tuple, hind: tuple, spot: tuple, wings=("right", "left")) -> np.ndarray:
+    """Four wings, 256x256, in two colours, with a spot at a certain place of each."""
+    image = np.full((256, 256, 3), GROUND, np.uint8)
+    shapes = ((FORE, fore, TIP, PLACES["fore"]), (HIND, hind, END, PLACES["hind"]))
+    for side in wings:
+        half = np.full_like(image, GROUND)
+        for points, colour, place, corner in shapes:
+            cv2.fillPoly(half, [(points * 1.5 + corner).astype(np.int32)], colour)
+            middle = np.round(np.array(place) * 1.5 + corner).astype(int).tolist()
+            cv2.circle(half, middle, 7, spot, -1)
+        half = half if side == "right" else half[:, ::-1]
+        image = np.where(half == GROUND, image, half)
+    return image
+
+
+RED, GREEN, BLUE, YELLOW, BLACK = (
+    (200, 20, 30),
+    (30, 180, 40),
+    (20, 40, 200),
+    (230, 210, 60),
+    (0, 0, 0),
+)
+STRUCTURE = cutout(BLACK, (60, 40, 30), (90, 90, 90))
+REFERENCE = cutout(RED, BLUE, YELLOW)
+
+
+def turned(image: np.ndarray, degrees: float, scale: float = 1.0) -> np.ndarray:
+    way = cv2.getRotationMatrix2D((127.5, 127.5), degrees, scale)
+    return cv2.warpAffine(image, way, (256, 256), flags=cv2.INTER_NEAREST, borderValue=[GROUND] * 3)
+
+
+def differing(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The share of the wings' pixels that differ by much."""
+    wings = (wanted != GROUND).any(axis=2)
+    return (np.abs(found.astype(int) - wanted).max(axis=2) > 60)[wings].mean()
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        REFERENCE,
+        turned(REFERENCE, 0, 0.7),
+        turned(REFERENCE, 17, 0.9),
+        turned(REFERENCE, 180),  # upside down
+        cutout(RED, BLUE, YELLOW, ["left"]),  # it stands for both sides
+        np.roll(cutout(RED, BLUE, YELLOW, ["right"]), -90, axis=1),
+    ],
+)
+def test_every_wing_gets_the_colours_of_the_one_like_it(reference):
+    found = aligned(reference, STRUCTURE)
+    assert found.dtype == np.uint8 and found.shape == STRUCTURE.shape
+    assert differing(found, REFERENCE) < 0.07  # the spots too, but for their edges
+    assert (found[(STRUCTURE == GROUND).all(axis=2)] == GROUND).all()
+    assert differing(reference, REFERENCE) > 0.2 or reference is REFERENCE
+
+
+def test_stretched_wings_fit_as_well():
+    stretched = cv2.resize(REFERENCE, (256, 190))
+    stretched = cv2.copyMakeBorder(stretched, 33, 33, 0, 0, cv2.BORDER_CONSTANT, value=[GROUND] * 3)
+    assert differing(aligned(stretched, STRUCTURE), REFERENCE) < 0.06
+
+
+def test_a_torn_wing_gets_the_colours_of_the_wing_in_its_place():
+    torn = STRUCTURE.copy()
+    torn[130:] = np.where(torn[130:] == (60, 40, 30), GROUND, torn[130:])  # hindwings like strips
+    torn[130:][(torn[130:] == 90).all(axis=2)] = GROUND
+    found = aligned(REFERENCE, torn)
+    left = (torn[80:] != GROUND).any(axis=2)
+    assert left.sum() > 800
+    assert (found[80:][left].argmax(axis=1) == 2).mean() > 0.9  # blue
+
+
+def test_without_wings_the_reference_stays_and_crumbs_keep_their_colour():
+    blank = np.full((256, 256, 3), GROUND, np.uint8)
+    assert np.array_equal(aligned(blank, STRUCTURE), blank)
+    assert np.array_equal(aligned(REFERENCE, blank), REFERENCE)
+    crumb = STRUCTURE.copy()
+    crumb[240:246, 20:26] = BLACK
+    assert (aligned(REFERENCE, crumb)[240:246, 20:26] == 0).all()
+    assert len(list(wings_of(crumb))) == 4
+
+
+@pytest.mark.parametrize("stretch", [0.55, 1.7, np.nan, None])
+def test_a_map_that_stretches_too_much_is_not_taken(monkeypatch, stretch):
+    def found(*_):
+        if stretch is None:
+            raise cv2.error("no convergence")
+        return 0.5, np.array([[stretch, 0, 0], [0, 1, 0]], np.float32)
+
+    monkeypatch.setattr(data.wings, "overlap", lambda wing, source, way: -way[0, 0])
+    wing, source = next(wings_of(STRUCTURE)), next(wings_of(REFERENCE))
+    assert not np.array_equal(stretched(wing, source, 2 * np.eye(3)), 2 * np.eye(3))
+    monkeypatch.setattr(data.wings.cv2, "findTransformECC", found)
+    assert np.array_equal(stretched(wing, source, 2 * np.eye(3)), 2 * np.eye(3))
+
+
+def test_colours_spread_from_within_the_wing():
+    """Not from its edge, where they are those of the ground by half."""
+    image = np.full((40, 40, 3), GROUND, np.uint8)
+    mask = np.zeros((40, 40), np.uint8)
+    mask[10:30, 10:30] = 1
+    image[10:30, 10:30] = 150
+    image[12:28, 12:20], image[12:28, 20:28] = RED, BLUE
+    found = spread(image, mask)
+    assert (found[:, :19] == RED).all() and (found[:, 21:] == BLUE).all()
