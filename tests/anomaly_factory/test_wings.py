@@ -50,12 +50,15 @@ def differing(found: np.ndarray, wanted: np.ndarray) -> float:
     return (np.abs(found.astype(int) - wanted).max(axis=2) > 60)[wings].mean()
 
 
+SLANTED = turned(REFERENCE, 17, 0.9)
+
+
 @pytest.mark.parametrize(
     "reference",
     [
         REFERENCE,
         turned(REFERENCE, 0, 0.7),
-        turned(REFERENCE, 17, 0.9),
+        SLANTED,
         turned(REFERENCE, 180),  # upside down
         cutout(RED, BLUE, YELLOW, ["left"]),  # it stands for both sides
         np.roll(cutout(RED, BLUE, YELLOW, ["right"]), -90, axis=1),
@@ -64,7 +67,8 @@ def differing(found: np.ndarray, wanted: np.ndarray) -> float:
 def test_every_wing_gets_the_colours_of_the_one_like_it(reference):
     found = aligned(reference, STRUCTURE)
     assert found.dtype == np.uint8 and found.shape == STRUCTURE.shape
-    assert differing(found, REFERENCE) < 0.07  # the spots too, but for their edges
+    most = 0.07 if reference is SLANTED else 0.02  # the spots too, but for their edges
+    assert differing(found, REFERENCE) < most
     assert (found[(STRUCTURE == GROUND).all(axis=2)] == GROUND).all()
     assert differing(reference, REFERENCE) > 0.2 or reference is REFERENCE
 
