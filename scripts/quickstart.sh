@@ -32,7 +32,7 @@ small="--loadSize 128 --ngf 24 --n_downsample_global 3 --n_blocks_global 4"
 read -ra networks <<< "${GENERATOR:-$small}"
 
 case $PREPROCESS in
-    cutout) cut=(--cutouts) keep=(--keep_ground) ;;
+    cutout) cut=(--cutouts) keep=(--align --keep_ground) ;;
     photograph) cut=() keep=() ;;
     *) echo "quickstart: PREPROCESS is $PREPROCESS; it must be cutout or photograph" >&2; exit 2 ;;
 esac
@@ -119,7 +119,7 @@ train_generator() {
 # do the non-hybrids, of another of their subspecies: both bear the same traces of the generator.
 paint() {
     "$ROOT/AnomalyFactory/scripts/test_$1.sh" "${generator[@]}" \
-        --dataroot "$datasets/Images4TrainAFnonhybrid" --align --inherit 0.5 "${keep[@]}" "${@:2}"
+        --dataroot "$datasets/Images4TrainAFnonhybrid" --inherit 0.5 "${keep[@]}" "${@:2}"
 }
 
 # judge_paintings: a report on some of the images. The exit status 1 stands for images that were left

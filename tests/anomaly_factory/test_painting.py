@@ -195,6 +195,20 @@ def test_inherited_changes_are_added_to_the_photo(paint, results, dataset, own_p
     assert set(np.unique(photo - pixels(results))) <= {0, 1}  # rounded down
 
 
+def test_aligned_references_lie_on_their_structure(paint, results, dataset, own_photos):
+    photo = dataset / "Images/8/train/good/0.png"
+    Image.fromarray(np.roll(np.asarray(Image.open(photo)), 4, axis=1)).save(photo)
+    for options, low, high in (
+        ([], 140, 256),
+        (["--align"], 124, 132),
+        (["--align", "--inherit", "1", "--amp"], 124, 132),
+    ):
+        paint(*options, "--overwrite")
+        found = pixels(results)
+        middle = np.nonzero(found[..., 0] - found[..., 2] > 80)[1].mean()  # of the red disc
+        assert low < middle < high
+
+
 @pytest.mark.parametrize("others", ["", "--inherit 0.7"])
 def test_the_ground_is_kept_at_the_size_of_the_result(
     paint, results, generator, dataset, own_photos, others
