@@ -136,7 +136,10 @@ def test_random_warps_jostle_a_grid_three_offsets_wide():
     assert abs(moves.mean() - 0.05 * 256) < 0.3
     gentle = random_warp(np.random.default_rng(0), 256, 0.04)  # the same, by less
     assert np.array_equal(gentle.read_from, drawn[0].read_from)
-    assert np.allclose(gentle.write_to - gentle.read_from, 0.4 * moves_of(drawn[0]))
+    assert np.allclose(moves_of(gentle), 0.4 * moves_of(drawn[0]))
+    drawn = random_augmentation(np.random.default_rng(0), 256, shift=0.04)
+    for warp in (drawn.structure_warp, drawn.reference_warp):
+        assert 0.03 * 256 < np.abs(moves_of(warp)).max() <= 0.04 * 256
 
 
 def test_a_warp_brings_what_it_reads_to_where_it_writes():
