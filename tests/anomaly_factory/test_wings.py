@@ -4,7 +4,7 @@ import cv2
 import data.wings
 import numpy as np
 import pytest
-from data.wings import aligned, spread, stretched, wings_of
+from data.wings import aligned, best_fits, spread, stretched, wings_of
 
 GROUND = 220
 FORE = np.array([[2, 30], [40, 2], [60, 0], [64, 8], [46, 34], [8, 40]])  # base on the left
@@ -70,6 +70,18 @@ def test_stretched_wings_fit_as_well():
     wide = cv2.resize(REFERENCE, (256, 190))
     wide = cv2.copyMakeBorder(wide, 33, 33, 0, 0, cv2.BORDER_CONSTANT, value=[GROUND] * 3)
     assert differing(aligned(wide, STRUCTURE), REFERENCE) < 0.06
+
+
+@pytest.mark.parametrize(("shape", "lies", "turn"), [((40, 36), 180, 0), ((80, 25), 90, 90)])
+def test_a_wing_is_turned_where_its_outline_tells(shape, lies, turn):
+    """A round one with a notch would be turned by whatever is torn of it."""
+    torn = np.full((256, 256, 3), GROUND, np.uint8)
+    cv2.ellipse(torn, (128, 128), shape, 0, 0, 360, RED, -1)
+    cv2.rectangle(torn, (105, 85), (120, 105), [GROUND] * 3, -1)
+    high = (np.roll(image, -40, axis=0) for image in (torn, turned(torn, lies)))
+    wing, source = (next(wings_of(image)) for image in high)
+    [(_, way)] = best_fits([wing], [source])
+    assert round(np.degrees(np.arctan2(way[0, 1], way[0, 0]))) == turn
 
 
 def test_a_torn_wing_gets_the_colours_of_the_wing_in_its_place():
