@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import itertools
 import operator
-import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import joblib
 import numpy as np
 from models.pidinet import SMALLEST_SIDE, pidinet_detector
 from models.scharr import scharr_edges
@@ -79,10 +79,10 @@ def main() -> None:
         detect = pidinet_detector(opt.weights, process.device)
 
     mine = list(batches(jobs, opt.batch_size))[process.share]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decodes and encodes beside the detector
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:  # decodes and encodes beside the detector
 
         def maps() -> Iterator[tuple[Path, np.ndarray]]:
-            read_ahead = ahead(read, mine, pool, most=os.cpu_count())
+            read_ahead = ahead(read, mine, pool, most=joblib.cpu_count())
             bar = {"desc": "edges", "unit": "batch", "disable": process.quiet}
             for photos in tqdm(read_ahead, total=len(mine), **bar):
                 strengths = detect(np.stack(list(photos.values()))) if photos else []

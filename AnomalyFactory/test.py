@@ -13,10 +13,10 @@ same whoever paints them.
 
 import argparse
 import hashlib
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import torch
 from data.datasets import PaintingPairs, batches_of, loader
 from data.lists import ListFiles, Pair, find_list, read_pairs
@@ -117,7 +117,7 @@ def paint(
             )
         results.write(name, [panel.numpy() for panel in panels])
 
-    with ThreadPoolExecutor(os.cpu_count()) as writers:
+    with ThreadPoolExecutor(joblib.cpu_count()) as writers:
         for _ in ahead(write, painted(), writers, most=BATCHES_WRITTEN * opt.batchSize):
             pass
 

@@ -21,7 +21,6 @@ import base64
 import io
 import json
 import logging
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -42,6 +41,7 @@ from listing import walk
 from pages import save_page
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from processes import CORES
 from tqdm import tqdm
 
 LOOK_AT = 0.8  # a cutout of less confidence is shown among the doubtful ones
@@ -215,7 +215,7 @@ def main() -> int:
     add("--input", type=Path, required=True, help="folder of photographs")
     add("--output", type=Path, required=True, help="folder of what is written")
     add("--masks", type=Path, help="folder of your own masks")
-    add("--workers", type=int, default=os.cpu_count() or 1, help="photographs at a time")
+    add("--workers", type=int, default=CORES, help="photographs at a time")
     options = parser.parse_args()
     try:
         if options.workers < 1:

@@ -33,6 +33,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+import joblib
 from common.challenge_csv import Photo, challenge_parser, read_photos, those_present
 from common.files import IMAGE_FORMATS, ImageError, atomic, open_image
 from common.program import ROOT, InputError, positive, start
@@ -186,7 +187,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--cutouts", type=Path, nargs="?", const=True, help=kept)
     add("--masks", type=Path, help="folder of your own masks for --cutouts")
     a_time = "photographs at a time (default: one a core)"
-    add("--workers", type=positive, default=os.cpu_count() or 1, help=a_time)
+    add("--workers", type=positive, default=joblib.cpu_count(), help=a_time)
     args = parser.parse_args(arguments)
     if args.masks is not None and args.cutouts is None:
         parser.error(f"--masks {args.masks}: needs --cutouts, which cuts out with them")

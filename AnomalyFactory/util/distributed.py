@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+import joblib
 import torch
 import torch.distributed as dist
 
@@ -74,6 +75,8 @@ class Process:
 def start(gpu_ids: list[int]) -> Process:
     """Take the device, the CPU without `gpu_ids`, and join the other processes. For several GPUs
     this process becomes torchrun, where it is not started by it: one process for each GPU."""
+    # PyTorch counts the cores of the machine, though a container may use but a few.
+    torch.set_num_threads(min(torch.get_num_threads(), joblib.cpu_count()))
     device = torch.device("cpu")
     if gpu_ids:
         found = torch.cuda.device_count()

@@ -32,6 +32,7 @@ from files import IMAGE_SUFFIXES
 from ingestion import BATCH_SIZE, counted
 from listing import walk
 from model import MEMBERS, Model
+from processes import CORES
 from tqdm import tqdm
 
 try:
@@ -44,7 +45,6 @@ except ImportError as error:
 
 SHARD = 512  # images in a file; as pictures that wait to be scored, they take 77 MB
 TRIES = 3  # that a shard has after a worker that had it was killed
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -31,6 +31,7 @@ from model import MEMBERS, Model
 from pages import STATIC, render
 from pictures import freed_memory_kept, load_pictures
 from PIL import Image
+from processes import use_own_cores
 from report_data import Photograph, reference_data, report_data
 from scoring import enough_memory
 from tqdm import tqdm
@@ -212,6 +213,7 @@ def run(options: argparse.Namespace) -> int:
     reference = options.reference and reference_data(options.predictions, options.reference)
     paths = find_photographs(options.images, list(scores), options.predictions)
     chosen = {name: getattr(options, name) for name in ("classifiers", "members", "fast", "device")}
+    use_own_cores()
     model = Model(**chosen)
     model.load()
     photographs = photographs_of(model, scores, paths, options)

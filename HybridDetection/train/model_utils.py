@@ -1,7 +1,6 @@
 """Features of image files: extracted once by frozen networks, then kept on disk in SQLite."""
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from backbones import NETWORKS, PREPROCESS, build_backbone, extract, version
 from pictures import freed_memory_kept, load_pictures
+from processes import CORES
 from torch import nn
 from tqdm import tqdm
 
@@ -94,7 +94,7 @@ def hash_files(paths: Sequence[Path]) -> list[str | None]:
         except OSError:
             return None
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(CORES) as pool:
         work = pool.map(hash_file, paths)
         return list(tqdm(work, "known files", len(paths), unit="file", disable=None))
 

@@ -17,7 +17,6 @@ photograph, and painted images. training.py asks the same of the background alon
 
 import argparse
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -44,6 +43,7 @@ from model import choose_device
 from model_utils import Look, extract_features
 from painted import is_painted
 from PIL import Image
+from processes import CORES, use_own_cores
 from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict
 from tqdm import tqdm
 
@@ -270,6 +270,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def check(options: argparse.Namespace) -> list[Result]:
+    use_own_cores()
     root = options.photographs or options.csv.absolute().parents[1] / "Images"
     if options.csv:
         photographs = table_photographs(*read_dataset(options.csv, root))
@@ -279,7 +280,7 @@ def check(options: argparse.Namespace) -> list[Result]:
         raise ValueError(
             f"--output {options.output} lies among the photographs in {root}; name another folder"
         )
-    seen, problems = see(photographs, VIEWS, options.output, os.cpu_count() or 1)
+    seen, problems = see(photographs, VIEWS, options.output, CORES)
     for message in problems:
         log.warning("left out: %s", message)
     alone = sorted(seen["subspecies"][~seen["subspecies"].duplicated(keep=False)])

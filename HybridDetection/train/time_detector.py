@@ -7,7 +7,6 @@ how many times as fast, and how far the results lie apart; scripts/benchmarks/ru
 """
 
 import argparse
-import os
 import shutil
 import statistics
 import sys
@@ -25,6 +24,7 @@ from backbones import BACKBONES, build_backbone
 from model import Model
 from model_utils import Look, extract_features
 from PIL import Image
+from processes import CORES
 from torchvision import transforms
 
 LIGHT, CPU = "efficientnet_lite0", torch.device("cpu")  # of the features
@@ -99,9 +99,7 @@ def main() -> None:
     add("--how_many", type=int, default=64, help="photographs of those in the folder")
     add("--rounds", type=int, default=3, help="times that each way is taken")
     options = parser.parse_args()
-    print(
-        f"# Published and ours\n\nMedians of {options.rounds} rounds on {os.cpu_count()} cores.\n"
-    )
+    print(f"# Published and ours\n\nMedians of {options.rounds} rounds on {CORES} cores.\n")
     with tempfile.TemporaryDirectory() as folder:
         photographs = Path(folder, "photographs")
         photographs.mkdir()

@@ -23,7 +23,6 @@ A path given as an option is relative to the working directory.
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -43,6 +42,7 @@ from model import LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE, choose_device, combine
 from model_utils import Look, extract_features
 from painted import PhotographSplit, is_painted, split_photographs
 from plots import plot_loss
+from processes import CORES, use_own_cores
 from published_members import LinearClassifier, Origin, check_origin, load_linear
 from shortcuts import SHORTCUTS_FILE, report_backgrounds, table_photographs
 from sklearn.base import ClassifierMixin
@@ -64,7 +64,7 @@ BATCH_SIZE = 32  # images in one pass through the backbone
 NCLS = 2  # non-hybrid and hybrid; there is no other value
 NEPOCH = 200  # epochs of the linear classifier
 CTN = False  # True: continue the linear classifier in CTN_SAVE_DIR
-WORKERS = min(4, os.cpu_count() or 1)  # processes that decode images
+WORKERS = min(4, CORES)  # processes that decode images
 CACHE_DIR = "Datasets/.feature_cache"  # features by image content, backbone, weights
 PREPROCESS = "photograph"  # "cutout": the specimen is cut out, here and whenever images are scored
 
@@ -238,6 +238,7 @@ def save(
 
 
 def train(options: argparse.Namespace, page: TrainingPage) -> None:
+    use_own_cores()
     device = choose_device(options.DEVICE)
     start = None
     if options.CTN:

@@ -11,11 +11,11 @@ be used.
 import argparse
 import hashlib
 import logging
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import joblib
 from tqdm import tqdm
 
 from common.challenge_csv import TableError, read_table
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         if "md5" in row and not re.fullmatch(r"[0-9A-Fa-f]{32}", row["md5"]):
             raise TableError(f"{place}: md5 {row['md5']!r}; expected 32 hexadecimal digits")
         checksums[args.folder / row["filename"]] = row["md5"].lower() if "md5" in row else None
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         checked = pool.map(problem, checksums, checksums.values())
         bar = tqdm(checked, "checking", len(checksums), disable=None)
         problems = {path: found for path, found in zip(checksums, bar, strict=True) if found}

@@ -146,3 +146,13 @@ def test_a_batch_in_parts_is_the_same_step(monkeypatch):
         assert losses == pytest.approx(found[0], rel=1e-5)
         for whole, of_parts in zip(gradients[:2], gradients[3 * part :][:2], strict=True):
             assert (of_parts - whole).norm() < 1e-5 * whole.norm()
+
+
+@pytest.mark.parametrize(("cores", "given"), [(3, 3), (64, 8)])
+def test_threads_are_no_more_than_the_cores_of_the_container(monkeypatch, cores, given):
+    asked = []
+    monkeypatch.setattr(distributed.joblib, "cpu_count", lambda: cores)
+    monkeypatch.setattr(distributed.torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(distributed.torch, "set_num_threads", asked.append)
+    distributed.start([])
+    assert asked == [given]

@@ -308,3 +308,13 @@ def test_each_process_has_a_gpu(monkeypatch):
             monkeypatch.setenv(name, str(value))
         assert processes.torchrun_process() == (place[:2] or (0, 1))
         assert {wanted: processes.torchrun_device(wanted) for wanted in given} == given
+
+
+@pytest.mark.parametrize(("cores", "given"), [(3, 3), (64, 8)])
+def test_threads_are_no_more_than_the_cores_of_the_container(monkeypatch, cores, given):
+    asked = []
+    monkeypatch.setattr(processes, "CORES", cores)
+    monkeypatch.setattr(processes.torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(processes.torch, "set_num_threads", asked.append)
+    processes.use_own_cores()
+    assert asked == [given]

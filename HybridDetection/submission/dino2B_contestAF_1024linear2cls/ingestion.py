@@ -15,7 +15,6 @@ import argparse
 import csv
 import hashlib
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ from journal import FAILED, SCORED, UNKNOWN, Journal, stamp
 from listing import Images, find_images, listed_images
 from model import MEMBERS, Model
 from pictures import freed_memory_kept
-from processes import joined, of_first, torchrun_device
+from processes import CORES, joined, of_first, torchrun_device, use_own_cores
 from scoring import Scored, score_images
 from subspecies_member import PARENTS
 from tqdm import tqdm
@@ -39,7 +38,7 @@ REPORT = HERE.parents[1] / "report/detection_report.py"
 INPUT_DIR, OUTPUT_DIR = HERE / "ImageSamples", HERE
 REPORTED = "report/index.html"  # in OUTPUT_DIR
 BATCH_SIZE = 32
-WORKERS = min(4, os.cpu_count() or 1)  # processes that decode images
+WORKERS = min(4, CORES)  # processes that decode images
 
 DETAILS = ["filename", "score", *MEMBERS, "threshold", "decision", *PARENTS]
 
@@ -239,6 +238,7 @@ def counted(count: int, noun: str) -> str:
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="ingestion: %(message)s")
     options = parse_arguments()
+    use_own_cores()
     with joined() as (rank, count):
         try:
             return ingest(options, rank, count)

@@ -1,4 +1,5 @@
-"""Which process this is among those of one run: torchrun starts several, else it is alone."""
+"""Which process this is among those of one run: torchrun starts several, else it is alone; and the
+cores that it may use."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,10 +7,17 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import joblib
 import torch
 import torch.distributed as dist
 
+CORES = joblib.cpu_count()  # that this process may use, by its affinity and its container's quota
 PATIENCE = timedelta(days=7)  # for the slowest process; torchrun ends all when one fails
+
+
+def use_own_cores() -> None:
+    """PyTorch counts the cores of the machine, though a container may use but a few."""
+    torch.set_num_threads(min(torch.get_num_threads(), CORES))
 
 
 def torchrun_process() -> tuple[int, int]:
