@@ -46,7 +46,7 @@ def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--seed", type=seed, default=0, help="of the weights, the order and the augmentation")
     add("--continue_train", action="store_true", help="go on exactly where training stopped")
     pretrain = "start from the networks in this folder; --continue_train goes before it"
-    add("--load_pretrain", type=rooted, help=pretrain)
+    add("--load_pretrain", type=lambda text: rooted(text) if text else None, help=pretrain)
     add("--which_epoch", default="latest", help="which networks of --load_pretrain")
     add("--print_freq", type=positive, default=100, help="images between rows of the loss log")
     add("--display_freq", type=positive, default=100, help="images between pictures of samples")
