@@ -71,10 +71,10 @@ def find_list(dataroot: Path, phase: str) -> ListFiles:
     found = [path for root in LIST_FOLDERS for path in (dataset / root).glob("*/*_edges.txt")]
     lists = {path.parent.name for path in found} - {name}
     nearest = "".join(difflib.get_close_matches(name, sorted(lists), n=1, cutoff=0))
+    near = f" (the nearest there is {nearest})" if nearest else ""
     raise InputError(
-        f"--dataroot {dataroot}: no list for --phase {phase}; looked for {looked_for}."
-        + (f" The nearest that is there is {nearest}." if nearest else "")
-        + " scripts/make_lists.py makes the lists"
+        f"--dataroot {dataroot}: no list for --phase {phase}{near}; looked for {looked_for}."
+        " scripts/make_lists.py makes the lists"
     )
 
 

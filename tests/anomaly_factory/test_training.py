@@ -319,7 +319,7 @@ def test_a_training_starts_from_another_generator(run_script, options, short, tm
         ("--beta1 1.0", "argument --beta1: '1.0': expected a number from 0 to below 1"),
         ("--tps_percent 2", "argument --tps_percent: '2': expected a number from 0 to 1"),
         (f"--seed {2**63}", "expected a whole number below 2**63"),
-        ("--phase train_none", "no list for --phase train_none; looked for"),
+        ("--phase train_none", "no list for --phase train_none (the nearest there is train_AF"),
         ("--load_pretrain /nowhere", "/nowhere/latest_net_G.pth: no such checkpoint"),
     ],
 )
