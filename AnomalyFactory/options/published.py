@@ -8,15 +8,13 @@ import argparse
 import math
 
 ANY = object()  # every value: what it would fine-tune is not done
-# A row: the values that are accepted, or ANY; for a switch, whether it is; and why.
+# By the names of options: the values that are accepted, or ANY; whether a switch is; and why.
 Rows = dict[str, tuple[object, str]]
 
 NO_CANNY = "edge maps come from files: nothing is drawn by Canny"
 NO_CUTMIX = "no parts of photos are exchanged"
 NO_FEATURES = "the generator reads no encoded features"
 NO_LOCAL = "the generator has no local enhancers"
-NO_ENGINE = "PyTorch alone paints: there is no ONNX and no TensorRT"
-NO_VIDEO = "results are images, not a video"
 PAINTING = "it is about training, and test.py only paints"
 
 BOTH: Rows = {
@@ -32,8 +30,7 @@ BOTH: Rows = {
     "local_rank": ([0], "torchrun says in the environment which process is which"),
     "primitive": (["seg_edges"], "the structure is an edge map"),
     "label_nc": ([0], "there are no label maps"),
-    "input_nc": ([6], "the generator reads an edge map and a reference, both RGB"),
-    "encoder_nc": ([6], "the encoder reads an edge map and a reference, both RGB"),
+    "input_nc encoder_nc": ([6], "an edge map and a reference are read, both RGB"),
     "decoder_nc": ([3], "the decoders end in RGB"),
     "output_nc": ([3], "results are RGB"),
     "kRef": ([1, 2], "each structure has one reference, as in the published BootAF_I2DE"),
@@ -44,25 +41,15 @@ BOTH: Rows = {
     "affine_aug": (["none"], "photos are not sheared, shifted or turned"),
     "tps_points_per_dim": ([3], "a warp moves a grid of 3x3 points"),
     "cutmix_aug": ([0], NO_CUTMIX),
-    "cutmix_min_size": (ANY, NO_CUTMIX),
-    "cutmix_max_size": (ANY, NO_CUTMIX),
+    "cutmix_min_size cutmix_max_size": (ANY, NO_CUTMIX),
     "canny_aug": ([0], NO_CANNY),
-    "canny_color": (ANY, NO_CANNY),
-    "test_canny_sigma": (ANY, NO_CANNY),
-    "canny_sigma_l_bound": (ANY, NO_CANNY),
-    "canny_sigma_u_bound": (ANY, NO_CANNY),
-    "canny_sigma_step": (ANY, NO_CANNY),
+    "canny_color test_canny_sigma": (ANY, NO_CANNY),
+    "canny_sigma_l_bound canny_sigma_u_bound canny_sigma_step": (ANY, NO_CANNY),
     "display_winsize": (ANY, "pages choose the size of their pictures"),
-    "n_blocks_local": (ANY, NO_LOCAL),
-    "n_local_enhancers": (ANY, NO_LOCAL),
+    "n_blocks_local n_local_enhancers": (ANY, NO_LOCAL),
     "niter_fix_global": ([0], NO_LOCAL),
-    "instance_feat": (False, NO_FEATURES),
-    "label_feat": (False, NO_FEATURES),
-    "load_features": (False, NO_FEATURES),
-    "feat_num": (ANY, NO_FEATURES),
-    "n_downsample_E": (ANY, NO_FEATURES),
-    "nef": (ANY, NO_FEATURES),
-    "n_clusters": (ANY, NO_FEATURES),
+    "instance_feat label_feat load_features": (False, NO_FEATURES),
+    "feat_num n_downsample_E nef n_clusters": (ANY, NO_FEATURES),
 }
 TRAIN: Rows = {
     "reflect_aug": (True, "margins are added half of the time, always"),
@@ -77,21 +64,13 @@ TEST: Rows = {
     "serial_batches": (True, "a list is painted in its order"),
     "tps_aug": ([0], "painting warps nothing"),
     "tps_percent": (ANY, "painting warps nothing"),
-    "no_flip": (True, "painting flips nothing"),
-    "block_aug": (True, PAINTING),
-    "reflect_aug": (True, PAINTING),
-    "tf_log": (True, PAINTING),
-    "continue_train": (True, PAINTING),
-    "save_latest_freq": (ANY, PAINTING),
-    "display_freq": (ANY, PAINTING),
+    "no_flip block_aug reflect_aug tf_log continue_train": (True, PAINTING),
+    "save_latest_freq display_freq": (ANY, PAINTING),
     "load_pretrain": ([""], "painting takes the generator of --name in --checkpoints_dir"),
     "use_encoded_image": (False, NO_FEATURES),
     "cluster_path": (ANY, NO_FEATURES),
-    "export_onnx": ([], NO_ENGINE),
-    "onnx": ([], NO_ENGINE),
-    "engine": ([], NO_ENGINE),
-    "vid_mode": ([0], NO_VIDEO),
-    "vid_input": ([0], NO_VIDEO),
+    "export_onnx onnx engine": ([], "PyTorch alone paints: there is no ONNX and no TensorRT"),
+    "vid_mode vid_input": ([0], "results are images, not a video"),
 }
 
 
@@ -122,5 +101,6 @@ def spells(text: str, value: object) -> bool:
 
 def add_published(parser: argparse.ArgumentParser, *tables: Rows) -> None:
     group = parser.add_argument_group("of the published programs, for what is done anyway")
-    for name, (accepted, why) in [row for table in tables for row in table.items()]:
-        group.add_argument(f"--{name}", action=Unread, accepted=accepted, help=why)
+    for names, (accepted, why) in [row for table in tables for row in table.items()]:
+        for name in names.split():
+            group.add_argument(f"--{name}", action=Unread, accepted=accepted, help=why)
