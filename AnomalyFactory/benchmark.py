@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--steps", type=positive, help="default: 30 on a GPU, else 2")
     own, others = parser.parse_known_args()
-    opt = train_options(["--name", "benchmark", *others])
+    opt = train_options(["--name", "benchmark", "--tps_aug", "1", *others])
     process = distributed.start(opt.gpu_ids[:1])
     prepare()
     pairs = read_pairs(find_list(opt.dataroot, opt.phase), training=True)

@@ -40,9 +40,11 @@ def main() -> None:
     files = find_list(opt.dataroot, opt.phase)
     asked = opt.align, opt.inherit is not None, opt.keep_ground  # for the structures' own photos
     listed = read_pairs(files, training=False, photos=any(asked))
-    pairs = listed[: opt.how_many]
+    pairs = listed[: opt.how_many][: opt.max_dataset_size]
     generator = build_generator(opt)
-    load_network(generator, opt.checkpoints_dir / opt.name, opt.which_epoch, "G")
+    load_network(generator, opt.checkpoints_dir / opt.name, opt.which_epoch, "G", process.first)
+    if opt.verbose and process.first:
+        tqdm.write(str(generator))
 
     names = {pair.generated_name: (pair.edges.stem, pair.reference.stem) for pair in listed}
     sources = (painted_from(opt.results_dir / name)[1] for name in names)
@@ -62,8 +64,9 @@ def main() -> None:
     paint(painter, samples, batches, missing, opt, results, process.quiet)
     process.wait()
     if process.first:
+        of_all = f" of {len(listed)}" if len(pairs) < len(listed) else ""
         tqdm.write(
-            f"{opt.results_dir}: {len(pairs)} pairs of {files.name},"
+            f"{opt.results_dir}: {len(pairs)}{of_all} pairs of {files.name},"
             f" {len(pairs) - len(missing)} of them painted before"
         )
         if not opt.no_html:

@@ -6,10 +6,11 @@ Several GPUs:  ... --gpu_ids 0,1
 On the CPU:    ... --gpu_ids -1
 Several machines: torchrun starts it on each, --gpu_ids names the GPUs of one
 
-Writes into {checkpoints_dir}/{name}/: latest_net_G.pth and latest_net_D.pth, numbered ones now
-and then, resume.pth, loss_log.csv and .png, samples.html, and training.html, which shows how it
-goes. SIGTERM and Ctrl-C save first; --continue_train goes on from there as if nothing had happened,
-and so does a restart by torchrun.
+Writes into {checkpoints_dir}/{name}/: latest_net_G.pth and latest_net_D.pth, numbered ones
+every --save_epoch_freq epochs, resume.pth, loss_log.csv and .png, samples.html, and training.html,
+which shows how it goes. SIGTERM and Ctrl-C save first; --continue_train goes on from there as if
+nothing had happened, and so does a restart by torchrun. It goes on from what the published program
+saved, too, with an Adam that begins anew.
 """
 
 import argparse
@@ -40,12 +41,14 @@ FREE = {
     *("name", "checkpoints_dir", "dataroot", "phase", "continue_train"),
     *("load_pretrain", "which_epoch"),  # where a training began
     *("print_freq", "display_freq", "save_latest_freq", "save_epoch_freq", "no_html"),
+    *("verbose", "debug", "tf_log"),
     *("gpu_ids", "nThreads", "micro_batch"),
     *("niter", "niter_decay", "lr"),
     "fineSize",  # equals --loadSize
 }
 PLAIN = str | int | float | None  # what `course_of` notes
 STOP_EVERY = 20  # steps between looks for a signal of several GPUs: each look stops them all
+ITERATION = "iter.txt"  # what the published program notes beside its networks
 UNFINISHED = f".{'[0-9a-f]' * 16}.part*"  # as util/files.py names a file until it is whole
 
 
@@ -68,28 +71,30 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
     # torchrun counts for each machine by itself.
     opt.continue_train |= process.any(distributed.restarted()) and resume.exists()
     networks = beginning(opt, folder)
-    state = resumable(resume) if opt.continue_train else None
+    state = resumable(resume) if opt.continue_train and not networks else None
     before = state["course"].get("--amp") if state else None
     opt.amp = chosen_amp(opt.amp, process.device, before)
     files = find_list(opt.dataroot, opt.phase)
-    pairs = read_pairs(files, training=True)
+    pairs = read_pairs(files, training=True)[: opt.max_dataset_size]
+    steps = steps_per_epoch(len(pairs), opt.batchSize)
     prepare()
     model = AnomalyFactory(opt, process)
     course = course_of(opt, files, pairs)
     done = go_on(model, state, course, resume) if state else 0
     if networks:
-        loaded = model.load_networks(networks, opt.which_epoch)
-        if process.first:
-            instead = "" if networks == opt.load_pretrain else f": {opt.load_pretrain} is not there"
-            tqdm.write(f"starting from the {loaded} in {networks}{instead}")
+        done = start_from(networks, model, opt, steps)
+    if opt.verbose and process.first:
+        tqdm.write(f"{model.netG}\n{model.netD}")
+    if opt.tf_log and process.first:
+        tqdm.write(f"--tf_log: not with TensorBoard; losses are in {folder / 'loss_log.csv'}")
     del state  # it is as large as the networks and what Adam remembers
     received: list[int] = []  # SIGTERM and Ctrl-C: training finishes its step and saves
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: received.append(number))
-    steps = steps_per_epoch(len(pairs), opt.batchSize)
     end = steps * (opt.niter + opt.niter_decay)
     share = process.rank, process.world
-    order = training_order(len(pairs), opt.batchSize, opt.seed, done, end, *share)
+    shuffled = not opt.serial_batches
+    order = training_order(len(pairs), opt.batchSize, opt.seed, done, end, *share, shuffled)
     batches = loader(training_pairs(pairs, opt), order, opt.nThreads, process.device)
 
     def save() -> None:
@@ -164,9 +169,14 @@ def beginning(opt: argparse.Namespace, folder: Path) -> Path | None:
     """
     resume, generator = folder / "resume.pth", network_path(folder, "latest", "G")
     if opt.continue_train:
-        if not resume.exists():
-            raise InputError(f"--continue_train: {resume} is not there; leave it out to start anew")
-        return None
+        if resume.exists():
+            return None
+        if (folder / ITERATION).exists():
+            return folder
+        raise InputError(
+            f"--continue_train: {resume} is not there; leave it out to start anew. Neither is"
+            f" {ITERATION}, with which a training of the published program would go on"
+        )
     for there in filter(Path.exists, (resume, generator)):
         raise InputError(
             f"{there} is there already: go on with --continue_train, choose another --name, with"
@@ -183,6 +193,36 @@ def beginning(opt: argparse.Namespace, folder: Path) -> Path | None:
         f" one of this name in {opt.checkpoints_dir} or {GENERATORS}. Train it first, AF4hybrid by"
         " train_AF4hybrid.sh, or fetch it: scripts/download_models.sh AF4hybrid"
     )
+
+
+def start_from(folder: Path, model: AnomalyFactory, opt: argparse.Namespace, steps: int) -> int:
+    """Load the networks in `folder`; the steps done, where a published training is gone on with,
+    which had `steps` an epoch."""
+    loaded, done = model.load_networks(folder, opt.which_epoch), 0
+    said = f"starting from the {loaded} in {folder}"
+    if opt.continue_train:
+        done = published_steps(folder / ITERATION, steps, opt.batchSize)
+        said = f"going on from the {loaded} in {folder}, {done} steps done; Adam begins anew"
+    elif folder != opt.load_pretrain:
+        said += f": {opt.load_pretrain} is not there"
+    if model.process.first:
+        tqdm.write(said)
+    return done
+
+
+def published_steps(path: Path, steps: int, batch_size: int) -> int:
+    """The steps done by a training of the published program, which notes in `path` the epoch that
+    it is in, from 1, and how many images of it are done. Raises InputError for anything else."""
+    try:
+        epoch, images = map(int, path.read_text("utf-8").replace(",", " ").split())
+        if epoch < 1 or images < 0:
+            raise ValueError
+    except ValueError as error:
+        raise InputError(
+            f"{path}: expected two whole numbers, the epoch, from 1, and how many images of it are"
+            " done; 1 and 0 begin with the first"
+        ) from error
+    return (epoch - 1) * steps + min(images // batch_size, steps)
 
 
 def resumable(path: Path) -> dict[str, Any]:
@@ -203,7 +243,7 @@ def go_on(model: AnomalyFactory, state: dict[str, Any], course: dict, path: Path
     recorded = state["course"]
     for name in {**course, **recorded}:
         before, now = recorded.get(name), course.get(name)
-        if before != now:
+        if (before or None) != (now or None):  # a switch that it did not know was off
             raise InputError(f"{path} was written with {name} {before}, but now it is {now}")
     model.load_state(state["model"], path)
     return state["steps"]

@@ -88,6 +88,7 @@ def paint(folder: Path) -> None:
     where = ("--checkpoints_dir", folder / "generators", *TINY)
     options = ("--dataroot", dataset / "List/train_AFnonhybrid", "--niter_decay", 2, "--ndf", 2)
     options += ("--no_vgg_loss", "--block_aug", "--no_html", "--batchSize", 5, "--print_freq", 5)
+    options += ("--tps_aug", 1)
     still = ("--name", "still", "--niter", 0, "--lr", 0)
     moved = ("--name", "moved", "--niter", 1, "--load_pretrain", folder / "generators/still")
     for course in (still, moved):

@@ -101,16 +101,18 @@ def training_order(
     end: int,  # training steps in all
     rank: int = 0,
     world: int = 1,
+    shuffled: bool = True,
 ) -> Iterator[list[Key]]:
     """Batches of keys from step `start` to step `end`, one process's share of each.
 
-    An epoch visits every pair once in a random order; its last batch is filled up with pairs of
-    the same epoch, augmented differently.
+    An epoch visits every pair once, `shuffled` in a random order; its last batch is filled up with
+    pairs of the same epoch, augmented differently.
     """
     steps = steps_per_epoch(count, batch_size)
     for number in range(start, end):
         epoch, step = divmod(number, steps)
-        order = np.random.default_rng([seed, epoch]).permutation(count)
+        random = np.random.default_rng([seed, epoch])
+        order = random.permutation(count) if shuffled else range(count)
         places = range(step * batch_size, (step + 1) * batch_size)
         yield [(int(order[place % count]), (seed, epoch, place)) for place in places[rank::world]]
 

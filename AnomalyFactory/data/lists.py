@@ -1,5 +1,6 @@
 """The lists that pair an edge map with a reference photo: finding, reading and checking them."""
 
+import difflib
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -67,8 +68,12 @@ def find_list(dataroot: Path, phase: str) -> ListFiles:
         if edges.is_file():
             return ListFiles(dataset, name, edges)
     looked_for = ", ".join(map(str, wanted))
+    found = [path for root in LIST_FOLDERS for path in (dataset / root).glob("*/*_edges.txt")]
+    lists = {path.parent.name for path in found} - {name}
+    nearest = "".join(difflib.get_close_matches(name, sorted(lists), n=1, cutoff=0))
+    near = f" (the nearest there is {nearest})" if nearest else ""
     raise InputError(
-        f"--dataroot {dataroot}: no list for --phase {phase}; looked for {looked_for}."
+        f"--dataroot {dataroot}: no list for --phase {phase}{near}; looked for {looked_for}."
         " scripts/make_lists.py makes the lists"
     )
 

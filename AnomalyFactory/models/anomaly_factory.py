@@ -1,6 +1,7 @@
 """One training step of AnomalyFactory: the networks, their losses and their optimisers."""
 
 import argparse
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from data.datasets import Sample
 from torch import nn
 from torch.nn import functional as F
+from tqdm import tqdm
 from util import ROOT, checkpoint
 from util.device import chosen_amp, layout
 from util.distributed import Process
@@ -172,10 +174,10 @@ class AnomalyFactory:
 
     def load_networks(self, folder: Path, epoch: str | int) -> str:
         """Load the generator and, if it is there, the discriminator; which of them was loaded."""
-        load_network(self.netG, folder, epoch, "G")
+        load_network(self.netG, folder, epoch, "G", self.process.first)
         if not network_path(folder, epoch, "D").exists():
             return "generator"
-        load_network(self.netD, folder, epoch, "D")
+        load_network(self.netD, folder, epoch, "D", self.process.first)
         return "generator and discriminator"
 
     def state(self) -> dict[str, Any]:
@@ -207,6 +209,24 @@ def write_networks(weights: dict[str, checkpoint.Tensors], folder: Path, epoch: 
         checkpoint.save(state, network_path(folder, epoch, letter))
 
 
-def load_network(network: nn.Module, folder: Path, epoch: str | int, letter: str) -> None:
+def load_network(
+    network: nn.Module, folder: Path, epoch: str | int, letter: str, aloud: bool = True
+) -> None:
+    """Load weights from a file, which may hold more: that is left out and, `aloud`, named."""
     path = network_path(folder, epoch, letter)
-    checkpoint.fit(network, checkpoint.load_weights(path), path)
+    weights, wanted = checkpoint.load_weights(path), network.state_dict()
+    more = [key for key in weights if key not in wanted]
+    # What is missing is an error that names both; and more layers are another network.
+    if more and wanted.keys() <= weights.keys() and not any(goes_on(network, key) for key in more):
+        weights = {key: weights[key] for key in wanted}
+        if aloud:
+            names = textwrap.shorten(", ".join(more), 300)
+            tqdm.write(f"{path}: left out {len(more)} that the network does not have: {names}")
+    checkpoint.fit(network, weights, path)
+
+
+def goes_on(network: nn.Module, key: str) -> bool:
+    """Whether `key` is in the layer or the scale that would come next in `network`."""
+    part, _, layer = key.partition(".")
+    layers = dict(network.named_children()).get(part)
+    return part.startswith("scale") if layers is None else layer.startswith(f"{len(layers)}.")

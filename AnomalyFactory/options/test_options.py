@@ -2,14 +2,8 @@
 
 import argparse
 
-from options.base_options import add_published, generator_parser, parse, positive, rooted, share
-
-PUBLISHED = {
-    "tps_aug": (0, "painting warps nothing"),
-    "tps_percent": (0.99, "painting warps nothing, whatever the chance"),
-    "test_mode": ("BootAF_I2DE", "an edge map is painted in the colours of one reference"),
-    "refImgExt": ("png", "the list names each reference with its own ending"),
-}
+from options.base_options import at_most, generator_parser, parse, rooted, share
+from options.published import BOTH, TEST, add_published
 
 
 def test_options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -17,7 +11,7 @@ def test_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--which_epoch", default="latest", help="the networks of this epoch")
     add("--results_dir", type=rooted, default="./results", help="folder for AF_*.png and the page")
-    add("--how_many", type=positive, help="the first lines only; all without it")
+    add("--how_many", type=at_most, metavar="N", help="the first lines only; inf, or without: all")
     wings = "lay each wing of the reference on the structure's photo; for cutouts"
     add("--align", action="store_true", help=wings)
     inherit = (
@@ -29,5 +23,5 @@ def test_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--keep_ground", action="store_true", help=ground)
     overwrite = "paint anew what was painted with another checkpoint, list or option"
     add("--overwrite", action="store_true", help=overwrite)
-    add_published(parser, PUBLISHED, "of the published test.py")
+    add_published(parser, BOTH, TEST)
     return parse(parser, arguments)

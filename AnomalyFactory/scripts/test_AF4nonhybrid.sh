@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Paint further specimens of every subspecies (list test_nonhybrid) with AF4nonhybrid.
-# Extra arguments override those below; a --dataroot that names another list,
-# .../List/NAME/, paints that. Paths start at the repository's root.
+# Edit the options below, or override them by extra arguments: both mean the same. A --dataroot that
+# names another list, .../List/NAME/, paints that. Paths start at the repository's root.
 set -euo pipefail
 options=(
     --name AF4nonhybrid
@@ -9,7 +9,7 @@ options=(
     --which_epoch latest
     --dataroot ./Datasets/Images4TrainAFnonhybrid  # the data set, with List/test_nonhybrid/
     --phase test_nonhybrid
-    --how_many 5000                                # at most so many lines of the list
+    --how_many 5                                   # at most so many lines of the list; inf: all
     --results_dir ./results/butterflyContest/nh/   # AF_*.png and the list's page go there
     --gpu_ids 0                                    # GPUs, such as 0,1; -1 for the CPU
     --batchSize 8

@@ -51,6 +51,20 @@ def test_list_comes_before_lists_and_its_own_folder_before_both(tmp_path):
             find_list(tmp_path / where, phase)
 
 
+def test_a_list_that_is_not_there_names_the_nearest(dataset):
+    (dataset / "List/train_signalhybrid").mkdir()  # empty
+    for name, near in (("train_signalhybrid", "test_signalhybrid"), ("nohybrid", "test_nonhybrid")):
+        for where, phase in ((dataset, name), (dataset / "Lists" / name, "test")):
+            with pytest.raises(InputError, match=rf"\(the nearest there is {near}\); looked for"):
+                find_list(where, phase)
+    edges = dataset / "List/test_signalhybrid/test_edges.txt"
+    edges.rename(edges.with_name("other_edges.txt"))
+    with pytest.raises(InputError, match="nearest there is test_nonsignalhybrid"):
+        find_list(edges.parent, "test")
+    with pytest.raises(InputError, match="--phase test; looked for"):  # no list at all
+        find_list(dataset / "Images", "test")
+
+
 def test_pairs_and_their_names(dataset):
     files = find_list(dataset, "test_signalhybrid")
     path = files.edges

@@ -11,6 +11,7 @@ import pytest
 import torch
 from data.datasets import batches_of
 from data.own_photo import as_large_as
+from models.anomaly_factory import load_network
 from models.networks import Generator
 from PIL import Image
 from util.images import as_pixels, read_square
@@ -99,6 +100,24 @@ def test_a_dataset_that_was_moved_is_the_same_and_so_is_the_list_itself(paint, d
     shutil.move(moved / "List", moved / "Lists")
     itself = ("--dataroot", moved / "Lists/test_signalhybrid", "--phase", "test")
     assert "2 of them painted before" in paint(*itself)
+
+
+def test_a_generator_with_keys_too_many_paints_and_names_them_once(paint, results, generator):
+    paint("--no_html")
+    before = pixels(results)
+    weights = torch.load(generator)
+    several = {"enc_model.2.running_mean": torch.zeros(2), "depth_model.1.bias": torch.ones(3)}
+    torch.save(several | weights, generator)
+    output = paint("--no_html", "--overwrite")
+    names = "left out 2 that the network does not have: enc_model.2.running_mean, depth_model.1.bia"
+    assert output.count(f"{generator}: {names}") == output.count("left out") == 1
+    assert np.array_equal(pixels(results), before)
+    load_network(Generator(2, 4, 1), generator.parent, "latest", "G", aloud=False)
+    # A generator of more blocks is another one, and so is one that lacks any.
+    torch.save(Generator(2, 4, 2).state_dict(), generator)
+    assert 'Unexpected key(s) in state_dict: "enc_model.17.' in paint("--overwrite", status=2)
+    torch.save({f"module.{key}": value for key, value in weights.items()}, generator)
+    assert "Missing key(s)" in paint("--overwrite", status=2)
 
 
 def test_a_run_that_goes_on_redoes_only_what_is_not_whole(run, options, results, generator):

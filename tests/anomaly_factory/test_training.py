@@ -4,6 +4,7 @@ import csv
 import re
 import shutil
 import signal
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -87,15 +88,66 @@ def test_options_reach_the_samples(options, monkeypatch):
         return size, augment.keywords
 
     monkeypatch.setattr(data.datasets, "TrainingPairs", made)
-    other = "--tps_percent 0.5 --block_aug --no_flip --gentle"
+    other = "--tps_aug 1 --tps_percent 0.5 --block_aug --no_flip --gentle"
     for chosen, *drawn in (
-        ("", True, False, 0.99, 0.1),
+        ("", True, False, 0.0, 0.1),
         (other, False, True, 0.5, 0.04),
-        ("--tps_aug 0", True, False, 0.0, 0.1),
+        ("--tps_aug 1", True, False, 0.99, 0.1),
     ):
         opt = train_options([*options, *NAMED, *chosen.split()])
         wanted = dict(zip(("flips", "windows", "warps", "shift"), drawn, strict=True))
         assert data.datasets.training_pairs([], opt) == (32, wanted)
+
+
+def test_options_for_a_look_at_a_training(run, options, tmp_path, monkeypatch):
+    """Of four lines, and of one of them: in their order, each reported."""
+    visited, order = [], data.datasets.training_order
+
+    def noted(*arguments: object) -> Iterator[list]:
+        for batch in order(*arguments):
+            visited.extend(index for index, _ in batch)
+            yield batch
+
+    monkeypatch.setattr(data.datasets, "training_order", noted)
+    look = ("--debug", "--serial_batches", "--verbose", "--tf_log", "--batchSize", 1)
+    output = run("train.py", *options, *NAMED, *look)
+    assert "4 of 4 steps done" in output and visited == [0, 1, 2, 3]
+    assert "Generator(\n" in output and "MultiscaleDiscriminator(\n" in output
+    assert f"--tf_log: not with TensorBoard; losses are in {tmp_path}/AF/loss_log.csv" in output
+    assert [row["images"] for row in losses(tmp_path / "AF")] == ["1", "2", "3", "4"]
+    assert len(list((tmp_path / "AF/samples").iterdir())) == 4
+    opt = train_options([*options, *NAMED, "--debug", "--fp16"])
+    assert (opt.max_dataset_size, opt.amp) == (10, True)
+    one = ("--name", "one", "--max_dataset_size", 1, *SHORT)
+    assert "1 of 1 steps done" in run("train.py", *options, *NAMED, *one)
+
+
+def test_a_published_training_goes_on(run, options, short, tmp_path):
+    """It leaves networks and iter.txt: here in epoch 2 of 3, of whose 4 images 2 are done."""
+    folder, again = tmp_path / "AF", (*options, *NAMED, "--continue_train")
+    folder.mkdir()
+    networks = ("latest_net_G.pth", "latest_net_D.pth")
+    for name in networks:
+        shutil.copy(short / name, folder)
+    without = run("train.py", *again, status=2)
+    assert "resume.pth is not there; leave it out to start anew. Neither is iter.txt" in without
+    for wrong in ("0\n2\n", "2\n-1\n", "2\n", "two\n2\n"):
+        (folder / "iter.txt").write_text(wrong)
+        output = run("train.py", *again, status=2)
+        assert f"{folder}/iter.txt: expected two whole numbers, the epoch, from 1" in output
+    (folder / "iter.txt").write_text("2\n2\n")
+    output = run("train.py", *again, "--lr", 0)
+    going_on = f"going on from the generator and discriminator in {folder}, 3 steps done; Adam beg"
+    assert going_on in output and "6 of 6 steps done, 12 images" in output
+    assert [row["images"] for row in losses(folder)] == ["8", "10", "12"]
+    assert [row["epoch"] for row in losses(folder)] == ["2", "3", "3"]
+    for name in networks:
+        assert (folder / name).read_bytes() == (short / name).read_bytes()
+    state = torch.load(folder / "resume.pth")
+    assert int(state["model"]["optimizer_G"]["0.step"]) == 3
+    # From there it goes on exactly.
+    output = run("train.py", *again, "--niter", 4)
+    assert "Adam begins anew" not in output and "10 of 10 steps done" in output
 
 
 def test_stopped_and_resumed_equals_uninterrupted(run, options, tmp_path, monkeypatch):
@@ -180,9 +232,13 @@ def test_every_save_is_of_its_own_step_and_the_resume_file_comes_first(
 def test_the_course_must_not_change_at_a_resume_and_the_rest_may(run, options, dataset, begun):
     again = (*options, *NAMED, "--continue_train")
     changes = [("batchSize", 2, 4), ("beta1", 0.5, 0.6), ("lambda_feat", 10.0, 5.0), ("seed", 0, 1)]
-    switches = ("amp", "gentle", "no_ganFeat_loss")
+    switches = ("amp", "gentle", "no_ganFeat_loss", "serial_batches")
+    state = torch.load(begun / "resume.pth")
+    del state["course"]["--serial_batches"], state["course"]["--max_dataset_size"]
+    torch.save(state, begun / "resume.pth")  # as it was before there were these
     for option, before, now in [*changes, *((name, False, True) for name in switches)]:
         output = run("train.py", *again, f"--{option}", *([] if now is True else [now]), status=2)
+        before = None if option == "serial_batches" else before
         assert f"resume.pth was written with --{option} {before}, but now it is {now}" in output
     note = dataset / "made_from.txt"
     note.write_text("cutouts in cutouts\n")
@@ -263,7 +319,7 @@ def test_a_training_starts_from_another_generator(run_script, options, short, tm
         ("--beta1 1.0", "argument --beta1: '1.0': expected a number from 0 to below 1"),
         ("--tps_percent 2", "argument --tps_percent: '2': expected a number from 0 to 1"),
         (f"--seed {2**63}", "expected a whole number below 2**63"),
-        ("--phase train_none", "no list for --phase train_none; looked for"),
+        ("--phase train_none", "no list for --phase train_none (the nearest there is train_AF"),
         ("--load_pretrain /nowhere", "/nowhere/latest_net_G.pth: no such checkpoint"),
     ],
 )
