@@ -177,18 +177,19 @@ def run(args: argparse.Namespace) -> int:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     found, passed_over = find_photographs(folder)
-    if not any(found.values()):
-        expected = "expected folders named after subspecies, with photographs in them"
-        raise InputError(f"{folder}: {expected} ({' '.join(sorted(IMAGE_SUFFIXES))})")
     rows = make_rows(folder, found, passed_over)
-    write_csv(output, rows)
-    tell(rows, found, output)
     kinds = [
         f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
         for kind, names in sorted(passed_over.items())
     ]
-    if kinds:
-        logging.warning("passed over: %s", "; ".join(kinds))
+    passed = f"passed over: {'; '.join(kinds)}" if kinds else ""
+    if not rows:
+        wanted = f"no photographs ({' '.join(sorted(IMAGE_SUFFIXES))})"
+        raise InputError(f"{folder}: {wanted} in folders named after subspecies. {passed}")
+    write_csv(output, rows)
+    tell(rows, found, output)
+    if passed:
+        logging.warning(passed)
     images = f" --ROOT_DATA_DIR {shlex.quote(str(folder))} --IMG_DIR ." if args.output else ""
     options = f"--DATA_FILE {shlex.quote(str(output))}{images}"
     if any(row["hybrid_stat"] == "hybrid" for row in rows):

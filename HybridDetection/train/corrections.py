@@ -68,10 +68,10 @@ def read_corrections(files: Sequence[Path], known: Mapping[str, Path]) -> dict[P
                 if not folder and name not in known:
                     raise ValueError(f"{name} is not in the training's CSV; say in which folder")
                 path = inside(Path(folder), name) if folder else known[name]
-                now = read_said(word, specimen)
-            except ValueError as error:
+                now, there = read_said(word, specimen), path.is_file()
+            except (OSError, ValueError) as error:
                 raise ValueError(f"{file}, line {line}: {error}") from error
-            if not path.is_file():
+            if not there:
                 missing.append(str(path))
                 continue
             before, place = said.setdefault(path.resolve(), (now, f"{file}, line {line}"))
