@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common.challenge_csv import COLUMNS
-from common.files import IMAGE_SUFFIXES, ImageError, atomic, inside, open_image
+from common.files import IMAGE_SUFFIXES, ImageError, atomic, open_image
 from common.program import InputError, start
 from tqdm import tqdm
 
@@ -44,8 +44,10 @@ def read_label(folder: str) -> dict[str, str]:
     if folder in UNNAMED:
         return {"hybrid_stat": folder}
     names = [name.strip() for name in CROSS.split(folder)]
-    if not all(name and len(name) <= MOST and name.isprintable() for name in names):
-        raise InputError(f"folder {folder!r}: expected a name of 1 to {MOST} printable letters")
+    good = all(0 < len(name) <= MOST and name.isprintable() for name in names)
+    if not good or set(folder) & set("\\:"):
+        expected = f"expected a name of 1 to {MOST} printable letters without \\ and :"
+        raise InputError(f"folder {folder!r}: {expected}")
     if len(names) == 1:
         return {"hybrid_stat": "non-hybrid", "subspecies": names[0]}
     if len(names) > 2 or names[0] == names[1]:
@@ -74,22 +76,13 @@ def find_photographs(folder: Path) -> tuple[dict[str, list[str]], dict[str, list
                     kind = path.suffix or "without suffix"
                 elif len(path.parts) != 2:
                     kind = "in no folder" if len(path.parts) == 1 else "in sub-folders"
-                elif not is_name(path.as_posix()):
-                    kind = "with a name that a CSV cannot hold"
+                elif not path.name.isprintable():
+                    kind = "with a name of unprintable letters"
                 else:
                     found[place.name].append(path.as_posix())
                     continue
                 passed_over[kind].append(ascii(path.as_posix())[1:-1])
     return found, passed_over
-
-
-def is_name(name: str) -> bool:
-    """Whether all programs can find a file by this path."""
-    try:
-        inside(Path(), name)
-    except ValueError:
-        return False
-    return name.isprintable() and len(os.fsencode(Path(name).name)) <= 255
 
 
 def check_content(path: Path) -> str | ImageError:
@@ -108,9 +101,9 @@ def make_rows(
 
     Raises InputError where one content has two labels.
     """
-    labels = {place: read_label(place) for place in found}
-    names = [(place, name) for place, inside_it in found.items() for name in inside_it]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    labels = {place: read_label(place) for place, names in found.items() if names}
+    names = [(place, name) for place in labels for name in found[place]]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         checked = pool.map(check_content, [folder / name for _, name in names])
         contents = list(tqdm(checked, "photographs", len(names), unit="image", disable=None))
     rows, first, places = [], {}, defaultdict(set)

@@ -3,7 +3,7 @@
 The report saves a row for each photograph, of which training reads
     filename, folder    the photograph; no folder: one of the training's own CSV
     person              hybrid, non-hybrid or unsure; empty: nothing
-    subspecies          where it is known: `lativitta`, or of a hybrid `lativitta x notabilis`
+    person_subspecies   where it is known: `lativitta`, or of a hybrid `lativitta x notabilis`
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from files import inside
 from painted import SOURCES, stem
 
 UNSURE = "unsure"
-READ = ["filename", "folder", "person", "subspecies"]
+READ = ["filename", "folder", "person", "person_subspecies"]
 CROSS = re.compile(r"\s+[xX\u00d7]\s+")
 # The apostrophe that the report puts before what a spreadsheet would compute.
 GUARD = re.compile(r"^'(?='*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")

@@ -57,6 +57,8 @@ def saved_rows(page, button: str = "Download") -> tuple[str, list[dict[str, str]
     with page.expect_download() as saved:
         page.get_by_role("button", name=button).click()
     text = saved.value.path().read_bytes().decode()
+    heads = text.split("\n", 1)[0].split(",")
+    assert len(set(heads)) == len(heads) and set(corrections.READ) <= set(heads)
     return text, list(csv.DictReader(io.StringIO(text, newline="")))
 
 
@@ -193,7 +195,7 @@ def test_a_person_says_what_the_photographs_show(open_page, report, tmp_path, ph
     page.locator("#person").select_option("nothing yet")
     assert names_shown(page) == [NAMES[3], *NAMES[5:]]
     _, rows = saved_rows(page, "Save what I said")  # all of it, not the selection
-    columns = ("filename", "decision", "person", "subspecies", "folder")
+    columns = ("filename", "decision", "person", "person_subspecies", "folder")
     assert [[row[name] for name in columns] for row in rows] == [
         [NAMES[i], "hybrid", said[i], "8 x new" * (i == 4), "/photographs"] for i in (0, 1, 2, 4)
     ]

@@ -170,7 +170,7 @@ function download(chosen, file) {
   if (REPORT.memberNames.includes('subspecies'))
     heads.push('parent_1', 'share_1', 'parent_2', 'share_2', 'parents', 'certainty');
   if (REPORT.reference) heads.push('hybrid_stat');
-  heads.push('person', 'date', 'subspecies', 'folder');
+  heads.push('person', 'date', 'person_subspecies', 'folder');
   const lines = chosen.map(i => {
     const cells = [shots.name[i], shots.score[i], ...REPORT.memberNames.map(member => shots.members[member][i]),
       threshold, decision(i)];
