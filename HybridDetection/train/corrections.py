@@ -18,6 +18,7 @@ from data_utils import LABELS, check_cells, plain, read_cells
 from dataset import report_left_out
 from files import inside
 from painted import SOURCES, stem
+from published_members import is_short_text
 
 UNSURE = "unsure"
 READ = ["filename", "folder", "person", "person_subspecies"]
@@ -41,6 +42,8 @@ def read_said(word: str, specimen: str) -> Said:
     names = [plain(name) for name in CROSS.split(specimen.strip()) if name]
     if not names or word == UNSURE:
         return Said(word)
+    if not all(map(is_short_text, names)):
+        raise ValueError(f"{specimen[:300]!r} is no name of a subspecies, or too long")
     if word == "non-hybrid" and len(names) == 1:
         return Said(word, *names)
     if word == "hybrid" and len(names) == 2 and names[0] != names[1]:

@@ -101,6 +101,7 @@ def test_what_a_person_is_unsure_of_is_left_out(photos, tmp_path):
         (["../x.jpg;/nowhere;hybrid;"], "line 2: '../x.jpg' leaves the folder /nowhere"),
         (["/etc/passwd;/nowhere;hybrid;"], "line 2: '/etc/passwd' leaves the folder"),
         (["a.jpg;;hybrid;8"], "the subspecies of a hybrid is '8', expected two"),
+        ([f"a.jpg;;non-hybrid;{'y' * 101}"], "is no name of a subspecies, or too long"),
         (["a.jpg;;hybrid;8 x 8.0"], "the subspecies of a hybrid is '8 x 8.0', expected two"),
         (["a.jpg;;non-hybrid;8 x 9"], "of a non-hybrid is '8 x 9', expected one"),
         (["a.jpg;;hybrid;", "a.jpg;;unsure;"], "is another in {file}, line 2; keep one"),

@@ -289,12 +289,15 @@ def test_photographs_are_sorted_and_called_by_their_own_numbers(open_page, tmp_p
         ["2.jpg", "0.5", "0.6", "0.4", "non-hybrid", "0.6"],
         ["3.jpg", "0.12345649", "0.5", "0.5", "non-hybrid", "0.6"],
     ]
+    doubts = page.get_by_text(", if it is a hybrid")
+    assert [doubt.is_visible() for doubt in doubts.all()] == [False, True, True]
     page.locator("#highest").fill("0.5")
     page.locator(".row button").first.click()
     told = page.get_by_role("dialog").text_content()
     assert "Rank 3 of 4" in told and "Look twice" in told
     assert "All patches: 1.17 for, 0.33 against" in told
     assert "8 (share 60\u00a0%)9 (share 40\u00a0%)" in told
+    assert "certainty 0.70. It is called non-hybrid, and then this means nothing" in told
 
 
 def test_the_charts_show_the_numbers_of_the_reference(open_page, report, tmp_path, photographs):
