@@ -56,7 +56,10 @@ def test_a_listed_photograph_that_is_missing_is_said_to_be(ingest, photographs, 
     (tmp_path / "list.csv").write_text(f"filename\n{NAMES[0]}\nnowhere.jpg\n")
     done = ingest(photographs, tmp_path, "--images", tmp_path / "list.csv")
     assert (done.returncode, list(scores_in(tmp_path))) == (1, NAMES[:1])
-    assert f"ingestion: {photographs / 'nowhere.jpg'}: no such file\n" in done.stderr
+    assert (
+        f"ingestion: {photographs / 'nowhere.jpg'}: not a readable image (no such file)\n"
+        in done.stderr
+    )
 
 
 def test_every_score_is_that_of_its_file(ingest, folder, photographs, tmp_path):
