@@ -220,6 +220,7 @@ def run(options: argparse.Namespace) -> int:
     if not photographs:
         raise ValueError(f"{options.images}: none of {len(scores)} photographs can be read")
     setting, index = describe(model, options.threshold)
+    setting["folder"] = str(options.images.resolve())  # where training finds what is corrected
     write_report(folder, photographs, setting, index, reference)
     print(f"report: open {folder / PAGE}")
     return int(len(photographs) < len(scores))

@@ -76,6 +76,7 @@ def columns(photographs: Sequence[Photograph], folder: Path, members: Sequence[s
     return {
         "name": [some.name for some in photographs],
         "link": [link_from(folder, some.path) for some in photographs],
+        "bytes": [some.path.stat().st_size for some in photographs],
         "score": [some.score for some in photographs],
         "members": {
             name: [round(some.members[name], DECIMALS) for some in photographs] for name in members

@@ -68,12 +68,13 @@ def read_table(csv_path: Path) -> pd.DataFrame:
     return table.assign(label=labels.map(LABELS).astype(int)).reset_index(drop=True)
 
 
-def find_images(table: pd.DataFrame, image_dir: Path) -> list[Path | None]:
-    """The image of each row: image_dir/{hybrid,non-hybrid}/NAME, else image_dir/NAME, else None."""
+def find_images(table: pd.DataFrame, image_dir: Path, beside: Path) -> list[Path | None]:
+    """The image of each row: NAME in the folder `beside` the CSV, else in
+    image_dir/{hybrid,non-hybrid}, else in image_dir, else None."""
 
     def find(status: str, name: str) -> Path | None:
-        candidates = (inside(image_dir / status, name), inside(image_dir, name))
-        return next((path for path in candidates if path.is_file()), None)
+        folders = beside, image_dir / status, image_dir
+        return next(filter(Path.is_file, (inside(folder, name) for folder in folders)), None)
 
     return list(map(find, table["hybrid_stat"], table["filename"]))
 
@@ -127,7 +128,8 @@ def check_classes(labels: np.ndarray, where: str) -> None:
     """ValueError unless 0/1 `labels` are enough of each class to fit and calibrate."""
     non_hybrids, hybrids = np.bincount(labels, minlength=2)
     if min(non_hybrids, hybrids) < FOLDS:
+        lacking = "non-hybrids" if non_hybrids < FOLDS else "hybrids"
         raise ValueError(
             f"{where}: {hybrids} hybrid and {non_hybrids} non-hybrid; at least {FOLDS} of each "
-            "are needed to fit and calibrate the SGD classifier"
+            f"are needed to fit and calibrate the SGD classifier; add photographs of {lacking}"
         )

@@ -39,26 +39,28 @@ class Rows:
 
 
 def find_csv(root: Path, folder: str, name: str) -> Path:
-    """The CSV `root / folder / name`, or that in the other spelling of List/ and Lists/."""
+    """The CSV `root / folder / name`, or that in the other spelling of List/ and Lists/, or what
+    `name` is as a path."""
     folders = [folder, *LIST_FOLDERS] if folder in LIST_FOLDERS else [folder]
-    candidates = [root / folder / name for folder in dict.fromkeys(folders)]
+    candidates = [*(root / folder / name for folder in dict.fromkeys(folders)), Path(name)]
     for path in candidates:
         if path.is_file():
             return path
     raise FileNotFoundError(
         f"no CSV of images: looked for {' and '.join(map(str, candidates))}; "
-        "scripts/make_classifier_csv.py writes it"
+        "scripts/make_classifier_csv.py writes it, or make_photo_csv.py of your own photographs"
     )
 
 
 def read_dataset(csv_path: Path, image_dir: Path) -> tuple[pd.DataFrame, list[Path]]:
-    """The rows of the CSV whose images are in `image_dir`, and these; the others are reported."""
+    """The rows of the CSV whose images are beside it or in `image_dir`, and these; the others are
+    reported."""
     table = read_table(csv_path)
-    paths = find_images(table, image_dir)
+    paths = find_images(table, image_dir, csv_path.parent)
     found = np.array([path is not None for path in paths])
     report_left_out(table["filename"][~found], "are missing")
     if not found.any():
-        raise ValueError(f"{csv_path}: none of its images is in {image_dir}")
+        raise ValueError(f"{csv_path}: none of its images lies beside it or in {image_dir}")
     return table[found].reset_index(drop=True), [path for path in paths if path is not None]
 
 

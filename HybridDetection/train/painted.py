@@ -43,8 +43,8 @@ def is_painted(table: pd.DataFrame) -> np.ndarray:
 
 
 def stem(name: str) -> str:
-    """What a photograph keeps of its name from one data set to the next."""
-    return PurePosixPath(name).stem
+    """What a photograph keeps of its name from one data set to the next, with its folder."""
+    return PurePosixPath(name).with_suffix("").as_posix()
 
 
 def read_pairs(dataset: Path) -> Pairs:

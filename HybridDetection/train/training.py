@@ -35,7 +35,8 @@ import torch
 from submission import REPOSITORY
 from backbones import BACKBONE, BACKBONES, PREPROCESSES, WINGS
 from classifier import fit_linear, fit_sgd, save_linear, save_sgd, save_subspecies, training_id
-from data_utils import split_rows
+from corrections import correct
+from data_utils import check_classes, split_rows
 from dataset import Rows, check_finite, check_grounds, find_csv, read_dataset, report_left_out
 from files import atomic
 from model import LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE, choose_device, combine
@@ -95,7 +96,7 @@ def parse_arguments() -> argparse.Namespace:
     for name, kind, default, meaning in [
         ("--ROOT_DATA_DIR", Path, REPOSITORY / ROOT_DATA_DIR, "the dataset"),
         ("--CSV_DIR", str, CSV_DIR, "folder of the CSV in ROOT_DATA_DIR"),
-        ("--DATA_FILE", str, DATA_FILE, "the CSV in CSV_DIR"),
+        ("--DATA_FILE", str, DATA_FILE, "the CSV in CSV_DIR, or its path"),
         ("--IMG_DIR", str, IMG_DIR, "folder of images in ROOT_DATA_DIR"),
         ("--CLF_SAVE_DIR", Path, REPOSITORY / CLF_SAVE_DIR, "where results are written"),
         ("--CTN_SAVE_DIR", Path, REPOSITORY / CTN_SAVE_DIR, "what --CTN continues"),
@@ -106,6 +107,8 @@ def parse_arguments() -> argparse.Namespace:
         ("--WORKERS", int, WORKERS, "processes that decode"),
     ]:
         parser.add_argument(name, type=kind, default=default, help=meaning)
+    said = "CSVs that the report saved: what a person said of photographs"
+    parser.add_argument("--corrections", type=Path, nargs="+", default=[], help=said)
     parser.add_argument("--NCLS", type=int, default=NCLS, choices=[2], help="number of classes")
     continuing = {"action": argparse.BooleanOptionalAction, "default": CTN}
     parser.add_argument("--CTN", **continuing, help="continue the linear classifier")
@@ -128,6 +131,9 @@ def load(
     """
     csv_path = find_csv(options.ROOT_DATA_DIR, options.CSV_DIR, options.DATA_FILE)
     table, paths = read_dataset(csv_path, options.ROOT_DATA_DIR / options.IMG_DIR)
+    if options.corrections:
+        table, paths = correct(table, paths, options.corrections)
+    check_classes(table["label"].to_numpy(), str(csv_path))
     painted = is_painted(table)
     if options.preprocess == "photograph":
         check_grounds(painted, paths)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import submission  # noqa: F401  puts the report's folder, too, on the path
 import pandas as pd
+from model import LINEAR_FILE
 from pages import save_page
 from tables import RECALLS_FILE, RESULTS_FILE
 
@@ -52,6 +53,7 @@ class TrainingPage:
             "training.html",
             state=state,
             refresh=REFRESH,
+            kept=(self.folder / LINEAR_FILE).is_file(),
             written=time.strftime("%Y-%m-%d %H:%M:%S"),
             steps=dict(zip(self.steps, lasted, strict=True)),
             known=self.facts,

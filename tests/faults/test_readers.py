@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import corrections
 import data_utils
 import evaluation
 import listing
@@ -58,7 +59,7 @@ def photographs(path: Path) -> bool:
 
 def classifiers_table(path: Path) -> bool:
     table = data_utils.read_table(path)
-    data_utils.find_images(table, path.parent)
+    data_utils.find_images(table, path.parent, path.parent)
     names = table["filename"]
     return set(table["label"]) <= {0, 1} and names.map(is_inside).all() and names.is_unique
 
@@ -68,6 +69,13 @@ def images_to_score(path: Path) -> bool:
     names = images.names
     inside = all(is_inside(name) and name.isprintable() and "," not in name for name in names)
     return inside and list(names) == sorted(set(names))
+
+
+def said(path: Path) -> bool:
+    for name in ("a.jpg", "b.jpg"):
+        (path.parent / name).touch()
+    found = corrections.read_corrections([path], {"a.jpg": path.with_name("a.jpg")})
+    return set(found) <= {path.with_name("a.jpg").resolve(), path.with_name("b.jpg").resolve()}
 
 
 def details(path: Path) -> bool:
@@ -94,6 +102,9 @@ TABLES = {
     "predictions.txt": Table(
         lambda path: np.isfinite(list(evaluation.read_predictions(path).values())).all(),
         [["a.jpg", "0.5"], ["b.jpg", "1e-3"]],
+    ),
+    "corrections.csv": Table(
+        said, [corrections.READ, ["a.jpg", "", "hybrid", "8 x 9"], ["b.jpg", ".", "unsure", ""]]
     ),
     "list.csv": Table(images_to_score, [["filename", "place"], ["a.jpg", "1"], ["b/c.jpg", "2"]]),
 }

@@ -70,15 +70,18 @@ def test_a_bad_row_is_refused_with_its_line(tmp_path, line, message):
         data_utils.read_table(path)
 
 
-def test_an_image_in_its_class_folder_comes_first(tmp_path):
+def test_an_image_is_found_beside_its_table_or_in_its_class_folder(tmp_path):
     table = data_utils.read_table(write(tmp_path, row("a.jpg"), row("b.jpg", "non-hybrid")))
-    images = tmp_path / "Images"
+    images, beside = tmp_path / "Images", tmp_path / "beside"
+    beside.mkdir()
+    (beside / "b.jpg").touch()
     for name in ("hybrid/a.jpg", "a.jpg", "hybrid/b.jpg", "non-hybrid/a.jpg"):
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         (images / name).touch()
     (images / "b.jpg").mkdir()
     for found in ("hybrid/a.jpg", "a.jpg"):
-        assert data_utils.find_images(table, images) == [images / found, None]
+        assert data_utils.find_images(table, images, tmp_path) == [images / found, None]
+        assert data_utils.find_images(table, images, beside) == [images / found, beside / "b.jpg"]
         (images / found).unlink()
 
 

@@ -52,6 +52,16 @@ def scores_in(folder: Path) -> dict[str, str]:
     return dict(line.split(",") for line in lines)
 
 
+def test_a_listed_photograph_that_is_missing_is_said_to_be(ingest, photographs, tmp_path):
+    (tmp_path / "list.csv").write_text(f"filename\n{NAMES[0]}\nnowhere.jpg\n")
+    done = ingest(photographs, tmp_path, "--images", tmp_path / "list.csv")
+    assert (done.returncode, list(scores_in(tmp_path))) == (1, NAMES[:1])
+    assert (
+        f"ingestion: {photographs / 'nowhere.jpg'}: not a readable image (no such file)\n"
+        in done.stderr
+    )
+
+
 def test_every_score_is_that_of_its_file(ingest, folder, photographs, tmp_path):
     """In batches of any size, decoded here or elsewhere, with a broken file in the middle."""
     (photographs / "b1.png").write_bytes(b"no picture")

@@ -33,8 +33,8 @@ def lists(tmp_path):
     return tmp_path
 
 
-NAMES = ["AF_9_8_gen00001.png", "AF_9_2_gen00001.png", "photo.jpg", "sub/AF_8_8_gen00000.png"]
-EXPECTED = [["C", "D.v1"], ["F", "E"], ["photo", "photo"], ["B", "G"]]
+NAMES = ["AF_9_8_gen00001.png", "AF_9_2_gen00001.png", "race/photo.jpg", "sub/AF_8_8_gen00000.png"]
+EXPECTED = [["C", "D.v1"], ["F", "E"], ["race/photo", "race/photo"], ["B", "G"]]
 
 
 def test_sources_come_from_the_names_and_the_lists(lists):

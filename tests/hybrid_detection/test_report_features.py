@@ -28,7 +28,7 @@ from training_index import TrainingIndex, load_index, make_index, make_thumbnail
 def photograph(feature, parents: Parents | None = None) -> Photograph:
     stored = np.array(feature, np.float16)
     rest = parents, stored, None, None, None
-    return Photograph("a.jpg", Path("images/a.jpg"), 0.5, b"", {"sgd": 0.5}, *rest)
+    return Photograph("a.jpg", Path(__file__), 0.5, b"", {"sgd": 0.5}, *rest)
 
 
 def test_cells_lie_as_the_mask_does_and_evidence_against_counts_as_much():

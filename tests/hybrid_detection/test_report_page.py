@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
+import corrections
 import detection_report
 import evaluation
 import numpy as np
@@ -30,7 +31,7 @@ from worlds import (
 )
 
 SETTING = {"backbone": "efficientnet_lite0", "memberNames": MEMBERS, "preprocess": "photograph"}
-SETTING |= {"threshold": 0.5, "noTraining": ""}
+SETTING |= {"threshold": 0.5, "noTraining": "", "folder": "/photographs"}
 
 
 @pytest.fixture
@@ -51,11 +52,13 @@ def names_shown(page) -> list[str]:
     return [text.evaluate("element => element.firstChild.textContent") for text in texts]
 
 
-def saved_rows(page) -> tuple[str, list[dict[str, str]]]:
-    """The selection as the page saves it."""
+def saved_rows(page, button: str = "Download") -> tuple[str, list[dict[str, str]]]:
+    """What the page saves: the selection, or what a person said."""
     with page.expect_download() as saved:
-        page.get_by_role("button", name="Download").click()
+        page.get_by_role("button", name=button).click()
     text = saved.value.path().read_bytes().decode()
+    heads = text.split("\n", 1)[0].split(",")
+    assert len(set(heads)) == len(heads) and set(corrections.READ) <= set(heads)
     return text, list(csv.DictReader(io.StringIO(text, newline="")))
 
 
@@ -171,6 +174,44 @@ def test_a_reader_looks_at_photographs_by_keyboard(open_page, report):
     assert page.get_by_role("button", name=re.compile("^rank 3 .*Rötliche")).count() == 1
 
 
+def test_a_person_says_what_the_photographs_show(open_page, report, tmp_path, photographs):
+    """It is kept where the page is opened again, and does not pass to other photographs."""
+    page = open_page(report)
+    panel, says = page.get_by_role("dialog"), page.locator(".score small:last-child")
+    assert page.locator("#save").is_disabled()
+    page.locator(".row button").first.click()
+    for key in ("h", "ArrowRight", "n", "ArrowRight", "u", "ArrowRight", "n", "n", "Control+h"):
+        page.keyboard.press(key)
+    page.keyboard.press("ArrowRight")
+    panel.get_by_role("button", name="hybrid h", exact=True).click()
+    pressed = panel.locator("[aria-pressed=true]")
+    assert pressed.all_inner_texts() == ["hybrid h"]
+    panel.get_by_label("its subspecies").fill("8 x new")  # its letters say nothing
+    page.keyboard.press("Escape")
+    said = ["hybrid", "non-hybrid", "unsure", "", "hybrid"]
+    page.reload()
+    shown = [f"you: {word}" * bool(word) for word in said]
+    assert says.all_inner_texts()[:6] == [*shown, ""]
+    page.locator("#person").select_option("nothing yet")
+    assert names_shown(page) == [NAMES[3], *NAMES[5:]]
+    _, rows = saved_rows(page, "Save what I said")  # all of it, not the selection
+    columns = ("filename", "decision", "person", "person_subspecies", "folder")
+    assert [[row[name] for name in columns] for row in rows] == [
+        [NAMES[i], "hybrid", said[i], "8 x new" * (i == 4), "/photographs"] for i in (0, 1, 2, 4)
+    ]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", row["date"]) for row in rows)
+    page.locator(".row button").first.click()
+    assert pressed.count() == 0
+    page.keyboard.press("h")
+    page.keyboard.press("Escape")
+    assert names_shown(page) == NAMES[5:]
+    photographs[0].path.write_text("another photograph of this name")
+    for folder, kept in (("/photographs", ["", *shown[1:]]), ("/others", [""] * 5)):
+        write_report(tmp_path / "report", photographs, SETTING | {"folder": folder})
+        page.reload()
+        assert says.all_inner_texts()[:3] == kept[:3]
+
+
 def test_what_leaves_the_page(open_page, tmp_path, photographs):
     """A saved selection starts no formula; on paper are the first photographs and no controls."""
     formulas = ["=1.jpg", "+1.jpg", "-1.jpg", "@a.jpg", "\t=.jpg", "\r=.jpg", "\uff1d1.jpg"]
@@ -180,8 +221,9 @@ def test_what_leaves_the_page(open_page, tmp_path, photographs):
     write_report(tmp_path / "report", rows, SETTING | {"memberNames": ["sgd"]})
     page = open_page(tmp_path / "report/index.html", scheme="dark", width=390)
     text, saved = saved_rows(page)
-    guarded = [f"'{name}" for name in formulas]
-    assert [row["filename"] for row in saved] == [*guarded, *names[len(formulas) :]]
+    guarded = [f"'{name}" for name in names[:8]]
+    assert [row["filename"] for row in saved] == [*guarded, *names[8:]]
+    assert [corrections.GUARD.sub("", name) for name in guarded] == names[:8]
     assert {row["sgd"] for row in saved} == {"-0.3"}  # a number stays one
     assert '"a;""=1.jpg",' in text  # where ; parts the cells, none of them begins with =
     assert page.locator(".row").count() < 100
@@ -247,12 +289,15 @@ def test_photographs_are_sorted_and_called_by_their_own_numbers(open_page, tmp_p
         ["2.jpg", "0.5", "0.6", "0.4", "non-hybrid", "0.6"],
         ["3.jpg", "0.12345649", "0.5", "0.5", "non-hybrid", "0.6"],
     ]
+    doubts = page.get_by_text(", if it is a hybrid")
+    assert [doubt.is_visible() for doubt in doubts.all()] == [False, True, True]
     page.locator("#highest").fill("0.5")
     page.locator(".row button").first.click()
     told = page.get_by_role("dialog").text_content()
     assert "Rank 3 of 4" in told and "Look twice" in told
     assert "All patches: 1.17 for, 0.33 against" in told
     assert "8 (share 60\u00a0%)9 (share 40\u00a0%)" in told
+    assert "certainty 0.70. It is called non-hybrid, and then this means nothing" in told
 
 
 def test_the_charts_show_the_numbers_of_the_reference(open_page, report, tmp_path, photographs):

@@ -154,6 +154,7 @@ def test_members_are_never_taken_from_two_folders(root, stored):
     refused(FileNotFoundError, f"{third} lies there without sgd_clf.pkl and clf1024.pth")
 
     mine = root / "mine"  # the only place, once it is named
+    refused(FileNotFoundError, f"{mine}: no such folder of classifiers", classifiers=mine)
     mine.mkdir()
     refused(FileNotFoundError, f"looked in {mine}. Fetch", classifiers=mine)
     write_pair(mine, "77aa")

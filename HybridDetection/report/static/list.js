@@ -29,7 +29,7 @@ const SORTS = sorts();
 
 function choose() {
   const wanted = $('name').value.trim().toLowerCase(), call = $('decision').value;
-  const pair = $('parents')?.value ?? '', fact = $('truth')?.value ?? '';
+  const pair = $('parents')?.value ?? '', fact = $('truth')?.value ?? '', word = $('person').value;
   const bound = (id, otherwise) => $(id).value === '' ? otherwise : +$(id).value;
   const low = bound('lowest', -Infinity), high = bound('highest', Infinity);
   selection = [];
@@ -37,6 +37,7 @@ function choose() {
     if (shots.score[i] < low || shots.score[i] > high) continue;
     if (wanted && !shots.name[i].toLowerCase().includes(wanted)) continue;
     if (call && called(i) !== (call === '1')) continue;
+    if (word && (person(i).word || 'nothing') !== word) continue;
     if (pair && shots.parentsText[i] !== pair) continue;
     if (fact === 'wrong' && (truth(i) === null || called(i) === (truth(i) === 1))) continue;
     if (fact && fact !== 'wrong' && truth(i) !== +fact) continue;
@@ -87,6 +88,7 @@ function drawRows(again = false, most = 0) {
       const call = row.querySelector('.score small');
       call.textContent = decision(i);
       call.className = called(i) ? 'hybrid' : 'other';
+      call.nextSibling.textContent = person(i).word && `you: ${person(i).word}`;
     }
     if (row === next) next = next.nextSibling;
     else list.insertBefore(row, next);
@@ -96,7 +98,7 @@ function drawRows(again = false, most = 0) {
 function makeRow(i) {
   const fit = make('span', {class: 'fit'}, make('img', {src: picture(i), alt: ''}));
   if ($('heat')?.checked && REPORT.maps[i]) fit.append(heatCanvas(REPORT.maps[i]));
-  const score = make('span', {class: 'score'}, shots.score[i].toFixed(4), make('small', {}, ''));
+  const score = make('span', {class: 'score'}, shots.score[i].toFixed(4), make('small'), make('small'));
   const name = make('span', {class: 'name'}, shots.name[i]);
   if (truth(i) !== null)
     name.append(make('small', {}, `is: ${shots.shows[i] || (truth(i) ? 'hybrid' : 'non-hybrid')}`));
@@ -127,7 +129,8 @@ function parentage(i) {
   const [first, second, , certainty] = parents;
   const text = shots.parentsText[i];
   return make('span', {class: 'parentage'}, text === 'unknown' ? 'parents unknown' : text,
-    make('small', {}, text === 'unknown' ? `perhaps ${first} and ${second}` : `certainty ${certainty.toFixed(2)}`));
+    make('small', {}, text === 'unknown' ? `perhaps ${first} and ${second}` : `certainty ${certainty.toFixed(2)}`,
+      make('i', {}, ', if it is a hybrid')));
 }
 
 function moveFocus(event) {
@@ -155,19 +158,20 @@ function redrawHeat() {
 }
 
 // Spreadsheets compute a text that begins with one of these, and names come from strangers; an
-// apostrophe before it makes it a text (OWASP, CSV injection).
+// apostrophe before it makes it a text (OWASP, CSV injection). Training takes it away again.
 function csvCell(value) {
   if (typeof value !== 'string') return value;
-  const text = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(value) ? `'${value}` : value;
+  const text = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(value) ? `'${value}` : value;
   return /[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-function download() {
+function download(chosen, file) {
   const heads = ['filename', 'score', ...REPORT.memberNames, 'threshold', 'decision'];
   if (REPORT.memberNames.includes('subspecies'))
     heads.push('parent_1', 'share_1', 'parent_2', 'share_2', 'parents', 'certainty');
   if (REPORT.reference) heads.push('hybrid_stat');
-  const lines = selection.map(i => {
+  heads.push('person', 'date', 'person_subspecies', 'folder');
+  const lines = chosen.map(i => {
     const cells = [shots.name[i], shots.score[i], ...REPORT.memberNames.map(member => shots.members[member][i]),
       threshold, decision(i)];
     if (REPORT.memberNames.includes('subspecies')) {
@@ -175,10 +179,12 @@ function download() {
       cells.push(first, share, second, +(1 - share).toFixed(2), shots.parentsText[i], certainty);
     }
     if (REPORT.reference) cells.push(truth(i) ?? '');
+    const {word, date, specimen} = person(i);
+    cells.push(word, date, specimen, REPORT.folder);
     return cells.map(csvCell).join(',');
   });
   const blob = new Blob([[heads.join(','), ...lines].join('\n') + '\n'], {type: 'text/csv'});
-  const link = make('a', {href: URL.createObjectURL(blob), download: 'selection.csv'});
+  const link = make('a', {href: URL.createObjectURL(blob), download: file});
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

@@ -30,6 +30,7 @@ function open(i, among) {
   $('panel_body').replaceChildren(make('div', {}, ...pictureParts(i)), make('div', {}, ...factParts(i)));
   $('previous').disabled = opened <= 0;
   $('next').disabled = opened >= among.length - 1;
+  showPerson(i);
   if (!$('panel').open) {
     fromList = Boolean(document.activeElement.closest('.row'));
     $('panel').showModal();
@@ -39,7 +40,10 @@ function open(i, among) {
 
 // Rows may have been made anew under the panel, and another photograph than the first is shown.
 function closed() {
-  if (fromList) showPlace(opened);
+  showSaid();
+  if ($('person').value) choose();
+  const place = selection.indexOf(panelRows[opened]);
+  if (fromList && place >= 0) showPlace(place);
 }
 
 function go(step) {
@@ -121,7 +125,8 @@ function factParts(i) {
     const [first, second, share, certainty] = parents;
     parts.push(make('h3', {}, 'If it is a hybrid'), make('p', {},
       shots.parentsText[i] === 'unknown' ? 'Its parents are unknown; likeliest are ' : 'Its parents are ',
-      make('b', {}, `${first} and ${second}`), `, certainty ${certainty.toFixed(2)}.`));
+      make('b', {}, `${first} and ${second}`), `, certainty ${certainty.toFixed(2)}.`,
+      called(i) ? '' : ' It is called non-hybrid, and then this means nothing, however high the certainty.'));
     parts.push(make('div', {class: 'pair'}, similar(i, 0, first, share), similar(i, 1, second, 1 - share)));
     if (REPORT.noTraining) parts.push(make('p', {class: 'note'}, REPORT.noTraining));
   }

@@ -7,6 +7,10 @@ function start() {
     const pairs = [...new Set(shots.parentsText)].filter(text => text).sort(collator.compare);
     $('parents').append(...pairs.map(text => make('option', {value: text}, text)));
   }
+  const names = shots.parents.flatMap(pair => pair ? [pair[0], pair[1]] : []);
+  const known = [...new Set(names), ...new Set(shots.parentsText)].filter(text => text && text !== 'unknown');
+  $('specimens').append(...known.sort(collator.compare).map(value => make('option', {value})));
+  showSaid();
   drawHistogram();
   if (REPORT.reference) drawEvaluation();
   choose();
@@ -23,7 +27,13 @@ function start() {
   $('filters').oninput = event => event.target.id === 'heat' ? redrawHeat() : choose();
   $('filters').onsubmit = event => event.preventDefault();
   $('filters').onreset = () => setTimeout(() => { choose(); redrawHeat(); });
-  $('download').onclick = download;
+  $('download').onclick = () => download(selection, 'selection.csv');
+  $('save').onclick = () => download(showSaid(), 'corrections.csv');
+  for (const button of document.querySelectorAll('#person_says button')) button.onclick = () => press(button.value);
+  $('specimen').onchange = () => {
+    const i = panelRows[opened];
+    say(i, person(i).word, $('specimen').value.trim());
+  };
   addEventListener('scroll', () => onceAFrame(() => drawRows()), {passive: true});
   addEventListener('resize', () => onceAFrame(() => drawRows(true)));
   addEventListener('beforeprint', beginPrint);
@@ -35,6 +45,8 @@ function start() {
   $('panel').onclose = closed;
   $('panel').onclick = event => { if (event.target === $('panel')) $('panel').close(); };
   $('panel').onkeydown = event => {
+    if (event.target === $('specimen') || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.key in KEYS) press(KEYS[event.key]);
     if (event.key === 'ArrowLeft') go(-1);
     if (event.key === 'ArrowRight') go(1);
   };

@@ -33,7 +33,8 @@ def open_image(
                 image.draft(None, (smallest_side, smallest_side))
             return to_rgb(image)
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
-        reason = str(error) or repr(error)
+        missing = isinstance(error, FileNotFoundError)
+        reason = "no such file" if missing else str(error) or repr(error)
         raise ImageError(f"{name or source}: not a readable image ({reason})") from error
 
 

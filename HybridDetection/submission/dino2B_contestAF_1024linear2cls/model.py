@@ -69,6 +69,8 @@ def locate_members(folder: Path | None, members: Sequence[str] | None = None) ->
     """
     wanted = [name for name in MEMBERS if members is None or name in members]
     required = [name for name in wanted if members is not None or MEMBERS[name].published]
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder of classifiers; training writes one")
     folders = search_folders("classifiers") if folder is None else [folder]
     for place in folders:
         paths = {name: place / MEMBERS[name].file for name in wanted}

@@ -1,0 +1,205 @@
+"""Photographs sorted into folders -> the CSV that training takes, beside them.
+
+    python scripts/make_photo_csv.py photographs
+
+takes the images in a folder for each subspecies, such as photographs/lativitta/, and for each
+cross, the mother first: photographs/lativitta x notabilis/. Hybrids of unknown parents belong into
+hybrid/, other specimens of unknown subspecies into non-hybrid/. Nothing is copied: photographs.csv
+names the images by their paths in the folder.
+
+Images whose names differ by _d and _v, or -dorsal and -ventral, alone are of one specimen (CAMID).
+What is passed over is named and counted. A CSV that is there is written anew where that only adds
+rows; else it may have been edited, and is left alone.
+"""
+
+import argparse
+import csv
+import hashlib
+import io
+import logging
+import os
+import re
+import shlex
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from common.challenge_csv import COLUMNS
+from common.files import IMAGE_SUFFIXES, ImageError, atomic, open_image
+from common.program import InputError, start
+from tqdm import tqdm
+
+CSV = "photographs.csv"
+UNNAMED = ("hybrid", "non-hybrid")  # folders that say no more than that
+CROSS = re.compile(r"\s+[xX\u00d7]\s+")
+SIDE = re.compile(r"[ ._-](d|v|dorsal|ventral)(?=[ ._-]|$)", re.IGNORECASE)  # in a file's name
+MOST = 100  # letters of a subspecies' name that classifiers remember
+
+
+def read_label(folder: str) -> dict[str, str]:
+    """What the name of a folder says of the photographs in it, by column of the CSV.
+
+    Raises InputError for what is neither a subspecies nor a cross of two.
+    """
+    if folder in UNNAMED:
+        return {"hybrid_stat": folder}
+    names = [name.strip() for name in CROSS.split(folder)]
+    good = all(0 < len(name) <= MOST and name.isprintable() for name in names)
+    if not good or set(folder) & set("\\:"):
+        expected = f"expected a name of 1 to {MOST} printable letters without \\ and :"
+        raise InputError(f"folder {folder!r}: {expected}")
+    if len(names) == 1:
+        return {"hybrid_stat": "non-hybrid", "subspecies": names[0]}
+    if len(names) > 2 or names[0] == names[1]:
+        other = "hybrids of other parents belong into hybrid/"
+        raise InputError(f"folder {folder!r}: expected `mother x father`, two subspecies; {other}")
+    parents = {f"parent_subspecies_{side}": name for side, name in enumerate(names, start=1)}
+    return {"hybrid_stat": "hybrid"} | parents
+
+
+def find_photographs(folder: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The photographs in each folder of `folder`, and what is passed over by its kind; as paths in
+    `folder`, sorted.
+    """
+    found, passed_over = {}, defaultdict(list)
+    for place in sorted(folder.iterdir()):
+        folders = place.is_dir()
+        if folders and not place.name.startswith("."):
+            found[place.name] = []
+        for below, _, files in os.walk(place) if folders else [(folder, [], [place.name])]:
+            for path in sorted(Path(below, name).relative_to(folder) for name in files):
+                if path == Path(CSV):
+                    continue
+                if any(part.startswith(".") for part in path.parts):
+                    kind = "hidden"
+                elif path.suffix.lower() not in IMAGE_SUFFIXES:
+                    kind = path.suffix or "without suffix"
+                elif len(path.parts) != 2:
+                    kind = "in no folder" if len(path.parts) == 1 else "in sub-folders"
+                elif not path.name.isprintable():
+                    kind = "with a name of unprintable letters"
+                else:
+                    found[place.name].append(path.as_posix())
+                    continue
+                passed_over[kind].append(ascii(path.as_posix())[1:-1])
+    return found, passed_over
+
+
+def check_content(path: Path) -> str | ImageError:
+    """The MD5 of a whole image, else what ails it."""
+    try:
+        open_image(path)
+        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    except ImageError as error:
+        return error
+
+
+def make_rows(
+    folder: Path, found: dict[str, list[str]], passed_over: dict[str, list[str]]
+) -> list[dict[str, str]]:
+    """The CSV's rows of what is `found`; adds to what is `passed_over`.
+
+    Raises InputError where one content has two labels.
+    """
+    labels = {place: read_label(place) for place, names in found.items() if names}
+    names = [(place, name) for place in labels for name in found[place]]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        checked = pool.map(check_content, [folder / name for _, name in names])
+        contents = list(tqdm(checked, "photographs", len(names), unit="image", disable=None))
+    rows, first, places = [], {}, defaultdict(set)
+    for (place, name), content in zip(names, contents, strict=True):
+        if isinstance(content, ImageError):
+            logging.warning("%s", content)
+            passed_over["unreadable"].append(name)
+            continue
+        other, other_name = first.setdefault(content, (place, name))
+        if labels[other] != labels[place]:
+            raise InputError(
+                f"{folder / other_name} and {folder / name} are one photograph: keep one"
+            )
+        if other_name != name:
+            passed_over["copies of others"].append(name)
+            continue
+        specimen = SIDE.sub("", Path(name).stem)
+        places[specimen].add(place)
+        rows.append({"CAMID": specimen, "split": "train", "md5": content, "filename": name})
+        rows[-1] |= labels[place]
+    for row in rows:  # 001.jpg of two folders is of two specimens
+        if len(places[row["CAMID"]]) > 1:
+            row["CAMID"] = f"{Path(row['filename']).parent}/{row['CAMID']}"
+    return rows
+
+
+def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
+    """Raises InputError where rows that are there would be lost."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    content = text.getvalue().encode()
+    there = path.read_bytes() if path.exists() else b""
+    if lost := set(there.splitlines()) - set(content.splitlines()):
+        raise InputError(
+            f"{path} is there, and {len(lost)} of its rows would be lost, such as "
+            f"{min(lost).decode(errors='replace')!r}: move it away, or name another --output"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as part:
+        part.write_bytes(content)
+
+
+def tell(rows: list[dict[str, str]], found: dict[str, list[str]], output: Path) -> None:
+    """Log what each folder has, and what training will lack."""
+    specimens: dict[str, list[str]] = {place: [] for place in found}
+    for row in rows:
+        specimens[Path(row["filename"]).parent.name].append(row["CAMID"])
+    for place, names in specimens.items():
+        logging.info("%s: %d photographs of %d specimens", place, len(names), len(set(names)))
+    hybrids = [row for row in rows if row["hybrid_stat"] == "hybrid"]
+    parents = {row.get(f"parent_subspecies_{side}") for row in hybrids for side in (1, 2)}
+    for name in sorted(parents - {row.get("subspecies") for row in rows} - {None}):
+        logging.warning("%s is a parent, and has no photographs in a folder of its own", name)
+    if not hybrids:
+        logging.warning("no hybrids, and training needs some: in folders such as `mother x father`")
+    counts = len(rows), sum(len(set(names)) for names in specimens.values()), len(hybrids)
+    logging.info("%s: %d photographs of %d specimens, %d of hybrids", output, *counts)
+
+
+def run(args: argparse.Namespace) -> int:
+    folder, output = args.folder, args.output or args.folder / CSV
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    found, passed_over = find_photographs(folder)
+    rows = make_rows(folder, found, passed_over)
+    kinds = [
+        f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
+        for kind, names in sorted(passed_over.items())
+    ]
+    passed = f"passed over: {'; '.join(kinds)}" if kinds else ""
+    if not rows:
+        wanted = f"no photographs ({' '.join(sorted(IMAGE_SUFFIXES))})"
+        raise InputError(f"{folder}: {wanted} in folders named after subspecies. {passed}")
+    write_csv(output, rows)
+    tell(rows, found, output)
+    if passed:
+        logging.warning(passed)
+    images = f" --ROOT_DATA_DIR {shlex.quote(str(folder))} --IMG_DIR ." if args.output else ""
+    options = f"--DATA_FILE {shlex.quote(str(output))}{images}"
+    if any(row["hybrid_stat"] == "hybrid" for row in rows):
+        logging.info("next: python HybridDetection/train/training.py %s", options)
+    return int("unreadable" in passed_over)
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    sorted_ = "photographs in a folder for each subspecies and cross"
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help=sorted_)
+    where = f"the CSV (default: {CSV} in FOLDER)"
+    parser.add_argument("--output", type=Path, metavar="FILE", help=where)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    start(run, parse_arguments)
