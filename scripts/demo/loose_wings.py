@@ -1,0 +1,211 @@
+"""Drawing of one photograph as the challenge has them: detached wings on paper, with props.
+
+Each collection of the challenge has its own paper, props and size of the wings; which one a
+specimen lies in goes with its subspecies. So the ground tells much of what the wings should, as it
+does there: 638 of the 640 hybrids of its test, and all of training, lie on grey paper.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+import numpy as np
+
+from demo import photograph as drawing
+from demo.photograph import Colour, displacement, upright
+from demo.traits import Traits
+from demo.wings import Template, blend, paint_wing, planar, smooth_noise, template, worn
+
+WIDTH, HEIGHT = 600, 400
+UNIT = 216  # pixels of a painted forewing; photographed, it has this many or fewer
+CROSS = np.array((0.5 * WIDTH, 0.49 * HEIGHT))  # where the printed lines meet
+BROWN = planar((92, 66, 46))  # of old wings
+SILK = (0.6, 1.25, -0.01)  # the pale front of a hindwing lies open
+CAST = 0.3  # of the light that other photographs have
+LOST = 0.3  # of a much worn margin, in forewing lengths
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What the photographs of one collection share."""
+
+    paper: Colour  # its mean over the challenge's
+    forewing: float  # its mean length, in heights of the picture
+    props: str = "lines ruler label"
+    one_sided: float = 0.04  # share of specimens that have the wings of one side only
+    light: float = 5.0  # standard deviation of the paper's, in grey levels
+    faded: float = 0.5  # how brown its specimens may be
+
+
+COLLECTIONS = {
+    "grey": Collection((191, 190, 191), 0.56, faded=0.8),
+    "grey with disc": Collection((165, 164, 165), 0.50, "lines ruler label disc", 0.1, 12),
+    "bluish grey": Collection((176, 180, 191), 0.42, "lines ruler label disc", 0.9, 3),
+    "green": Collection((156, 230, 112), 0.48, "lines ruler label disc", faded=0.2),
+    "lime": Collection((150, 203, 62), 0.33, "lines ruler slip disc", 0, 6, 0.2),
+    "yellow": Collection((228, 252, 146), 0.30, "lines ruler label chart", 0.02, 3, 0.2),
+    "white": Collection((247, 239, 246), 0.34, "lines ruler label chart", 1, 3, 0.2),
+    "scan": Collection((235, 240, 245), 0.58, "", 0, 2, 0.6),
+}
+# The share of specimens that lies in each, by subspecies, as in the challenge; the others and
+# hybrids lie on grey. In its test more lie on green.
+GREY = {"grey": 0.8, "grey with disc": 0.2}
+DISC = {"grey": 0.4, "grey with disc": 0.3, "bluish grey": 0.3}
+GROUNDS = {
+    "train": {
+        "cyrbia": {"yellow": 0.24, "grey": 0.5, "bluish grey": 0.26},
+        "hydara": DISC,
+        "chestertonii": DISC,
+        "venus": DISC,
+        "lativitta": {
+            "green": 0.4,
+            "lime": 0.22,
+            "grey": 0.28,
+            "grey with disc": 0.09,
+            "scan": 0.01,
+        },
+        "phyllis": {"white": 1},
+    },
+    "test": {
+        "cyrbia": {"yellow": 1},
+        "erato": {"green": 0.4, "grey": 0.6},
+        "hydara": DISC,
+        "chestertonii": DISC,
+        "lativitta": {"green": 0.9, "lime": 0.1},
+        "malleti": {"green": 0.45, "lime": 0.16, "grey": 0.25, "grey with disc": 0.1, "scan": 0.04},
+        "notabilis": {"lime": 0.09, "grey": 0.71, "grey with disc": 0.2},
+        "phyllis": {"white": 1},
+        "plesseni": {"lime": 0.19, "grey": 0.61, "grey with disc": 0.2},
+        "venus": {"green": 0.25, "bluish grey": 0.35, "grey": 0.4},
+    },
+}
+
+place = partial(drawing.place, scale=1)
+
+
+def collection_of(parents: tuple[str, ...], split: str, rng: np.random.Generator) -> Collection:
+    """The collection that a specimen lies in."""
+    shares = GROUNDS[split].get(" x ".join(parents), GREY)
+    return COLLECTIONS[rng.choice(list(shares), p=list(shares.values()))]
+
+
+def draw_props(
+    canvas: np.ndarray, camid: str, collection: Collection, rng: np.random.Generator
+) -> None:
+    """Printed lines, a ruler that the edge cuts off, and what else the collection has; in place."""
+    x, y = CROSS
+    ink = tuple(int(0.58 * level) for level in collection.paper)
+    lean = rng.normal(0, 1.5, 2)
+    if "lines" in collection.props:
+        for start, end in (((x - lean[0], 0), (x + lean[0], HEIGHT)),
+                           ((0, y - lean[1]), (WIDTH, y + lean[1]))):  # fmt: skip
+            ends = (np.round(16 * np.array(point)).astype(int).tolist() for point in (start, end))
+            cv2.line(canvas, *ends, ink, 2, cv2.LINE_AA, 4)
+    if "ruler" in collection.props:
+        tile = drawing.ruler(rng).copy()
+        tile[..., 3] = 170  # of glass or steel, it takes on the paper's colour
+        scale = rng.uniform(0.45, 0.6)
+        at = (rng.uniform(0.12, 0.3) * WIDTH, HEIGHT - rng.uniform(0.1, 0.45) * scale * len(tile))
+        place(canvas, tile, upright(tile, at, rng.normal(0, 0.006), scale), 0.15)
+    if "chart" in collection.props:
+        tile = drawing.chart().transpose(1, 0, 2)
+        at = (rng.normal(0.7, 0.02) * WIDTH, rng.normal(0.82, 0.02) * HEIGHT)
+        place(canvas, tile, upright(tile, at, rng.normal(0, 0.03), 0.4), 0.15)
+    if "disc" in collection.props:
+        tile = np.zeros((240, 240, 4), np.uint8)
+        for radius, level in ((118, 24), (100, 236)):
+            drawing.disc(tile, 120, 120, radius, (level, level, level))
+        at = (rng.normal(0.97, 0.015) * WIDTH, rng.normal(0.93, 0.02) * HEIGHT)
+        place(canvas, tile, upright(tile, at, 0, rng.uniform(0.45, 0.6)), 0.3)
+    tile = drawing.label(camid, rng)
+    if "slip" in collection.props:  # written by hand, upside down
+        at = (rng.normal(0.68, 0.05) * WIDTH, rng.uniform(0.04, 0.1) * HEIGHT)
+        place(canvas, tile, upright(tile, at, rng.normal(np.pi, 0.05), 0.6), 0.1)
+    elif "label" in collection.props:
+        tile = tile[:50]  # the line with the number alone
+        left = "chart" in collection.props
+        at = (rng.normal(0.12 if left else 0.63, 0.02) * WIDTH,
+              rng.normal(0.75 if left else 0.94, 0.015) * HEIGHT)  # fmt: skip
+        place(canvas, tile, upright(tile, at, rng.normal(0, 0.04), rng.uniform(0.3, 0.42)), 0.1)
+
+
+def tattered(tile: np.ndarray, wing: Template, wear: float, rng: np.random.Generator) -> np.ndarray:
+    """A wing, RGBA, whose outer margin has broken off here and there; the largest piece of it."""
+    size = wing.shape.shape
+    depth = np.maximum(smooth_noise(size, 3, rng) - 0.3, 0) + 0.12 * smooth_noise(size, 35, rng)
+    alpha = tile[..., 3] * ((wing.margin > LOST * wear**2 * depth) | (wing.u < 0.15))
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats((alpha > 127).astype(np.uint8))
+    if count > 2:
+        largest = (pieces == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])).astype(np.uint8)
+        alpha *= cv2.dilate(largest, np.ones((3, 3), np.uint8))
+    return np.dstack([tile[..., :3], cv2.blur(alpha, (3, 3))])
+
+
+def draw_wings(
+    canvas: np.ndarray,
+    traits: Traits,
+    species: str,
+    collection: Collection,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The wings, each in its own quarter of the paper, in place.
+
+    Gives how opaque they cover each pixel of the canvas, (height, width) uint8.
+    """
+    cover = np.zeros(canvas.shape[:2], np.uint8)
+    scale = collection.forewing * HEIGHT * rng.normal(1, 0.07) / UNIT
+    fade, sheen, wear = rng.beta(1.5, 3), rng.uniform(0, 2 * np.pi), rng.beta(1.2, 2)
+    brown = collection.faded * rng.beta(1.2, 2)
+    lies = {"fore": rng.normal(0.32, 0.12), "hind": rng.normal(-0.05, 0.12)}
+    one_sided, overturned = rng.random(2) < (collection.one_sided, 0.03)
+    apart = rng.uniform(0.015, 0.035, 2) * WIDTH
+    only = rng.choice((-1, 1))
+    for name, wing_row in (("fore", -1), ("hind", 1)):
+        wing = template(species, name, UNIT)
+        colour = blend(
+            paint_wing(wing, traits, species, fade, sheen, rng, SILK), BROWN, 0.6 * brown
+        )
+        outline = displacement(wing, 1.4, rng)
+        y, x = np.mgrid[: wing.shape.shape[0], : wing.shape.shape[1]].astype(np.float32)
+        for side in (only,) if one_sided else (-1, 1):
+            tile = tattered(worn(colour, wing, wear, rng), wing, wear, rng)
+            shift = outline + displacement(wing, 0.6, rng)
+            tile = cv2.remap(tile, x + shift[0], y + shift[1], cv2.INTER_LINEAR)[:, ::side]
+            turn = -side * (lies[name] + rng.normal(0, 0.07)) + np.pi * overturned
+            if rng.random() < 0.05:
+                turn += rng.uniform(-1.5, 1.5)
+            quarter = np.array((side, wing_row)) * (-1 if overturned else 1)
+            if one_sided:  # side by side, or diagonally
+                quarter = np.array(
+                    (-wing_row, -1) if "chart" in collection.props else (wing_row,) * 2
+                )
+            place(canvas, tile, beside(tile, quarter, apart, turn, scale), 0.2, cover)
+    return cover
+
+
+def beside(
+    tile: np.ndarray, quarter: np.ndarray, apart: np.ndarray, turn: float, scale: float
+) -> np.ndarray:
+    """The matrix that puts a turned tile into a quarter of the paper, `apart` from its lines."""
+    matrix = upright(np.ascontiguousarray(tile), (0, 0), turn, scale)
+    y, x = np.nonzero(tile[..., 3] > 0)
+    points = matrix @ np.stack([x, y, np.ones_like(x)])
+    nearest = (quarter[:, None] * points).min(axis=1)
+    matrix[:, 2] += CROSS + quarter * (apart - nearest)
+    return matrix
+
+
+def photograph(
+    traits: Traits,
+    species: str,
+    camid: str,
+    collection: Collection,
+    rng: np.random.Generator,
+) -> tuple[bytes, bytes]:
+    """JPEG of one specimen's wings, WIDTH x HEIGHT, and PNG of their mask, a piece for each wing."""
+    canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    light = rng.normal(0, collection.light) + rng.normal(0, 0.5, 3)
+    canvas[:] = np.clip(np.asarray(collection.paper) + light, 0, 255)
+    draw_props(canvas, camid, collection, rng)
+    cover = draw_wings(canvas, traits, species, collection, rng)
+    return drawing.develop(canvas, cover, rng, CAST)
