@@ -14,15 +14,15 @@ import numpy as np
 from demo import photograph as drawing
 from demo.photograph import Colour, displacement, upright
 from demo.traits import Traits
-from demo.wings import Template, blend, paint_wing, planar, smooth_noise, template, worn
+from demo.wings import Template, blend, paint_wing, pixels, planar, smooth_noise, template, worn
 
 WIDTH, HEIGHT = 600, 400
 UNIT = 216  # pixels of a painted forewing; photographed, it has this many or fewer
 CROSS = np.array((0.5 * WIDTH, 0.49 * HEIGHT))  # where the printed lines meet
 BROWN = planar((92, 66, 46))  # of old wings
-SILK = (0.6, 1.25, -0.01)  # the pale front of a hindwing lies open
+SILK = (0.7, 1.4, -0.01)  # the pale front of a hindwing lies open
 CAST = 0.3  # of the light that other photographs have
-LOST = 0.3  # of a much worn margin, in forewing lengths
+LOST = 0.24  # of a much worn margin, in forewing lengths
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Collection:
     one_sided: float = 0.04  # share of specimens that have the wings of one side only
     light: float = 5.0  # standard deviation of the paper's, in grey levels
     faded: float = 0.5  # how brown its specimens may be
+    mirrored: bool = False  # props on the other side, and wings beside each other
 
 
 COLLECTIONS = {
@@ -44,7 +45,7 @@ COLLECTIONS = {
     "green": Collection((156, 230, 112), 0.48, "lines ruler label disc", faded=0.2),
     "lime": Collection((150, 203, 62), 0.33, "lines ruler slip disc", 0, 6, 0.2),
     "yellow": Collection((228, 252, 146), 0.30, "lines ruler label chart", 0.02, 3, 0.2),
-    "white": Collection((247, 239, 246), 0.34, "lines ruler label chart", 1, 3, 0.2),
+    "white": Collection((247, 239, 246), 0.40, "lines ruler label chart", 1, 3, 0.2, True),
     "scan": Collection((235, 240, 245), 0.58, "", 0, 2, 0.6),
 }
 # The share of specimens that lies in each, by subspecies, as in the challenge; the others and
@@ -101,32 +102,30 @@ def draw_props(
                            ((0, y - lean[1]), (WIDTH, y + lean[1]))):  # fmt: skip
             ends = (np.round(16 * np.array(point)).astype(int).tolist() for point in (start, end))
             cv2.line(canvas, *ends, ink, 2, cv2.LINE_AA, 4)
+
+    def lay(tile: np.ndarray, x: float, y: float, turn: float, scale: float, shadow=0.1) -> None:
+        at = (WIDTH * (1 - x if collection.mirrored else x), HEIGHT * y)
+        place(canvas, tile, upright(tile, at, turn, scale), shadow)
+
     if "ruler" in collection.props:
         tile = drawing.ruler(rng).copy()
         tile[..., 3] = 170  # of glass or steel, it takes on the paper's colour
-        scale = rng.uniform(0.45, 0.6)
-        at = (rng.uniform(0.12, 0.3) * WIDTH, HEIGHT - rng.uniform(0.1, 0.45) * scale * len(tile))
-        place(canvas, tile, upright(tile, at, rng.normal(0, 0.006), scale), 0.15)
+        lay(tile, rng.uniform(0.12, 0.3), rng.normal(0.97, 0.01), rng.normal(0, 0.006), 0.55)
     if "chart" in collection.props:
         tile = drawing.chart().transpose(1, 0, 2)
-        at = (rng.normal(0.7, 0.02) * WIDTH, rng.normal(0.82, 0.02) * HEIGHT)
-        place(canvas, tile, upright(tile, at, rng.normal(0, 0.03), 0.4), 0.15)
+        lay(tile, rng.normal(0.73, 0.02), rng.normal(0.8, 0.02), rng.normal(0, 0.03), 0.4)
     if "disc" in collection.props:
         tile = np.zeros((240, 240, 4), np.uint8)
         for radius, level in ((118, 24), (100, 236)):
             drawing.disc(tile, 120, 120, radius, (level, level, level))
-        at = (rng.normal(0.97, 0.015) * WIDTH, rng.normal(0.93, 0.02) * HEIGHT)
-        place(canvas, tile, upright(tile, at, 0, rng.uniform(0.45, 0.6)), 0.3)
+        lay(tile, rng.normal(0.97, 0.015), rng.normal(0.93, 0.02), 0, rng.uniform(0.45, 0.6), 0.3)
     tile = drawing.label(camid, rng)
-    if "slip" in collection.props:  # written by hand, upside down
-        at = (rng.normal(0.68, 0.05) * WIDTH, rng.uniform(0.04, 0.1) * HEIGHT)
-        place(canvas, tile, upright(tile, at, rng.normal(np.pi, 0.05), 0.6), 0.1)
-    elif "label" in collection.props:
-        tile = tile[:50]  # the line with the number alone
-        left = "chart" in collection.props
-        at = (rng.normal(0.12 if left else 0.63, 0.02) * WIDTH,
-              rng.normal(0.75 if left else 0.94, 0.015) * HEIGHT)  # fmt: skip
-        place(canvas, tile, upright(tile, at, rng.normal(0, 0.04), rng.uniform(0.3, 0.42)), 0.1)
+    if "slip" in collection.props:  # upside down
+        lay(tile, rng.normal(0.68, 0.05), rng.uniform(0.04, 0.1), rng.normal(np.pi, 0.05), 0.6)
+    elif "label" in collection.props:  # the line with the number alone
+        x, y = (0.15, 0.68) if "chart" in collection.props else (0.63, 0.93)
+        at = rng.normal((x, y), 0.015)
+        lay(tile[:50], *at, rng.normal(0, 0.04), rng.uniform(0.3, 0.42))
 
 
 def tattered(tile: np.ndarray, wing: Template, wear: float, rng: np.random.Generator) -> np.ndarray:
@@ -154,11 +153,11 @@ def draw_wings(
     """
     cover = np.zeros(canvas.shape[:2], np.uint8)
     scale = collection.forewing * HEIGHT * rng.normal(1, 0.07) / UNIT
-    fade, sheen, wear = rng.beta(1.5, 3), rng.uniform(0, 2 * np.pi), rng.beta(1.2, 2)
+    fade, sheen, wear = rng.beta(1.5, 3), rng.uniform(0, 2 * np.pi), rng.beta(1.2, 2.4)
     brown = collection.faded * rng.beta(1.2, 2)
     lies = {"fore": rng.normal(0.32, 0.12), "hind": rng.normal(-0.05, 0.12)}
     one_sided, overturned = rng.random(2) < (collection.one_sided, 0.03)
-    apart = rng.uniform(0.015, 0.035, 2) * WIDTH
+    apart = rng.uniform(0.015, 0.035, 2) * WIDTH * (1 + 2 * collection.mirrored)
     only = rng.choice((-1, 1))
     for name, wing_row in (("fore", -1), ("hind", 1)):
         wing = template(species, name, UNIT)
@@ -173,23 +172,26 @@ def draw_wings(
             tile = cv2.remap(tile, x + shift[0], y + shift[1], cv2.INTER_LINEAR)[:, ::side]
             turn = -side * (lies[name] + rng.normal(0, 0.07)) + np.pi * overturned
             if rng.random() < 0.05:
-                turn += rng.uniform(-1.5, 1.5)
+                turn += rng.uniform(-0.9, 0.9)
             quarter = np.array((side, wing_row)) * (-1 if overturned else 1)
             if one_sided:  # side by side, or diagonally
                 quarter = np.array(
                     (-wing_row, -1) if "chart" in collection.props else (wing_row,) * 2
                 )
-            place(canvas, tile, beside(tile, quarter, apart, turn, scale), 0.2, cover)
+            place(canvas, tile, beside(wing, side, quarter, apart, turn, scale), 0.2, cover)
     return cover
 
 
 def beside(
-    tile: np.ndarray, quarter: np.ndarray, apart: np.ndarray, turn: float, scale: float
+    wing: Template, side: int, quarter: np.ndarray, apart: np.ndarray, turn: float, scale: float
 ) -> np.ndarray:
-    """The matrix that puts a turned tile into a quarter of the paper, `apart` from its lines."""
-    matrix = upright(np.ascontiguousarray(tile), (0, 0), turn, scale)
-    y, x = np.nonzero(tile[..., 3] > 0)
-    points = matrix @ np.stack([x, y, np.ones_like(x)])
+    """The matrix that puts a turned wing into a quarter of the paper, `apart` from its lines."""
+    tile = wing.shape[:, ::side]
+    matrix = upright(tile, (0, 0), turn, scale)
+    outline = pixels(wing.outline, wing.origin, wing.unit) / 16
+    if side < 0:
+        outline[:, 0] = tile.shape[1] - outline[:, 0]
+    points = matrix[:, :2] @ outline.T + matrix[:, 2:]
     nearest = (quarter[:, None] * points).min(axis=1)
     matrix[:, 2] += CROSS + quarter * (apart - nearest)
     return matrix
@@ -202,7 +204,7 @@ def photograph(
     collection: Collection,
     rng: np.random.Generator,
 ) -> tuple[bytes, bytes]:
-    """JPEG of one specimen's wings, WIDTH x HEIGHT, and PNG of their mask, a piece for each wing."""
+    """JPEG of one specimen's wings, WIDTH x HEIGHT, and PNG of their mask: a piece each."""
     canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
     light = rng.normal(0, collection.light) + rng.normal(0, 0.5, 3)
     canvas[:] = np.clip(np.asarray(collection.paper) + light, 0, 255)

@@ -41,12 +41,12 @@ PATTERNS = {  #                place width split red yellow spot dennis rays bar
     ("A", "cyrbia"):       (.57, .27, .00, 1.0, .75, .00, .00, .00, .75, .95, .95),
     ("A", "erato"):        (.64, .19, .30, .00, .90, .35, .85, .95, .00, .00, .00),
     ("A", "hydara"):       (.57, .29, .00, 1.0, .80, .00, .00, .00, .00, .00, .00),
-    ("A", "lativitta"):    (.65, .20, .00, .00, .95, .00, .95, .95, .00, .00, .00),
+    ("A", "lativitta"):    (.65, .20, .12, .00, .95, .00, .95, .95, .00, .00, .00),
     ("A", "notabilis"):    (.62, .37, .90, .45, .10, .00, .00, .00, .00, .00, .00),
     ("A", "petiverana"):   (.56, .26, .00, 1.0, .85, .00, .00, .00, .95, .00, .05),
     ("A", "phyllis"):      (.56, .27, .00, 1.0, .80, .00, .00, .00, 1.0, .00, .00),
     ("A", "venus"):        (.59, .25, .00, 1.0, .80, .00, .00, .00, .25, .00, .80),
-    ("B", "malleti"):      (.67, .20, .10, .00, .90, .55, .95, .95, .00, .00, .00),
+    ("B", "malleti"):      (.66, .23, .50, .00, .90, .55, .95, .95, .00, .00, .00),
     ("B", "plesseni"):     (.61, .38, .95, .40, .05, .00, .00, .00, .00, .00, .00),
 }
 # fmt: on
@@ -67,9 +67,9 @@ LOOK_ALIKES = (
 # the white margin and the bar (cortex) are recessive and leave a trace; the shape of the band
 # (WntA), the iridescence (many loci) and the rest lie between.
 LARGER, SMALLER, TRACE = {"band_red", "dennis", "rays"}, {"margin", "bar"}, 0.2
-SHARE = (0.35, 0.65)  # the share of the first parent in a trait that lies between
-# Standard deviation between individuals of one subspecies; 0.07 where not named.
-VARIATION = {"band_place": 0.014, "band_width": 0.02}
+SHARE = (0.2, 0.8)  # the share of the first parent in a trait that lies between
+# Standard deviation between individuals of one subspecies; 0.12 where not named.
+VARIATION = {"band_place": 0.02, "band_width": 0.03, "band_split": 0.2}
 
 
 def inherit(parent_a: Traits, parent_b: Traits, rng: np.random.Generator) -> Traits:
@@ -91,7 +91,7 @@ def vary(typical: Traits, rng: np.random.Generator) -> Traits:
     """An individual around the typical pattern of its subspecies, each trait within 0..1."""
     values = {}
     for trait, value in vars(typical).items():
-        deviation = VARIATION.get(trait, 0.07) * rng.standard_normal()
+        deviation = VARIATION.get(trait, 0.12) * rng.standard_normal()
         # A trait that a subspecies lacks altogether is not there to vary.
         values[trait] = float(np.clip(value + deviation, 0, 1)) if value else 0.0
     return Traits(**values)
