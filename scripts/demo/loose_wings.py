@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 600, 400
 UNIT = 216  # pixels of a painted forewing; photographed, it has this many or fewer
 CROSS = np.array((0.5 * WIDTH, 0.49 * HEIGHT))  # where the printed lines meet
 BROWN = planar((92, 66, 46))  # of old wings
-SILK = (0.7, 1.4, -0.01)  # the pale front of a hindwing lies open
+SILK = (0.8, 1.6, -0.01)  # the pale front of a hindwing lies open
 CAST = 0.3  # of the light that other photographs have
 LOST = 0.24  # of a much worn margin, in forewing lengths
 

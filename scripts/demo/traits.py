@@ -46,7 +46,7 @@ PATTERNS = {  #                place width split red yellow spot dennis rays bar
     ("A", "petiverana"):   (.56, .26, .00, 1.0, .85, .00, .00, .00, .95, .00, .05),
     ("A", "phyllis"):      (.56, .27, .00, 1.0, .80, .00, .00, .00, 1.0, .00, .00),
     ("A", "venus"):        (.59, .25, .00, 1.0, .80, .00, .00, .00, .25, .00, .80),
-    ("B", "malleti"):      (.66, .23, .50, .00, .90, .55, .95, .95, .00, .00, .00),
+    ("B", "malleti"):      (.66, .23, .50, .00, .90, .95, .95, .95, .00, .00, .00),
     ("B", "plesseni"):     (.61, .38, .95, .40, .05, .00, .00, .00, .00, .00, .00),
 }
 # fmt: on
@@ -63,10 +63,11 @@ LOOK_ALIKES = (
     ("notabilis",),
 )
 
-# What a hybrid shows where its parents differ. The red and orange pigments (optix) are dominant;
-# the white margin and the bar (cortex) are recessive and leave a trace; the shape of the band
-# (WntA), the iridescence (many loci) and the rest lie between.
-LARGER, SMALLER, TRACE = {"band_red", "dennis", "rays"}, {"margin", "bar"}, 0.2
+# What a hybrid shows where its parents differ. The red and orange pigments (optix) are dominant
+# where one parent has them in full; the white margin and the bar (cortex) are recessive and leave a
+# trace; the shape of the band (WntA), the iridescence (many loci) and the rest lie between.
+LARGER, FULL = {"band_red", "dennis", "rays"}, 0.7
+SMALLER, TRACE = {"margin", "bar"}, 0.2
 SHARE = (0.2, 0.8)  # the share of the first parent in a trait that lies between
 # Standard deviation between individuals of one subspecies; 0.12 where not named.
 VARIATION = {"band_place": 0.02, "band_width": 0.03, "band_split": 0.2}
@@ -79,7 +80,7 @@ def inherit(parent_a: Traits, parent_b: Traits, rng: np.random.Generator) -> Tra
         b = getattr(parent_b, trait)
         share = rng.uniform(*SHARE)  # drawn for every trait, so that one rule moves no other
         between = share * a + (1 - share) * b
-        if trait in LARGER:
+        if trait in LARGER and max(a, b) > FULL:
             between = max(a, b)
         elif trait in SMALLER:
             between = min(a, b) + TRACE * abs(a - b)
