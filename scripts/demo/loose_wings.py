@@ -48,38 +48,28 @@ COLLECTIONS = {
     "white": Collection((247, 239, 246), 0.40, "lines ruler label chart", 1, 3, 0.2, True),
     "scan": Collection((235, 240, 245), 0.58, "", 0, 2, 0.6),
 }
-# The share of specimens that lies in each, by subspecies, as in the challenge; the others and
-# hybrids lie on grey. In its test more lie on green.
+# The share of specimens that lies in each, by subspecies, as in the challenge; hybrids, and those
+# that are not named, lie on the first.
 GREY = {"grey": 0.8, "grey with disc": 0.2}
 DISC = {"grey": 0.4, "grey with disc": 0.3, "bluish grey": 0.3}
+# fmt: off
 GROUNDS = {
     "train": {
+        "chestertonii": DISC, "hydara": DISC, "phyllis": {"white": 1}, "venus": DISC,
         "cyrbia": {"yellow": 0.24, "grey": 0.5, "bluish grey": 0.26},
-        "hydara": DISC,
-        "chestertonii": DISC,
-        "venus": DISC,
-        "lativitta": {
-            "green": 0.4,
-            "lime": 0.22,
-            "grey": 0.28,
-            "grey with disc": 0.09,
-            "scan": 0.01,
-        },
-        "phyllis": {"white": 1},
+        "lativitta": {"green": 0.4, "lime": 0.22, "grey": 0.28, "grey with disc": 0.1},
     },
     "test": {
-        "cyrbia": {"yellow": 1},
+        "chestertonii": DISC, "hydara": DISC, "phyllis": {"white": 1}, "cyrbia": {"yellow": 1},
         "erato": {"green": 0.4, "grey": 0.6},
-        "hydara": DISC,
-        "chestertonii": DISC,
         "lativitta": {"green": 0.9, "lime": 0.1},
         "malleti": {"green": 0.45, "lime": 0.16, "grey": 0.25, "grey with disc": 0.1, "scan": 0.04},
         "notabilis": {"lime": 0.09, "grey": 0.71, "grey with disc": 0.2},
-        "phyllis": {"white": 1},
         "plesseni": {"lime": 0.19, "grey": 0.61, "grey with disc": 0.2},
         "venus": {"green": 0.25, "bluish grey": 0.35, "grey": 0.4},
     },
 }
+# fmt: on
 
 place = partial(drawing.place, scale=1)
 
@@ -161,9 +151,8 @@ def draw_wings(
     only = rng.choice((-1, 1))
     for name, wing_row in (("fore", -1), ("hind", 1)):
         wing = template(species, name, UNIT)
-        colour = blend(
-            paint_wing(wing, traits, species, fade, sheen, rng, SILK), BROWN, 0.6 * brown
-        )
+        colour = paint_wing(wing, traits, species, fade, sheen, rng, SILK)
+        colour = blend(colour, BROWN, 0.6 * brown)
         outline = displacement(wing, 1.4, rng)
         y, x = np.mgrid[: wing.shape.shape[0], : wing.shape.shape[1]].astype(np.float32)
         for side in (only,) if one_sided else (-1, 1):
@@ -175,9 +164,7 @@ def draw_wings(
                 turn += rng.uniform(-0.9, 0.9)
             quarter = np.array((side, wing_row)) * (-1 if overturned else 1)
             if one_sided:  # side by side, or diagonally
-                quarter = np.array(
-                    (-wing_row, -1) if "chart" in collection.props else (wing_row,) * 2
-                )
+                quarter = np.array((-wing_row, -1) if collection.mirrored else (wing_row, wing_row))
             place(canvas, tile, beside(wing, side, quarter, apart, turn, scale), 0.2, cover)
     return cover
 
@@ -185,13 +172,18 @@ def draw_wings(
 def beside(
     wing: Template, side: int, quarter: np.ndarray, apart: np.ndarray, turn: float, scale: float
 ) -> np.ndarray:
-    """The matrix that puts a turned wing into a quarter of the paper, `apart` from its lines."""
+    """The matrix that puts a turned wing into a quarter of the paper, `apart` from its lines.
+
+    One that would reach beyond the paper is made smaller.
+    """
     tile = wing.shape[:, ::side]
     matrix = upright(tile, (0, 0), turn, scale)
     outline = pixels(wing.outline, wing.origin, wing.unit) / 16
     if side < 0:
         outline[:, 0] = tile.shape[1] - outline[:, 0]
     points = matrix[:, :2] @ outline.T + matrix[:, 2:]
+    fit = min(1, ((0.98 * CROSS - apart) / np.ptp(points, axis=1)).min())
+    matrix, points = fit * matrix, fit * points
     nearest = (quarter[:, None] * points).min(axis=1)
     matrix[:, 2] += CROSS + quarter * (apart - nearest)
     return matrix
