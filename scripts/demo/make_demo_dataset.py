@@ -1,19 +1,20 @@
-"""Draw the demo set: butterflies after Heliconius in the splits and CSV files of the challenge.
+"""Draw the demo set: butterflies after Heliconius, photographed and listed as in the challenge.
 
     PYTHONPATH=scripts python -m demo.make_demo_dataset --output Datasets/demo --seed 0 --scale 1
 
     train/images/DEMO00012.jpg        every subspecies of A, and the hybrids of one cross
-    train/masks/DEMO00012.png         where its specimen is: white, 800x533 as the photograph
+    train/masks/DEMO00012.png         where its wings are: white, as large as the photograph
     train.csv                         in the form of butterfly_anomaly_train.csv
     test/images/17_DEMO00205_d.jpg    signal, non-signal and mimic hybrids, and their parents
     test/masks/17_DEMO00205_d.png
     ref_test.csv                      in the form of the challenge's file of that name
     list_options.txt                  options of make_lists.py for this set's subspecies
     overview.png                      every cross between its parents
-    demo.json                         what was drawn: seed, scale, subspecies ids
+    demo.json                         what was drawn: layout, seed, scale, subspecies ids
 
-The same seed and scale give the same bytes. Pictures that are there are kept; another seed or
-scale draws the set again.
+Four detached wings lie on paper (600x400), each a piece of the mask by itself; --layout pinned
+draws whole butterflies (800x533). The same layout, seed and scale give the same bytes. Pictures
+that are there are kept; another layout, seed or scale draws the set again.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """Drawing of one museum photograph: a specimen on pale paper with ruler, label, colour chart.
 
 Everything but the wing pattern (pose, props, light, wear, camera) is drawn from the picture's own
-random numbers and knows nothing of subspecies or cross, so that only the wings tell them apart.
+random numbers and knows nothing of subspecies or cross, so that only the wings tell them apart. Its
+props and its camera serve loose_wings.py as well, where paper and props do tell.
 """
 
 import io

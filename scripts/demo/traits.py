@@ -1,8 +1,8 @@
 """Heredity of the demo butterflies: their traits, how individuals vary and hybrids inherit.
 
 The subspecies are named after the real ones that each is drawn after: species A is
-*Heliconius erato*, species B, its mimic, *H. melpomene*. Every number here was set from
-photographs and from published crosses, before any detector was trained on the drawings.
+*Heliconius erato*, species B, its mimic, *H. melpomene*. Patterns were set from photographs, and
+rules from published crosses; how much individuals vary, by what detectors find (loose_wings.py).
 """
 
 from dataclasses import dataclass
