@@ -124,12 +124,11 @@ def tattered(tile: np.ndarray, wing: Template, wear: float, rng: np.random.Gener
     """A wing, RGBA, whose outer margin has broken off here and there; the largest piece of it."""
     size = wing.shape.shape
     depth = np.maximum(smooth_noise(size, 3, rng) - 0.3, 0) + 0.12 * smooth_noise(size, 35, rng)
-    alpha = tile[..., 3] * ((wing.margin > LOST * wear**2 * depth) | (wing.u < 0.15))
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats((alpha > 127).astype(np.uint8))
-    if count > 2:
-        largest = (pieces == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])).astype(np.uint8)
-        alpha *= cv2.dilate(largest, np.ones((3, 3), np.uint8))
-    return np.dstack([tile[..., :3], cv2.blur(alpha, (3, 3))])
+    left = (tile[..., 3] > 127) & ((wing.margin > LOST * wear**2 * depth) | (wing.u < 0.15))
+    left = cv2.morphologyEx(left.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats(left, connectivity=4)
+    largest = pieces == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])
+    return np.dstack([tile[..., :3], cv2.blur(255 * largest.astype(np.uint8), (3, 3))])
 
 
 def draw_wings(

@@ -46,7 +46,7 @@ PATTERNS = {  #                place width split red yellow spot dennis rays bar
     ("A", "petiverana"):   (.56, .26, .00, 1.0, .85, .00, .00, .00, .95, .00, .05),
     ("A", "phyllis"):      (.56, .27, .00, 1.0, .80, .00, .00, .00, 1.0, .00, .00),
     ("A", "venus"):        (.59, .25, .00, 1.0, .80, .00, .00, .00, .25, .00, .80),
-    ("B", "malleti"):      (.66, .23, .50, .00, .90, .95, .95, .95, .00, .00, .00),
+    ("B", "malleti"):      (.66, .23, .40, .00, .90, .95, .95, .95, .00, .00, .00),
     ("B", "plesseni"):     (.61, .38, .95, .40, .05, .00, .00, .00, .00, .00, .00),
 }
 # fmt: on
@@ -70,7 +70,7 @@ LARGER, FULL = {"band_red", "dennis", "rays"}, 0.7
 SMALLER, TRACE = {"margin", "bar"}, 0.2
 SHARE = (0.2, 0.8)  # the share of the first parent in a trait that lies between
 # Standard deviation between individuals of one subspecies; 0.12 where not named.
-VARIATION = {"band_place": 0.02, "band_width": 0.03, "band_split": 0.2}
+VARIATION = {"band_place": 0.02, "band_width": 0.03, "band_split": 0.17}
 
 
 def inherit(parent_a: Traits, parent_b: Traits, rng: np.random.Generator) -> Traits:
