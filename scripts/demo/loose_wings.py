@@ -105,7 +105,7 @@ def draw_props(
         lay(tile, rng.uniform(0.12, 0.3), rng.normal(0.97, 0.01), rng.normal(0, 0.006), 0.55)
     if "chart" in collection.props:
         tile = drawing.chart().transpose(1, 0, 2)
-        lay(tile, rng.normal(0.73, 0.02), rng.normal(0.8, 0.02), rng.normal(0, 0.03), 0.4)
+        lay(tile, rng.normal(0.73, 0.02), rng.normal(0.84, 0.01), rng.normal(0, 0.03), 0.38)
     if "disc" in collection.props:
         tile = np.zeros((240, 240, 4), np.uint8)
         for radius, level in ((118, 24), (100, 236)):
