@@ -1,19 +1,20 @@
-"""Draw the demo set: butterflies after Heliconius in the splits and CSV files of the challenge.
+"""Draw the demo set: butterflies after Heliconius, photographed and listed as in the challenge.
 
     PYTHONPATH=scripts python -m demo.make_demo_dataset --output Datasets/demo --seed 0 --scale 1
 
     train/images/DEMO00012.jpg        every subspecies of A, and the hybrids of one cross
-    train/masks/DEMO00012.png         where its specimen is: white, 800x533 as the photograph
+    train/masks/DEMO00012.png         where its wings are: white, as large as the photograph
     train.csv                         in the form of butterfly_anomaly_train.csv
     test/images/17_DEMO00205_d.jpg    signal, non-signal and mimic hybrids, and their parents
     test/masks/17_DEMO00205_d.png
     ref_test.csv                      in the form of the challenge's file of that name
     list_options.txt                  options of make_lists.py for this set's subspecies
     overview.png                      every cross between its parents
-    demo.json                         what was drawn: seed, scale, subspecies ids
+    demo.json                         what was drawn: layout, seed, scale, subspecies ids
 
-The same seed and scale give the same bytes. Pictures that are there are kept; another seed or
-scale draws the set again.
+Four detached wings lie on paper (600x400), each a piece of the mask by itself; --layout pinned
+draws whole butterflies (800x533). The same layout, seed and scale give the same bytes. Pictures
+that are there are kept; another layout, seed or scale draws the set again.
 """
 
 import argparse
@@ -35,57 +36,60 @@ from common.program import ROOT, InputError, positive, start
 from PIL import Image, ImageDraw, ImageFont
 from tqdm.contrib.concurrent import process_map
 
-from demo.photograph import photograph
+from demo import loose_wings, photograph
 from demo.traits import LOOK_ALIKES, SIGNAL_PAIR, SUBSPECIES, SUBSPECIES_ID, individual
 
-DRAWING = 1  # raised when the drawing changes, so that sets drawn before are drawn again
+DRAWING = 2  # raised when the drawing changes, so that sets drawn before are drawn again
 
 # How many specimens at scale 1, as uneven as in the challenge: one name is a subspecies, two are
 # the parents of hybrids, mother first.
 COUNTS = {
     "train": {
         "": {
-            ("amalfreda",): 12,
-            ("chestertonii",): 20,
-            ("cyrbia",): 50,
-            ("erato",): 12,
-            ("hydara",): 26,
-            ("lativitta",): 72,
-            ("notabilis",): 36,
-            ("petiverana",): 12,
-            ("venus",): 22,
+            ("amalfreda",): 8,
+            ("chestertonii",): 12,
+            ("cyrbia",): 60,
+            ("erato",): 8,
+            ("hydara",): 22,
+            ("lativitta",): 92,
+            ("notabilis",): 30,
+            ("petiverana",): 6,
+            ("phyllis",): 10,
+            ("venus",): 14,
             SIGNAL_PAIR: 24,
         },
     },
     "test": {
         "major": {
-            ("lativitta",): 42,
-            ("notabilis",): 18,
-            ("notabilis", "lativitta"): 36,
-            ("lativitta", "notabilis"): 4,
+            ("lativitta",): 47,
+            ("notabilis",): 11,
+            ("notabilis", "lativitta"): 38,
+            ("lativitta", "notabilis"): 2,
         },
         "minor": {
-            ("amalfreda",): 6,
-            ("chestertonii",): 8,
-            ("cyrbia",): 24,
-            ("erato",): 6,
-            ("hydara",): 12,
-            ("petiverana",): 6,
-            ("venus",): 10,
-            ("hydara", "amalfreda"): 8,
-            ("hydara", "erato"): 6,
-            ("hydara", "petiverana"): 10,
-            ("chestertonii", "venus"): 6,
+            ("amalfreda",): 3,
+            ("chestertonii",): 5,
+            ("cyrbia",): 38,
+            ("erato",): 4,
+            ("hydara",): 8,
+            ("petiverana",): 2,
+            ("phyllis",): 5,
+            ("venus",): 6,
+            ("hydara", "amalfreda"): 7,
+            ("hydara", "erato"): 1,
+            ("hydara", "petiverana"): 20,
+            ("chestertonii", "venus"): 2,
         },
         "mimic": {
-            ("malleti",): 40,
-            ("plesseni",): 18,
+            ("malleti",): 49,
+            ("plesseni",): 12,
             ("plesseni", "malleti"): 28,
             ("malleti", "plesseni"): 4,
         },
     },
 }
 SPLITS = tuple(COUNTS)
+LAYOUTS = ("wings", "pinned")
 TEST_COLUMNS = [
     "CAMID", "file_url", "hybrid_stat", "X", "subspecies_ref", "filename", "ssp_indicator",
 ]  # fmt: skip
@@ -152,7 +156,7 @@ def specimens(seed: int, scale: float) -> list[Specimen]:
     ]
 
 
-def draw(specimen: Specimen, seed: int, output: Path) -> str:
+def draw(specimen: Specimen, seed: int, layout: str, output: Path) -> str:
     """MD5 of the specimen's picture, which is drawn unless it and its mask are there."""
     cv2.setNumThreads(0)  # the processes already share the cores
     path, mask_path = output / specimen.path, output / specimen.mask_path
@@ -160,7 +164,11 @@ def draw(specimen: Specimen, seed: int, output: Path) -> str:
         rng = np.random.default_rng([seed, SPLITS.index(specimen.split), specimen.index])
         traits = individual(specimen.parents, rng)
         species = SUBSPECIES[specimen.parents[0]].species
-        pictures = photograph(traits, species, specimen.camid, rng)
+        if layout == "wings":
+            collection = loose_wings.collection_of(specimen.parents, specimen.split, rng)
+            pictures = loose_wings.photograph(traits, species, specimen.camid, collection, rng)
+        else:
+            pictures = photograph.photograph(traits, species, specimen.camid, rng)
         for target, content in zip((path, mask_path), pictures, strict=True):
             with atomic(target) as part:
                 part.write_bytes(content)
@@ -209,7 +217,7 @@ def write_overview(drawn: list[Specimen], output: Path) -> None:
         sheet.save(part)
 
 
-def prepare_folder(output: Path, seed: int, scale: float) -> None:
+def prepare_folder(output: Path, seed: int, scale: float, layout: str = LAYOUTS[0]) -> None:
     """Make the set's folders, and write what decides every byte of it and what later steps ask.
 
     The pictures of a set that was drawn with other parameters are removed.
@@ -219,8 +227,8 @@ def prepare_folder(output: Path, seed: int, scale: float) -> None:
         raise InputError(f"{output} holds no demo.json; --output names an empty or a new folder")
     signal_pair = reference, structure = [SUBSPECIES_ID[name] for name in SIGNAL_PAIR]
     groups = [[SUBSPECIES_ID[name] for name in group] for group in LOOK_ALIKES]
-    wanted = {"drawing": DRAWING, "seed": seed, "scale": scale, "subspecies": list(SUBSPECIES_ID)}
-    wanted |= {"signal_pair": signal_pair, "look_alikes": groups}
+    wanted = {"drawing": DRAWING, "layout": layout, "seed": seed, "scale": scale}
+    wanted |= {"subspecies": list(SUBSPECIES_ID), "signal_pair": signal_pair, "look_alikes": groups}
     texts = {"demo.json": f"{json.dumps(wanted)}\n"}
     if record.is_file() and record.read_text(encoding="utf-8") != texts["demo.json"]:
         logging.info("%s holds another set; drawing again", output)
@@ -249,15 +257,21 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--output", type=Path, default=ROOT / "Datasets/demo", help="default: Datasets/demo")
     add("--scale", type=scale, default=1.0, help="times 286 training and 292 test pictures")
+    add(
+        "--layout",
+        choices=LAYOUTS,
+        default=LAYOUTS[0],
+        help="wings: detached ones; or pinned whole",
+    )
     add("--seed", type=int, default=0, help="0 or more (default: 0)")
     add("--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: cores)")
     return parser.parse_args()
 
 
 def make(options: argparse.Namespace) -> int:
-    prepare_folder(options.output, options.seed, options.scale)
+    prepare_folder(options.output, options.seed, options.scale, options.layout)
     drawn = specimens(options.seed, options.scale)
-    task = partial(draw, seed=options.seed, output=options.output)
+    task = partial(draw, seed=options.seed, layout=options.layout, output=options.output)
     md5s = process_map(task, drawn, max_workers=options.workers, chunksize=4, disable=None)
     write_tables(drawn, md5s, options.output)
     write_overview(drawn, options.output)

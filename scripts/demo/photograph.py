@@ -1,7 +1,8 @@
 """Drawing of one museum photograph: a specimen on pale paper with ruler, label, colour chart.
 
 Everything but the wing pattern (pose, props, light, wear, camera) is drawn from the picture's own
-random numbers and knows nothing of subspecies or cross, so that only the wings tell them apart.
+random numbers and knows nothing of subspecies or cross, so that only the wings tell them apart. Its
+props and its camera serve loose_wings.py as well, where paper and props do tell.
 """
 
 import io
@@ -12,11 +13,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from demo.traits import Traits
-from demo.wings import WING_PIXELS, Template, paint_wing, smooth_noise, template, worn
+from demo.wings import Template, paint_wing, smooth_noise, template, worn
 
 Colour = tuple[int, int, int]
 
 WIDTH, HEIGHT = 800, 533
+WING_PIXELS = 480  # of a painted forewing
 SUPERSAMPLING = 2  # everything is drawn at twice the size and averaged down
 
 PAPER = (217, 221, 219)
@@ -80,12 +82,13 @@ def place(
     matrix: np.ndarray,  # (2, 3), takes the tile's pixels to those of the photograph
     shadow: float = 0.3,
     cover: np.ndarray | None = None,  # the canvas's (height, width); raised to the tile's opacity
+    scale: float = SUPERSAMPLING,  # of the canvas
 ) -> None:
     """Lay an RGBA tile on the canvas, in place, with a soft shadow to the lower right."""
-    matrix = matrix * SUPERSAMPLING
+    matrix = matrix * scale
     height, width = tile.shape[:2]
     corners = matrix @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
-    reach = 14 * SUPERSAMPLING
+    reach = 28
     # Only the part of the canvas that the tile and its shadow touch is worked on.
     x0, y0 = np.maximum(np.floor(corners.min(1)).astype(int) - reach, 0)
     x1, y1 = np.minimum(np.ceil(corners.max(1)).astype(int) + reach, canvas.shape[1::-1])
@@ -238,8 +241,8 @@ def draw_specimen(
     bases = PINNED_BASES if pinned else LOOSE_BASES
     apart, askew = (0.004, 0.03) if pinned else (0.018, 0.10)
     for name, lies in (("hind", hind_angle), ("fore", fore_angle)):
-        wing = template(species, name)
-        colour = paint_wing(name, traits, species, fade, sheen, rng)
+        wing = template(species, name, WING_PIXELS)
+        colour = paint_wing(wing, traits, species, fade, sheen, rng)
         outline = displacement(wing, 3.0, rng)
         y, x = np.mgrid[: wing.shape.shape[0], : wing.shape.shape[1]].astype(np.float32)
         for side in (-1, 1):
@@ -276,17 +279,21 @@ def draw_props(canvas: np.ndarray, camid: str, where: Layout, rng: np.random.Gen
         place(canvas, tile, upright(tile, where.chart, rng.normal(0, 0.015), scale))
 
 
-def expose(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The photograph under uneven light, through a camera: tone, paper grain, sensor noise."""
-    balance = rng.normal(1, (0.012, 0.005, 0.016)) * rng.normal(1.0, 0.045)
+def expose(photo: np.ndarray, rng: np.random.Generator, cast: float) -> np.ndarray:
+    """The photograph under uneven light, through a camera: tone, paper grain, sensor noise.
+
+    `cast` says how much its light differs in hue from that of others.
+    """
+    balance = rng.normal(1, cast * np.array((0.012, 0.005, 0.016))) * rng.normal(1.0, 0.045)
     levels = np.clip(np.arange(256)[:, None] / 255 * balance, 0, 1) ** rng.normal(1, 0.05)
     photo = cv2.LUT(photo, (255 * levels).astype(np.uint8)[:, None])
 
-    x, y = np.linspace(-1, 1, WIDTH)[None], np.linspace(-1, 1, HEIGHT)[:, None]
+    height, width = photo.shape[:2]
+    x, y = np.linspace(-1, 1, width)[None], np.linspace(-1, 1, height)[:, None]
     direction, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.07)
     light = 1 + slope * (np.cos(direction) * x + np.sin(direction) * y)
     light = (light - rng.uniform(0.02, 0.10) * (x**2 + y**2)).astype(np.float32)
-    noise = rng.standard_normal((HEIGHT, WIDTH), dtype=np.float32)
+    noise = rng.standard_normal((height, width), dtype=np.float32)
     grain = cv2.GaussianBlur(noise, (0, 0), 1.2) * rng.uniform(1.0, 4.0)
     # The paper's grain shows where it is light; the sensor's noise shows everywhere.
     noise = grain * (photo[..., 1] > 150) + noise[::-1] * rng.uniform(0.6, 1.8)
@@ -294,21 +301,26 @@ def expose(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.add(lit, cv2.merge([noise.astype(np.float32)] * 3), dtype=cv2.CV_8U)
 
 
+def develop(
+    photo: np.ndarray, cover: np.ndarray, rng: np.random.Generator, cast: float = 1
+) -> tuple[bytes, bytes]:
+    """JPEG of a photograph, and PNG of its mask: white where `cover` is half of 255 or more."""
+    jpeg, mask = io.BytesIO(), io.BytesIO()
+    quality = int(rng.integers(88, 96))
+    Image.fromarray(expose(photo, rng, cast)).save(jpeg, "JPEG", quality=quality)
+    Image.fromarray(cover >= 128).save(mask, "PNG")
+    return jpeg.getvalue(), mask.getvalue()
+
+
 def photograph(
     traits: Traits, species: str, camid: str, rng: np.random.Generator
 ) -> tuple[bytes, bytes]:
-    """JPEG of one specimen, WIDTH x HEIGHT, and PNG of its mask: white where it covers half of a
-    pixel or more.
-    """
+    """JPEG of one specimen, WIDTH x HEIGHT, and PNG of its mask."""
     where = layout(rng)
     canvas = np.empty((HEIGHT * SUPERSAMPLING, WIDTH * SUPERSAMPLING, 3), np.uint8)
     canvas[:] = np.clip(np.asarray(PAPER) + rng.normal(0, 5) + rng.normal(0, 1.5, 3), 0, 255)
     draw_props(canvas, camid, where, rng)
     cover = draw_specimen(canvas, traits, species, where, rng)
-    photo = cv2.resize(canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    jpeg, mask = io.BytesIO(), io.BytesIO()
-    quality = int(rng.integers(88, 96))
-    Image.fromarray(expose(photo, rng)).save(jpeg, "JPEG", quality=quality)
-    cover = cv2.resize(cover, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    Image.fromarray(cover >= 128).save(mask, "PNG")
-    return jpeg.getvalue(), mask.getvalue()
+    size = (WIDTH, HEIGHT)
+    photo, cover = (cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in (canvas, cover))
+    return develop(photo, cover, rng)

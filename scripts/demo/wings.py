@@ -1,8 +1,8 @@
 """Drawing of single wings: outline and veins of each species, and the pattern of an individual.
 
 Wing coordinates are forewing lengths: u runs from the wing base outwards, v from the hind margin
-to the front one (costa), WING_PIXELS to a unit. While a wing is painted its colour is planar,
-(3, height, width) float32 in 0..255, because whole planes blend several times faster.
+to the front one (costa). While a wing is painted its colour is planar, (3, height, width) float32
+in 0..255, because whole planes blend several times faster.
 """
 
 import math
@@ -15,8 +15,6 @@ import numpy as np
 from demo.traits import Traits
 
 Planes = np.ndarray  # (3, height, width), or (3, 1, 1) for one colour
-
-WING_PIXELS = 480
 
 # Outlines through points (u, v) measured on spread museum specimens, from the base along the costa.
 # fmt: off
@@ -110,6 +108,7 @@ RUBBED, SCRATCH = planar((112, 98, 80)), planar((170, 156, 132))
 class Template:
     """What all wings of a kind share, as float32 maps of one size."""
 
+    name: str  # fore or hind
     u: np.ndarray
     v: np.ndarray
     shape: np.ndarray  # 1 inside the wing
@@ -118,6 +117,7 @@ class Template:
     cell: np.ndarray  # number of the area between veins, int32
     outline: np.ndarray  # (n, 2) points
     origin: tuple[float, float]  # pixel of the wing base
+    unit: int  # pixels of a forewing length
 
 
 def spline(points: tuple[tuple[float, float], ...], closed: bool, steps: int = 16) -> np.ndarray:
@@ -136,33 +136,33 @@ def spline(points: tuple[tuple[float, float], ...], closed: bool, steps: int = 1
     return curve if closed else np.concatenate([curve, knots[-2:-1]])
 
 
-def pixels(points: np.ndarray, origin: tuple[float, float]) -> np.ndarray:
+def pixels(points: np.ndarray, origin: tuple[float, float], unit: int) -> np.ndarray:
     """Wing coordinates as OpenCV's fixed-point pixels (4 fractional bits)."""
-    points = np.asarray(points) * (WING_PIXELS, -WING_PIXELS) + origin
+    points = np.asarray(points) * (unit, -unit) + origin
     return np.round(points * 16).astype(np.int32)
 
 
 @cache
-def template(species: str, wing: str) -> Template:
+def template(species: str, wing: str, unit: int) -> Template:
     """The maps of the fore or hind wing of one species; made once in each process."""
     outline = spline(OUTLINES[species, wing], closed=True)
     low, high = outline.min(0) - 0.03, outline.max(0) + 0.03
-    origin = (-low[0] * WING_PIXELS, high[1] * WING_PIXELS)
-    width, height = np.ceil((high - low) * WING_PIXELS).astype(int)
+    origin = (-low[0] * unit, high[1] * unit)
+    width, height = np.ceil((high - low) * unit).astype(int)
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    u, v = (x - origin[0]) / WING_PIXELS, (origin[1] - y) / WING_PIXELS
+    u, v = (x - origin[0]) / unit, (origin[1] - y) / unit
 
     shape = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(shape, [pixels(outline, origin)], 255, cv2.LINE_AA, 4)
+    cv2.fillPoly(shape, [pixels(outline, origin, unit)], 255, cv2.LINE_AA, 4)
     lines = np.full((height, width), 255, np.uint8)
     for vein in VEINS[wing]:
-        cv2.polylines(lines, [pixels(spline(vein, closed=False), origin)], False, 0, 1, 8, 4)
-    vein = cv2.distanceTransform(lines, cv2.DIST_L2, 5) / WING_PIXELS
-    margin = cv2.distanceTransform((shape > 127).astype(np.uint8), cv2.DIST_L2, 5) / WING_PIXELS
+        cv2.polylines(lines, [pixels(spline(vein, closed=False), origin, unit)], False, 0, 1, 8, 4)
+    vein = cv2.distanceTransform(lines, cv2.DIST_L2, 5) / unit
+    margin = cv2.distanceTransform((shape > 127).astype(np.uint8), cv2.DIST_L2, 5) / unit
     _, cell = cv2.connectedComponents(((lines > 0) & (shape > 127)).astype(np.uint8), None, 4)
     shape = shape.astype(np.float32) / 255
-    return Template(u.astype(np.float32), v.astype(np.float32), shape, vein, margin, cell,
-                    outline, origin)  # fmt: skip
+    return Template(wing, u.astype(np.float32), v.astype(np.float32), shape, vein, margin, cell,
+                    outline, origin, unit)  # fmt: skip
 
 
 def smooth_noise(shape: tuple[int, int], cells: int, rng: np.random.Generator) -> np.ndarray:
@@ -302,7 +302,7 @@ def paint_rays(
         patches.append(spline(CROSS_BAR, closed=True) * (1, 0.55 + 0.45 * traits.rays))
     drawn = np.zeros(wing.shape.shape, np.uint8)
     for patch in patches:
-        cv2.fillPoly(drawn, [pixels(patch, wing.origin)], 255, cv2.LINE_AA, 4)
+        cv2.fillPoly(drawn, [pixels(patch, wing.origin, wing.unit)], 255, cv2.LINE_AA, 4)
     soft = cv2.GaussianBlur(drawn, (0, 0), 2.2).astype(np.float32) / 255
     cover = ramp(soft - 0.45 + 0.10 * brush.grain, 0.5)
     return blend(colour, orange, brush.veined(cover, 0.0015))
@@ -335,27 +335,33 @@ def paint_margin(colour: Planes, traits: Traits, brush: Brush) -> Planes:
 
 
 def paint_wing(
-    name: str, traits: Traits, species: str, fade: float, sheen: float, rng: np.random.Generator
+    wing: Template,
+    traits: Traits,
+    species: str,
+    fade: float,
+    sheen: float,
+    rng: np.random.Generator,
+    silk: tuple[float, float, float] = (0.15, 0.85, 0.045),  # least, most, and where it begins
 ) -> Planes:
-    """Colour planes of an individual's `fore` or `hind` wing, unworn."""
-    brush = Brush(template(species, name), rng)
+    """Colour planes of an individual's wing, unworn."""
+    brush = Brush(wing, rng)
     red, orange = blend(RED, RED_FADED, fade), blend(ORANGE, ORANGE_FADED, fade)
     pale = blend(blend(WHITE, YELLOW, traits.yellow), PALE_FADED, 0.4 * fade)
     colour = ground(traits, brush, sheen)
-    if name == "fore":
+    if wing.name == "fore":
         colour = paint_dennis(colour, traits, brush, orange)
         colour = paint_band(colour, traits, brush, red, pale)
         colour = paint_spot(colour, traits, brush, pale)
     else:
         # The pale silky front of the hindwing, strong in males and weak in females.
-        wing, strength = brush.wing, rng.uniform(0.15, 0.85)
-        silk = ramp(wing.v + 0.13 * wing.u - 0.045 + 0.006 * brush.grain, 0.11)
-        colour = blend(colour, COSTAL_GREY, silk * strength)
+        strength, front = rng.uniform(*silk[:2]), wing.v + 0.13 * wing.u - silk[2]
+        silky = ramp(front + 0.006 * brush.grain, 0.11)
+        colour = blend(colour, COSTAL_GREY, silky * strength)
         colour = paint_rays(colour, traits, species, brush, orange)
         colour = paint_bar(colour, traits, brush, pale)
         colour = paint_margin(colour, traits, brush)
     # The texture of the scales, and the shade along the veins.
-    shade = 0.22 * np.exp(-((brush.wing.vein / 0.004) ** 2))
+    shade = 0.22 * np.exp(-((wing.vein / 0.004) ** 2))
     return colour * (1 + 0.035 * brush.grain - shade)
 
 
@@ -369,7 +375,8 @@ def worn(colour: Planes, wing: Template, wear: float, rng: np.random.Generator) 
         start = rng.uniform((0.1, -0.3), (0.95, 0.12))
         path = start + rng.normal(0, 0.03, 2) * np.arange(3)[:, None] + rng.normal(0, 0.004, (3, 2))
         strength = int(rng.integers(40, 170))
-        cv2.polylines(scratches, [pixels(path, wing.origin)], False, strength, 1, cv2.LINE_AA, 4)
+        line = pixels(path, wing.origin, wing.unit)
+        cv2.polylines(scratches, [line], False, strength, 1, cv2.LINE_AA, 4)
     colour = blend(colour, SCRATCH, scratches.astype(np.float32) / 255)
     alpha = (wing.shape * 255).astype(np.uint8)
     for _ in range(rng.poisson(1.1 * wear)):
@@ -387,4 +394,4 @@ def tear(alpha: np.ndarray, wing: Template, rng: np.random.Generator) -> None:
     profile = np.array([[-1, 1.4], [0.2, 0.8], [0.7, 0.4], [1, 0.1], [0.75, -0.5], [0.3, -0.7]])
     profile = np.concatenate([profile, [[-1, -1.5]]]) + rng.normal(0, 0.12, (7, 2))
     notch = edge + profile[:, :1] * depth * inwards + profile[:, 1:] * half * sideways
-    cv2.fillPoly(alpha, [pixels(notch, wing.origin)], 0, cv2.LINE_AA, 4)
+    cv2.fillPoly(alpha, [pixels(notch, wing.origin, wing.unit)], 0, cv2.LINE_AA, 4)

@@ -15,13 +15,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from common.program import InputError
+from demo.loose_wings import COLLECTIONS, collection_of
+from demo.loose_wings import photograph as detached
 from demo.make_demo_dataset import make, parse_arguments, prepare_folder, specimens
 from demo.photograph import photograph
-from demo.traits import SIGNAL_PAIR, SUBSPECIES, Traits, individual, inherit, vary
+from demo.traits import SIGNAL_PAIR, SUBSPECIES, Traits, inherit, vary
 from PIL import Image
 from worlds import HEADER
 
-SCALE = 0.03  # one or two of a kind: 12 training and 19 test pictures
+SCALE = 0.03  # one to three of a kind: 14 training and 20 test pictures
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -34,30 +36,30 @@ def contents(folder: Path) -> dict[str, bytes]:
 def demo(tmp_path_factory) -> Path:
     """A tiny set, drawn once; tests only read it."""
     output = tmp_path_factory.mktemp("demo") / "set"
-    make(Namespace(output=output, seed=0, scale=SCALE, workers=2))
+    make(Namespace(output=output, seed=0, scale=SCALE, layout="wings", workers=2))
     return output
 
 
 def test_a_hybrid_takes_each_trait_by_its_rule():
     midway = Namespace(uniform=lambda low, high: (low + high) / 2)  # its random numbers
     hybrid = inherit(*(SUBSPECIES[name].traits for name in SIGNAL_PAIR), midway)
-    # Red rim and dennis are dominant; the larger of both parents.
-    expected = {"band_place": 0.635, "band_width": 0.285, "band_split": 0.45, "band_red": 0.45}
-    expected |= {"yellow": 0.525, "dennis": 0.95, "rays": 0.475}
+    # Dennis and rays are dominant, a mere rim of red is not.
+    expected = {"band_place": 0.635, "band_width": 0.285, "band_split": 0.51, "band_red": 0.225}
+    expected |= {"yellow": 0.525, "dennis": 0.95, "rays": 0.95}
     assert vars(hybrid) == pytest.approx(dict.fromkeys(vars(hybrid), 0) | expected)
-    white_margin = inherit(SUBSPECIES["cyrbia"].traits, SUBSPECIES["venus"].traits, midway)
-    assert (white_margin.margin, white_margin.bar) == pytest.approx((0, 0.5))  # recessive; between
+    bar = inherit(SUBSPECIES["cyrbia"].traits, SUBSPECIES["venus"].traits, midway)
+    assert (bar.margin, bar.bar, bar.blue) == pytest.approx((0.19, 0.35, 0.875))  # traces; between
 
 
 def test_traits_vary_around_their_subspecies_and_stay_between_parents():
     rng = np.random.default_rng(0)
     venus = [vary(SUBSPECIES["venus"].traits, rng) for _ in range(400)]
-    assert np.mean([one.band_place for one in venus]) == pytest.approx(0.59, abs=0.003)
-    assert np.std([one.bar for one in venus]) == pytest.approx(0.07, abs=0.01)
+    assert np.mean([one.band_place for one in venus]) == pytest.approx(0.59, abs=0.004)
+    assert np.std([one.bar for one in venus]) == pytest.approx(0.12, abs=0.012)
     assert {one.rays for one in venus} == {0.0}  # no trait is gained
     assert max(one.band_red for one in venus) == 1.0
-    rays = [inherit(Traits(*[1.0] * 11), Traits(*[0.0] * 11), rng).rays for _ in range(200)]
-    assert 0.35 <= min(rays) < 0.37 and 0.63 < max(rays) <= 0.65
+    blue = [inherit(Traits(*[1.0] * 11), Traits(*[0.0] * 11), rng).blue for _ in range(200)]
+    assert 0.2 <= min(blue) < 0.22 and 0.78 < max(blue) <= 0.8
 
 
 def test_the_full_set_has_the_counts_of_the_tables():
@@ -67,8 +69,8 @@ def test_the_full_set_has_the_counts_of_the_tables():
     assert (len(train), len(full)) == (286, 286 + 292)
     assert sum(one.parents == SIGNAL_PAIR for one in train) == 24
     rows = [(one.indicator, len(one.parents)) for one in full if one.split == "test"]
-    expected = {("major", 1): 60, ("major", 2): 40, ("minor", 1): 72, ("minor", 2): 30}
-    assert Counter(rows) == expected | {("mimic", 1): 58, ("mimic", 2): 32}
+    expected = {("major", 1): 58, ("major", 2): 40, ("minor", 1): 71, ("minor", 2): 30}
+    assert Counter(rows) == expected | {("mimic", 1): 61, ("mimic", 2): 32}
     assert {len(specimens(0, scale)) for scale in (2, 3.0)} == {2 * 578, 3 * 578}
 
 
@@ -86,29 +88,48 @@ def test_numbers_and_order_do_not_tell_what_a_specimen_is():
 
 
 @pytest.mark.parametrize(
-    ("parents", "seed", "mean"),
-    [(("cyrbia",), 5, 175.1326), (("lativitta", "notabilis"), 6, 178.9311)],
+    ("layout", "parents", "size", "mean"),
+    [
+        ("pinned", ("cyrbia",), (800, 533), 199.7705),
+        ("wings", ("lativitta", "notabilis"), (600, 400), 124.5532),
+    ],
 )
-def test_a_photograph_is_what_its_generator_decides(parents, seed, mean):
+def test_a_photograph_is_what_its_generator_decides(layout, parents, size, mean):
     def draw(seed: int) -> tuple[bytes, bytes]:
         rng = np.random.default_rng(seed)
-        traits, species = individual(parents, rng), SUBSPECIES[parents[0]].species
-        return photograph(traits, species, "DEMO00001", rng)
+        traits, species = SUBSPECIES[parents[0]].traits, SUBSPECIES[parents[0]].species
+        if layout == "pinned":
+            return photograph(traits, species, "DEMO00001", rng)
+        return detached(traits, species, "DEMO00001", COLLECTIONS["lime"], rng)
 
-    assert draw(seed) == draw(seed) != draw(seed + 1)
-    image = Image.open(io.BytesIO(draw(seed)[0]))
-    assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (800, 533))
+    assert draw(5) == draw(5) != draw(6)
+    image = Image.open(io.BytesIO(draw(5)[0]))
+    assert (image.format, image.mode, image.size) == ("JPEG", "RGB", size)
     assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
     assert np.asarray(image).mean() == pytest.approx(mean, abs=1e-4)  # as it was always drawn
+
+
+def test_the_ground_goes_with_the_collection():
+    """Most non-hybrids of the test lie on green or white paper, all hybrids on grey."""
+    rng = np.random.default_rng(0)
+    grey = {COLLECTIONS[name] for name in ("grey", "grey with disc", "bluish grey")}
+    lies = {(split, status): [] for split in ("train", "test") for status in ("plain", "hybrid")}
+    for one in specimens(seed=0, scale=4):
+        status = "plain" if len(one.parents) == 1 else "hybrid"
+        lies[one.split, status].append(collection_of(one.parents, one.split, rng) in grey)
+    shares = {key: np.mean(values) for key, values in lies.items()}
+    assert shares["train", "hybrid"] == shares["test", "hybrid"] == 1
+    assert shares["train", "plain"] == pytest.approx(0.69, abs=0.05)  # 0.65 in the challenge
+    assert shares["test", "plain"] == pytest.approx(0.33, abs=0.05)  # 0.36
 
 
 def test_the_tables_have_the_form_of_the_challenge(demo):
     assert (demo / "train.csv").read_text().startswith(f"{HEADER}\n")
     train = pd.read_csv(demo / "train.csv", dtype=str, keep_default_na=False)
     plain = train[train.hybrid_stat == "non-hybrid"]
-    twice = {"2.0", "5.0"}  # cyrbia and lativitta, the most frequent
+    several = {2: 2, 5: 3}  # of cyrbia and lativitta, the most frequent
     assert plain.subspecies.value_counts().to_dict() == {
-        f"{number}.0": 2 if f"{number}.0" in twice else 1 for number in range(9)
+        f"{number}.0": several.get(number, 1) for number in range(10)
     }
     parents = ["subspecies", "parent_subspecies_1", "parent_subspecies_2"]
     hybrids = train[train.hybrid_stat == "hybrid"]
@@ -132,29 +153,26 @@ def test_the_tables_have_the_form_of_the_challenge(demo):
     assert set(names) == {path.name for path in (demo / "test" / "images").iterdir()}
 
     options = (demo / "list_options.txt").read_text()
-    assert options == "--groups 0,3,5 1,2 4,7,8 6 --signal 6 5 --exclude\n"
+    assert options == "--groups 0,3,5 1,2 4,7,8,9 6 --signal 6 5 --exclude\n"
     described = json.loads((demo / "demo.json").read_text())
     assert [described["subspecies"][n] for n in described["signal_pair"]] == [*SIGNAL_PAIR]
     assert Image.open(demo / "overview.png").size == (1198, 1081)
 
 
-def test_a_mask_is_white_where_the_specimen_is(demo):
+def test_a_mask_is_white_where_the_wings_are(demo):
     masks = sorted(demo.glob("*/masks/*.png"))
-    assert len(masks) == len(list(demo.glob("*/images/*.jpg"))) == 12 + 19
+    assert len(masks) == len(list(demo.glob("*/images/*.jpg"))) == 14 + 20
+    wings = []
     for path in masks:
         with Image.open(path) as picture:
-            assert (picture.format, picture.mode, picture.size) == ("PNG", "1", (800, 533))
-            mask = np.asarray(picture)
-        grey = np.asarray(Image.open(path.parents[1] / f"images/{path.stem}.jpg").convert("L"))
-        assert np.median(grey) > 150  # the paper
-        dark = grey < 60
-        # Wings are dark where they are not patterned; so are frame and print of the props.
-        assert 0.4 < dark[mask].mean() < 1
-        assert dark[~mask].mean() < 0.06
+            assert (picture.format, picture.mode, picture.size) == ("PNG", "1", (600, 400))
+            mask = np.asarray(picture).astype(np.uint8)
+        wings.append(cv2.connectedComponents(mask)[0] - 1)
+        light = np.asarray(Image.open(path.parents[1] / f"images/{path.stem}.jpg")).max(axis=2)
         # The line between the two lies on the line between wing and paper, to a pixel.
-        core = cv2.erode(mask.astype(np.uint8), np.ones((3, 3))) > 0
-        rim = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3))) > 0
-        assert grey[rim & ~mask].mean() - grey[mask & ~core].mean() > 40
+        core, rim = cv2.erode(mask, np.ones((3, 3))) > 0, cv2.dilate(mask, np.ones((3, 3))) > 0
+        assert light[rim & (mask == 0)].mean() - light[(mask > 0) & ~core].mean() > 30
+    assert set(wings) == {2, 4}  # each is a piece by itself; of some, one side alone is there
 
 
 def test_what_is_missing_is_drawn_the_same_and_another_set_anew(demo, tmp_path):
@@ -165,12 +183,12 @@ def test_what_is_missing_is_drawn_the_same_and_another_set_anew(demo, tmp_path):
     next((output / "test/masks").iterdir()).unlink()
     for path in pictures[1:]:
         os.utime(path, (0, 0))
-    make(Namespace(output=output, seed=0, scale=SCALE, workers=1))
+    make(Namespace(output=output, seed=0, scale=SCALE, layout="wings", workers=1))
     assert contents(output) == before
     assert {path.stat().st_mtime for path in pictures[1:]} == {0}
-    for seed, scale in ((1, SCALE), (1, 0.04)):
+    for changed in ((1, SCALE, "wings"), (1, 0.04, "wings"), (1, 0.04, "pinned")):
         (output / "test/images/left.jpg").touch()
-        prepare_folder(output, seed, scale)
+        prepare_folder(output, *changed)
         assert not [name for name in contents(output) if name.count("/") == 2]
 
 
