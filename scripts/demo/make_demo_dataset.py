@@ -86,6 +86,8 @@ COUNTS = {
     },
 }
 SPLITS = tuple(COUNTS)
+# However small the set: of fewer, chance may hold out too many for the SGD classifier to be fitted.
+FEWEST = {("train", SIGNAL_PAIR): 16}
 TEST_COLUMNS = [
     "CAMID", "file_url", "hybrid_stat", "X", "subspecies_ref", "filename", "ssp_indicator",
 ]  # fmt: skip
@@ -142,7 +144,7 @@ def specimens(seed: int, scale: float) -> list[Specimen]:
             (parents, group)
             for group, counts in groups.items()
             for parents, count in counts.items()
-            for _ in range(max(1, round(count * scale)))
+            for _ in range(max(FEWEST.get((split, parents), 1), round(count * scale)))
         ]
         drawn += [(split, index, *rows[i]) for index, i in enumerate(rng.permutation(len(rows)))]
     numbers = rng.permutation(len(drawn))
