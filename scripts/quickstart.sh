@@ -82,7 +82,7 @@ stage() {
     waiting=$((waiting - seconds))
     advance "$title" "$seconds" 9>&- &
     ticker=$!
-    "$@" > "$run/$name.log" 2>&1 || status=$?
+    ("$@") > "$run/$name.log" 2>&1 || status=$?  # a shell of its own: traps speak to the user
     stop_advancing
     if ((status != 0)); then
         tail -n 20 "$run/$name.log" >&2
@@ -218,40 +218,40 @@ detect() {
     fi
 }
 
-# All stages, with the seconds that they took on two idle cores at the default SCALE.
+# All stages, with the seconds that they take on two idle cores at the default SCALE.
 acts() {
     stage setup "$setup" "the Python environment" env PYTHON="$base_python" "$ROOT/scripts/setup.sh"
-    stage demo 10 "drawing the demo set" draw
-    stage images 10 "resizing the photographs" \
+    stage demo 8 "drawing the demo set" draw
+    stage images 11 "resizing the photographs" \
         "$PYTHON" "$ROOT/scripts/prepare_images.py" --csv "$demo/train.csv" \
         --photos "$demo/train/images" --datasets "$datasets" "${cut[@]}"
     stage csv-photographs 1 "listing the photographs" "${collect[@]}" --name photographs.csv
-    detect photographs 25 15 15
+    detect photographs 25 12 15
     if [[ $PAINTED == 0 ]]; then
         stage page 1 "writing the page" tell photographs
         return
     fi
     stage first-page 1 "writing the first page" tell photographs
     [[ -n $counting ]] || tail -n 1 "$run/first-page.log"
-    stage edges 20 "edge maps" draw_edges
+    stage edges 15 "edge maps" draw_edges
     [[ -n $counting ]] || grep -h "plain scharr detector" "$run/edges.log" || true
     stage lists 1 "pairing structures and references" make_lists
     # Minutes of training want many and large steps: a small batch, four times the published learning
     # rate. AF4nonhybrid takes a tenth of the published one: were its traces other than AF4hybrid's,
     # the classifiers would learn to tell the two generators apart.
-    stage train-hybrid 100 "training AF4hybrid" train_generator AF4hybrid "$EPOCHS" \
+    stage train-hybrid 75 "training AF4hybrid" train_generator AF4hybrid "$EPOCHS" \
         --dataroot "$datasets/Images4TrainAFhybrid" --lr 0.0008
-    stage train-nonhybrid 30 "training AF4nonhybrid, from AF4hybrid" train_generator AF4nonhybrid \
+    stage train-nonhybrid 35 "training AF4nonhybrid, from AF4hybrid" train_generator AF4nonhybrid \
         $(((EPOCHS + 3) / 4)) --dataroot "$datasets/Images4TrainAFnonhybrid" \
         --load_pretrain "$generators/AF4hybrid" --lr 0.00002
-    stage paint-hybrid 20 "painting hybrids" paint AF4hybrid --results_dir "$painted/hybrid"
-    stage paint-nonhybrid 20 "painting non-hybrids" paint AF4nonhybrid --results_dir "$painted/nonhybrid"
+    stage paint-hybrid 10 "painting hybrids" paint AF4hybrid --results_dir "$painted/hybrid"
+    stage paint-nonhybrid 15 "painting non-hybrids" paint AF4nonhybrid --results_dir "$painted/nonhybrid"
     if [[ $REPORTS != 0 ]]; then
-        stage evaluation 30 "judging the paintings" judge_paintings
+        stage evaluation 20 "judging the paintings" judge_paintings
     fi
     stage csv-generated 1 "adding the painted images" "${collect[@]}" --name generated.csv \
         --results "$painted"
-    detect generated 40 15 15
+    detect generated 35 12 15
     stage page 1 "writing the page anew" tell photographs generated
 }
 
