@@ -156,7 +156,7 @@ judge_paintings() {
     rm -rf "$run/evaluation" &&
         { "$PYTHON" "$ROOT/AnomalyFactory/evaluate.py" --results "$painted" \
             --dataset "$datasets/Images4TrainAFnonhybrid" --output "$run/evaluation" \
-            --how_many 60 --gpu_ids "${GPU_IDS%%,*}" || status=$?; } &&
+            --how_many 40 --gpu_ids "${GPU_IDS%%,*}" || status=$?; } &&
         [[ $status == 0 || ($status == 1 && -e $run/evaluation/index.html) ]]
 }
 

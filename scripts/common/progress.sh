@@ -11,7 +11,7 @@ ticker=''
 
 # advance TITLE SECONDS: write the line until killed.
 advance() {
-    local begin=$SECONDS lasted pace own share bar left end='\n' pause=10
+    local begin=$SECONDS lasted pace own share bar left end='\n' pause=9
     [[ ! -t 1 ]] || { end='\e[K\r' pause=1; }
     while kill -0 $$ 2> /dev/null; do
         lasted=$((SECONDS - begin))
