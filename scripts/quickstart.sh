@@ -99,7 +99,7 @@ draw() {
         --output "$demo" --scale "$SCALE" --seed "$SEED"
 }
 
-# draw_edges: by PiDiNet, which is fetched where it is not there, else by what needs no weights.
+# By PiDiNet, which is fetched where it is not there, else by what needs no weights.
 draw_edges() {
     local detector=${DETECTOR:-pidinet} set
     if [[ -z $DETECTOR ]] && ! "$ROOT/scripts/download_models.sh" pidinet; then
@@ -221,6 +221,7 @@ detect() {
 # All stages, with the seconds that they take on two idle cores at the default SCALE.
 acts() {
     stage setup "$setup" "the Python environment" env PYTHON="$base_python" "$ROOT/scripts/setup.sh"
+    took=10 meant=10  # the network's pace says nothing of what follows
     stage demo 8 "drawing the demo set" draw
     stage images 11 "resizing the photographs" \
         "$PYTHON" "$ROOT/scripts/prepare_images.py" --csv "$demo/train.csv" \
