@@ -131,6 +131,8 @@ def test_photographs_alone_are_scored_and_shown(run_folder, open_page):
     expected = {"efficientnet_lite0/photographs/training.html", cutout}
     targets = check_page(run_folder, open_page, expected)
     assert not [target for target in targets if "AF" in target]
+    judged = (run_folder / "efficientnet_lite0/photographs").glob("*/classifier_scores.csv")
+    assert [path.parent.name for path in judged] == ["held_out_photographs"]
     page = (run_folder / "index.html").read_text()
     assert "without painted images" in page
     assert not re.search(r"\bwith painted images", page)
