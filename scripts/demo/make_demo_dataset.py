@@ -86,8 +86,6 @@ COUNTS = {
     },
 }
 SPLITS = tuple(COUNTS)
-# However small the set: of fewer, chance may hold out too many for the SGD classifier to be fitted.
-FEWEST = {("train", SIGNAL_PAIR): 16}
 TEST_COLUMNS = [
     "CAMID", "file_url", "hybrid_stat", "X", "subspecies_ref", "filename", "ssp_indicator",
 ]  # fmt: skip
@@ -102,6 +100,9 @@ CROSSES = (
 )
 THUMBNAIL = (190, 127)
 OVERVIEW_PICTURES = 2  # of each subspecies and cross
+
+# However small the set: of fewer, chance may hold out too many for the SGD classifier to be fitted.
+FEWEST = {("train", SIGNAL_PAIR): 16}
 
 
 @dataclass(frozen=True)
