@@ -1,61 +1,58 @@
 #!/usr/bin/env bash
-# The whole loop on butterflies that the project draws itself, in one command:
-# draw -> edge maps -> lists -> train both generators -> paint -> judge the paintings -> train the
-# classifiers, with and without the painted images -> score the test set, by the published members
-# and by all -> one HTML page that tells it all and leads to the others.
+# The whole loop on butterflies that the project draws itself, in one command and two acts:
+# draw -> cut out -> train the classifiers on photographs -> score the test set, by the published
+# members and by all -> an HTML page that tells it all and leads to others; then edge maps -> lists ->
+# train both generators -> paint -> judge the paintings -> train the classifiers with painted images,
+# too -> score -> the page anew.
 # What is done is not done again: stop it at any time and start it again. No GPU is needed.
-#   SCALE     size of the demo set and length of the training (default: 1, about 580 photographs);
-#             0.3 has too few hybrids to train on, 0.5 enough
+#   SCALE     size of the demo set and length of the training (default: 0.33, about 200 photographs;
+#             0.3 at the least)
 #   SEED      of the drawing, the lists and the generators (default: 0)
-#   PAINTED   0 leaves the generators out: photographs only (default: 1)
+#   PAINTED   0 leaves the second act out (default: 1)
 #   PREPROCESS  cutout (default) shows the generators and the classifiers the specimens alone, on a
 #             flat ground; photograph shows whole photographs
 #   REPORTS   0 leaves out the pages about the paintings and the test set (default: 1)
 #   BACKBONE  efficientnet_lite0 (default, needs no download) or dinov2_base
-#   DETECTOR  pidinet or scharr (default: pidinet where the first run has or can fetch its weights)
 #   MEMBERS   of the ensemble that score, sets of them (default: sgd+linear sgd+linear+subspecies)
 #   GPU_IDS   for the generators, such as 0; -1 is the CPU (default)
 #   WORK      folder of everything that is written (default: quickstart/ in the repository)
 #   VENV      the Python environment, as for setup.sh
 # Remove the run's folder to change one of these:
+#   DETECTOR  pidinet or scharr (default: pidinet where its weights are there or can be fetched)
 #   GENERATOR options of the networks (default: small ones, at 128 pixels)
 #   EPOCHS    of AF4hybrid; AF4nonhybrid, which starts from it, trains a quarter (default: 6)
-#   NEPOCH    of the linear classifier (default: 200)
+#   NEPOCH    of the linear classifier (default: 50)
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$ROOT/scripts/common/explain.sh"
 (($# == 0)) || explain "$@"
-SCALE=${SCALE:-1} SEED=${SEED:-0} BACKBONE=${BACKBONE:-efficientnet_lite0} GPU_IDS=${GPU_IDS:--1}
-PAINTED=${PAINTED:-1} REPORTS=${REPORTS:-1} PREPROCESS=${PREPROCESS:-cutout} EPOCHS=${EPOCHS:-6} NEPOCH=${NEPOCH:-200}
-read -ra members <<< "${MEMBERS:-sgd+linear sgd+linear+subspecies}"
-small="--loadSize 128 --ngf 24 --n_downsample_global 3 --n_blocks_global 4"
-read -ra networks <<< "${GENERATOR:-$small}"
+SCALE=${SCALE:-0.33} SEED=${SEED:-0} PAINTED=${PAINTED:-1} REPORTS=${REPORTS:-1}
+PREPROCESS=${PREPROCESS:-cutout} BACKBONE=${BACKBONE:-efficientnet_lite0} DETECTOR=${DETECTOR:-}
+MEMBERS=${MEMBERS:-sgd+linear sgd+linear+subspecies} GPU_IDS=${GPU_IDS:--1}
+GENERATOR=${GENERATOR:---loadSize 128 --ngf 24 --n_downsample_global 3 --n_blocks_global 4}
+EPOCHS=${EPOCHS:-6} NEPOCH=${NEPOCH:-50} WORK=${WORK:-$ROOT/quickstart} VENV=${VENV:-$ROOT/.venv}
+LEAST_SCALE=30  # in hundredths: smaller sets have too few butterflies to train on
+echo "quickstart: $(for name in SCALE SEED PAINTED REPORTS PREPROCESS BACKBONE MEMBERS GPU_IDS WORK VENV \
+    DETECTOR GENERATOR EPOCHS NEPOCH; do printf "%s='%s' " "$name" "${!name}"; done)"
 
 case $PREPROCESS in
     cutout) cut=(--cutouts) keep=(--align --keep_ground) ;;
     photograph) cut=() keep=() ;;
     *) echo "quickstart: PREPROCESS is $PREPROCESS; it must be cutout or photograph" >&2; exit 2 ;;
 esac
-
-"$ROOT/scripts/setup.sh"
-export PYTHON=${VENV:-$ROOT/.venv}/bin/python
-
-work=${WORK:-$ROOT/quickstart}
-mkdir -p "$work"
-work=$(cd "$work" && pwd)
-if [[ -z ${DETECTOR:-} && -e $work/detector ]]; then
-    DETECTOR=$(cat "$work/detector")  # as the first run found out
-elif [[ -z ${DETECTOR:-} ]]; then
-    DETECTOR=pidinet
-    if ! "$ROOT/scripts/download_models.sh" pidinet; then
-        DETECTOR=scharr
-        echo "quickstart: PiDiNet's weights are not to be had; edge maps by the plain scharr detector"
-    fi
-    echo "$DETECTOR" > "$work/detector"
+if ! LC_ALL=C printf -v percent %.0f "${SCALE}e2" 2> /dev/null || ((percent < LEAST_SCALE)); then
+    echo "quickstart: SCALE is $SCALE; it must be 0.$LEAST_SCALE or more: a smaller set has too few butterflies to train on" >&2
+    exit 2
 fi
+read -ra members <<< "$MEMBERS"
+read -ra networks <<< "$GENERATOR"
+base_python=${PYTHON:-python3}
+export VENV PYTHON=$VENV/bin/python
 
-# Everything below depends on these four; another value is another folder.
-run=$work/scale$SCALE-seed$SEED-$DETECTOR-$PREPROCESS
+# Everything below depends on these three; another value is another folder.
+mkdir -p "$WORK"
+work=$(cd "$WORK" && pwd)
+run=$work/scale$SCALE-seed$SEED-$PREPROCESS
 demo=$run/demo datasets=$run/Datasets generators=$run/generators painted=$run/results
 detectors=$run/$BACKBONE
 mkdir -p "$run/.done"
@@ -65,23 +62,54 @@ if ! flock --wait 5 9; then
     exit 1
 fi
 
-# stage NAME TITLE COMMAND...: run the command once; its output goes to NAME.log. Bash does not
-# stop at errors inside a function that is tested so: its commands are joined by &&.
+source "$ROOT/scripts/common/progress.sh"
+
+# stage NAME SECONDS TITLE COMMAND...: run the command once; its output goes to NAME.log. Bash does
+# not stop at errors inside a function that is tested so: its commands are joined by &&.
 stage() {
-    local name=$1 title=$2 begin=$SECONDS
-    shift 2
+    local name=$1 seconds=$2 title=$3 status=0 begin=$SECONDS
+    shift 3
+    if [[ -n $counting ]]; then
+        stages=$((stages + 1))
+        [[ -e $run/.done/$name ]] || waiting=$((waiting + seconds))
+        return
+    fi
+    stage_number=$((stage_number + 1))
     if [[ -e $run/.done/$name ]]; then
         echo "quickstart: $title: done before"
         return
     fi
-    echo "quickstart: $title"
-    if ! "$@" > "$run/$name.log" 2>&1; then
+    waiting=$((waiting - seconds))
+    advance "$title" "$seconds" 9>&- &
+    ticker=$!
+    ("$@") > "$run/$name.log" 2>&1 || status=$?  # a shell of its own: traps speak to the user
+    stop_advancing
+    if ((status != 0)); then
         tail -n 20 "$run/$name.log" >&2
         echo "quickstart: $title failed; the whole log is $run/$name.log" >&2
         exit 1
     fi
     touch "$run/.done/$name"
+    took=$((took + SECONDS - begin)) meant=$((meant + seconds))
     echo "quickstart: $title: $((SECONDS - begin)) s"
+}
+
+draw() {
+    PYTHONPATH=$ROOT/scripts "$PYTHON" "$ROOT/scripts/demo/make_demo_dataset.py" \
+        --output "$demo" --scale "$SCALE" --seed "$SEED"
+}
+
+# By PiDiNet, which is fetched where it is not there, else by what needs no weights.
+draw_edges() {
+    local detector=${DETECTOR:-pidinet} set
+    if [[ -z $DETECTOR ]] && ! "$ROOT/scripts/download_models.sh" pidinet; then
+        echo "PiDiNet's weights are not to be had: edge maps by the plain scharr detector"
+        detector=scharr
+    fi
+    for set in hybrid nonhybrid; do
+        "$PYTHON" "$ROOT/AnomalyFactory/extract_edges.py" --dataset "$datasets/Images4TrainAF$set" \
+            --detector "$detector" || return
+    done
 }
 
 # The demo set has its own subspecies, so the pairing lists need its groups and signal pair. Minutes
@@ -89,11 +117,10 @@ stage() {
 # images hybrids, as in the published lists, the classifiers would learn those traces; so one is
 # painted for each pair and each signal structure, a quarter of all.
 make_lists() {
-    local options cap
-    cap=$("$PYTHON" -c "print(max(1, round($SCALE)))") &&
-        read -ra options < "$demo/list_options.txt" &&
+    local options cap=$(((percent + 50) / 100))
+    read -ra options < "$demo/list_options.txt" &&
         "$PYTHON" "$ROOT/scripts/make_lists.py" --csv "$demo/train.csv" --datasets "$datasets" \
-            "${options[@]}" --seed "$SEED" --cap "$cap" --references 1 --nearest
+            "${options[@]}" --seed "$SEED" --cap "$((cap > 0 ? cap : 1))" --references 1 --nearest
 }
 
 generator=(--checkpoints_dir "$generators" --gpu_ids "$GPU_IDS" "${networks[@]}")
@@ -129,7 +156,7 @@ judge_paintings() {
     rm -rf "$run/evaluation" &&
         { "$PYTHON" "$ROOT/AnomalyFactory/evaluate.py" --results "$painted" \
             --dataset "$datasets/Images4TrainAFnonhybrid" --output "$run/evaluation" \
-            --how_many 60 --gpu_ids "${GPU_IDS%%,*}" || status=$?; } &&
+            --how_many 40 --gpu_ids "${GPU_IDS%%,*}" || status=$?; } &&
         [[ $status == 0 || ($status == 1 && -e $run/evaluation/index.html) ]]
 }
 
@@ -138,7 +165,7 @@ train_classifiers() {
     "$PYTHON" "$ROOT/HybridDetection/train/training.py" --backbone "$BACKBONE" \
         --ROOT_DATA_DIR "$datasets/Images4TrainClassifier" --DATA_FILE "$1.csv" \
         --CLF_SAVE_DIR "$detectors/$1" --CACHE_DIR "$work/features" \
-        --NEPOCH "$NEPOCH" --preprocess "$PREPROCESS"
+        --NEPOCH "$NEPOCH" --preprocess "$PREPROCESS" --evaluate held_out_photographs
 }
 
 # examine KIND: what every member says of the test set, by the classifiers of KIND.
@@ -165,52 +192,73 @@ show() {
         --reference "$demo/ref_test.csv"
 }
 
+# tell KIND...: the page, of detectors trained on each KIND.
+tell() {
+    local more=()
+    [[ $PAINTED == 0 || $# == 2 ]] || more=(--more)
+    PYTHONPATH=$ROOT/scripts "$PYTHON" "$ROOT/scripts/demo/quickstart_page.py" --run "$run" \
+        --backbone "$BACKBONE" --preprocess "$PREPROCESS" --members "${members[@]}" --kinds "$@" \
+        "${more[@]}"
+}
+
 collect=(
     "$PYTHON" "$ROOT/scripts/make_classifier_csv.py" --csv "$demo/train.csv" --datasets "$datasets"
 )
 
-stage demo "drawing the demo set" \
-    env PYTHONPATH="$ROOT/scripts" "$PYTHON" -m demo.make_demo_dataset --output "$demo" --scale "$SCALE" --seed "$SEED"
-stage images "resizing the photographs" \
-    "$PYTHON" "$ROOT/scripts/prepare_images.py" --csv "$demo/train.csv" \
-    --photos "$demo/train/images" --datasets "$datasets" "${cut[@]}"
-stage csv-photographs "listing the photographs" "${collect[@]}" --name photographs.csv
-kinds=(photographs)
-if [[ $PAINTED != 0 ]]; then
-    kinds+=(generated)
-    stage edges-hybrid "edge maps for AF4hybrid by $DETECTOR" \
-        "$PYTHON" "$ROOT/AnomalyFactory/extract_edges.py" \
-        --dataset "$datasets/Images4TrainAFhybrid" --detector "$DETECTOR"
-    stage edges-nonhybrid "edge maps for AF4nonhybrid by $DETECTOR" \
-        "$PYTHON" "$ROOT/AnomalyFactory/extract_edges.py" \
-        --dataset "$datasets/Images4TrainAFnonhybrid" --detector "$DETECTOR"
-    stage lists "pairing structures and references" make_lists
+# detect KIND SECONDS...: train on the images in the list KIND.csv, and score the test set.
+detect() {
+    local kind=$1 chosen
+    stage "train-$kind-$BACKBONE" "$2" "training the classifiers on $kind.csv" train_classifiers "$kind"
+    stage "examine-$kind-$BACKBONE" "$3" "examining the test set" examine "$kind"
+    for chosen in "${members[@]}"; do
+        stage "score-$kind-$BACKBONE-$chosen" 1 "scoring it by $chosen" score "$kind" "$chosen"
+    done
+    if [[ $REPORTS != 0 ]]; then
+        stage "show-$kind-$BACKBONE" "$4" "showing what was found" show "$kind"
+    fi
+}
+
+# All stages, with the seconds that they take on two idle cores at the default SCALE.
+acts() {
+    stage setup "$setup" "the Python environment" env PYTHON="$base_python" "$ROOT/scripts/setup.sh"
+    took=10 meant=10  # the network's pace says nothing of what follows
+    stage demo 8 "drawing the demo set" draw
+    stage images 11 "resizing the photographs" \
+        "$PYTHON" "$ROOT/scripts/prepare_images.py" --csv "$demo/train.csv" \
+        --photos "$demo/train/images" --datasets "$datasets" "${cut[@]}"
+    stage csv-photographs 1 "listing the photographs" "${collect[@]}" --name photographs.csv
+    detect photographs 25 12 15
+    if [[ $PAINTED == 0 ]]; then
+        stage page 1 "writing the page" tell photographs
+        return
+    fi
+    stage first-page 1 "writing the first page" tell photographs
+    [[ -n $counting ]] || tail -n 1 "$run/first-page.log"
+    stage edges 15 "edge maps" draw_edges
+    [[ -n $counting ]] || grep -h "plain scharr detector" "$run/edges.log" || true
+    stage lists 1 "pairing structures and references" make_lists
     # Minutes of training want many and large steps: a small batch, four times the published learning
     # rate. AF4nonhybrid takes a tenth of the published one: were its traces other than AF4hybrid's,
     # the classifiers would learn to tell the two generators apart.
-    stage train-hybrid "training AF4hybrid" train_generator AF4hybrid "$EPOCHS" \
+    stage train-hybrid 75 "training AF4hybrid" train_generator AF4hybrid "$EPOCHS" \
         --dataroot "$datasets/Images4TrainAFhybrid" --lr 0.0008
-    stage train-nonhybrid "training AF4nonhybrid, from AF4hybrid" train_generator AF4nonhybrid \
+    stage train-nonhybrid 35 "training AF4nonhybrid, from AF4hybrid" train_generator AF4nonhybrid \
         $(((EPOCHS + 3) / 4)) --dataroot "$datasets/Images4TrainAFnonhybrid" \
         --load_pretrain "$generators/AF4hybrid" --lr 0.00002
-    stage paint-hybrid "painting hybrids" paint AF4hybrid --results_dir "$painted/hybrid"
-    stage paint-nonhybrid "painting non-hybrids" paint AF4nonhybrid --results_dir "$painted/nonhybrid"
+    stage paint-hybrid 10 "painting hybrids" paint AF4hybrid --results_dir "$painted/hybrid"
+    stage paint-nonhybrid 15 "painting non-hybrids" paint AF4nonhybrid --results_dir "$painted/nonhybrid"
     if [[ $REPORTS != 0 ]]; then
-        stage evaluation "judging the paintings" judge_paintings
+        stage evaluation 20 "judging the paintings" judge_paintings
     fi
-    stage csv-generated "adding the painted images" "${collect[@]}" --name generated.csv \
+    stage csv-generated 1 "adding the painted images" "${collect[@]}" --name generated.csv \
         --results "$painted"
-fi
-for kind in "${kinds[@]}"; do
-    stage "train-$kind-$BACKBONE" "training the classifiers on $kind.csv" train_classifiers "$kind"
-    stage "examine-$kind-$BACKBONE" "examining the test set" examine "$kind"
-    for chosen in "${members[@]}"; do
-        stage "score-$kind-$BACKBONE-$chosen" "scoring it by $chosen" \
-            score "$kind" "$chosen"
-    done
-done
-if [[ $REPORTS != 0 ]]; then
-    stage "show-${kinds[-1]}-$BACKBONE" "showing what was found" show "${kinds[-1]}"
-fi
-PYTHONPATH="$ROOT/scripts" "$PYTHON" -m demo.quickstart_page --run "$run" --backbone "$BACKBONE" \
-    --preprocess "$PREPROCESS" --kinds "${kinds[@]}" --members "${members[@]}"
+    detect generated 35 12 15
+    stage page 1 "writing the page anew" tell photographs generated
+}
+
+rm -f "$run"/.done/{setup,page}  # done each time
+setup=1
+[[ -e $VENV/.installed ]] || setup=180
+counting=1 acts
+acts
+cat "$run/page.log"

@@ -158,8 +158,6 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
 
     ValueError where one gave no probability.
     """
-    from model import combine
-
     details = read_cells(path, ["filename", *members], "ingestion.py --details writes details.csv")
     names = details["filename"]
     check_cells(path, names, ~names.duplicated(), "{} is scored twice")
@@ -169,7 +167,8 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
         problem = f"{{}} is no probability of {name}; score with it, or leave it out of --members"
         check_cells(path, details[name], (values >= 0) & (values <= 1), problem)
         probabilities[name] = values
-    return dict(zip(names, combine(probabilities).round(DECIMALS), strict=True))
+    scores = np.maximum.reduce(list(probabilities.values()))  # as the model combines them
+    return dict(zip(names, scores.round(DECIMALS), strict=True))
 
 
 def read_reference(path: Path) -> pd.DataFrame:

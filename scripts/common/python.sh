@@ -15,7 +15,8 @@ if [[ -n ${VENV:-} && $PYTHON == */* && ! -x $PYTHON ]]; then
     exit 1
 fi
 
-# module NAME ARGUMENT...: run scripts/NAME of ours.
+# module NAME ARGUMENT...: run scripts/NAME of ours, such as common.downloads. By its path: with -m,
+# Python would take a common.py of the user's folder for ours.
 module() {
-    PYTHONPATH=$ROOT/scripts${PYTHONPATH:+:$PYTHONPATH} "$PYTHON" -m "$@"
+    PYTHONPATH=$ROOT/scripts${PYTHONPATH:+:$PYTHONPATH} "$PYTHON" "$ROOT/scripts/${1//.//}.py" "${@:2}"
 }

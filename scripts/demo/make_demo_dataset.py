@@ -105,6 +105,9 @@ CROSSES = (
 THUMBNAIL = (190, 127)
 OVERVIEW_PICTURES = 2  # of each subspecies and cross
 
+# However small the set: of fewer, chance may hold out too many for the SGD classifier to be fitted.
+FEWEST = {("train", SIGNAL_PAIR): 16}
+
 
 @dataclass(frozen=True)
 class Specimen:
@@ -146,7 +149,7 @@ def specimens(seed: int, scale: float) -> list[Specimen]:
             (parents, group)
             for group, counts in groups.items()
             for parents, count in counts.items()
-            for _ in range(max(1, round(count * scale)))
+            for _ in range(max(FEWEST.get((split, parents), 1), round(count * scale)))
         ]
         drawn += [(split, index, *rows[i]) for index, i in enumerate(rng.permutation(len(rows)))]
     numbers = rng.permutation(len(drawn))

@@ -1,10 +1,11 @@
-"""The page at the end of quickstart.sh: one story, from the drawings to what was missed and why.
+"""The page of quickstart.sh: one story, from the drawings to what was missed and why.
 
-    PYTHONPATH=scripts python -m demo.quickstart_page --run RUN --backbone BACKBONE \\
+    PYTHONPATH=scripts python scripts/demo/quickstart_page.py --run RUN --backbone BACKBONE \\
         --preprocess cutout --kinds photographs generated --members sgd+linear sgd+linear+subspecies
 
-writes index.html into the folder RUN, such as quickstart/scale1-seed0-scharr-cutout. What it says
-stands in quickstart.html beside this file. With the kind photographs alone it shows no generators.
+writes index.html into the folder RUN, such as quickstart/scale1-seed0-cutout. What it says
+stands in quickstart.html beside this file. With the kind photographs alone it shows no generators;
+with --more it says that they come.
 The last kind and the last members are the detector that the story is about.
 """
 
@@ -217,6 +218,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--preprocess", choices=("photograph", "cutout"), required=True)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, required=True, help="trained on")
     parser.add_argument("--members", nargs="+", required=True, help="such as sgd+linear")
+    parser.add_argument("--more", action="store_true", help="the second act, painting, is to come")
     return parser.parse_args()
 
 
@@ -227,7 +229,7 @@ def write_page(options: argparse.Namespace) -> int:
     pages = jinja2.Environment(loader=here, autoescape=True, **rules)
     page = pages.get_template("quickstart.html", globals=globals())  # it calls what stands here
     with atomic(options.run / "index.html") as temporary:
-        text = page.render(story=story, preprocess=options.preprocess)
+        text = page.render(story=story, preprocess=options.preprocess, more=options.more)
         temporary.write_text(text, encoding="utf-8")
     columns = {
         (one.kind, one.titles[1]): [one.scores[key] for key in SCORES] for one in story.detectors

@@ -270,7 +270,7 @@ def test_so_many_are_drawn_at_random_and_too_few_are_said(run, world):
         assert [name[:6] for name in chosen[-1]] == [*["AF_1_1"] * 2, *["AF_1_2"] * 2]
     assert chosen[0] == chosen[1] != chosen[2]
     page = (world.output / "index.html").read_text()
-    assert "4 painted images, of 8 drawn at random" in page
+    assert "4 painted images, chosen by chance from 8, held" in page
     hybrids = world.figures()["sets"]["hybrids"]
     assert {hybrids[key] for key in ("frechet", "kid", "halves", "told_apart")} == {None}
     assert page.count("too few images") == 2 * 3

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +21,10 @@ import worlds
 from browser import flaws
 from demo import make_demo_dataset
 
-ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(__file__).resolve().parents[2] / "scripts/quickstart.sh"
 SETTINGS = {
     "VENV": str(Path(sys.prefix)),
+    "SCALE": "1",
     "PAINTED": "0",
     "REPORTS": "0",
     "DETECTOR": "scharr",
@@ -40,19 +42,24 @@ COUNTS = {
     },
 }
 STAGES = [
+    "the Python environment",
     "resizing the photographs",
     "listing the photographs",
     "training the classifiers on photographs.csv",
     "examining the test set",
     *(f"scoring it by {members}" for members in MEMBERS),
+    "writing the page",
 ]
 
 
-def start(work: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+def world(work: Path, **changes: str) -> dict[str, object]:
+    """Of a process in the folder `work`."""
     environment = os.environ | SETTINGS | {"WORK": str(work)} | changes
-    command, pipes = [ROOT / "scripts/quickstart.sh", *arguments], {"stdin": subprocess.DEVNULL}
-    pipes |= {"capture_output": True, "text": True}
-    return subprocess.run(command, env=environment, cwd=work, **pipes)
+    return {"env": environment, "cwd": work, "stdin": subprocess.DEVNULL, "text": True}
+
+
+def start(work: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, **world(work, **changes))
 
 
 def write_demo(folder: Path) -> None:
@@ -71,7 +78,9 @@ def write_demo(folder: Path) -> None:
 def run_folder(tmp_path_factory) -> Path:
     """The folder of a finished quick start without painting, but for the drawing."""
     work = tmp_path_factory.mktemp("quickstart")
-    folder = work / "scale1-seed0-scharr-cutout"
+    for name in ("common.py", "demo.py"):  # of the user, who has nothing to do with ours
+        (work / name).write_text("raise ImportError('another one')")
+    folder = work / "scale1-seed0-cutout"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(make_demo_dataset, "COUNTS", COUNTS)
         write_demo(folder / "demo")
@@ -81,6 +90,9 @@ def run_folder(tmp_path_factory) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "quickstart: drawing the demo set: done before" in done.stdout
     assert re.findall(r"quickstart: (.*): \d+ s", done.stdout) == STAGES
+    lines = re.findall(r"^(\d/9) \[[#.]{10}\] (.*), about \d+:\d\d left$", done.stdout, re.M)
+    places = [f"{place}/9" for place in (1, *range(3, 10))]  # all from the first, none that is done
+    assert list(dict.fromkeys(lines)) == list(zip(places, STAGES, strict=True))
     return folder
 
 
@@ -119,6 +131,8 @@ def test_photographs_alone_are_scored_and_shown(run_folder, open_page):
     expected = {"efficientnet_lite0/photographs/training.html", cutout}
     targets = check_page(run_folder, open_page, expected)
     assert not [target for target in targets if "AF" in target]
+    judged = (run_folder / "efficientnet_lite0/photographs").glob("*/classifier_scores.csv")
+    assert [path.parent.name for path in judged] == ["held_out_photographs"]
     page = (run_folder / "index.html").read_text()
     assert "without painted images" in page
     assert not re.search(r"\bwith painted images", page)
@@ -126,11 +140,12 @@ def test_photographs_alone_are_scored_and_shown(run_folder, open_page):
 
 def test_a_second_run_does_nothing_again_and_after_a_stage_that_fails_nothing_runs(run_folder):
     """An older details.csv must not be scored when the new one could not be made."""
-    files = [path for path in run_folder.rglob("*") if path.is_file() and path.name != "index.html"]
+    files = [path for path in run_folder.rglob("*") if path.is_file()]
+    files = [path for path in files if path.stem not in ("setup", "page", "index")]  # each time
     before = {path: path.stat().st_mtime_ns for path in files}
     done = start(run_folder.parent)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("done before") == len(list((run_folder / ".done").iterdir())) == 7
+    assert done.stdout.count("done before") == len(list((run_folder / ".done").iterdir())) - 2 == 7
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
     place = "photographs-efficientnet_lite0"
@@ -150,7 +165,7 @@ def test_a_second_run_does_nothing_again_and_after_a_stage_that_fails_nothing_ru
 
 
 def test_a_second_one_in_the_same_folder_is_refused(tmp_path):
-    run = tmp_path / "scale1-seed0-scharr-cutout"
+    run = tmp_path / "scale1-seed0-cutout"
     run.mkdir()
     with (run / ".lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -164,25 +179,41 @@ def test_settings_are_no_arguments(tmp_path):
     done = start(tmp_path, "--help")
     assert done.returncode == 0
     assert done.stdout.startswith("The whole loop on butterflies that the project draws itself")
-    assert "  NEPOCH    of the linear classifier (default: 200)\n" in done.stdout
+    assert "  NEPOCH    of the linear classifier (default: 50)\n" in done.stdout
     refused = start(tmp_path, "SCALE=2")
     other = start(tmp_path, PREPROCESS="photographs")
     assert (refused.returncode, refused.stderr, other.returncode) == (2, done.stdout, 2)
     assert "PREPROCESS is photographs; it must be cutout or photograph" in other.stderr
+    for scale in ("0.2", "small"):
+        small = start(tmp_path, SCALE=scale)
+        assert (small.returncode, list(tmp_path.iterdir())) == (2, [])
+        assert f"SCALE is {scale}; it must be 0.30 or more" in small.stderr
+
+
+def test_ctrl_c_ends_all_of_it_and_says_how_to_go_on(tmp_path):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
+    with subprocess.Popen([PROGRAM], **pipes, **world(tmp_path)) as run:
+        while "drawing the demo set" not in run.stdout.readline():
+            pass
+        os.killpg(run.pid, signal.SIGINT)
+        _, errors = run.communicate(timeout=60)  # till the last of its processes closes the pipe
+    assert run.returncode == 130
+    assert "quickstart.sh: stopped; the same command goes on" in errors
 
 
 @pytest.mark.slow
 def test_the_painted_chain(tmp_path, open_page):
     """Drawn and painted, as by default."""
-    changes = {"PAINTED": "1", "REPORTS": "1", "SCALE": "0.42"}  # ten hybrids to train on
+    changes = {"PAINTED": "1", "REPORTS": "1", "SCALE": "0.3"}  # the smallest
     done = start(tmp_path, **changes)
     assert done.returncode == 0, done.stdout + done.stderr
-    painted = tmp_path / "scale0.42-seed0-scharr-cutout"
+    painted = tmp_path / "scale0.3-seed0-cutout"
     kinds = ("photographs", "generated")
     check_scores(painted, kinds)
     expected = {f"efficientnet_lite0/{kind}/training.html" for kind in kinds}
     expected |= {f"generators/AF4{kind}/training.html" for kind in ("hybrid", "nonhybrid")}
-    expected |= {"evaluation/index.html", "efficientnet_lite0/generated/report/index.html"}
+    expected |= {f"efficientnet_lite0/{kind}/report/index.html" for kind in kinds}
+    expected |= {"evaluation/index.html"}
     targets = check_page(painted, open_page, expected)
     assert len([target for target in targets if "AF_" in target]) >= 8
     lists = painted.glob("Datasets/Images4TrainAFnonhybrid/List/test_*/test_edges.txt")

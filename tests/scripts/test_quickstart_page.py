@@ -101,10 +101,10 @@ def run(tmp_path) -> Path:
     return folder
 
 
-def make(run: Path) -> str:
+def make(run: Path, kinds: list[str] = KINDS, more: bool = False) -> str:
     """Write the page; gives its text."""
-    options = {"backbone": "lite", "preprocess": "cutout", "members": MEMBERS, "kinds": KINDS}
-    assert write_page(Namespace(run=run, **options)) == 0
+    options = {"backbone": "lite", "preprocess": "cutout", "members": MEMBERS, "kinds": kinds}
+    assert write_page(Namespace(run=run, more=more, **options)) == 0
     return (run / "index.html").read_text()
 
 
@@ -213,6 +213,20 @@ def test_a_reader_finds_the_story_of_the_last_detector_and_no_flaw(open_page, ru
     first, second = (f"A {name}, a parent's subspecies" for name in ("hydara", "petiverana"))
     assert pictures == [first, "hydara x petiverana, photograph 4_e.jpg", second]
     assert page.locator("#found .cards strong").all_inner_texts() == ["malleti x plesseni"]
+
+
+def test_the_first_act_says_that_painting_comes(open_page, run):
+    for more, said in (
+        (True, "Nothing yet: that is the second act"),
+        (False, "Nothing: PAINTED=0"),
+    ):
+        make(run, KINDS[:1], more)
+        page = open_page(run / "index.html", width=390)
+        assert flaws(page, run) == []
+        assert said in page.locator("#painted").inner_text()
+        assert page.locator(".summary a").count() == more
+        assert page.locator("nav li").count() == 6  # no paintings to judge
+    assert "--backbone lite --preprocess cutout" in page.locator("#own pre").inner_text()
 
 
 def test_a_lesser_detector_shows_what_the_third_member_is_worth(open_page, run):
