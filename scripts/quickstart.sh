@@ -48,6 +48,8 @@ read -ra members <<< "$MEMBERS"
 read -ra networks <<< "$GENERATOR"
 base_python=${PYTHON:-python3}
 export VENV PYTHON=$VENV/bin/python
+# Threads that wait give their core away; spinning, they take twice the time on a busy machine.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 
 # Everything below depends on these three; another value is another folder.
 mkdir -p "$WORK"
@@ -146,7 +148,7 @@ train_generator() {
 # do the non-hybrids, of another of their subspecies: both bear the same traces of the generator.
 paint() {
     "$ROOT/AnomalyFactory/scripts/test_$1.sh" "${generator[@]}" \
-        --dataroot "$datasets/Images4TrainAFnonhybrid" --inherit 0.5 "${keep[@]}" "${@:2}"
+        --dataroot "$datasets/Images4TrainAFnonhybrid" --how_many inf --inherit 0.5 "${keep[@]}" "${@:2}"
 }
 
 # judge_paintings: a report on some of the images. The exit status 1 stands for images that were left

@@ -2,14 +2,14 @@
 # Time the published way and ours side by side, on the test photographs of a finished quick start and
 # with the classifiers that it trained, and write RESULTS.md beside this file:
 #     scripts/benchmarks/run_all.sh [RUN [OPTION ...]]
-# RUN is the quick start's folder (default: quickstart/scale1-seed0-*-cutout, the first there is); the
+# RUN is the quick start's folder (default: quickstart/scale*-cutout, the first there is); the
 # options are those of HybridDetection/train/time_detector.py. AnomalyFactory/benchmark.py times the
 # generators.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/../common/python.sh"
 
-runs=("$ROOT"/quickstart/scale1-seed0-*-cutout)
+runs=("$ROOT"/quickstart/scale*-cutout)
 run=${1:-${runs[0]}}
 photographs=$run/demo/test/images classifiers=$run/efficientnet_lite0/photographs
 if [[ ! -d $classifiers ]]; then
