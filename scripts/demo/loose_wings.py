@@ -4,7 +4,7 @@ Each collection of the challenge has its own paper, props and size of the wings;
 specimen lies in goes with its subspecies. So the ground tells much of what the wings should, as it
 does there: 638 of the 640 hybrids of its test, and all of training, lie on grey paper. What is
 constant here and in traits.py was set so that the published members, trained on whole photographs
-of the set at scale 0.33, find about as many hybrids as on the challenge's validation reference.
+of the set at scale 0.25, find about as many hybrids as on the challenge's validation reference.
 """
 
 from dataclasses import dataclass
