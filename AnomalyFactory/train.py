@@ -41,7 +41,7 @@ FREE = {
     *("name", "checkpoints_dir", "dataroot", "phase", "continue_train"),
     *("load_pretrain", "which_epoch"),  # where a training began
     *("print_freq", "display_freq", "save_latest_freq", "save_epoch_freq", "no_html"),
-    *("verbose", "debug", "tf_log"),
+    *("verbose", "debug"),
     *("gpu_ids", "nThreads", "micro_batch"),
     *("niter", "niter_decay", "lr"),
     "fineSize",  # equals --loadSize
@@ -85,8 +85,6 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
         done = start_from(networks, model, opt, steps)
     if opt.verbose and process.first:
         tqdm.write(f"{model.netG}\n{model.netD}")
-    if opt.tf_log and process.first:
-        tqdm.write(f"--tf_log: not with TensorBoard; losses are in {folder / 'loss_log.csv'}")
     del state  # it is as large as the networks and what Adam remembers
     received: list[int] = []  # SIGTERM and Ctrl-C: training finishes its step and saves
     for number in (signal.SIGINT, signal.SIGTERM):

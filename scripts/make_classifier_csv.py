@@ -52,7 +52,7 @@ def find_generated(folders: list[Path], taken: set[str], subspecies: list[str]) 
         if not images:
             raise InputError(
                 f"{folder}: no AF_*_*_gen*.png in it; generate them: "
-                "AnomalyFactory/scripts/test_AF4nonhybrid.sh and test_AF4hybrid.sh"
+                "AnomalyFactory/scripts/test_AF4nonhybrid.sh and test_AF4hybrid.sh, --how_many inf"
             )
         for path in images:
             other = found.setdefault(path.name, path)

@@ -24,6 +24,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import joblib
 from common.challenge_csv import COLUMNS
 from common.files import IMAGE_SUFFIXES, ImageError, atomic, open_image
 from common.program import InputError, start
@@ -103,10 +104,10 @@ def make_rows(
     """
     labels = {place: read_label(place) for place, names in found.items() if names}
     names = [(place, name) for place in labels for name in found[place]]
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         checked = pool.map(check_content, [folder / name for _, name in names])
         contents = list(tqdm(checked, "photographs", len(names), unit="image", disable=None))
-    rows, first, places = [], {}, defaultdict(set)
+    rows, first = [], {}
     for (place, name), content in zip(names, contents, strict=True):
         if isinstance(content, ImageError):
             logging.warning("%s", content)
@@ -120,13 +121,9 @@ def make_rows(
         if other_name != name:
             passed_over["copies of others"].append(name)
             continue
-        specimen = SIDE.sub("", Path(name).stem)
-        places[specimen].add(place)
-        rows.append({"CAMID": specimen, "split": "train", "md5": content, "filename": name})
-        rows[-1] |= labels[place]
-    for row in rows:  # 001.jpg of two folders is of two specimens
-        if len(places[row["CAMID"]]) > 1:
-            row["CAMID"] = f"{Path(row['filename']).parent}/{row['CAMID']}"
+        specimen = f"{place}/{SIDE.sub('', Path(name).stem)}"  # 001.jpg of another is another
+        row = {"CAMID": specimen, "split": "train", "md5": content, "filename": name}
+        rows.append(row | labels[place])
     return rows
 
 

@@ -116,8 +116,8 @@ draw_edges() {
 
 # The demo set has its own subspecies, so the pairing lists need its groups and signal pair. Minutes
 # of training leave traces by which a painted image can be told from a photograph. Were most painted
-# images hybrids, as in the published lists, the classifiers would learn those traces; so one is
-# painted for each pair and each signal structure, a quarter of all.
+# images hybrids, as in the published lists, the classifiers would learn those traces; so few are
+# painted for each pair, one at the default SCALE.
 make_lists() {
     local options cap=$(((percent + 50) / 100))
     read -ra options < "$demo/list_options.txt" &&
@@ -162,12 +162,18 @@ judge_paintings() {
         [[ $status == 0 || ($status == 1 && -e $run/evaluation/index.html) ]]
 }
 
+# told KIND: whether the page of the test set is about the classifiers of KIND, the last ones. Only
+# theirs are asked about held-out photographs, which sets the threshold of that page.
+told() {
+    [[ $1 == generated || $PAINTED == 0 ]]
+}
+
 # train_classifiers KIND: on the images in the list KIND.csv.
 train_classifiers() {
     "$PYTHON" "$ROOT/HybridDetection/train/training.py" --backbone "$BACKBONE" \
         --ROOT_DATA_DIR "$datasets/Images4TrainClassifier" --DATA_FILE "$1.csv" \
         --CLF_SAVE_DIR "$detectors/$1" --CACHE_DIR "$work/features" \
-        --NEPOCH "$NEPOCH" --preprocess "$PREPROCESS" --evaluate
+        --NEPOCH "$NEPOCH" --preprocess "$PREPROCESS" --evaluate $(told "$1" && echo held_out_photographs)
 }
 
 # examine KIND: what every member says of the test set, by the classifiers of KIND.
@@ -215,7 +221,7 @@ detect() {
     for chosen in "${members[@]}"; do
         stage "score-$kind-$BACKBONE-$chosen" 1 "scoring it by $chosen" score "$kind" "$chosen"
     done
-    if [[ $REPORTS != 0 && ($kind == generated || $PAINTED == 0) ]]; then  # of the last ones alone
+    if [[ $REPORTS != 0 ]] && told "$kind"; then
         stage "show-$kind-$BACKBONE" "$4" "showing what was found" show "$kind"
     fi
 }
@@ -234,8 +240,8 @@ acts() {
         stage page 1 "writing the page" tell photographs
         return
     fi
-    stage first-page 1 "writing the first page" tell photographs
-    [[ -n $counting ]] || tail -n 1 "$run/first-page.log"
+    stage "first-page-$BACKBONE" 1 "writing the first page" tell photographs
+    [[ -n $counting ]] || tail -n 1 "$run/first-page-$BACKBONE.log"
     stage edges 15 "edge maps" draw_edges
     [[ -n $counting ]] || grep -h "plain scharr detector" "$run/edges.log" || true
     stage lists 1 "pairing structures and references" make_lists

@@ -8,7 +8,8 @@ import argparse
 import math
 
 ANY = object()  # every value: what it would fine-tune is not done
-# By the names of options: the values that are accepted, or ANY; whether a switch is; and why.
+# By the names of options: the values that are accepted, or ANY; of a switch True where it is
+# accepted, False where it is refused; and why.
 Rows = dict[str, tuple[object, str]]
 
 NO_CANNY = "edge maps come from files: nothing is drawn by Canny"
@@ -53,6 +54,7 @@ BOTH: Rows = {
 }
 TRAIN: Rows = {
     "reflect_aug": (True, "margins are added half of the time, always"),
+    "tf_log": (True, "losses are in loss_log.csv, not in TensorBoard"),
     "no_lsgan": (False, "the adversarial loss is that of least squares"),
     "pool_size": ([0], "the discriminator judges the images of the step, no earlier ones"),
 }

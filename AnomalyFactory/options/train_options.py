@@ -55,7 +55,6 @@ def train_options(arguments: list[str] | None = None) -> argparse.Namespace:
     kept = "epochs between networks that are kept under their epoch's number"
     add("--save_epoch_freq", type=positive, default=20000, help=kept)
     add("--debug", action="store_true", help="ten lines for one epoch, each of them reported")
-    add("--tf_log", action="store_true", help="say where the losses are: not with TensorBoard")
     add_published(parser, BOTH, TRAIN)
     options = parse(parser, arguments)
     if options.debug:

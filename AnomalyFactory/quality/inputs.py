@@ -70,7 +70,7 @@ def find_painted(results: Path, dataset: Dataset) -> tuple[pd.DataFrame, list[st
     if not paths:
         raise InputError(
             f"{results}: no painted image AF_*_*_gen*.png in it; paint some:"
-            " AnomalyFactory/scripts/test_AF4nonhybrid.sh and test_AF4hybrid.sh"
+            " AnomalyFactory/scripts/test_AF4nonhybrid.sh and test_AF4hybrid.sh, --how_many inf"
         )
     found, problems = {}, []
     for path in sorted(paths, key=lambda path: (path.name, path)):

@@ -11,6 +11,4 @@ if [[ -n ${TORCHRUN:-} ]]; then
     read -ra options <<< "$TORCHRUN"
     launch+=(-m torch.distributed.run "${options[@]}")
 fi
-# Threads that wait give their core away; spinning, they take twice the time on a busy machine.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 exec "${launch[@]}" "$ROOT/AnomalyFactory/$1" "${@:2}"

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from data_utils import LABELS, check_cells, plain, read_cells
 from dataset import report_left_out
 from files import inside
-from painted import SOURCES, stem
+from painted import is_painted, read_sources, stem
 from published_members import is_short_text
 
 UNSURE = "unsure"
@@ -52,13 +53,16 @@ def read_said(word: str, specimen: str) -> Said:
     raise ValueError(f"the subspecies of a {word} is {specimen!r}, expected {expected}")
 
 
-def read_corrections(files: Sequence[Path], known: Mapping[str, Path]) -> dict[Path, Said]:
-    """What is said in `files` of each photograph, by its path; `known` are the paths of those in
-    the training's CSV, by their names there. Photographs that are missing are reported.
+def read_corrections(
+    files: Sequence[Path], known: Mapping[str, Path]
+) -> dict[str, tuple[Said, Path]]:
+    """What is said in `files` of each photograph, and its path, by its MD5; `known` are the paths
+    of those in the training's CSV, by their names there. Photographs that are missing are reported.
 
     ValueError naming the line of what cannot be read, and of what contradicts another line.
     """
-    said: dict[Path, tuple[Said, str]] = {}
+    said: dict[str, tuple[Said, Path]] = {}
+    places: dict[str, str] = {}
     for file in files:
         cells, missing = read_cells(file, READ, "the report saves it"), []
         words = cells["person"]
@@ -77,21 +81,23 @@ def read_corrections(files: Sequence[Path], known: Mapping[str, Path]) -> dict[P
             if not there:
                 missing.append(str(path))
                 continue
-            before, place = said.setdefault(path.resolve(), (now, f"{file}, line {line}"))
-            if before != now:
+            md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+            place = places.setdefault(md5, f"{file}, line {line}")
+            if said.setdefault(md5, (now, path.resolve()))[0] != now:
                 raise ValueError(f"{file}, line {line}: {path} is another in {place}; keep one")
         report_left_out(pd.Series(missing), f"of {file} are missing")
-    return {path: now for path, (now, _) in said.items()}
+    return said
 
 
 def correct(
-    table: pd.DataFrame, paths: Sequence[Path], files: Sequence[Path]
+    table: pd.DataFrame, paths: Sequence[Path], files: Sequence[Path], lists: Path
 ) -> tuple[pd.DataFrame, list[Path]]:
     """The training's table, and its images' paths, after what a person said in `files`.
 
     Photographs get the person's label, and only the subspecies that the person names; those that
     are not in the table are added. Left out are those that the person is unsure of, and images
-    painted from any that are no longer what they were.
+    painted from any that are no longer what they were; `lists` is the data set whose lists name the
+    sources of painted images that do not.
     """
 
     def stands(row: int) -> Said:
@@ -99,10 +105,9 @@ def correct(
 
     said = read_corrections(files, dict(zip(table["filename"], paths, strict=True)))
     table, rows = table.copy(), {path.resolve(): row for row, path in enumerate(paths)}
-    contents = {md5: row for row, md5 in enumerate(table["md5"]) if md5}
+    contents = {md5.lower(): row for row, md5 in enumerate(table["md5"]) if md5}
     changed, added, gone = [], {}, []
-    for path, now in said.items():
-        md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    for md5, (now, path) in said.items():
         row = rows.get(path, contents.get(md5))
         if row is None:
             if now.hybrid_stat != UNSURE:
@@ -113,8 +118,10 @@ def correct(
         elif now not in (Said(table["hybrid_stat"][row]), stands(row)):
             changed.append(row)
             table.loc[row, list(Said._fields)] = list(now)
-    names = table["filename"][changed + gone].tolist()
-    stale = table.reindex(columns=SOURCES).isin(names).any(axis=1).to_numpy()
+    names = table["filename"][changed + gone].map(stem)
+    stale = np.zeros(len(table), bool)
+    if len(names):
+        stale = is_painted(table) & np.isin(read_sources(table, lists), names).any(axis=1)
     stays = ~stale & ~table.index.isin(gone)
     log.info(
         "corrections: %d photographs relabelled, %d added, %d left out as unsure, and %d images "

@@ -69,11 +69,11 @@ def read_table(csv_path: Path) -> pd.DataFrame:
 
 
 def find_images(table: pd.DataFrame, image_dir: Path, beside: Path) -> list[Path | None]:
-    """The image of each row: NAME in the folder `beside` the CSV, else in
-    image_dir/{hybrid,non-hybrid}, else in image_dir, else None."""
+    """The image of each row: image_dir/{hybrid,non-hybrid}/NAME, else image_dir/NAME, else NAME in
+    the folder `beside` the CSV, else None."""
 
     def find(status: str, name: str) -> Path | None:
-        folders = beside, image_dir / status, image_dir
+        folders = image_dir / status, image_dir, beside
         return next(filter(Path.is_file, (inside(folder, name) for folder in folders)), None)
 
     return list(map(find, table["hybrid_stat"], table["filename"]))

@@ -133,8 +133,9 @@ def load(
     """
     csv_path = find_csv(options.ROOT_DATA_DIR, options.CSV_DIR, options.DATA_FILE)
     table, paths = read_dataset(csv_path, options.ROOT_DATA_DIR / options.IMG_DIR)
+    lists = options.ROOT_DATA_DIR.absolute().parent / LISTS_DATASET
     if options.corrections:
-        table, paths = correct(table, paths, options.corrections)
+        table, paths = correct(table, paths, options.corrections, lists)
     check_classes(table["label"].to_numpy(), str(csv_path))
     painted = is_painted(table)
     if options.preprocess == "photograph":
@@ -156,7 +157,6 @@ def load(
     rows = rows.take(np.setdiff1d(np.arange(len(rows)), list(failures)))
     check_finite(rows.features, rows.table["filename"], f"a feature of {options.backbone}")
     log.info("%d images: %d hybrid, %d painted", len(rows), rows.labels.sum(), rows.painted.sum())
-    lists = options.ROOT_DATA_DIR.absolute().parent / LISTS_DATASET
     groups, photographs = split_photographs(rows.table, lists, TITLES[PHOTOGRAPHS])
     return replace(rows, groups=groups), photographs
 
@@ -305,7 +305,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     options = parse_arguments()
     try:
-        with TrainingPage(options.CLF_SAVE_DIR, vars(options), MEANINGS) as page:
+        meanings = {name: MEANINGS[name] for name in options.evaluate}
+        with TrainingPage(options.CLF_SAVE_DIR, vars(options), meanings) as page:
             train(options, page)
     except (OSError, ValueError) as error:
         print(f"training: {error}", file=sys.stderr)

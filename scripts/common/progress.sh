@@ -35,4 +35,4 @@ stop_advancing() {
 }
 
 trap stop_advancing EXIT
-trap 'echo; echo "${0##*/}: stopped; the same command goes on" >&2; exit 130' INT
+trap 'echo >&2; echo "${0##*/}: stopped; the same command goes on" >&2; exit 130' INT

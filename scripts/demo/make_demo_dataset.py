@@ -21,13 +21,13 @@ import argparse
 import hashlib
 import json
 import logging
-import os
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
 
 import cv2
+import joblib
 import numpy as np
 import pandas as pd
 from common.challenge_csv import COLUMNS
@@ -267,7 +267,7 @@ def parse_arguments() -> argparse.Namespace:
         help="wings: detached ones; or pinned whole",
     )
     add("--seed", type=int, default=0, help="0 or more (default: 0)")
-    add("--workers", type=positive, default=os.cpu_count() or 1, help="processes (default: cores)")
+    add("--workers", type=positive, default=joblib.cpu_count(), help="processes (default: cores)")
     return parser.parse_args()
 
 

@@ -109,11 +109,10 @@ def test_options_for_a_look_at_a_training(run, options, tmp_path, monkeypatch):
             yield batch
 
     monkeypatch.setattr(data.datasets, "training_order", noted)
-    look = ("--debug", "--serial_batches", "--verbose", "--tf_log", "--batchSize", 1)
+    look = ("--debug", "--serial_batches", "--verbose", "--batchSize", 1)
     output = run("train.py", *options, *NAMED, *look)
     assert "4 of 4 steps done" in output and visited == [0, 1, 2, 3]
     assert "Generator(\n" in output and "MultiscaleDiscriminator(\n" in output
-    assert f"--tf_log: not with TensorBoard; losses are in {tmp_path}/AF/loss_log.csv" in output
     assert [row["images"] for row in losses(tmp_path / "AF")] == ["1", "2", "3", "4"]
     assert len(list((tmp_path / "AF/samples").iterdir())) == 4
     opt = train_options([*options, *NAMED, "--debug", "--fp16"])

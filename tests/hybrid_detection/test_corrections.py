@@ -27,7 +27,7 @@ def photos(tmp_path) -> tuple:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.name)
         row["split"] = "train"
-    rows[3]["md5"] = hashlib.md5(b"d.jpg").hexdigest()
+    rows[3]["md5"] = hashlib.md5(b"d.jpg").hexdigest().upper()
     table = tmp_path / "photos/photographs.csv"
     with table.open("w", newline="") as file:
         writer = csv.DictWriter(file, [*COLUMNS, *SOURCES], restval="")
@@ -68,7 +68,7 @@ def test_a_person_is_right_and_what_was_painted_from_errors_is_left_out(photos, 
         f"copy.jpg;{new};hybrid;",  # is d.jpg
         f"gone.jpg;{new};hybrid;",
     )
-    table, paths = corrections.correct(*photos, [file, file])
+    table, paths = corrections.correct(*photos, [file, file], tmp_path)
     assert labels(table) == {
         "a.jpg": ["hybrid", "", "8.0", "9.0"],
         "race/b.jpg": ["non-hybrid", "9", "", ""],
@@ -85,12 +85,12 @@ def test_a_person_is_right_and_what_was_painted_from_errors_is_left_out(photos, 
 
 def test_what_a_person_is_unsure_of_is_left_out(photos, tmp_path):
     file = say(tmp_path / "corrections.csv", "c.jpg;;unsure;", "a.jpg;;hybrid;9 x 8")
-    table, paths = corrections.correct(*photos, [file])
+    table, paths = corrections.correct(*photos, [file], tmp_path)
     assert table["filename"].tolist() == ["a.jpg", "race/b.jpg", "d.jpg"]
     assert paths == [photos[1][place] for place in (0, 1, 3)]
     assert labels(table)["a.jpg"] == ["hybrid", "", "9", "8"]
     same = say(tmp_path / "same.csv", "a.jpg;;hybrid;8 x 9", "c.jpg;;non-hybrid;8")
-    assert len(corrections.correct(*photos, [same])[0]) == 5  # all is as it was
+    assert len(corrections.correct(*photos, [same], tmp_path)[0]) == 5  # all is as it was
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,12 @@ def test_what_a_person_is_unsure_of_is_left_out(photos, tmp_path):
         (["a.jpg;;hybrid;8 x 8.0"], "the subspecies of a hybrid is '8 x 8.0', expected two"),
         (["a.jpg;;non-hybrid;8 x 9"], "of a non-hybrid is '8 x 9', expected one"),
         (["a.jpg;;hybrid;", "a.jpg;;unsure;"], "is another in {file}, line 2; keep one"),
+        (["a.jpg;;hybrid;", "same.jpg;{folder};unsure;"], "same.jpg is another in {file}, line 2"),
     ],
 )
 def test_contradictions_are_refused_with_their_line(photos, tmp_path, rows, message):
+    (tmp_path / "same.jpg").write_text("a.jpg")  # the content of another
+    rows = [row.replace("{folder}", str(tmp_path)) for row in rows]
     file = say(tmp_path / "corrections.csv", *rows)
     with pytest.raises(ValueError, match=re.escape(message.format(file=file))):
-        corrections.correct(*photos, [file])
+        corrections.correct(*photos, [file], tmp_path)

@@ -53,13 +53,13 @@ def test_folders_say_what_photographs_show(make, tmp_path, caplog):
     assert [[rows[name][column] for column in columns] for name in names] == [
         [*own, "H. e. lativitta/1"],
         [*own, "H. e. lativitta/1"],
-        [*own, "7_calibrated"],
-        [*own, "7_calibrated"],
+        [*own, "H. e. lativitta/7_calibrated"],
+        [*own, "H. e. lativitta/7_calibrated"],
         [*cross, "H. e. lativitta \u00d7 mother,8/1"],
-        [*cross, "\u00e4 b"],
-        ["hybrid", "", "", "", "9"],
+        [*cross, "H. e. lativitta  X  mother,8/\u00e4 b"],
+        ["hybrid", "", "", "", "hybrid/9"],
         ["non-hybrid", "mother,8", "", "", "mother,8/1"],
-        ["non-hybrid", "", "", "", "8"],
+        ["non-hybrid", "", "", "", "non-hybrid/8"],
     ]
     content = (tmp_path / "sorted" / names[0]).read_bytes()
     assert rows[names[0]]["md5"] == hashlib.md5(content).hexdigest()
@@ -98,9 +98,9 @@ def test_a_csv_is_only_added_to(make, tmp_path, caplog):
     """What a user wrote into it is not lost; another one finds its images by training's options."""
     table = tmp_path / "sorted/photographs.csv"
     assert make("a/1.jpg", "a x b/2.jpg") == 0
-    assert make("b/3.jpg") == 0
-    assert [row["CAMID"] for row in read(table)] == ["1", "2", "3"]
-    edited = table.read_text().replace("1,,non-hybrid", "CAM1,,non-hybrid")
+    assert make("b/1.jpg") == 0
+    assert [row["CAMID"] for row in read(table)] == ["a/1", "a x b/2", "b/1"]
+    edited = table.read_text().replace("a/1,,non-hybrid", "CAM1,,non-hybrid")
     table.write_text(edited)
     with pytest.raises(InputError, match=r"1 of its rows would be lost, such as 'CAM1,,non-hybr"):
         make()

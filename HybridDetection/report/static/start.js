@@ -46,7 +46,8 @@ function start() {
   $('panel').onclick = event => { if (event.target === $('panel')) $('panel').close(); };
   $('panel').onkeydown = event => {
     if (event.target === $('specimen') || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (event.key in KEYS) press(KEYS[event.key]);
+    const key = event.key.toLowerCase();
+    if (key in KEYS) press(KEYS[key]);
     if (event.key === 'ArrowLeft') go(-1);
     if (event.key === 'ArrowRight') go(1);
   };
