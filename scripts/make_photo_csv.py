@@ -181,7 +181,7 @@ def run(args: argparse.Namespace) -> int:
     if passed:
         logging.warning(passed)
     images = f" --ROOT_DATA_DIR {shlex.quote(str(folder))} --IMG_DIR ." if args.output else ""
-    options = f"--DATA_FILE {shlex.quote(str(output))}{images}"
+    options = f"--DATA_FILE {shlex.quote(str(output))}{images} --preprocess cutout"
     if any(row["hybrid_stat"] == "hybrid" for row in rows):
         logging.info("next: python HybridDetection/train/training.py %s", options)
     return int("unreadable" in passed_over)
