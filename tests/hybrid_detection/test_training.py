@@ -334,6 +334,8 @@ def test_photographs_of_ones_own_and_what_a_person_said_of_them(train, world, tm
     world.csv.rename(table)
     (tmp_path / "new").mkdir()
     (tmp_path / "new/hybrid000.jpg").write_text("another")  # of a name that training has
+    for name in ("hybrid001.jpg", "hybrid002.jpg"):
+        next((world.root / "Images").rglob(name)).write_text(name)  # each is another photograph
     file = tmp_path / "corrections.csv"
     rows = ["hybrid001.jpg,,non-hybrid,9", "hybrid002.jpg,,unsure,"]
     rows += [f"hybrid000.jpg,{tmp_path / 'new'},hybrid,8 x 9", ""]
