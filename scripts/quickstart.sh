@@ -5,7 +5,7 @@
 # train both generators -> paint -> judge the paintings -> train the classifiers with painted images,
 # too -> score -> the page anew.
 # What is done is not done again: stop it at any time and start it again. No GPU is needed.
-#   SCALE     size of the demo set and length of the training (default: 0.25, about 150 photographs,
+#   SCALE     size of the demo set and length of the training (default: 0.25, about 160 photographs,
 #             which is the least)
 #   SEED      of the drawing, the lists and the generators (default: 0)
 #   PAINTED   0 leaves the second act out (default: 1)

@@ -82,6 +82,9 @@ def test_an_image_is_found_beside_its_table_or_in_its_class_folder(tmp_path):
     for found in ("hybrid/a.jpg", "a.jpg"):
         assert data_utils.find_images(table, images, tmp_path) == [images / found, None]
         assert data_utils.find_images(table, images, beside) == [images / found, beside / "b.jpg"]
+        (beside / "a.jpg").touch()  # what the option names comes before what lies by the CSV
+        assert data_utils.find_images(table, images, beside)[0] == images / found
+        (beside / "a.jpg").unlink()
         (images / found).unlink()
 
 

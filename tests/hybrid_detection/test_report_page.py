@@ -202,7 +202,7 @@ def test_a_person_says_what_the_photographs_show(open_page, report, tmp_path, ph
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", row["date"]) for row in rows)
     page.locator(".row button").first.click()
     assert pressed.count() == 0
-    page.keyboard.press("h")
+    page.keyboard.press("H")
     page.keyboard.press("Escape")
     assert names_shown(page) == NAMES[5:]
     photographs[0].path.write_text("another photograph of this name")

@@ -341,6 +341,7 @@ def test_photographs_of_ones_own_and_what_a_person_said_of_them(train, world, tm
     rows += [f"hybrid000.jpg,{tmp_path / 'new'},hybrid,8 x 9", ""]
     file.write_text("\n".join(["filename,folder,person,person_subspecies", *rows]))
     given = ("--DATA_FILE", table, "--preprocess", "cutout", "--corrections", file)
+    given += ("--evaluate", "held_out_photographs")
     done = train(tmp_path / "nowhere", *given)
     assert done.status == 0, done.errors
     gone = {"hybrid001.jpg", "hybrid002.jpg"}
@@ -351,3 +352,5 @@ def test_photographs_of_ones_own_and_what_a_person_said_of_them(train, world, tm
     assert f"{180 - painted} images: {hybrids} hybrid, {120 - painted} painted" in done.errors
     scores = pd.read_csv(tmp_path / "classifiers/held_out_photographs/classifier_scores.csv")
     assert len(scores) and not set(scores["filename"]) & {"hybrid002.jpg"}
+    page = (tmp_path / "classifiers/training.html").read_text()
+    assert "no classifier judged here" in page and "The published 20 %" not in page
