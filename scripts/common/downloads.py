@@ -162,10 +162,11 @@ def from_drive(name: str, archive: Archive, downloads: Path) -> Path:
             gdown.download(id=archive.identity, output=f"{downloads}/", resume=True, **options)
         )
     except (OSError, gdown.DownloadError) as error:
+        answered = isinstance(error, gdown.DownloadError)  # else it was not reached
         raise InputError(
-            f"{name} could not be fetched from Google Drive ({error}), which limits the downloads "
-            "of a day: run the same command again later; or download "
-            f"https://drive.google.com/file/d/{archive.identity}/view in a browser, put the file "
+            f"{name} could not be fetched from Google Drive ({error})"
+            f"{', which limits the downloads of a day' * answered}: run the same command again "
+            f"later; or download https://drive.google.com/file/d/{archive.identity}/view in a browser, put the file "
             f"into {downloads}, and then run it again"
         ) from error
 

@@ -10,7 +10,7 @@
     ref_test.csv                      in the form of the challenge's file of that name
     list_options.txt                  options of make_lists.py for this set's subspecies
     overview.png                      every cross between its parents
-    demo.json                         what was drawn: layout, seed, scale, subspecies ids
+    demo.json                         what was drawn: layout, seed, scale, subspecies
 
 Four detached wings lie on paper (600x400), each a piece of the mask by itself; --layout pinned
 draws whole butterflies (800x533). The same layout, seed and scale give the same bytes. Pictures
@@ -37,7 +37,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm.contrib.concurrent import process_map
 
 from demo import loose_wings, photograph
-from demo.traits import LOOK_ALIKES, SIGNAL_PAIR, SUBSPECIES, SUBSPECIES_ID, individual
+from demo.traits import LOOK_ALIKES, OF_A, SIGNAL_PAIR, SUBSPECIES, individual
 
 DRAWING = 2  # raised when the drawing changes, so that sets drawn before are drawn again
 
@@ -179,15 +179,14 @@ def draw(specimen: Specimen, seed: int, layout: str, output: Path) -> str:
 
 
 def write_tables(drawn: list[Specimen], md5s: list[str], output: Path) -> None:
-    """train.csv, with ids as the challenge has them (5.0), and ref_test.csv."""
+    """train.csv, which has names where the challenge has numbers, and ref_test.csv."""
     rows = {split: [] for split in SPLITS}
     for one, md5 in zip(drawn, md5s, strict=True):
         hybrid = len(one.parents) == 2
         if one.split == "test":
             row = one.camid, SOURCE, int(hybrid), one.index, one.name, one.filename, one.indicator
         else:
-            ids = [float(SUBSPECIES_ID[name]) for name in one.parents]
-            shown = (None, *ids) if hybrid else (*ids, None, None)
+            shown = (None, *one.parents) if hybrid else (*one.parents, None, None)
             status = "hybrid" if hybrid else "non-hybrid"
             row = one.camid, SOURCE, status, one.split, SOURCE, md5, *shown, one.filename
         rows[one.split].append(row)
@@ -228,10 +227,8 @@ def prepare_folder(output: Path, seed: int, scale: float, layout: str = LAYOUTS[
     record = output / "demo.json"
     if not record.is_file() and output.exists() and (output.is_file() or any(output.iterdir())):
         raise InputError(f"{output} holds no demo.json; --output names an empty or a new folder")
-    signal_pair = reference, structure = [SUBSPECIES_ID[name] for name in SIGNAL_PAIR]
-    groups = [[SUBSPECIES_ID[name] for name in group] for group in LOOK_ALIKES]
     wanted = {"drawing": DRAWING, "layout": layout, "seed": seed, "scale": scale}
-    wanted |= {"subspecies": list(SUBSPECIES_ID), "signal_pair": signal_pair, "look_alikes": groups}
+    wanted |= {"subspecies": OF_A, "signal_pair": SIGNAL_PAIR, "look_alikes": LOOK_ALIKES}
     texts = {"demo.json": f"{json.dumps(wanted)}\n"}
     if record.is_file() and record.read_text(encoding="utf-8") != texts["demo.json"]:
         logging.info("%s holds another set; drawing again", output)
@@ -241,7 +238,7 @@ def prepare_folder(output: Path, seed: int, scale: float, layout: str = LAYOUTS[
         (output / split / kind).mkdir(parents=True, exist_ok=True)
     # Options of make_lists.py: no pairs to exclude beside the look-alikes. As in the published
     # lists, the rarer subspecies of the signal pair is the structure, the commoner the reference.
-    listed = " ".join(",".join(map(str, group)) for group in groups)
+    listed, (reference, structure) = " ".join(map(",".join, LOOK_ALIKES)), SIGNAL_PAIR
     texts["list_options.txt"] = f"--groups {listed} --signal {structure} {reference} --exclude\n"
     for name, text in texts.items():
         with atomic(output / name) as part:

@@ -25,15 +25,15 @@ from common.program import start
 
 KINDS = {"photographs": "without painted images", "generated": "with painted images"}
 MEMBERS = {"sgd+linear": "published", "sgd+linear+subspecies": "all three"}
-GROUPS = {"major": "signal", "minor": "non-signal", "mimic": "mimic"}
+GROUPS = ("major", "minor", "mimic")
 SCORES = {
     "challenge_score": "challenge score",
-    "A_score_major_recall": "signal hybrids: recall",
-    "A_score_minor_recall": "non-signal hybrids: recall",
+    "A_score_major_recall": "major hybrids: recall",
+    "A_score_minor_recall": "minor hybrids: recall",
     "mimic_recall": "mimic hybrids: recall",
     "A_PRC_AUC": "species A: PR AUC",
-    "A_PRC_AUC_major": "signal: PR AUC",
-    "A_PRC_AUC_minor": "non-signal: PR AUC",
+    "A_PRC_AUC_major": "major: PR AUC",
+    "A_PRC_AUC_minor": "minor: PR AUC",
     "mimic_PRC_AUC": "mimics: PR AUC",
 }
 
@@ -50,28 +50,27 @@ def cross_of(shows: str) -> str:
 
 def read_scores(folder: Path, kind: str, members: str) -> dict:
     """What score_predictions.py wrote for classifiers in the `folder` of a backbone; each cross
-    has its `group` and how many hybrids are `found` of it, too.
+    has how many hybrids are `found` of it, too.
     """
     scores = json.loads((folder / kind / members / "scores.json").read_text(encoding="utf-8"))
     for cross in scores["crosses"].values():
-        cross["group"] = GROUPS[cross["ssp_indicator"]]
         cross["found"] = round(cross["recall"] * cross["hybrids"])
     return scores
 
 
-def read_calls(folder: Path, kind: str, members: str, names: Sequence[str]) -> pd.DataFrame:
+def read_calls(folder: Path, kind: str, members: str) -> pd.DataFrame:
     """How classifiers in the `folder` of a backbone called the test set: a row an image.
 
     Beside the columns of calls.csv it has the `cross`, the `margin` to the threshold, and what each
-    member said in a column of its name. `parents` are the two of `names`, the subspecies by number,
-    that the third member puts the image between, or None; `share_1` is the share of the first.
+    member said in a column of its name. `parents` are the two that the third member puts the
+    image between, or None; `share_1` is the share of the first.
     """
     calls = pd.read_csv(folder / kind / members / "calls.csv")
     calls["cross"] = calls["subspecies_ref"].map(cross_of)
     calls["margin"] = calls["score"] - calls["threshold"]
     said = pd.read_csv(folder / kind / "details.csv", index_col="filename")
     said["parents"] = [  # cells are empty without the third member
-        (names[int(first)], names[int(second)]) if pd.notna(first) else None
+        (first, second) if pd.notna(first) else None
         for first, second in zip(said["parent_1"], said["parent_2"], strict=True)
     ]
     return calls.join(said.drop(columns=["score", "threshold"]), on="filename")
@@ -80,12 +79,12 @@ def read_calls(folder: Path, kind: str, members: str, names: Sequence[str]) -> p
 class Detector:
     """Classifiers trained on one kind of training set, with the members that score."""
 
-    def __init__(self, folder: Path, kind: str, members: str, names: Sequence[str]):
+    def __init__(self, folder: Path, kind: str, members: str):
         self.kind, self.members = kind, members.split("+")
         self.folder = f"{folder.name}/{kind}/{members}"
         self.titles = KINDS[kind], MEMBERS.get(members, members)
         self.scores = read_scores(folder, kind, members)
-        self.calls = read_calls(folder, kind, members, names)
+        self.calls = read_calls(folder, kind, members)
         hybrid, called = self.calls["hybrid_stat"] == 1, self.calls["called"] == 1
         self.hybrids, self.others = self.calls[hybrid], self.calls[~hybrid]
         self.found, self.missed = self.calls[hybrid & called], self.calls[hybrid & ~called]
@@ -94,7 +93,7 @@ class Detector:
     def found_by_group(self) -> list[tuple[int, int, str]]:
         """How many hybrids are found, of how many, of each kind of cross."""
         found, hybrids = (Counter(one["ssp_indicator"]) for one in (self.found, self.hybrids))
-        return [(found[one], hybrids[one], name) for one, name in GROUPS.items()]
+        return [(found[one], hybrids[one], one) for one in GROUPS]
 
     def missed_by_cross(self) -> list[tuple[int, int, str]]:
         """How many hybrids are missed, of how many, of each cross with misses; most first."""
@@ -113,18 +112,13 @@ class Story:
         self.folder, self.backbone, self.kinds = folder, backbone, kinds
         self.record = json.loads((folder / "demo/demo.json").read_text(encoding="utf-8"))
         self.names: list[str] = self.record["subspecies"]
-        self.look_alikes = [{self.names[n] for n in a} for a in self.record["look_alikes"]]
-        self.signal = {self.names[number] for number in self.record["signal_pair"]}
         self.train = pd.read_csv(folder / "demo/train.csv")
         ids = self.train[["subspecies", "parent_subspecies_1", "parent_subspecies_2"]]
-        shown = [[self.names[int(n)] for n in row if pd.notna(n)] for row in ids.to_numpy()]
-        self.train["cross"] = [" x ".join(sorted(names)) for names in shown]
+        self.train["cross"] = [" x ".join(sorted(row[pd.notna(row)])) for row in ids.to_numpy()]
         hybrid = self.train["hybrid_stat"] == "hybrid"
         cut = ((name, f"Datasets/cutouts/images/{name}") for name in self.train["filename"])
         self.cut_out = [(name, file) for name, file in cut if self.has(file)]
-        self.detectors = [
-            Detector(folder / backbone, *pair, self.names) for pair in product(kinds, members)
-        ]
+        self.detectors = [Detector(folder / backbone, *pair) for pair in product(kinds, members)]
         self.last = self.detectors[-1]
         # Where the last one misses none, the best of those that miss some shows what it is worth.
         self.lesser = next((one for one in reversed(self.detectors) if len(one.missed)), None)
@@ -155,15 +149,14 @@ class Story:
         found = []
         for image in self.glob("results/hybrid/AF_*.png"):
             i, j, index = GENERATED.fullmatch(Path(image).name).groups()
-            pair = self.names[int(i)], self.names[int(j)]
-            kind = "signal" if set(pair) == self.signal else "nonsignal"
-            found.append((image, f"results/hybrid/gallery/test_{kind}hybrid/{index}.jpg", *pair))
+            kind = "signal" if {i, j} == set(self.record["signal_pair"]) else "nonsignal"
+            found.append((image, f"results/hybrid/gallery/test_{kind}hybrid/{index}.jpg", i, j))
         return found
 
     def how_known(self, cross: str, painted: bool) -> str:
         """What of a cross a detector could learn from, `painted` images being among it or not."""
         parents = set(cross.split(" x "))
-        alike = any(parents <= group for group in self.look_alikes)
+        alike = any(parents <= set(group) for group in self.record["look_alikes"])
         if count := self.photographed[cross]:
             return f"{counted(count, 'photograph')} of this cross to learn from"
         if not parents <= set(self.names):

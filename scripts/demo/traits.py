@@ -34,7 +34,6 @@ class Subspecies(NamedTuple):
 
 
 # fmt: off
-# The id of a subspecies of A is its place in this table, as in the challenge: by name.
 PATTERNS = {  #                place width split red yellow spot dennis rays bar margin blue
     ("A", "amalfreda"):    (.60, .23, .55, .00, .80, .75, .90, .00, .00, .00, .00),
     ("A", "chestertonii"): (.58, .00, .00, 1.0, .85, .00, .00, .00, .95, .00, .75),
@@ -51,7 +50,7 @@ PATTERNS = {  #                place width split red yellow spot dennis rays bar
 }
 # fmt: on
 SUBSPECIES = {name: Subspecies(species, Traits(*row)) for (species, name), row in PATTERNS.items()}
-SUBSPECIES_ID = {name: i for i, name in enumerate(SUBSPECIES) if SUBSPECIES[name].species == "A"}
+OF_A = [name for name in SUBSPECIES if SUBSPECIES[name].species == "A"]  # those to learn
 
 # The two subspecies of A whose hybrids are in the training set, in the order of the CSV.
 SIGNAL_PAIR = ("lativitta", "notabilis")

@@ -204,7 +204,7 @@ def drive(monkeypatch, tmp_path):
     def download(**options: object) -> str:
         asked.append(options)
         if options["id"] not in lies:
-            raise LookupError("Cannot retrieve the public link")
+            raise lies.get("error") or LookupError("Cannot retrieve the public link")
         name, contents = lies[options["id"]]
         write_zip(Path(options["output"]) / name, contents)
         return options["output"] + name
@@ -259,7 +259,11 @@ def test_an_archive_by_hand_to_one_run_at_a_time_over_nothing(drive, monkeypatch
     assert run_main(monkeypatch, "classifiers") == 1
     said = capsys.readouterr().err
     by_hand = f"https://drive.google.com/file/d/{CLASSIFIERS}/view in a browser, put the file into"
-    assert "Cannot retrieve the public link" in said and f"{by_hand} {downloading}" in said
+    assert "Cannot retrieve the public link), which limits the downloads of a day" in said
+    assert f"{by_hand} {downloading}" in said
+    drive[0]["error"] = OSError("no such host")
+    assert run_main(monkeypatch, "classifiers") == 1
+    assert "(no such host): run the same command" in capsys.readouterr().err
 
     write_zip(downloading / "c.zip", BOTH)
     (downloading / "c.zip12345678.part").touch()  # what gdown left
@@ -273,7 +277,7 @@ def test_an_archive_by_hand_to_one_run_at_a_time_over_nothing(drive, monkeypatch
     mine.unlink()
     assert run_main(monkeypatch, "classifiers") == 0
     assert mine.read_text() == "clf1024.pth"
-    assert len(drive[1]) == 1
+    assert len(drive[1]) == 2
 
 
 def test_known_checksums_and_names(repository, shared, tmp_path):

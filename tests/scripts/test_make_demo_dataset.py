@@ -19,7 +19,7 @@ from demo.loose_wings import COLLECTIONS, collection_of
 from demo.loose_wings import photograph as detached
 from demo.make_demo_dataset import make, parse_arguments, prepare_folder, specimens
 from demo.photograph import photograph
-from demo.traits import SIGNAL_PAIR, SUBSPECIES, Traits, inherit, vary
+from demo.traits import OF_A, SIGNAL_PAIR, SUBSPECIES, Traits, inherit, vary
 from PIL import Image
 from worlds import HEADER
 
@@ -127,13 +127,13 @@ def test_the_tables_have_the_form_of_the_challenge(demo):
     assert (demo / "train.csv").read_text().startswith(f"{HEADER}\n")
     train = pd.read_csv(demo / "train.csv", dtype=str, keep_default_na=False)
     plain = train[train.hybrid_stat == "non-hybrid"]
-    several = {2: 2, 5: 3}  # of cyrbia and lativitta, the most frequent
+    several = {"cyrbia": 2, "lativitta": 3}  # the most frequent
     assert plain.subspecies.value_counts().to_dict() == {
-        f"{number}.0": several.get(number, 1) for number in range(10)
+        name: several.get(name, 1) for name in OF_A
     }
     parents = ["subspecies", "parent_subspecies_1", "parent_subspecies_2"]
     hybrids = train[train.hybrid_stat == "hybrid"]
-    assert hybrids[parents].to_numpy().tolist() == [["", "5.0", "6.0"]] * 16  # at the least
+    assert hybrids[parents].to_numpy().tolist() == [["", *SIGNAL_PAIR]] * 16  # at the least
     assert set(train.split) == {"train"}
     for row in train.itertuples():
         picture = (demo / "train" / "images" / row.filename).read_bytes()
@@ -153,9 +153,12 @@ def test_the_tables_have_the_form_of_the_challenge(demo):
     assert set(names) == {path.name for path in (demo / "test" / "images").iterdir()}
 
     options = (demo / "list_options.txt").read_text()
-    assert options == "--groups 0,3,5 1,2 4,7,8,9 6 --signal 6 5 --exclude\n"
+    assert options == (
+        "--groups amalfreda,erato,lativitta chestertonii,cyrbia hydara,petiverana,phyllis,venus "
+        "notabilis --signal notabilis lativitta --exclude\n"
+    )
     described = json.loads((demo / "demo.json").read_text())
-    assert [described["subspecies"][n] for n in described["signal_pair"]] == [*SIGNAL_PAIR]
+    assert described["signal_pair"] == [*SIGNAL_PAIR]
     assert Image.open(demo / "overview.png").size == (1198, 1081)
 
 
