@@ -166,8 +166,8 @@ def from_drive(name: str, archive: Archive, downloads: Path) -> Path:
         raise InputError(
             f"{name} could not be fetched from Google Drive ({error})"
             f"{', which limits the downloads of a day' * answered}: run the same command again "
-            f"later; or download https://drive.google.com/file/d/{archive.identity}/view in a browser, put the file "
-            f"into {downloads}, and then run it again"
+            f"later; or download https://drive.google.com/file/d/{archive.identity}/view in a "
+            f"browser, put the file into {downloads}, and then run it again"
         ) from error
 
 
