@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from backbones import NETWORKS, PREPROCESS, build_backbone, extract, version
+from engine import ENGINES, choose_engine
 from pictures import freed_memory_kept, load_pictures
 from processes import CORES
 from torch import nn
@@ -73,13 +74,14 @@ class FeatureCache:
         return features
 
 
-def open_cache(look: Look, network: nn.Module, folder: Path) -> FeatureCache:
-    """The cache in `folder` of what the `network` with these weights looks at."""
+def open_cache(look: Look, network: nn.Module, engine: str, folder: Path) -> FeatureCache:
+    """The cache in `folder` of what the `network` with these weights looks at, by an engine."""
     weights = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         weights.update(name.encode())
         weights.update(tensor.cpu().contiguous().numpy())
     definition = " ".join([look.view, str(version(look.view)), weights.hexdigest(), *look.changes])
+    definition += f" {engine}" * (engine != "torch")
     key = hashlib.sha256(definition.encode()).hexdigest()[:16]
     size = (1 + len(look.changes)) * NETWORKS[look.network].feature_size
     return FeatureCache(folder / f"{look.network}-{key}.sqlite", size)
@@ -106,6 +108,7 @@ def extract_features(
     batch_size: int,
     workers: int,
     cache_dir: Path,
+    engine: str | None = None,
 ) -> tuple[list[np.ndarray], dict[int, str]]:
     """Of each of the `looks`, the features (m, (1 + changes) * feature_size) float32 of those m of
     n image files that its mask (n,) or slice names; and why some files could not be read.
@@ -113,11 +116,12 @@ def extract_features(
     Behind the features of a picture are those of it changed. A file that cannot be read has a row
     of NaN and its position in the second result. Each is decoded once for all that look at it.
     What is in the cache is not extracted again; what is extracted is stored batch by batch, so that
-    an interrupted run goes on where it stopped.
+    an interrupted run goes on where it stopped. `engine` is choose_engine's.
     """
+    engine = choose_engine(engine, device, len(paths))
     rows = {look: np.arange(len(paths))[named] for look, named in looks.items()}
     networks = {name: build_backbone(name, device) for name in {look.network for look in looks}}
-    caches = {look: open_cache(look, networks[look.network], cache_dir) for look in looks}
+    caches = {look: open_cache(look, networks[look.network], engine, cache_dir) for look in looks}
     hashes = hash_files(paths)
     failed: dict[str | None, str] = {None: "the file cannot be read"}  # by image
     lacking: dict[str, list[Look]] = {}  # by image, the looks that are not in their caches
@@ -129,6 +133,8 @@ def extract_features(
     file_of = dict(zip(reversed(hashes), reversed(paths), strict=True))  # the first of each
     images = [image for image in dict.fromkeys(hashes) if image in lacking]
     view = "+".join(sorted({look.view for missing in lacking.values() for look in missing}))
+    if images:
+        networks = {name: ENGINES[engine](network) for name, network in networks.items()}
     waiting: dict[Look, dict[str, torch.Tensor]] = {look: {} for look in looks}
 
     def extract_waiting(look: Look) -> None:

@@ -38,6 +38,7 @@ from classifier import fit_linear, fit_sgd, save_linear, save_sgd, save_subspeci
 from corrections import correct
 from data_utils import check_classes, split_rows
 from dataset import Rows, check_finite, check_grounds, find_csv, read_dataset, report_left_out
+from engine import ENGINES
 from files import atomic
 from model import LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE, choose_device, combine
 from model_utils import Look, extract_features
@@ -113,6 +114,8 @@ def parse_arguments() -> argparse.Namespace:
     continuing = {"action": argparse.BooleanOptionalAction, "default": CTN}
     parser.add_argument("--CTN", **continuing, help="continue the linear classifier")
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE, help="feature network")
+    computes = "of the networks, as for ingestion.py"
+    parser.add_argument("--engine", choices=ENGINES, help=computes)
     looks_at = "what the features are of, here and whenever the classifiers score"
     names = ("--preprocess", "--PREPROCESS")
     parser.add_argument(*names, choices=PREPROCESSES, default=PREPROCESS, help=looks_at)
@@ -144,7 +147,7 @@ def load(
     backbone = Look(options.backbone, options.preprocess)
     changes = {str(view): partial(change, view=view) for view in VIEWS}
     of_wings = {Look(WINGS, WINGS): painted, Look(WINGS, WINGS, changes): ~painted}
-    how = device, options.BATCH_SIZE, options.WORKERS, options.CACHE_DIR
+    how = device, options.BATCH_SIZE, options.WORKERS, options.CACHE_DIR, options.engine
     (features, *seen), failures = extract_features(paths, {backbone: slice(None)} | of_wings, *how)
     wings = np.empty(len(paths), object)
     for (look, rows), some in zip(of_wings.items(), seen, strict=True):

@@ -104,7 +104,7 @@ def test_what_has_a_cache_of_its_own(tmp_path, monkeypatch):
     network = torch.nn.Linear(2, 1)
 
     def name(backbone="dinov2_base", view="photograph"):
-        return model_utils.open_cache(Look(backbone, view), network, tmp_path).path.name
+        return model_utils.open_cache(Look(backbone, view), network, "torch", tmp_path).path.name
 
     first = name()
     assert name() == first

@@ -39,7 +39,7 @@ class Stub:
     def __init__(self, *_: object) -> None:
         self.files = {"sgd": Path(__file__)}
 
-    def load(self) -> None:
+    def load(self, engine: object) -> None:
         pass
 
     def examine(self, pictures: torch.Tensor) -> Examined:

@@ -169,7 +169,7 @@ def test_fast_computes_in_bfloat16_of_reduced_photographs(lite0):
     assert lite0.conv_stem.weight.is_contiguous(memory_format=torch.channels_last)
     assert not any(parameter.requires_grad for parameter in lite0.parameters())
     network = backbones.build_backbone("efficientnet_lite0", CPU)
-    fast.network = model.in_bfloat16(network)
+    fast.network, fast.bfloat16 = model.in_pytorch(network, True), True
     assert network.conv_stem.weight.dtype == torch.bfloat16
     norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     assert {layer.weight.dtype for layer in norms} == {torch.float32}
@@ -179,6 +179,14 @@ def test_fast_computes_in_bfloat16_of_reduced_photographs(lite0):
     for view, side in [("photograph", 448), ("cutout", 800), ("photograph+wings", 800)]:
         fast.view = exact.view = view
         assert (fast.smallest_side, exact.smallest_side) == (side, None)
+
+
+def test_fast_computes_in_float32_where_bfloat16_takes_longer(monkeypatch):
+    for there, rough in (({}, False), ({"amx_bf16": True}, True), ({"avx512_bf16": False}, False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda there=there: there)
+        assert model.Model(device="cpu", fast=True).bfloat16 == rough
+        assert not model.Model(device="cpu").bfloat16
+        assert backbones.has_bfloat16(torch.device("cuda"))
 
 
 def test_what_is_raised_raises_the_version_of_the_features(monkeypatch):

@@ -27,6 +27,8 @@ WINGS = "wings"  # what the member that knows the subspecies looks at, and the n
 VIEWS = (*PREPROCESSES, WINGS, *(f"{name}+{WINGS}" for name in PREPROCESSES))
 GRID = 8  # parts, along each side of a picture, in which that network averages what it sees
 
+Network = Callable[[torch.Tensor], torch.Tensor]  # (n, 3, 224, 224) -> (n, feature_size)
+
 log = logging.getLogger(__name__)
 
 
@@ -263,17 +265,24 @@ def locate_backbone(name: str) -> Path:
     return path
 
 
-def in_bfloat16(network: nn.Module) -> nn.Module:
-    """`network` with the weights of its products in bfloat16, as autocast wants them each time."""
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether it computes in bfloat16. A CPU that has no such instructions does so, too, but takes
+    five to twenty times as long as in float32."""
+    there = torch.cpu.get_capabilities()
+    return device.type != "cpu" or any(map(there.get, ("avx512_bf16", "amx_bf16", "bf16")))
+
+
+def in_pytorch(network: nn.Module, bfloat16: bool = False) -> nn.Module:
+    """The network; `bfloat16` are then the weights of its products, as autocast wants them."""
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
+        if bfloat16 and isinstance(module, nn.Linear | nn.Conv2d):
             module.bfloat16()
     return network
 
 
 @torch.inference_mode()
 def extract(
-    network: nn.Module, pictures: torch.Tensor, backbone: str, device: torch.device
+    network: Network, pictures: torch.Tensor, backbone: str, device: torch.device
 ) -> torch.Tensor:
     """Features (n, feature_size), float32 on `device`, of n pictures of bytes of any view.
 

@@ -23,10 +23,11 @@ from pathlib import Path
 
 import numpy as np
 from backbones import BACKBONES, PREPROCESSES, version
+from engine import ENGINES, choose_engine
 from files import atomic
 from journal import FAILED, SCORED, UNKNOWN, Journal, stamp
 from listing import Images, find_images, listed_images
-from model import MEMBERS, Model
+from model import MEMBERS, Model, choose_device
 from pictures import freed_memory_kept
 from processes import CORES, joined, of_first, torchrun_device, use_own_cores
 from scoring import Scored, score_images
@@ -68,6 +69,8 @@ def parse_arguments() -> argparse.Namespace:
     listed = "score what the column filename of a CSV file names, relative to INPUT_DIR"
     option("--images", type=Path, metavar="LIST", help=listed)
     option("--device", help="cuda, mps or cpu (default: the best there is)")
+    computes = "of the networks (default: openvino for many images on a CPU, where it is installed)"
+    option("--engine", choices=ENGINES, help=computes)
     rough = "compute in bfloat16 and decode JPEGs reduced: scores move a little"
     option("--fast", action="store_true", help=rough)
     option("--workers", type=int, default=WORKERS, help="processes that decode (0: this one does)")
@@ -96,17 +99,19 @@ def ingest(options: argparse.Namespace, rank: int, count: int) -> int:
     if rank == 0:
         for message in refused:
             print(f"ingestion: {message}", file=sys.stderr)
+    device = choose_device(torchrun_device(options.device))
+    engine = choose_engine(options.engine, device, len(images))
     model = Model(
         options.backbone,
-        torchrun_device(options.device),
+        str(device),
         options.classifiers,
         options.members,
         options.preprocess,
         options.fast,
     )
-    model.load()
+    model.load(ENGINES[engine])
     with Journal(options.output_dir, rank) as journal:
-        known = of_first(journal.begin, settings(options, model), images)
+        known = of_first(journal.begin, settings(options, model, engine), images)
         batches = list(batches_to_do(known, options.batch_size, rank, count))
         rest = sum(map(len, batches))
         if rank == 0 and (known == SCORED).any():
@@ -129,7 +134,7 @@ def ingest(options: argparse.Namespace, rank: int, count: int) -> int:
     return int(left_out > 0 and count == 1)  # torchrun would begin anew, and in vain
 
 
-def settings(options: argparse.Namespace, model: Model) -> dict[str, object]:
+def settings(options: argparse.Namespace, model: Model, engine: str) -> dict[str, object]:
     """What the scores of the images depend on; a journal is of one run of these."""
     files = model.files.values()
     return {
@@ -137,6 +142,7 @@ def settings(options: argparse.Namespace, model: Model) -> dict[str, object]:
         "backbone": model.backbone,
         "preprocess": model.preprocess,
         "mode": "fast" if model.fast else "exact",
+        "engine": engine,
         "version of the method": version(model.view),
         "classifiers": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }

@@ -21,15 +21,18 @@ from backbones import (
     NETWORKS,
     PREPROCESS,
     WINGS,
+    Network,
     build_backbone,
     extract,
-    in_bfloat16,
+    has_bfloat16,
+    in_pytorch,
     locate_backbone,
     make_picture,
 )
 from PIL import Image
 from published_members import check_origin, load_linear, load_sgd
 from subspecies_member import Parents, load_subspecies
+from torch import nn
 from weights import HERE, TRAINING, search_folders
 
 LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE = "clf1024.pth", "sgd_clf.pkl", "subspecies.npz"
@@ -151,9 +154,10 @@ class Model:
         self.wanted = members
         self.fast = fast
         self.device = choose_device(device)
+        self.bfloat16 = fast and has_bfloat16(self.device)
 
-    def load(self) -> None:
-        """Read the members and the backbone.
+    def load(self, engine: Callable[[nn.Module, bool], Network] = in_pytorch) -> None:
+        """Read the members, and the networks, which the `engine` computes, in bfloat16 or not.
 
         Raises FileNotFoundError for missing weights, and ValueError for damaged ones and those of
         another backbone, preprocess or training; each names the file and the remedy.
@@ -163,11 +167,9 @@ class Model:
             self.members["linear"].to(self.device)
         self.make_picture = make_picture(self.view)
         self.network, self.wing_network = (
-            build_backbone(name, self.device) if name in self.networks else None
-            for name in (self.backbone, WINGS)
+            engine(build_backbone(name, self.device), rough) if name in self.networks else None
+            for name, rough in ((self.backbone, self.bfloat16), (WINGS, False))
         )
-        if self.fast and self.network is not None:
-            self.network = in_bfloat16(self.network)
 
     def load_members(self) -> None:
         """Read the members alone, and what they look at: the names of networks, and a view."""
@@ -221,7 +223,7 @@ class Model:
         """
         if self.network is None:
             return None
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             return extract(self.network, pictures, self.backbone, self.device)
 
     @torch.inference_mode()
