@@ -31,6 +31,7 @@ from tqdm import tqdm
 from util import distributed
 from util.background import ahead
 from util.device import keep_freed_memory, prepare
+from util.engine import ENGINES, choose_engine
 from util.errors import InputError, reported
 from util.files import IMAGE_FORMATS, ImageError, atomic, open_image
 from util.images import images_below, png_texts
@@ -76,7 +77,8 @@ def main() -> None:
             )
         prepare(exact=True)
         keep_freed_memory()
-        detect = pidinet_detector(opt.weights, process.device)
+        engine = choose_engine(opt.engine, process.device, len(pairs))
+        detect = pidinet_detector(opt.weights, process.device, engine)
 
     mine = list(batches(jobs, opt.batch_size))[process.share]
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:  # decodes and encodes beside the detector
@@ -113,6 +115,8 @@ def edge_options(arguments: list[str] | None = None) -> argparse.Namespace:
     size = "resize each photo to W x H pixels first; as it is without it"
     add("--size", type=positive, nargs=2, metavar=("W", "H"), help=size)
     add("--batch_size", type=positive, default=8, help="photos at once at the most")
+    computes = "of PiDiNet (default: openvino for many photos on a CPU, where it is installed)"
+    add("--engine", choices=ENGINES, help=computes)
     gpus = (
         "GPUs such as 0 or 0,1; -1 for the CPU; without it 0, or under torchrun one for each"
         " process, where there is a GPU, else the CPU"

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from util import distributed
 from util.background import ahead
 from util.device import chosen_amp, prepare
+from util.engine import choose_engine
 from util.errors import InputError, reported
 from util.images import as_pixels
 from util.results import Results, Source, painted_from
@@ -50,6 +51,8 @@ def main() -> None:
     sources = (painted_from(opt.results_dir / name)[1] for name in names)
     before = {} if opt.overwrite else next(filter(None, sources), {})
     opt.amp = chosen_amp(opt.amp, process.device, before.get("amp"))
+    engine = opt.engine or (before.get("engine", "torch") if before else None)
+    opt.engine = choose_engine(engine, process.device, len(pairs))
     source = source_of(opt, files, listed, any(asked))
     results = Results(opt.results_dir, files.name, names, source, not opt.no_html)
     missing = {n for n, pair in enumerate(pairs) if not results.is_whole(pair.generated_name)}
@@ -58,7 +61,7 @@ def main() -> None:
         results.begin(opt.overwrite)
     process.wait()
     prepare()
-    painter = Painter(generator, process.device, opt.amp)
+    painter = Painter(generator, process.device, opt.amp, opt.engine)
     samples = PaintingPairs(pairs, opt.loadSize, *asked)
     batches = batches_of(len(pairs), opt.batchSize, missing)[process.share]
     paint(painter, samples, batches, missing, opt, results, process.quiet)
@@ -138,6 +141,7 @@ def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair], phot
         "list": hashlib.sha256(lines.encode()).hexdigest(),
         "loadSize": opt.loadSize,
         "amp": opt.amp,
+        "engine": None if opt.engine == "torch" else opt.engine,
         "align": "wings" if opt.align else None,
         "inherit": opt.inherit,
         "keep_ground": opt.keep_ground or None,

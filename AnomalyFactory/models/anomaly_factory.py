@@ -14,6 +14,7 @@ from tqdm import tqdm
 from util import ROOT, checkpoint
 from util.device import chosen_amp, layout
 from util.distributed import Process
+from util.engine import InOpenVino
 from util.errors import InputError
 from util.images import to_network
 
@@ -32,12 +33,17 @@ def build_generator(opt: argparse.Namespace) -> Generator:
 class Painter:
     """A trained generator on `device`, ready to paint batches of uint8 images (N, S, S, 3)."""
 
-    def __init__(self, generator: Generator, device: torch.device, amp: bool):
+    def __init__(
+        self, generator: Generator, device: torch.device, amp: bool, engine: str = "torch"
+    ):
+        self.device, self.amp = device, amp
+        if engine == "openvino":
+            self.generator = InOpenVino(generator.eval(), torch.zeros(1, 6, 256, 256), amp)
+            return
         # All weights are convolutions'. They are turned into bfloat16 once: autocast would do so at
         # every batch, which costs as much as computing.
         kind = torch.bfloat16 if amp else torch.float32
         self.generator = generator.to(device, kind, memory_format=torch.channels_last).eval()
-        self.device, self.amp = device, amp
 
     @torch.inference_mode()
     def paint(

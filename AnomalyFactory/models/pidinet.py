@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from util import checkpoint
+from util.engine import InOpenVino
 from util.errors import InputError
 
 SMALLEST_SIDE = 8  # pixels: the network halves a photo three times
@@ -178,10 +179,14 @@ def load_pidinet(path: Path) -> PiDiNet:
     return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
-def pidinet_detector(path: Path, device: torch.device) -> Callable[[np.ndarray], np.ndarray]:
+def pidinet_detector(
+    path: Path, device: torch.device, engine: str = "torch"
+) -> Callable[[np.ndarray], np.ndarray]:
     """A function from photos, RGB uint8 (n, h, w, 3), to edge strength, uint8 (n, h, w): 255 times
     PiDiNet's output, rounded down as published."""
     network = load_pidinet(path).to(device)
+    if engine == "openvino":
+        network = InOpenVino(network, torch.zeros(1, 3, 256, 256))
 
     def detect(photos: np.ndarray) -> np.ndarray:
         # A stack of (h, w, 3) photos is channels last already: the layout the network wants.

@@ -71,7 +71,7 @@ TEST: Rows = {
     "load_pretrain": ([""], "painting takes the generator of --name in --checkpoints_dir"),
     "use_encoded_image": (False, NO_FEATURES),
     "cluster_path": (ANY, NO_FEATURES),
-    "export_onnx onnx engine": ([], "PyTorch alone paints: there is no ONNX and no TensorRT"),
+    "export_onnx onnx": ([], "the generator paints as it is: there is no ONNX file of it"),
     "vid_mode vid_input": ([0], "results are images, not a video"),
 }
 

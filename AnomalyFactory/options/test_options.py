@@ -2,6 +2,8 @@
 
 import argparse
 
+from util.engine import ENGINES
+
 from options.base_options import at_most, generator_parser, parse, rooted, share
 from options.published import BOTH, TEST, add_published
 
@@ -23,5 +25,7 @@ def test_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--keep_ground", action="store_true", help=ground)
     overwrite = "paint anew what was painted with another checkpoint, list or option"
     add("--overwrite", action="store_true", help=overwrite)
+    computes = "of the generator (default: openvino for many pairs on a CPU, where it is installed)"
+    add("--engine", choices=ENGINES, help=computes)
     add_published(parser, BOTH, TEST)
     return parse(parser, arguments)

@@ -11,9 +11,11 @@ import pytest
 import torch
 from data.datasets import batches_of
 from data.own_photo import as_large_as
+from models import anomaly_factory
 from models.anomaly_factory import load_network
 from models.networks import Generator
 from PIL import Image
+from util import engine
 from util.images import as_pixels, read_square
 from util.results import NAME, Results, result_name
 
@@ -308,3 +310,21 @@ def test_what_cannot_be_used_is_named_before_any_work(paint, results, generator,
     (dataset / "Images/8/train/good/0.png").write_text("not a picture")
     output = paint("--which_epoch", "40", "--overwrite", status=2)
     assert re.search(r"error: .*good/0\.png: not a readable image", output)
+
+
+def test_a_run_goes_on_by_the_engine_that_began_it(run, options, results, monkeypatch):
+    """PyTorch stands in for OpenVINO, which may lack."""
+    asked = []
+
+    def in_pytorch(network, example, rough):
+        asked.append(example.shape)
+        return network
+
+    monkeypatch.setattr(engine, "find_spec", lambda name: object())
+    monkeypatch.setattr(anomaly_factory, "InOpenVino", in_pytorch)
+    paint = ["test.py", *options, *SIGNAL]
+    run(*paint, "--how_many", 1, "--engine", "openvino")
+    run(*paint, "--how_many", 2)
+    refused = run(*paint, "--engine", "torch", status=2)
+    assert (len(asked), len(painted(results))) == (2, 2)
+    assert "engine" in refused

@@ -144,11 +144,11 @@ def test_the_defaults_are_the_published_ones(shared):
 
 # Where the published default is a network that is not built, or none: what the scripts say.
 SAID = {
-    **{"input_nc": "6", "encoder_nc": "6", "netG": "AFsplitglobal"},
+    **{"input_nc": "6", "encoder_nc": "6", "netG": "AFsplitglobal", "engine": "torch"},
     **dict.fromkeys(("train_mode", "test_mode"), "BootAF_I2DE"),
 }
 NOT_DONE = "use_dropout use_clipvfeat use_LR_fake instance_feat label_feat load_features no_lsgan"
-NOT_DONE = [*NOT_DONE.split(), "use_encoded_image", "export_onnx", "onnx", "engine"]
+NOT_DONE = [*NOT_DONE.split(), "use_encoded_image", "export_onnx", "onnx"]
 
 
 @pytest.mark.parametrize(("program", "count"), [("train", 84), ("test", 81)])
@@ -200,7 +200,7 @@ def test_neutral_values_change_nothing(program):
         ("train", "--tps_points_per_dim 5", "'5': expected 3: a warp moves a grid of 3x3"),
         ("test", "--data_type 16", "'16': expected 32: weights are read as float32; --amp"),
         ("test", "--tps_aug 1", "'1': expected 0: painting warps nothing"),
-        ("test", "--export_onnx x", "'x': expected nothing, leave it out: PyTorch alone paints"),
+        ("test", "--export_onnx x", "'x': expected nothing, leave it out: the generator paints as it is"),
         ("test", "--load_pretrain x", "'x': expected '': painting takes the generator of --name"),
         ("test", "--ntest 5", "'5': expected inf: --how_many says"),
     ],
