@@ -14,13 +14,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import submission  # noqa: F401  puts the submission folder on the path
 import ingestion
 import numpy as np
 import torch
-from backbones import BACKBONES, build_backbone
+from backbones import BACKBONES, build_backbone, has_bfloat16
 from model import Model
 from model_utils import Look, extract_features
 from PIL import Image
@@ -48,7 +50,18 @@ def scoring(paths: list[Path], classifiers: Path) -> Ways:
             lines = Path(output, "predictions.txt").read_text().splitlines()
             return np.array([float(line.rpartition(",")[2]) for line in lines])
 
-    return {"published: one at a time": published, "ours": ours, "--fast": lambda: ours("--fast")}
+    asked = {"ours": [], "--fast": ["--fast"]}
+    by = {"" if name == "torch" else f", {name}": name for name in engines()}
+    return {"published: one at a time": published} | {
+        way + engine: partial(ours, "--engine", name, *arguments)
+        for engine, name in by.items()
+        for way, arguments in asked.items()
+    }
+
+
+def engines() -> list[str]:
+    """PyTorch, and OpenVINO where it is installed."""
+    return ["torch", *(["openvino"] if find_spec("openvino") else [])]
 
 
 def features(paths: list[Path]) -> Ways:
@@ -62,15 +75,17 @@ def features(paths: list[Path]) -> Ways:
         with torch.inference_mode():
             return np.concatenate([network(image).numpy() for image in images])
 
-    def ours() -> np.ndarray:
+    def ours(engine: str) -> np.ndarray:
         every = {Look(LIGHT): slice(None)}
-        return extract_features(paths, every, CPU, 32, ingestion.WORKERS, cache)[0][0]
+        return extract_features(paths, every, CPU, 32, ingestion.WORKERS, cache, engine)[0][0]
 
-    def first_run() -> np.ndarray:
+    def first_run(engine: str) -> np.ndarray:
         shutil.rmtree(cache, ignore_errors=True)
-        return ours()
+        return ours(engine)
 
-    return {"published: one at a time": published, "ours": first_run, "ours, again": ours}
+    first = {f"ours, {name}": partial(first_run, name) for name in engines()}
+    again = {"ours, again": partial(ours, engines()[-1])}
+    return {"published: one at a time": published} | first | again
 
 
 def measure(title: str, ways: Ways, rounds: int) -> str:
@@ -99,7 +114,12 @@ def main() -> None:
     add("--how_many", type=int, default=64, help="photographs of those in the folder")
     add("--rounds", type=int, default=3, help="times that each way is taken")
     options = parser.parse_args()
-    print(f"# Published and ours\n\nMedians of {options.rounds} rounds on {CORES} cores.\n")
+    there = torch.cpu.get_capabilities()
+    rough = "" if has_bfloat16(CPU) else "out"
+    print(f"# Published and ours\n\nMedians of {options.rounds} rounds on {CORES} cores of one")
+    print(
+        f"{there['cpu_name']}, {torch.backends.cpu.get_cpu_capability()}, with{rough} bfloat16.\n"
+    )
     with tempfile.TemporaryDirectory() as folder:
         photographs = Path(folder, "photographs")
         photographs.mkdir()

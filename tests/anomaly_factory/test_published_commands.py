@@ -200,7 +200,11 @@ def test_neutral_values_change_nothing(program):
         ("train", "--tps_points_per_dim 5", "'5': expected 3: a warp moves a grid of 3x3"),
         ("test", "--data_type 16", "'16': expected 32: weights are read as float32; --amp"),
         ("test", "--tps_aug 1", "'1': expected 0: painting warps nothing"),
-        ("test", "--export_onnx x", "'x': expected nothing, leave it out: the generator paints as it is"),
+        (
+            "test",
+            "--export_onnx x",
+            "'x': expected nothing, leave it out: the generator paints as it is",
+        ),
         ("test", "--load_pretrain x", "'x': expected '': painting takes the generator of --name"),
         ("test", "--ntest 5", "'5': expected inf: --how_many says"),
     ],

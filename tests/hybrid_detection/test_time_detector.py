@@ -20,8 +20,9 @@ def test_the_ways_agree(draw, tmp_path, monkeypatch, capsys):
     assert sections[0].startswith("Scores of 5 photographs")
     rows = [row for section in sections for row in section.splitlines()[4:] if row]
     differences = [float(row.split(" | ")[-1].strip(" |")) for row in rows]
-    # --fast may lie further off.
-    assert np.less_equal(differences, [0, 1e-4, 1, 0, 1e-5, 1e-5]).all()
+    names = [row.split(" | ")[0] for section in sections for row in section.splitlines()[4:] if row]
+    most = [1 if "--fast" in name else 1e-4 for name in names]  # --fast may lie further off
+    assert len(names) >= 6 and np.less_equal(differences, most).all()
 
 
 def test_medians_and_ratios(monkeypatch):
