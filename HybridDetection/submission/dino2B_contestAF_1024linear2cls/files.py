@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
+from spelling import but_there
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
 MAX_PIXELS = 100_000_000  # a photo of 100 megapixels takes 300 MB once decoded
@@ -34,7 +35,7 @@ def open_image(
             return to_rgb(image)
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
         missing = isinstance(error, FileNotFoundError)
-        reason = "no such file" if missing else str(error) or repr(error)
+        reason = f"no such file{but_there(Path(source))}" if missing else str(error) or repr(error)
         raise ImageError(f"{name or source}: not a readable image ({reason})") from error
 
 
