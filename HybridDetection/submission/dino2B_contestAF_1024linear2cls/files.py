@@ -40,10 +40,8 @@ def open_image(
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """`image` in RGB: 16-bit greys scaled to 8 bits, transparency laid on white.
-
-    Raises ValueError for floats, whose white nobody knows.
-    """
+    """`image` in RGB: 16-bit greys scaled to 8 bits, transparency laid on white;
+    ValueError for floats, whose white nobody knows."""
     if image.mode == "F":
         raise ValueError("an image of floats; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # Pillow clips 16-bit values where it converts them itself

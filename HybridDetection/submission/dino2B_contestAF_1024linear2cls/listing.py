@@ -110,7 +110,7 @@ def read_rows(
         header = next(reader, [])
         if header and header[0].lower().startswith("sep="):
             header = next(reader, [])
-        first = reader.line_num
+        first = reader.line_num or 1
         for row in filter(None, reader):
             rows[reader.line_num] = row
     except csv.Error as error:
@@ -118,10 +118,9 @@ def read_rows(
     for name in columns:
         if (count := header.count(name)) != 1:
             found = f"{name} stands twice" if count else f"no column {name}"
-            raise ValueError(
-                f"{path}, line {first}: {found}; expected {','.join(columns)}, "
-                f"separated by commas, semicolons or tabs; found {','.join(header)[:300]}"
-            )
+            expected = f"{','.join(columns)}, separated by commas, semicolons or tabs"
+            there = ",".join(header)[:300] or "nothing"
+            raise ValueError(f"{path}, line {first}: {found}; expected {expected}; found {there}")
     for line, row in rows.items():
         if len(row) != len(header):
             raise ValueError(
