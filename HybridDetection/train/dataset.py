@@ -39,16 +39,18 @@ class Rows:
         return Rows(self.table.iloc[rows], paths, *(values[rows] for values in arrays))
 
 
-def find_csv(root: Path, folder: str, name: str) -> Path:
-    """The CSV `root / folder / name`, or that in the other spelling of List/ and Lists/, or what
-    `name` is as a path."""
-    folders = [folder, *LIST_FOLDERS] if folder in LIST_FOLDERS else [folder]
-    candidates = [*(root / folder / name for folder in dict.fromkeys(folders)), Path(name)]
+def find_csv(folder: Path, file: Path) -> Path:
+    """The CSV `file` in List/ or Lists/ of `folder`, or else where it is as a path, in whichever of
+    the two spellings."""
+    candidates = [folder / lists / file for lists in LIST_FOLDERS] + [file]
+    if file.parent.name in LIST_FOLDERS:
+        candidates += [file.parents[1] / lists / file.name for lists in LIST_FOLDERS]
+    candidates = list(dict.fromkeys(candidates))
     for path in candidates:
         if path.is_file():
             return path
     raise FileNotFoundError(
-        f"no CSV of images: looked for {' and '.join(map(str, candidates))}; "
+        f"no CSV of images: looked for {' and '.join(map(str, candidates))}{but_there(file)}; "
         "scripts/make_classifier_csv.py writes it, or make_photo_csv.py of your own photographs"
     )
 

@@ -77,8 +77,8 @@ def test_every_score_is_that_of_its_file(ingest, folder, photographs, tmp_path):
         assert done.stderr.count("b1.png: not a readable image") == 1
         assert "'a,b.png': a comma" in done.stderr
         assert "ingestion: 2 files were left out, named above\n" in done.stderr
-        told = "ingestion: scored 4 images with efficientnet_lite0 (sgd, linear): "
-        assert done.stdout == f"{told}{output / 'predictions.txt'}\n"
+        told = "ingestion: scored 4 images with efficientnet_lite0 (sgd, linear) of "
+        assert done.stdout == f"{told}{folder}: {output / 'predictions.txt'}\n"
         assert [path.name for path in output.iterdir()] == ["predictions.txt"]
         assert all(re.fullmatch(r"[01]\.\d{4}", score) for score in scores_in(output).values())
         scores = {name: float(score) for name, score in scores_in(output).items()}
