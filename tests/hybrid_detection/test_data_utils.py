@@ -8,6 +8,7 @@ import dataset
 import numpy as np
 import pandas as pd
 import pytest
+from spelling import but_there
 from worlds import HEADER
 
 
@@ -99,13 +100,14 @@ def test_an_image_is_found_beside_its_table_or_in_its_class_folder(tmp_path):
         ("Gr\u00fcn.jpg", "Gru\u0308n.jpg", "accents are stored"),
         ("race\\3.jpg", "race/3.jpg", "slashes"),
         ("Race\\gr\u00dcN 3.jpg ", "race/Gru\u0308n 3.JPEG", "suffix"),
-        ("4", "4.tif", "suffix"),
+        (" 4", "4.tif", "suffix"),
         ("other/5.jpg", None, ""),
     ],
 )
 def test_a_file_that_is_almost_the_named_one_is_named(tmp_path, caplog, named, there, how):
     """In whichever of an image's places it lies."""
     table = write(tmp_path, row("good.jpg"), row(named), row("gone.jpg"))
+    assert but_there(table) == ""  # as of a folder where an image should be
     for folder in ("Images/hybrid", "Images", "."):
         paths = [tmp_path / folder / name for name in ("good.jpg", there) if name]
         for path in paths:
