@@ -104,14 +104,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     for name, kind, default, meaning in [
         ("--ROOT_DATA_DIR", Path, here(ROOT_DATA_DIR), "the dataset"),
-        (
-            "--CSV_DIR",
-            Path,
-            None,
-            "what has the CSV in its List/ or Lists/; None: as in the constants",
-        ),
-        ("--DATA_FILE", Path, None, "the CSV there, or its path; None: as in the constants"),
-        ("--IMG_DIR", Path, None, "folder of images in ROOT_DATA_DIR; None: as in the constants"),
+        ("--CSV_DIR", Path, None, "what has List/ or Lists/ (None: where the constants put it)"),
+        ("--DATA_FILE", Path, None, "the CSV there, or its path (None: likewise)"),
+        ("--IMG_DIR", Path, None, "folder of images in ROOT_DATA_DIR (None: likewise)"),
         ("--CLF_SAVE_DIR", Path, here(CLF_SAVE_DIR), "where results are written"),
         ("--CTN_SAVE_DIR", Path, here(CTN_SAVE_DIR), "what --CTN continues"),
         ("--CACHE_DIR", Path, here(CACHE_DIR), "where features are kept"),

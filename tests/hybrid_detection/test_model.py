@@ -1,6 +1,7 @@
 """model.py: what it computes, compared with plain re-implementations and published numbers."""
 
 import shutil
+import struct
 
 import backbones
 import cutout
@@ -155,7 +156,15 @@ def test_what_transformers_fetched_gives_the_same_features(tmp_path, monkeypatch
     (tmp_path / "Models/backbones").mkdir(parents=True)
     cached.mkdir(parents=True)
     state = as_transformers_has_it(official)
-    (save_file if file.endswith("tensors") else torch.save)(state, cached / file)
+    if file.endswith("tensors"):
+        save_file(state, cached / file)
+        header = (cached / file).read_bytes()[8:]
+        end = header.index(b"}}") + 2
+        # Whose length reads as a blank and the beginning of a web page.
+        padded = header[:end].ljust(0x3C20) + header[end:].lstrip(b" ")
+        (cached / file).write_bytes(struct.pack("<Q", 0x3C20) + padded)
+    else:
+        torch.save(state, cached / file)
     assert backbones.locate_backbone("dinov2_base") == cached / file
     images = np.random.default_rng(1).standard_normal((2, 3, 224, 224), np.float32)
     expected = dinov2_features(official, images)

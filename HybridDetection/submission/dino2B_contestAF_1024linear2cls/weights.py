@@ -27,11 +27,11 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """
     try:
         size = path.stat().st_size
-        refuse_text(path)
         if is_safetensors(path):
             from safetensors.torch import load_file  # which timm brings
 
             return load_file(path)
+        refuse_text(path)
         if zipfile.is_zipfile(path):  # torch.save compresses nothing
             check_unpacked(path, size)
         state = torch.load(path, map_location="cpu", weights_only=True)
