@@ -23,9 +23,10 @@ mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 logs=${folder}_download
 
-# The downloader skips every file that is there, a half one too; so half ones are renamed.
+# The downloader skips every file that is there, a half one too; so half ones are renamed. It names
+# its logs after the CSV's path up to the first dot, and reads commas and UTF-8 alone: hence a copy.
 status=0
-module common.check_photos "$csv" "$folder" || status=$?
+module common.check_photos "$csv" "$folder" "$logs/photos.csv" || status=$?
 case $status in
     0) exit 0 ;;
     3) ;;
@@ -40,11 +41,8 @@ if [[ $("$PYTHON" -m cautiousrobot --version 2>/dev/null || true) != *" $CAUTIOU
     fi
 fi
 
-# It names its logs after the CSV's path up to the first dot: hence a bare name, from its folder.
-mkdir -p "$logs"
-cp "$csv" "$logs/photos.csv"
 set -- --input-file photos.csv --output-dir "$folder"
-if head -n 1 "$csv" | tr -d '\r' | grep -qE '(^|,)md5(,|$)'; then
+if head -n 1 "$logs/photos.csv" | grep -qE '(^|,)md5(,|$)'; then
     set -- "$@" --verifier-col md5
 fi
 cd "$logs"

@@ -34,7 +34,8 @@ PLATFORM = (Path(__file__).parent / "common/platform_packages.txt").read_text().
 MODULES = {"Pillow": "PIL", "scikit-learn": "sklearn", "opencv-python-headless": "cv2"}
 # What is not imported on the platform, unless it lies in the zip.
 OPTIONAL = {
-    "huggingface_hub",  # where no file has the weights of DINOv2
+    "huggingface_hub",  # where no file has the weights of DINOv2; timm brings it
+    "safetensors",  # where their file is one; timm brings it
     "cutout",  # for classifiers that were trained on cutouts; it brings OpenCV
 }
 

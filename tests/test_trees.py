@@ -69,6 +69,8 @@ def test_the_file_modules_are_alike(repository):
     tails = [source[source.index("def inside") :] for source in sources]
     assert tails[0] == tails[1] == tails[2]
     assert sources[1] == sources[2]
+    spelling = [Path(repository, path).with_name("spelling.py").read_text() for path in modules]
+    assert spelling[0] == spelling[1] == spelling[2]
 
 
 def test_the_submission_folder_stands_alone(repository):

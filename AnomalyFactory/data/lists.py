@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from util.errors import InputError, refuse_special
 from util.files import inside
 from util.results import result_name
+from util.spelling import but_there, decode
 
 LIST_FOLDERS = ("List", "Lists")  # the published archives use both
 
@@ -103,7 +104,7 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
             for column in columns:
                 paths[column] = inside(files.dataset, lines[column][index])
                 if (column != "color_gt" or training or photos) and not paths[column].is_file():
-                    raise ValueError(f"{paths[column]} is not there")
+                    raise ValueError(f"{paths[column]} is not there{but_there(paths[column])}")
                 if column in subspecies and not training:
                     subspecies[column] = subspecies_in(lines[column][index])
             if photos and own(paths["color_gt"]) != own(paths["edges"]):
@@ -133,12 +134,14 @@ def read_lines(path: Path) -> list[str]:
     """The lines of a list, without blank ones at its end."""
     refuse_special(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = decode(path.read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"{path}: this list is missing") from error
     except UnicodeDecodeError as error:
         number = error.object[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}, line {number}: not in UTF-8 ({error.reason})") from error
+        raise InputError(
+            f"{path}, line {number}: not in UTF-8 ({error.reason}); save it as UTF-8"
+        ) from error
     lines = [line.strip() for line in text.rstrip().splitlines()]
     if "" in lines:
         raise InputError(f"{path}, line {lines.index('') + 1}: empty")

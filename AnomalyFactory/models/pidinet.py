@@ -171,8 +171,7 @@ def load_pidinet(path: Path) -> PiDiNet:
             raise InputError(f"{path}: {key!r} is {list(weight.shape)}, no 3x3 kernel; {ADVICE}")
         return vanilla_kernel(kind, weight)
 
-    published = checkpoint.as_tensors(content["state_dict"], path)
-    keys = {key.removeprefix("module."): weight for key, weight in published.items()}
+    keys = checkpoint.as_tensors(content["state_dict"], path)
     network = PiDiNet()
     checkpoint.fit(network, {key: plain(key, keys[key]) for key in keys}, path, ADVICE)
     # Channels last: twice as fast on a CPU, where most of the work is in 1x1 convolutions.

@@ -1,5 +1,6 @@
 """Weights and training states on disk: written whole, read without trusting them."""
 
+import re
 import textwrap
 import zipfile
 from pathlib import Path
@@ -47,16 +48,38 @@ def load(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; train it, or scripts/download_models.sh")
     try:
+        refuse_text(path)
         if zipfile.is_zipfile(path):  # `save` compresses nothing: what is small stays small
             with zipfile.ZipFile(path) as archive:
                 if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
                     raise ValueError("it unpacks to more than its size")
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's readers raise many types on damaged bytes
-        reason = (str(error) or repr(error)).splitlines()[0]
         raise InputError(
-            f"{path}: not a checkpoint that can be loaded safely ({reason})"
+            f"{path}: not a checkpoint that can be loaded safely ({reason_of(error)})"
         ) from error
+
+
+def refuse_text(path: Path) -> None:
+    """ValueError where `path` holds nothing, or what is often found in place of weights."""
+    with path.open("rb") as file:
+        start = file.read(200).strip().lower()
+    if not start:
+        raise ValueError("it is empty: fetch it again")
+    if start.startswith(b"version https://git-lfs"):
+        raise ValueError("it is a Git LFS pointer to the file: `git lfs pull` fetches that")
+    if start.startswith(b"<"):
+        raise ValueError("it is a web page, perhaps of a refused download: fetch the file again")
+
+
+def reason_of(error: Exception) -> str:
+    """What torch.load says, without its advice to run what a file asks for."""
+    if "weights_only" not in str(error):
+        return (str(error) or repr(error)).splitlines()[0]
+    asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if asked is None:
+        return "damaged, or of another kind: fetch it again, or save a state_dict() alone"
+    return f"it asks for {asked[1]}, and only tensors are read: save a state_dict() alone"
 
 
 def load_weights(path: Path) -> Tensors:
@@ -65,11 +88,14 @@ def load_weights(path: Path) -> Tensors:
 
 
 def as_tensors(weights: Any, path: Path) -> Tensors:
-    """`weights`, read from `path`. Raises InputError unless they are tensors by name."""
+    """`weights`, read from `path`, without DataParallel's prefix. Raises InputError unless they
+    are tensors by name."""
     if not isinstance(weights, dict) or not all(
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items()
     ):
         raise InputError(f"{path}: expected a state dict, which is tensors by name")
+    if all(key.startswith("module.") for key in weights):
+        return {key.removeprefix("module."): value for key, value in weights.items()}
     return weights
 
 

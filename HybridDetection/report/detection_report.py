@@ -34,6 +34,7 @@ from PIL import Image
 from processes import use_own_cores
 from report_data import Photograph, reference_data, report_data
 from scoring import enough_memory
+from spelling import but_there
 from tqdm import tqdm
 from training_index import INDEX_FILE, QUALITY, TrainingIndex, load_index, make_thumbnails
 
@@ -49,9 +50,10 @@ def find_photographs(images: Path, names: Sequence[str], predictions: Path) -> d
         raise ValueError(f"{predictions}: holds no predictions")
     paths = {name: inside(images, name) for name in names}
     if missing := [name for name, path in paths.items() if not path.is_file()]:
+        hint = but_there(paths[missing[0]])
         raise ValueError(
             f"{images}: {len(missing)} of the {len(names)} photographs in {predictions} are not "
-            f"there (first: {', '.join(missing[:3])}); name the folder that was scored"
+            f"there (first: {', '.join(missing[:3])}){hint}; name the folder that was scored"
         )
     return paths
 

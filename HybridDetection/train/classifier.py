@@ -2,17 +2,21 @@
 
 import hashlib
 import io
+import logging
 import math
 import pickle
+import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import torch
 from dataset import Rows
 from joblib import parallel_config
+from model import MEMBERS
 from published_members import LinearClassifier, Origin
 from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
@@ -25,6 +29,8 @@ from tqdm import tqdm
 LEARNING_RATE = 1e-4
 ROWS_PER_EPOCH = 0.9  # a fresh random share of the rows makes each full-batch step
 SEED = 42
+
+log = logging.getLogger("training")
 
 
 def make_sgd() -> ClassifierMixin:
@@ -110,6 +116,28 @@ def training_id(
     for tensor in (start or {}).values():
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def keep_published(folder: Path) -> None:
+    """Copy the classifiers in `folder` to a new folder in it, `published`, where one of them
+    remembers no training: no other training would bring them back.
+    """
+    there = {folder / member.file: member for member in MEMBERS.values() if member.published}
+    there = {path: member for path, member in there.items() if path.is_file()}
+
+    def foreign(path: Path) -> bool:
+        try:
+            return there[path].load(path).origin.training is None
+        except ValueError:  # what cannot be read was not written here
+            return True
+
+    if any(map(foreign, there)):
+        places = (folder / f"published{number or ''}" for number in count())
+        kept = next(place for place in places if not place.exists())
+        kept.mkdir()
+        for path in there:
+            shutil.copy2(path, kept)
+        log.warning("the classifiers that were in %s are kept in %s", folder, kept)
 
 
 def save_sgd(classifier: ClassifierMixin, origin: Origin, path: Path) -> None:

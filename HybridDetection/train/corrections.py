@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from data_utils import LABELS, check_cells, plain, read_cells
+from data_utils import LABELS, but_known, check_cells, plain, read_cells
 from dataset import report_left_out
 from files import inside
 from painted import is_painted, read_sources, stem
 from published_members import is_short_text
+from spelling import but_there
 
 UNSURE = "unsure"
 READ = ["filename", "folder", "person", "person_subspecies"]
@@ -73,7 +74,10 @@ def read_corrections(
             name, folder, word, specimen = (GUARD.sub("", cell) for cell in row)
             try:
                 if not folder and name not in known:
-                    raise ValueError(f"{name} is not in the training's CSV; say in which folder")
+                    other = but_known(name, known)
+                    raise ValueError(
+                        f"{name} is not in the training's CSV{other}; or say in which folder it is"
+                    )
                 path = inside(Path(folder), name) if folder else known[name]
                 now, there = read_said(word, specimen), path.is_file()
             except (OSError, ValueError) as error:
@@ -85,7 +89,8 @@ def read_corrections(
             place = places.setdefault(md5, f"{file}, line {line}")
             if said.setdefault(md5, (now, path.resolve()))[0] != now:
                 raise ValueError(f"{file}, line {line}: {path} is another in {place}; keep one")
-        report_left_out(pd.Series(missing), f"of {file} are missing")
+        hint = but_there(Path(missing[0])) if missing else ""
+        report_left_out(pd.Series(missing), f"of {file} are missing", hint)
     return said
 
 

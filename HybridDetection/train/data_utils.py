@@ -1,7 +1,7 @@
 """The classifier's CSV: read it, check it, find its images, split its rows."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from files import inside
 from listing import read_rows
+from spelling import but, spelling
 
 COLUMNS = (
     "CAMID file_url hybrid_stat split zenodo_link md5 subspecies parent_subspecies_1 "
@@ -69,14 +70,24 @@ def read_table(csv_path: Path) -> pd.DataFrame:
 
 
 def find_images(table: pd.DataFrame, image_dir: Path, beside: Path) -> list[Path | None]:
-    """The image of each row: image_dir/{hybrid,non-hybrid}/NAME, else image_dir/NAME, else NAME in
-    the folder `beside` the CSV, else None."""
+    """The image of each row, or None: the first of its `image_places` where there is one."""
 
     def find(status: str, name: str) -> Path | None:
-        folders = image_dir / status, image_dir, beside
-        return next(filter(Path.is_file, (inside(folder, name) for folder in folders)), None)
+        return next(filter(Path.is_file, image_places(status, name, image_dir, beside)), None)
 
     return list(map(find, table["hybrid_stat"], table["filename"]))
+
+
+def image_places(status: str, name: str, image_dir: Path, beside: Path) -> list[Path]:
+    """image_dir/{hybrid,non-hybrid}/NAME, image_dir/NAME, and NAME in the folder `beside` the
+    CSV."""
+    return [inside(folder, name) for folder in (image_dir / status, image_dir, beside)]
+
+
+def but_known(name: str, names: Iterable[str]) -> str:
+    """What an error says of `name` where it is one of `names` in another spelling, or nothing."""
+    meant = {spelling(other): other for other in names}.get(spelling(name))
+    return but(name, meant) if meant else ""
 
 
 def group_names(table: pd.DataFrame) -> pd.Series:
@@ -93,8 +104,8 @@ def group_names(table: pd.DataFrame) -> pd.Series:
 
 
 def plain(subspecies: str) -> str:
-    """`8` of `8.0`, as the challenge's CSV writes it."""
-    return subspecies.strip().removesuffix(".0")
+    """`8` of `8.0`, as the challenge's CSV writes it, and of `8,0`, as spreadsheets do."""
+    return subspecies.strip().removesuffix(".0").removesuffix(",0")
 
 
 class Split(NamedTuple):

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from cutout import is_cutout
-from data_utils import LIST_FOLDERS, find_images, read_table
+from data_utils import LIST_FOLDERS, find_images, image_places, read_table
 from files import ImageError, open_image
+from spelling import but_there
 
 LOOKED_AT = 20  # painted images, and photographs, that tell whether they are cutouts
 
@@ -38,16 +39,18 @@ class Rows:
         return Rows(self.table.iloc[rows], paths, *(values[rows] for values in arrays))
 
 
-def find_csv(root: Path, folder: str, name: str) -> Path:
-    """The CSV `root / folder / name`, or that in the other spelling of List/ and Lists/, or what
-    `name` is as a path."""
-    folders = [folder, *LIST_FOLDERS] if folder in LIST_FOLDERS else [folder]
-    candidates = [*(root / folder / name for folder in dict.fromkeys(folders)), Path(name)]
+def find_csv(folder: Path, file: Path) -> Path:
+    """The CSV `file` in List/ or Lists/ of `folder`, or else where it is as a path, in whichever of
+    the two spellings."""
+    candidates = [folder / lists / file for lists in LIST_FOLDERS] + [file]
+    if file.parent.name in LIST_FOLDERS:
+        candidates += [file.parents[1] / lists / file.name for lists in LIST_FOLDERS]
+    candidates = list(dict.fromkeys(candidates))
     for path in candidates:
         if path.is_file():
             return path
     raise FileNotFoundError(
-        f"no CSV of images: looked for {' and '.join(map(str, candidates))}; "
+        f"no CSV of images: looked for {' and '.join(map(str, candidates))}{but_there(file)}; "
         "scripts/make_classifier_csv.py writes it, or make_photo_csv.py of your own photographs"
     )
 
@@ -58,16 +61,22 @@ def read_dataset(csv_path: Path, image_dir: Path) -> tuple[pd.DataFrame, list[Pa
     table = read_table(csv_path)
     paths = find_images(table, image_dir, csv_path.parent)
     found = np.array([path is not None for path in paths])
-    report_left_out(table["filename"][~found], "are missing")
+    hint = ""
+    if not found.all():
+        status, name = table.loc[~found, ["hybrid_stat", "filename"]].iloc[0]
+        places = image_places(status, name, image_dir, csv_path.parent)
+        hint = next(filter(None, map(but_there, places)), "")
+    report_left_out(table["filename"][~found], "are missing", hint)
     if not found.any():
         raise ValueError(f"{csv_path}: none of its images lies beside it or in {image_dir}")
     return table[found].reset_index(drop=True), [path for path in paths if path is not None]
 
 
-def report_left_out(names: pd.Series, problem: str) -> None:
+def report_left_out(names: pd.Series, problem: str, hint: str = "") -> None:
+    """Log how many are left out, the first five, and what `but_there` says of the first."""
     if len(names):
         first = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        log.warning("%d images %s and are left out: %s", len(names), problem, first)
+        log.warning("%d images %s and are left out: %s%s", len(names), problem, first, hint)
 
 
 def check_grounds(painted: np.ndarray, paths: Sequence[Path]) -> None:

@@ -5,6 +5,7 @@ python scripts/score_predictions.py --predictions predictions.txt --reference re
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +13,15 @@ from pathlib import Path
 import submission  # noqa: F401  puts the submission folder on the path
 import numpy as np
 import pandas as pd
-from data_utils import check_cells, read_cells
+from data_utils import but_known, check_cells, read_cells
 from files import atomic
 from listing import read_text
 from metrics import Counts, interval, pr_auc, resample, roc_auc, threshold_at_tnr
 
 DECIMALS = 4  # of a score in predictions.txt
 MEMBERS = ("sgd", "linear", "subspecies")  # in a details.csv; model.py, which names them, is slow
+# A line of predictions.txt with a decimal comma, or with other than a comma between its cells.
+OTHER_COUNTRIES = re.compile(r".*?(,\s*[01],\d+|[;\t]\s*[01]([.,]\d+)?)\s*")
 SPECIMEN = "CAMID"  # column of a reference file
 CROSS = "subspecies_ref"  # column of a reference file: a subspecies, or `mother x father`
 
@@ -144,8 +147,11 @@ def read_predictions(path: Path) -> dict[str, float]:
             score = float(value)
         except ValueError:
             score = np.nan
-        if not name or not np.isfinite(score):
+        elsewhere = OTHER_COUNTRIES.fullmatch(text)
+        if not name or not np.isfinite(score) or elsewhere:
             hint = "; of a details.csv, say --members" if text.startswith("filename,") else ""
+            if elsewhere:
+                hint = " with a decimal point: a spreadsheet may have saved it its country's way"
             raise ValueError(f"{path}, line {line}: {text[:300]!r} is not filename,score{hint}")
         if name in predictions:
             raise ValueError(f"{path}, line {line}: {name} is scored twice")
@@ -163,7 +169,8 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
     check_cells(path, names, ~names.duplicated(), "{} is scored twice")
     probabilities = {}
     for name in members:
-        values = pd.to_numeric(details[name], errors="coerce").to_numpy(float)
+        cells = details[name].str.replace(",", ".")  # as spreadsheets in many countries write it
+        values = pd.to_numeric(cells, errors="coerce").to_numpy(float)
         problem = f"{{}} is no probability of {name}; score with it, or leave it out of --members"
         check_cells(path, details[name], (values >= 0) & (values <= 1), problem)
         probabilities[name] = values
@@ -194,9 +201,10 @@ def read_scored(
     scores = reference["filename"].map(predictions).astype(float)
     missing = reference["filename"][scores.isna()]
     if len(missing):
+        hint = but_known(missing.iloc[0], predictions)
         raise ValueError(
             f"{predictions_path}: {len(missing)} of {len(reference)} images of {reference_path} "
-            f"have no prediction (first: {', '.join(missing[:3])})"
+            f"have no prediction (first: {', '.join(missing[:3])}){hint}"
         )
     return reference.assign(score=scores)
 

@@ -23,6 +23,7 @@ A path given as an option is relative to the working directory.
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -30,11 +31,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import submission  # noqa: F401  puts the submission folder on the path
 import numpy as np
 import torch
-from submission import REPOSITORY
 from backbones import BACKBONE, BACKBONES, PREPROCESSES, WINGS
-from classifier import fit_linear, fit_sgd, save_linear, save_sgd, save_subspecies, training_id
+from classifier import (
+    fit_linear,
+    fit_sgd,
+    keep_published,
+    save_linear,
+    save_sgd,
+    save_subspecies,
+    training_id,
+)
 from corrections import correct
 from data_utils import check_classes, split_rows
 from dataset import Rows, check_finite, check_grounds, find_csv, read_dataset, report_left_out
@@ -54,20 +63,20 @@ from tables import HeldOut, held_out_threshold, remove_evaluation, write_evaluat
 from training_index import INDEX_FILE, make_index, save_index
 from training_page import LOSS_PLOT, TrainingPage
 
-# Relative paths up here are relative to the repository root.
-ROOT_DATA_DIR = "Datasets/Images4TrainClassifier"
-CSV_DIR = "List"  # in ROOT_DATA_DIR; "Lists" is found too
-DATA_FILE = "butterfly_anomaly_AF.csv"  # in CSV_DIR
-IMG_DIR = "Images"  # in ROOT_DATA_DIR; holds hybrid/ and non-hybrid/
-CLF_SAVE_DIR = "Models/classifiers"  # where everything is written
-CTN_SAVE_DIR = "Models/classifiers"  # where CTN finds the clf1024.pth to continue
+# The published block. Relative paths up here are relative to this file's folder.
+ROOT_DATA_DIR = Path("../../Datasets/Images4TrainClassifier")
+CSV_DIR = Path("../../Datasets/Images4TrainClassifier")
+DATA_FILE = CSV_DIR / "List" / "butterfly_anomaly_AF.csv"  # in Lists/, too
+IMG_DIR = ROOT_DATA_DIR / "Images"  # holds hybrid/ and non-hybrid/
+CLF_SAVE_DIR = Path("../submission/dino2B_contestAF_1024linear2cls")  # where all is written
+CTN_SAVE_DIR = Path("../submission/dino2B_contestAF_1024linear2cls")  # the clf1024.pth to continue
 DEVICE = None  # the best there is of "cuda", "mps" and "cpu"; or one of them
 BATCH_SIZE = 32  # images in one pass through the backbone
 NCLS = 2  # non-hybrid and hybrid; there is no other value
 NEPOCH = 200  # epochs of the linear classifier
 CTN = False  # True: continue the linear classifier in CTN_SAVE_DIR
 WORKERS = min(4, CORES)  # processes that decode images
-CACHE_DIR = "Datasets/.feature_cache"  # features by image content, backbone, weights
+CACHE_DIR = Path("../../Datasets/.feature_cache")  # features by image content, backbone, weights
 PREPROCESS = "photograph"  # "cutout": the specimen is cut out, here and whenever images are scored
 
 # Beside ROOT_DATA_DIR: its lists say what an image was painted from, where the CSV does not.
@@ -95,13 +104,13 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     for name, kind, default, meaning in [
-        ("--ROOT_DATA_DIR", Path, REPOSITORY / ROOT_DATA_DIR, "the dataset"),
-        ("--CSV_DIR", str, CSV_DIR, "folder of the CSV in ROOT_DATA_DIR"),
-        ("--DATA_FILE", str, DATA_FILE, "the CSV in CSV_DIR, or its path"),
-        ("--IMG_DIR", str, IMG_DIR, "folder of images in ROOT_DATA_DIR"),
-        ("--CLF_SAVE_DIR", Path, REPOSITORY / CLF_SAVE_DIR, "where results are written"),
-        ("--CTN_SAVE_DIR", Path, REPOSITORY / CTN_SAVE_DIR, "what --CTN continues"),
-        ("--CACHE_DIR", Path, REPOSITORY / CACHE_DIR, "where features are kept"),
+        ("--ROOT_DATA_DIR", Path, here(ROOT_DATA_DIR), "the dataset"),
+        ("--CSV_DIR", Path, None, "what has List/ or Lists/ (None: where the constants put it)"),
+        ("--DATA_FILE", Path, None, "the CSV there, or its path (None: likewise)"),
+        ("--IMG_DIR", Path, None, "folder of images in ROOT_DATA_DIR (None: likewise)"),
+        ("--CLF_SAVE_DIR", Path, here(CLF_SAVE_DIR), "where results are written"),
+        ("--CTN_SAVE_DIR", Path, here(CTN_SAVE_DIR), "what --CTN continues"),
+        ("--CACHE_DIR", Path, here(CACHE_DIR), "where features are kept"),
         ("--DEVICE", str, DEVICE, "cuda, mps or cpu; None: the best there is"),
         ("--BATCH_SIZE", int, BATCH_SIZE, "images at a time"),
         ("--NEPOCH", int, NEPOCH, "linear classifier's epochs"),
@@ -125,7 +134,24 @@ def parse_arguments() -> argparse.Namespace:
     for name, least in (("BATCH_SIZE", 1), ("NEPOCH", 1), ("WORKERS", 0)):
         if getattr(options, name) < least:
             parser.error(f"--{name} must be at least {least}, not {getattr(options, name)}")
+    # The constants lie in each other; so do the options that are not given.
+    root = options.ROOT_DATA_DIR
+    options.CSV_DIR = options.CSV_DIR or moved(CSV_DIR, ROOT_DATA_DIR, root)
+    options.DATA_FILE = options.DATA_FILE or moved(DATA_FILE, CSV_DIR, options.CSV_DIR)
+    images = options.IMG_DIR
+    options.IMG_DIR = root / images if images else moved(IMG_DIR, ROOT_DATA_DIR, root)
     return options
+
+
+def here(path: Path | str) -> Path:
+    """A constant's path, which is relative to this file's folder."""
+    return Path(os.path.normpath(Path(__file__).parent.absolute() / path))
+
+
+def moved(path: Path, old: Path, new: Path) -> Path:
+    """The constant `path`; where it lies in the constant `old`, at the same place in `new`."""
+    path, old = here(path), here(old)
+    return new / path.relative_to(old) if path.is_relative_to(old) else path
 
 
 def load(
@@ -134,8 +160,8 @@ def load(
     """The usable rows of the CSV, and the split that holds photographs out, None where there can
     be none. Images that are not usable are reported and left out.
     """
-    csv_path = find_csv(options.ROOT_DATA_DIR, options.CSV_DIR, options.DATA_FILE)
-    table, paths = read_dataset(csv_path, options.ROOT_DATA_DIR / options.IMG_DIR)
+    csv_path = find_csv(options.CSV_DIR, options.DATA_FILE)
+    table, paths = read_dataset(csv_path, options.IMG_DIR)
     lists = options.ROOT_DATA_DIR.absolute().parent / LISTS_DATASET
     if options.corrections:
         table, paths = correct(table, paths, options.corrections, lists)
@@ -222,7 +248,7 @@ def save(
 ) -> None:
     """Write the members and the report's index, of one origin, and remove what is of others.
 
-    All are whole before any replaces the one of before.
+    All are whole before any replaces the one of before. Published ones are kept.
     """
     settings = options.backbone, options.preprocess, options.NEPOCH
     origin = Origin(options.backbone, training_id(rows, start, *settings), options.preprocess)
@@ -243,6 +269,7 @@ def save(
             save_index(index, part(INDEX_FILE))
         save_sgd(fitted.sgd, origin, part(SGD_FILE))
         save_linear(fitted.linear.state_dict(), origin, part(LINEAR_FILE))
+        keep_published(folder)
     for name, made in ((SUBSPECIES_FILE, fitted.subspecies), (INDEX_FILE, index)):
         if made is None:
             (folder / name).unlink(missing_ok=True)

@@ -33,7 +33,7 @@ def unpack(archive: Path, folder: Path) -> None:
                 file.extraction_filter = getattr(tarfile, "data_filter", None)
                 file.extractall(folder)
         else:
-            raise ValueError("neither a zip nor a tar file")
+            raise ValueError("neither a zip nor a tar file; perhaps a page that says why")
     except Exception as error:  # the readers raise many types on damaged archives
         raise InputError(f"{archive}: cannot be unpacked ({error})") from error
 

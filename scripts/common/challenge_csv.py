@@ -6,17 +6,20 @@ import io
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.files import IMAGE_SUFFIXES, inside
 from common.program import ROOT, InputError
+from common.spelling import but_there, decode
 
 COLUMNS = (
     *("CAMID", "file_url", "hybrid_stat", "split", "zenodo_link", "md5"),
     *("subspecies", "parent_subspecies_1", "parent_subspecies_2", "filename"),
 )
+# Of cells; spreadsheets in many countries write the others.
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 # No "_" and no ".": the name below and the folder i_j must read back one way only.
 SUBSPECIES = re.compile(r"[A-Za-z0-9-]+")
 # A generated image: structure of subspecies i, appearance of j, line `index` of a list.
@@ -48,17 +51,27 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str
     """Each row of the CSV `path` as (place, cells), where place is "path, line N" for errors.
 
     Raises TableError where one of `columns` is missing or stands twice, a row has more or fewer
-    cells than the header, or a file name is unsafe or stands twice. Read by csv, as pandas fills
-    short rows up and does not know on which line a row stands.
+    cells than the header, or a file name is unsafe or stands twice. Cells may be separated as
+    spreadsheets do it, and Excel's `sep=` may stand first. Read by csv, as pandas fills short rows
+    up and does not know on which line a row stands.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        text = decode(path.read_bytes())
+        mark = separator(text, columns)
+        if mark != ",":
+            logging.info("%s: its cells are separated by %s", path, SEPARATORS[mark])
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
         header = reader.fieldnames or ()
+        if header and header[0].lower().startswith("sep="):
+            reader.fieldnames = None  # so that it reads them from the next line
+            header = reader.fieldnames or ()
         for name in columns:
             if header.count(name) != 1:
                 found = f"column {name} stands twice" if name in header else f"no column {name}"
-                raise TableError(f"{path}: {found} in its first line")
+                raise TableError(
+                    f"{path}: {found} in its first line; expected columns separated by commas, "
+                    f"semicolons or tabs, found {','.join(header)[:300]}"
+                )
         rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
     except FileNotFoundError as error:
         drawn = "scripts/quickstart.sh draws one: quickstart/*/demo/train.csv"
@@ -66,7 +79,9 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str
         raise TableError(f"{path}: no such file; {challenge}, and {drawn}") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise TableError(f"{path}, line {line}: not in UTF-8 ({error.reason})") from error
+        raise TableError(
+            f"{path}, line {line}: not in UTF-8 ({error.reason}); save it as UTF-8"
+        ) from error
     except csv.Error as error:
         raise TableError(f"{path}, line {reader.reader.line_num}: not CSV ({error})") from error
     if not rows:
@@ -85,6 +100,17 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str
     return rows
 
 
+def separator(text: str, columns: Sequence[str]) -> str:
+    """The one of SEPARATORS by which a table's first lines name the most of `columns`."""
+    lines = text[:10_000].splitlines()[:2]  # the first may be `sep=;`
+
+    def found(mark: str) -> int:
+        cells = {cell.strip('"') for line in lines for cell in line.split(mark)}
+        return len(cells.intersection(columns))
+
+    return max(SEPARATORS, key=found)
+
+
 def check_filename(place: str, name: str) -> None:
     """Raise TableError unless `name` is the plain file name of an image."""
     try:
@@ -100,8 +126,8 @@ def check_filename(place: str, name: str) -> None:
 
 
 def read_subspecies(place: str, column: str, cell: str) -> str:
-    """The subspecies in `cell`; the challenge's CSV writes `8.0` for `8`."""
-    subspecies = re.sub(r"^(\d+)\.0$", r"\1", cell.strip())
+    """The subspecies in `cell`; the challenge's CSV writes `8.0` for `8`, a spreadsheet `8,0`."""
+    subspecies = re.sub(r"^(\d+)[.,]0$", r"\1", cell.strip())
     if not SUBSPECIES.fullmatch(subspecies):
         raise TableError(f"{place}: {column} {cell!r}; expected letters, digits and hyphens")
     return subspecies
@@ -134,7 +160,8 @@ def those_present(
     counted = f"{len(missing)} of {len(photos)} photographs are missing"
     if len(missing) == len(photos) or (missing and not allow_missing):
         or_less = "" if allow_missing else "; or leave them out: --allow_missing"
-        raise InputError(f"{counted}, the first is {place(missing[0])}; {remedy}{or_less}")
+        first = place(missing[0])
+        raise InputError(f"{counted}, the first is {first}{but_there(first)}; {remedy}{or_less}")
     if missing:
         names = [photo.filename for photo in missing[:5]] + ["..."] * (len(missing) > 5)
         logging.warning("%s and left out: %s", counted, ", ".join(names))

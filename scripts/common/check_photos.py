@@ -1,14 +1,16 @@
 """Which photographs of a CSV are whole in a folder; download_challenge.sh asks before and after.
 
-    PYTHONPATH=scripts python -m common.check_photos CSV FOLDER
+    PYTHONPATH=scripts python -m common.check_photos CSV FOLDER [COPY]
 
 Broken ones are renamed to NAME.broken: cautious-robot fetches what is not there. The CSV needs the
 columns `filename` and `file_url`. With `md5` in it each file is compared with its checksum, without
-it each file is decoded. Exit status 0: all whole; 3: some are missing or broken; 1: the CSV cannot
+it each file is decoded. Where some are missing or broken, COPY becomes the CSV, written plainly, in
+UTF-8 with commas. Exit status 0: all whole; 3: some are missing or broken; 1: the CSV cannot
 be used.
 """
 
 import argparse
+import csv
 import hashlib
 import logging
 import re
@@ -19,7 +21,7 @@ import joblib
 from tqdm import tqdm
 
 from common.challenge_csv import TableError, read_table
-from common.files import ImageError, open_image
+from common.files import ImageError, atomic, open_image
 from common.program import start
 
 MISSING = "is missing"
@@ -42,7 +44,8 @@ def problem(path: Path, md5: str | None) -> str | None:
 
 def run(args: argparse.Namespace) -> int:
     checksums: dict[Path, str | None] = {}
-    for place, row in read_table(args.csv, ("filename", "file_url")):
+    table = read_table(args.csv, ("filename", "file_url"))
+    for place, row in table:
         if not row["file_url"].startswith(("https://", "http://")):
             raise TableError(f"{place}: file_url {row['file_url']!r}; expected https://...")
         if "md5" in row and not re.fullmatch(r"[0-9A-Fa-f]{32}", row["md5"]):
@@ -62,6 +65,12 @@ def run(args: argparse.Namespace) -> int:
     logging.info("%d of %d photographs are missing, %d are broken", *counts)
     for path in list(problems)[:5]:
         logging.info("%s %s", path.name, problems[path])
+    if args.copy:
+        args.copy.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(args.copy) as part, part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, table[0][1], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(row for _, row in table)
     return INCOMPLETE
 
 
@@ -69,6 +78,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("csv", type=Path, help="the challenge's CSV, or one of that form")
     parser.add_argument("folder", type=Path, help="the folder of photographs")
+    parser.add_argument("copy", type=Path, nargs="?", help="where the CSV is written plainly")
     return parser.parse_args()
 
 

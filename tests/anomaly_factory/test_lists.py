@@ -106,7 +106,8 @@ def test_a_photo_of_another_structure_is_named(dataset):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("Images/9/train/good/7.png", r".*7\.png is not there"),
+        ("Images/9/train/good/7.png", r".*7\.png is not there$"),
+        (r"Images\9\train\good\0.PNG", ".* is not there, but 'Images/9/train/good/0.png' is there"),
         ("../secret.png", r"'\.\./secret\.png' leaves the folder"),
         ("/etc/passwd", "'/etc/passwd' leaves the folder"),
         ("", "empty"),

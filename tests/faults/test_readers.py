@@ -25,6 +25,7 @@ import painted
 import pandas as pd
 import pytest
 import torch
+import weights
 import worlds
 from common import challenge_csv
 from common.challenge_csv import TableError
@@ -32,6 +33,7 @@ from data import lists
 from faults.hostile import hostile
 from hypothesis import given
 from hypothesis import strategies as st
+from models import vgg
 from models.anomaly_factory import load_network
 from models.networks import Generator
 from models.pidinet import PiDiNet, load_pidinet
@@ -160,6 +162,29 @@ def test_marks_and_line_ends_of_other_systems_are_read(tmp_path, end):
     assert evaluation.read_predictions(path) == {"a.jpg": 0.5, "b.jpg": 0.25}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("first", ["", "sep={}\r\n"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_what_spreadsheets_write_is_read(tmp_path, mark, first, encoding):
+    """With the numbers of its lines, and a decimal comma where it separates no cells."""
+    path = tmp_path / "table.csv"
+    lines = [HEADER.replace(",", mark), ROW.replace(",", mark)]
+    if mark != ",":
+        lines[1] = lines[1].replace("8.0", "8,0")
+    text = first.format(mark) + "\r\n".join(lines)
+    path.write_bytes(text.encode(encoding))
+    (photo,) = challenge_csv.read_photos(path)
+    assert (photo.filename, photo.subspecies) == ("a.jpg", "8")
+    assert data_utils.group_names(data_utils.read_table(path)).tolist() == ["8"]
+    path.write_bytes(f"{text}\r\n{lines[1]}".encode(encoding))
+    for read in (challenge_csv.read_photos, data_utils.read_table):
+        with pytest.raises((TableError, ValueError), match=f", line {4 if first else 3}"):
+            read(path)
+    path.write_bytes("Images/8/ü.png\r\n".encode(encoding))
+    assert lists.read_lines(path) == ["Images/8/ü.png"]
+    assert listing.read_text(path, "a list").split() == ["Images/8/ü.png"]
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
@@ -241,6 +266,7 @@ def good(tmp_path_factory) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+VGG19 = vgg.FILE_NAME
 MEMBERS = ("clf1024.pth", "sgd_clf.pkl", "subspecies.npz")
 
 
@@ -251,6 +277,8 @@ def load(path: Path) -> None:
         model.Model(device="cpu", classifiers=path.parent, members=[member]).load()
     elif path.name == "latest_net_G.pth":
         load_network(Generator(2, 1, 1), path.parent, "latest", "G")
+    elif path.name == VGG19:
+        vgg.vgg19_features(path.parent)
     else:
         load_pidinet(path)
 
@@ -261,6 +289,7 @@ def refused(path: Path) -> str:
         load(path)
     assert type(raised.value) in (ValueError, InputError), repr(raised.value)
     assert str(raised.value).startswith(str(path))
+    assert "weights_only" not in str(raised.value) and "add_safe_globals" not in str(raised.value)
     return str(raised.value)
 
 
@@ -288,6 +317,48 @@ def test_damaged_weights_load_or_are_refused(
             assert str(raised).startswith(str(path))
             count += 1
     assert count
+
+
+NO_WEIGHTS = {
+    "Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3154116\n",
+    "web page": b"\n <!DOCTYPE html><html><title>Quota exceeded</title></html>",
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("name", [*MEMBERS, "latest_net_G.pth", "table5_pidinet.pth", VGG19])
+@pytest.mark.parametrize("kind", NO_WEIGHTS)
+def test_what_a_failed_download_leaves_is_told(tmp_path, name, kind):
+    (tmp_path / name).write_bytes(NO_WEIGHTS[kind])
+    assert kind in refused(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["clf1024.pth", "latest_net_G.pth", "table5_pidinet.pth", VGG19])
+def test_nobody_is_told_to_switch_safety_off(tmp_path, name):
+    path = tmp_path / name
+    torch.save({"state_dict": Path("a")}, path)
+    assert "it asks for pathlib.PosixPath" in refused(path)
+    for content in (b"no pickle", b"\x80\x02K"):
+        path.write_bytes(content)
+        refused(path)
+    torch.save({}, path)
+    with zipfile.ZipFile(path, "a") as archive:  # by which torch knows its scripts
+        archive.writestr(f"{path.stem}/constants.pkl", b"")
+    assert "save a state_dict() alone" in refused(path)
+
+
+def test_the_prefix_of_data_parallel_is_taken_off(tmp_path, good):
+    """A classifier's; for the generators', see test_painting.py."""
+    path = tmp_path / "clf1024.pth"
+    path.write_bytes(good[path.name])
+    state = weights.read_state_dict(path)
+    torch.save({f"module.{key}": value for key, value in state.items()}, path)
+    found = weights.read_state_dict(path)
+    assert list(found) == list(state)
+    assert all(torch.equal(found[key], state[key]) for key in state)
+    partly = {"module.a": torch.zeros(1), "b": torch.zeros(1)}
+    torch.save(partly, path)
+    assert weights.read_state_dict(path).keys() == partly.keys()
 
 
 STATES = ("clf1024.pth", "latest_net_G.pth", "table5_pidinet.pth")

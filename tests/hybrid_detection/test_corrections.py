@@ -57,6 +57,7 @@ def test_a_person_is_right_and_what_was_painted_from_errors_is_left_out(photos, 
     new.mkdir()
     for name in ("=1.jpg", "'=1.jpg", "e.jpg", "copy.jpg"):
         (new / name).write_text("d.jpg" if name == "copy.jpg" else name)
+    (new / "Gone.JPEG").touch()
     file = say(
         tmp_path / "corrections.csv",
         f"a.jpg;{photos[1][0].parent};hybrid;",
@@ -79,7 +80,8 @@ def test_a_person_is_right_and_what_was_painted_from_errors_is_left_out(photos, 
     }
     assert table["label"].tolist() == [1, 0, 0, 1, 1, 0]
     assert paths == [*photos[1][:4], new / "=1.jpg", new / "'=1.jpg"]
-    assert f"are missing and are left out: {new}/gone.jpg" in caplog.text
+    said = f"are missing and are left out: {new}/gone.jpg, but 'Gone.JPEG' is there"
+    assert said in caplog.text
     assert "2 photographs relabelled, 2 added, 0 left out as unsure, and 1 images" in caplog.text
 
 
@@ -98,6 +100,7 @@ def test_what_a_person_is_unsure_of_is_left_out(photos, tmp_path):
     [
         (["a.jpg;;maybe;"], "line 2: person is 'maybe', expected non-hybrid, hybrid or unsure"),
         (["c.jpg;;;", "x.jpg;;hybrid;"], "line 3: x.jpg is not in the training's CSV"),
+        (["C.JPG;;hybrid;"], "C.JPG is not in the training's CSV, but 'c.jpg' is there, which"),
         (["../x.jpg;/nowhere;hybrid;"], "line 2: '../x.jpg' leaves the folder /nowhere"),
         (["/etc/passwd;/nowhere;hybrid;"], "line 2: '/etc/passwd' leaves the folder"),
         (["a.jpg;;hybrid;8"], "the subspecies of a hybrid is '8', expected two"),

@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import data_utils
+import dataset
 import numpy as np
 import pandas as pd
 import pytest
+from spelling import but_there
 from worlds import HEADER
 
 
@@ -28,11 +30,14 @@ def test_cells_are_read_as_they_stand_and_a_row_has_its_last_line(tmp_path):
     assert cells.to_dict("index") == {3: {"a": "x\ny", "b": "8.0"}, 5: {"a": "007", "b": " z "}}
 
 
+B_AND_C = "b,c, separated by commas, semicolons or tabs; found"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "line 1: no column b; expected b,c"),
-        (b"b,c,b,c\n", "line 1: b stands twice; expected b,c"),
+        (b"", f"line 1: no column b; expected {B_AND_C} nothing"),
+        (b"b,c,b,c\n", f"line 1: b stands twice; expected {B_AND_C} b,c,b,c"),
         (b'b,c\n1,2\n"3\n4",5,6\n', "line 4: 3 cells, but 2 columns in line 1"),
         (b'b,c\n1,2\n1,"2"x\n', "line 3: not a CSV table: ',' expected after '\"'"),
     ],
@@ -86,6 +91,36 @@ def test_an_image_is_found_beside_its_table_or_in_its_class_folder(tmp_path):
         assert data_utils.find_images(table, images, beside)[0] == images / found
         (beside / "a.jpg").unlink()
         (images / found).unlink()
+
+
+@pytest.mark.parametrize(
+    ("named", "there", "how"),
+    [
+        ("IMG_2.jpg", "IMG_2.JPG", "in case"),
+        ("Gr\u00fcn.jpg", "Gru\u0308n.jpg", "accents are stored"),
+        ("race\\3.jpg", "race/3.jpg", "slashes"),
+        ("Race\\gr\u00dcN 3.jpg ", "race/Gru\u0308n 3.JPEG", "suffix"),
+        (" 4", "4.tif", "suffix"),
+        ("other/5.jpg", None, ""),
+    ],
+)
+def test_a_file_that_is_almost_the_named_one_is_named(tmp_path, caplog, named, there, how):
+    """In whichever of an image's places it lies."""
+    table = write(tmp_path, row("good.jpg"), row(named), row("gone.jpg"))
+    assert but_there(table) == ""  # as of a folder where an image should be
+    for folder in ("Images/hybrid", "Images", "."):
+        paths = [tmp_path / folder / name for name in ("good.jpg", there) if name]
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        caplog.clear()
+        found, _ = dataset.read_dataset(table, tmp_path / "Images")
+        assert found["filename"].tolist() == ["good.jpg"]
+        start = f"2 images are missing and are left out: {named}, gone.jpg"
+        said = caplog.messages[0].removeprefix(start)
+        assert (f", but {there!r} is there" in said and how in said) if there else said == ""
+        for path in paths:
+            path.unlink()
 
 
 def test_groups_are_named_by_their_parents_in_order():

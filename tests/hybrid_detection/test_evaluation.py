@@ -210,6 +210,8 @@ def test_scores_of_some_members_are_as_ingestion_writes_them(tmp_path):
     path.write_text(DETAILS.replace(",\n", ",0.25\n"))
     scores = evaluation.read_details(path, ["sgd", "linear", "subspecies"])
     assert scores == {"major_0.jpg": 0.5, "major_1.jpg": 0.3001}
+    path.write_text(DETAILS.replace(",", ";").replace(".", ",").replace(",jpg", ".jpg"))
+    assert evaluation.read_details(path, ["sgd"]) == {"major_0.jpg": 0.1, "major_1.jpg": 0.3001}
     path.write_text(DETAILS.replace("0.1,0.2", "1,0"))  # the bounds are probabilities, too
     scores = [evaluation.read_details(path, [name])["major_0.jpg"] for name in ("sgd", "linear")]
     assert scores == [1, 0]
@@ -225,6 +227,10 @@ ALL = ("--members", "sgd", "linear", "subspecies")
         ("predictions.txt", f"{PREDICTIONS}\nmajor_0.jpg,1", (), "line 7: major_0.jpg is scored"),
         ("predictions.txt", "major_0.jpg,nan", (), "line 1: 'major_0.jpg,nan' is not filename"),
         ("predictions.txt", DETAILS, (), "is not filename,score; of a details.csv, say --members"),
+        ("predictions.txt", "a.jpg,0,5\n", (), "line 1: 'a.jpg,0,5' is .* with a decimal point"),
+        ("predictions.txt", "a.jpg;0,25", (), "line 1: 'a.jpg;0,25' is not filename,score with"),
+        ("predictions.txt", "a.jpg\t0.25", (), "line 1: .* is not filename,score with a decimal"),
+        ("predictions.txt", PREDICTIONS.upper(), (), "6 of 6 .*, but 'MAJOR_0.JPG' is there"),
         ("predictions.txt", DETAILS, ALL, "line 3: '' is no probability of subspecies"),
         ("predictions.txt", DETAILS.replace("0.5", "1.5"), ALL, "line 2: '1.5' is no probability"),
         ("predictions.txt", None, ALL, "no such file; ingestion.py --details writes details.csv"),

@@ -53,9 +53,11 @@ def scores_in(folder: Path) -> dict[str, str]:
 
 
 def test_a_listed_photograph_that_is_missing_is_said_to_be(ingest, photographs, tmp_path):
-    (tmp_path / "list.csv").write_text(f"filename\n{NAMES[0]}\nnowhere.jpg\n")
+    other = NAMES[2].upper()
+    (tmp_path / "list.csv").write_text(f"filename;x\n{NAMES[0]};\nnowhere.jpg;\n{other};\n")
     done = ingest(photographs, tmp_path, "--images", tmp_path / "list.csv")
     assert (done.returncode, list(scores_in(tmp_path))) == (1, NAMES[:1])
+    assert f"{other}: not a readable image (no such file, but {NAMES[2]!r} is there" in done.stderr
     assert (
         f"ingestion: {photographs / 'nowhere.jpg'}: not a readable image (no such file)\n"
         in done.stderr
@@ -77,8 +79,8 @@ def test_every_score_is_that_of_its_file(ingest, folder, photographs, tmp_path):
         assert done.stderr.count("b1.png: not a readable image") == 1
         assert "'a,b.png': a comma" in done.stderr
         assert "ingestion: 2 files were left out, named above\n" in done.stderr
-        told = "ingestion: scored 4 images with efficientnet_lite0 (sgd, linear): "
-        assert done.stdout == f"{told}{output / 'predictions.txt'}\n"
+        told = "ingestion: scored 4 images with efficientnet_lite0 (sgd, linear) of "
+        assert done.stdout == f"{told}{folder}: {output / 'predictions.txt'}\n"
         assert [path.name for path in output.iterdir()] == ["predictions.txt"]
         assert all(re.fullmatch(r"[01]\.\d{4}", score) for score in scores_in(output).values())
         scores = {name: float(score) for name, score in scores_in(output).items()}

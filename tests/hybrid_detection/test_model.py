@@ -1,5 +1,8 @@
 """model.py: what it computes, compared with plain re-implementations and published numbers."""
 
+import shutil
+import struct
+
 import backbones
 import cutout
 import files
@@ -12,6 +15,7 @@ import torch
 import weights
 import wings
 from PIL import Image
+from safetensors.torch import save_file
 from sklearn.datasets import load_sample_image
 from timm.data import ImageNetInfo
 from torchvision import transforms
@@ -115,6 +119,66 @@ def test_dinov2_features_are_known_numbers(tmp_path, monkeypatch):
             backbones.build_backbone("dinov2_base", CPU)
 
 
+def as_transformers_has_it(official: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """As `Dinov2Model.state_dict()` names them."""
+    names = {
+        "cls_token": "embeddings.cls_token",
+        "mask_token": "embeddings.mask_token",
+        "pos_embed": "embeddings.position_embeddings",
+        "patch_embed.proj.weight": "embeddings.patch_embeddings.projection.weight",
+        "patch_embed.proj.bias": "embeddings.patch_embeddings.projection.bias",
+        "norm.weight": "layernorm.weight",
+        "norm.bias": "layernorm.bias",
+    }
+    state = {names[name]: value for name, value in official.items() if name in names}
+    for block in (0, 1):
+        old, new = f"blocks.{block}.", f"encoder.layer.{block}."
+        state[f"{new}layer_scale1.lambda1"] = official[f"{old}ls1.gamma"]
+        state[f"{new}layer_scale2.lambda1"] = official[f"{old}ls2.gamma"]
+        for kind in ("weight", "bias"):
+            for part in ("norm1", "norm2", "mlp.fc1", "mlp.fc2"):
+                state[f"{new}{part}.{kind}"] = official[f"{old}{part}.{kind}"]
+            state[f"{new}attention.output.dense.{kind}"] = official[f"{old}attn.proj.{kind}"]
+            thirds = official[f"{old}attn.qkv.{kind}"].chunk(3)
+            for part, third in zip(("query", "key", "value"), thirds, strict=True):
+                state[f"{new}attention.attention.{part}.{kind}"] = third.clone()
+    assert sum(map(torch.numel, state.values())) == sum(map(torch.numel, official.values()))
+    return state
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+def test_what_transformers_fetched_gives_the_same_features(tmp_path, monkeypatch, file):
+    """It comes after Models/backbones, and a copy under the official name is read, too."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(weights, "MODELS", [tmp_path / "Models"])
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: tiny_vit())
+    official, cached = official_weights(), tmp_path / "models--facebook--dinov2-base/snapshots/f9e"
+    (tmp_path / "Models/backbones").mkdir(parents=True)
+    cached.mkdir(parents=True)
+    state = as_transformers_has_it(official)
+    if file.endswith("tensors"):
+        save_file(state, cached / file)
+        header = (cached / file).read_bytes()[8:]
+        end = header.index(b"}}") + 2
+        # Whose length reads as a blank and the beginning of a web page.
+        padded = header[:end].ljust(0x3C20) + header[end:].lstrip(b" ")
+        (cached / file).write_bytes(struct.pack("<Q", 0x3C20) + padded)
+    else:
+        torch.save(state, cached / file)
+    assert backbones.locate_backbone("dinov2_base") == cached / file
+    images = np.random.default_rng(1).standard_normal((2, 3, 224, 224), np.float32)
+    expected = dinov2_features(official, images)
+    for _ in range(2):
+        network = backbones.build_backbone("dinov2_base", CPU)
+        assert np.array_equal(network(torch.from_numpy(images)).numpy(), expected)
+        copy = shutil.copy(cached / file, tmp_path / "Models/backbones/dinov2_vitb14_pretrain.pth")
+        assert backbones.locate_backbone("dinov2_base") == copy
+    del state["encoder.layer.1.attention.attention.key.bias"]
+    torch.save(state, copy)
+    with pytest.raises(ValueError, match=r"pretrain\.pth: does not fit.*layer\.1\..*key\.bias"):
+        backbones.build_backbone("dinov2_base", CPU)
+
+
 def test_dinov2_features_equal_the_official_code(shared):
     golden = np.load(shared / "golden/dinov2_tiny.npz")
     names = [name for name in golden if name.startswith("weight:")]
@@ -126,7 +190,7 @@ def test_dinov2_features_equal_the_official_code(shared):
 @pytest.mark.parametrize(("size", "seen"), [("0", "daisy"), ("2", "honeycomb")])
 def test_efficientnet_knows_imagenet(size, seen):
     """Weights, padding and normalisation fit: what is seen in the heart of a flower."""
-    path = backbones.packaged(size)
+    (path,) = backbones.packaged(size)
     network, state = backbones.build_efficientnet(size, path).eval(), weights.read_state_dict(path)
     flower = Image.fromarray(load_sample_image("flower.jpg")).crop((120, 0, 547, 427))
     picture = torch.from_numpy(np.array(backbones.make_picture()(flower))[None])

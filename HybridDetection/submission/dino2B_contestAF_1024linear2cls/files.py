@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
+from spelling import but_there
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
 MAX_PIXELS = 100_000_000  # a photo of 100 megapixels takes 300 MB once decoded
@@ -34,15 +35,13 @@ def open_image(
             return to_rgb(image)
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
         missing = isinstance(error, FileNotFoundError)
-        reason = "no such file" if missing else str(error) or repr(error)
+        reason = f"no such file{but_there(Path(source))}" if missing else str(error) or repr(error)
         raise ImageError(f"{name or source}: not a readable image ({reason})") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """`image` in RGB: 16-bit greys scaled to 8 bits, transparency laid on white.
-
-    Raises ValueError for floats, whose white nobody knows.
-    """
+    """`image` in RGB: 16-bit greys scaled to 8 bits, transparency laid on white;
+    ValueError for floats, whose white nobody knows."""
     if image.mode == "F":
         raise ValueError("an image of floats; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # Pillow clips 16-bit values where it converts them itself

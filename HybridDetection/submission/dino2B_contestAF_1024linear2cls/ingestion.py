@@ -231,7 +231,8 @@ def tell(model: Model, scored: int, left_out: int, output: Path) -> None:
     members = ", ".join(name for name in MEMBERS if name in model.members)
     cut_out = ", specimens cut out where they were found," if model.preprocess == "cutout" else ""
     done = f"scored {counted(scored, 'image')}{cut_out} with {model.backbone}"
-    print(f"ingestion: {done} ({members}): {output}", flush=True)
+    folder = next(iter(model.files.values())).parent
+    print(f"ingestion: {done} ({members}) of {folder}: {output}", flush=True)
     if left_out:
         were = f"{counted(left_out, 'file')} {'was' if left_out == 1 else 'were'}"
         print(f"ingestion: {were} left out, named above", file=sys.stderr)

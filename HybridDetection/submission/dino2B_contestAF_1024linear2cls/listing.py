@@ -2,14 +2,20 @@
 
 import csv
 import io
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from files import IMAGE_SUFFIXES, inside
+from spelling import decode
 
 COLUMN = "filename"  # of a list
+# Of cells; spreadsheets in many countries write the others.
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,14 +95,22 @@ def read_rows(
 ) -> tuple[list[str], dict[int, list[str]]]:
     """The first row of the CSV `path`, and the cells of the others by the line on which each ends.
 
-    ValueError naming the line where one of `columns` is missing or stands twice, and for a row of
-    more or fewer cells than the first. `origin` is read_text's.
+    Cells may be separated as spreadsheets do it, and Excel's `sep=` may stand first. ValueError
+    naming the line where one of `columns` is missing or stands twice, and for a row of more or
+    fewer cells than the first. `origin` is read_text's.
     """
-    text = io.StringIO(read_text(path, "a CSV table", origin), newline="")
-    reader = csv.reader(text, strict=True)  # which knows its line; pandas does not
+    text = read_text(path, "a CSV table", origin)
+    mark = separator(text, columns)
+    if mark != ",":
+        log.info("%s: its cells are separated by %s", path, SEPARATORS[mark])
+    # csv knows its line; pandas does not.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     rows: dict[int, list[str]] = {}
     try:
         header = next(reader, [])
+        if header and header[0].lower().startswith("sep="):
+            header = next(reader, [])
+        first = reader.line_num or 1
         for row in filter(None, reader):
             rows[reader.line_num] = row
     except csv.Error as error:
@@ -104,27 +118,42 @@ def read_rows(
     for name in columns:
         if (count := header.count(name)) != 1:
             found = f"{name} stands twice" if count else f"no column {name}"
-            raise ValueError(f"{path}, line 1: {found}; expected {','.join(columns)}")
+            expected = f"{','.join(columns)}, separated by commas, semicolons or tabs"
+            there = ",".join(header)[:300] or "nothing"
+            raise ValueError(f"{path}, line {first}: {found}; expected {expected}; found {there}")
     for line, row in rows.items():
         if len(row) != len(header):
             raise ValueError(
-                f"{path}, line {line}: {len(row)} cells, but {len(header)} columns in line 1"
+                f"{path}, line {line}: {len(row)} cells, but {len(header)} columns in line {first}"
             )
     return header, rows
 
 
+def separator(text: str, columns: Sequence[str]) -> str:
+    """The one of SEPARATORS by which a table's first lines name the most of `columns`."""
+    lines = text[:10_000].splitlines()[:2]  # the first may be `sep=;`
+
+    def found(mark: str) -> int:
+        cells = {cell.strip('"') for line in lines for cell in line.split(mark)}
+        return len(cells.intersection(columns))
+
+    return max(SEPARATORS, key=found)
+
+
 def read_text(path: Path, kind: str, origin: str = "") -> str:
-    """The text in `path`; ValueError, naming the line, where it is not in UTF-8.
+    """The text in `path`; ValueError, naming the line, where it is not in UTF-8 or UTF-16.
 
     The error calls it `not {kind}`; FileNotFoundError says the `origin` of such files.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return decode(path.read_bytes())
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: no such file{origin and '; '}{origin}") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: not {kind} in UTF-8 ({error.reason})") from error
+        raise ValueError(
+            f"{path}, line {line}: not {kind} in UTF-8 ({error.reason}); save it as UTF-8"
+        ) from error
 
 
 def checked(folder: Path, names: Iterable[str]) -> tuple[Images, list[str]]:

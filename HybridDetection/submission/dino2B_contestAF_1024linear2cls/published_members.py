@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from backbones import BACKBONE, BACKBONES, PREPROCESS, PREPROCESSES
 from torch import nn
-from weights import load_checked, numbers, read_state_dict
+from weights import load_checked, numbers, read_state_dict, refuse_text
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,7 @@ def check_claims(pickled: bytes) -> None:
 def load_sgd(path: Path) -> SGDScorer:
     """The SGD classifier pickled in `path`, calibrated or bare; ValueError for anything else."""
     try:
+        refuse_text(path)
         content = path.read_bytes()
         check_claims(content)
         return sgd_scorer(SGDUnpickler(io.BytesIO(content)).load())

@@ -1,5 +1,6 @@
 """Where weights lie, and how they are read without trusting them."""
 
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import nn
 
 HERE = Path(__file__).resolve().parent
 MODELS = [parent / "Models" for parent in HERE.parents[2:3]]  # absent once packed for Codabench
+PARALLEL = "module."  # what torch.nn.DataParallel puts before the name of each weight
 TRAINING = "python HybridDetection/train/training.py, in the repository's root"
 
 
@@ -20,19 +22,56 @@ def search_folders(models_folder: str) -> list[Path]:
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The plain state dict in `path`; ValueError for any other content."""
+    """The plain state dict in `path`, without DataParallel's prefix; ValueError for any other
+    content.
+    """
     try:
         size = path.stat().st_size
+        if is_safetensors(path):
+            from safetensors.torch import load_file  # which timm brings
+
+            return load_file(path)
+        refuse_text(path)
         if zipfile.is_zipfile(path):  # torch.save compresses nothing
             check_unpacked(path, size)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types on files that are no checkpoint
-        raise ValueError(f"{path}: not a PyTorch weights file ({error})") from error
+        raise ValueError(f"{path}: not a PyTorch weights file ({reason_of(error)})") from error
     if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
         raise ValueError(f"{path}: not a plain state dict")
     if any(tensor.numel() * tensor.element_size() > size for tensor in state.values()):
         raise ValueError(f"{path}: has a tensor of more numbers than the file holds")
+    if state and all(str(key).startswith(PARALLEL) for key in state):
+        state = {key.removeprefix(PARALLEL): tensor for key, tensor in state.items()}
     return state
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether `path` begins as such a file: with the length of its JSON, and that."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def refuse_text(path: Path) -> None:
+    """ValueError where `path` holds nothing, or what is often found in place of weights."""
+    with path.open("rb") as file:
+        start = file.read(200).strip().lower()
+    if not start:
+        raise ValueError("it is empty: fetch it again")
+    if start.startswith(b"version https://git-lfs"):
+        raise ValueError("it is a Git LFS pointer to the file: `git lfs pull` fetches that")
+    if start.startswith(b"<"):
+        raise ValueError("it is a web page, perhaps of a refused download: fetch the file again")
+
+
+def reason_of(error: Exception) -> str:
+    """What torch.load says, without its advice to run what a file asks for."""
+    if "weights_only" not in str(error):
+        return (str(error) or repr(error)).splitlines()[0]
+    asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if asked is None:
+        return "damaged, or of another kind: fetch it again, or save a state_dict() alone"
+    return f"it asks for {asked[1]}, and only tensors are read: save a state_dict() alone"
 
 
 def check_unpacked(path: Path, most: int) -> None:
@@ -65,6 +104,7 @@ def read_arrays(path: Path, most: int) -> dict[str, np.ndarray]:
 
     On hostile bytes zip's and npy's readers raise almost anything.
     """
+    refuse_text(path)
     check_unpacked(path, most)
     with np.load(path, allow_pickle=False) as file:
         return dict(file)
