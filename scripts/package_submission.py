@@ -36,6 +36,7 @@ MODULES = {"Pillow": "PIL", "scikit-learn": "sklearn", "opencv-python-headless":
 OPTIONAL = {
     "huggingface_hub",  # where no file has the weights of DINOv2
     "cutout",  # for classifiers that were trained on cutouts; it brings OpenCV
+    "pillow_heif",  # for HEIC, which the challenge has none of
 }
 
 # Asks model.py, the one place that knows, for the files that it would load.
