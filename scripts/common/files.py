@@ -188,7 +188,7 @@ def srgb_transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform | No
     colours = Image.fromarray(cube).convert(mode)
     before, after = (some.convert("RGB") for some in (colours, transform.apply(colours)))
     apart = np.abs(np.asarray(before, int) - np.asarray(after, int)).max()
-    return mode, None if mode != "CMYK" and apart <= SAME else transform
+    return mode, None if apart <= SAME else transform
 
 
 # ---- folders ------------------------------------------------------------------------------------

@@ -121,12 +121,8 @@ ADOBE = primaries(
 )
 STEPS = np.linspace(0, 1, 1024)
 TONE = np.where(STEPS <= 0.04045, STEPS / 12.92, ((STEPS + 0.055) / 1.055) ** 2.4)
-SRGB = primaries(
-    (0.43607, 0.22249, 0.01392),
-    (0.38515, 0.71687, 0.09708),
-    (0.14307, 0.06061, 0.7141),
-    curve(*TONE),
-)
+COLOURS = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.7141))
+SRGB, PLAIN = primaries(*COLOURS, curve(*TONE)), primaries(*COLOURS, curve(2.2))
 LINEAR_GREY = profile(b"GRAY", kTRC=curve(1.0))
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
 
@@ -139,6 +135,7 @@ NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), d
         ("RGB", (144, 255, 60), ADOBE, "webp", (0, 255, 0)),
         ("RGBA", (144, 255, 60, 128), ADOBE, "tiff", (127, 255, 127)),
         ("P", (144, 255, 60), ADOBE, "png", (0, 255, 0)),
+        ("RGB", (16, 16, 16), PLAIN, "png", (7, 7, 7)),
         ("L", 128, LINEAR_GREY, "jpg", (188, 188, 188)),
         ("LA", (128, 0), LINEAR_GREY, "png", (255, 255, 255)),
         ("LA", (128, 255), LINEAR_GREY, "png", (188, 188, 188)),
