@@ -24,6 +24,7 @@ from tqdm import tqdm
 from util import distributed
 from util.device import keep_freed_memory, prepare
 from util.errors import InputError, reported
+from util.files import passed_over, unread
 
 
 def main() -> int:
@@ -52,10 +53,10 @@ def main() -> int:
         "left_out": problems,
     }
     page = write_report(evaluation, numbers, opt.output)
-    for line in problems:
+    for line in problems + passed_over(dataset.passed):
         tqdm.write(line, file=sys.stderr)
     tqdm.write(f"page: {page}")
-    return 1 if problems else 0
+    return 1 if problems or unread(dataset.passed) else 0
 
 
 def options() -> argparse.Namespace:

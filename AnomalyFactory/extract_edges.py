@@ -33,8 +33,16 @@ from util.background import ahead
 from util.device import keep_freed_memory, prepare
 from util.engine import ENGINES, choose_engine
 from util.errors import InputError, reported
-from util.files import IMAGE_FORMATS, ImageError, atomic, open_image
-from util.images import images_below, png_texts
+from util.files import (
+    ImageError,
+    atomic,
+    image_size,
+    images_in,
+    open_image,
+    passed_over,
+    unread,
+)
+from util.images import png_texts
 
 MAX_BATCH_PIXELS = 2**20  # a whole batch in PiDiNet, on a CPU: 2 to 3 GB
 MAX_PHOTO_PIXELS = 2**22  # a photo alone in PiDiNet, on a CPU: 8 GB
@@ -58,13 +66,13 @@ class Job:
 def main() -> None:
     opt = edge_options()
     process = distributed.start(opt.gpu_ids)
-    pairs = plan(opt)
+    pairs, passed = plan(opt)
     note = how_made(opt)
     to_do = [(photo, edges) for photo, edges in pairs if not stands(photo, edges, note)]
     if process.first:
         tqdm.write(f"{note}: {len(pairs)} photos, {len(to_do)} to do")
 
-    jobs = [Job(photo, edges, tuple(opt.size or photo_size(photo))) for photo, edges in to_do]
+    jobs = [Job(photo, edges, tuple(opt.size or image_size(photo))) for photo, edges in to_do]
     process.wait()  # nobody draws before everybody has looked
     detect = scharr_edges
     if opt.detector == "pidinet":
@@ -101,6 +109,10 @@ def main() -> None:
             " the same command again"
         )
     process.stop()
+    for line in passed_over(passed) if process.first else ():
+        if unread(passed):
+            raise InputError(line)
+        tqdm.write(line)
 
 
 def edge_options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -134,8 +146,9 @@ def edge_options(arguments: list[str] | None = None) -> argparse.Namespace:
     return opt
 
 
-def plan(opt: argparse.Namespace) -> list[tuple[Path, Path]]:
-    """Each photo with the path of its edge map, for the folders that the options name."""
+def plan(opt: argparse.Namespace) -> tuple[list[tuple[Path, Path]], dict[str, list[str]]]:
+    """Each photo with the path of its edge map, for the folders that the options name; and what is
+    passed over there, as images_in gives it."""
     if opt.dataset:
         goods = sorted(path for path in (opt.dataset / "Images").rglob("good") if path.is_dir())
         if not goods:
@@ -152,16 +165,21 @@ def plan(opt: argparse.Namespace) -> list[tuple[Path, Path]]:
     else:
         trees = [(opt.input, opt.output)]
     owner: dict[Path, Path] = {}
+    passed: dict[str, list[str]] = {}
     for tree, maps in trees:
-        for photo in images_below(tree):
-            edges = maps / photo.relative_to(tree).with_suffix(".png")
+        images, others = images_in(tree)
+        for kind, names in others.items():
+            passed[kind] = passed.get(kind, []) + names
+        for name in images:
+            photo, edges = tree / name, (maps / name).with_suffix(".png")
             if edges in owner:
                 both = f"{owner[edges]} and {photo}"
                 raise InputError(f"{both} would both become {edges}; rename one")
             owner[edges] = photo
     if not owner:
-        raise InputError(f"{opt.dataset or opt.input}: no photos in it")
-    return [(photo, edges) for edges, photo in owner.items()]
+        nothing = f"{opt.dataset or opt.input}: no photos in it"
+        raise InputError("; ".join([nothing, *passed_over(passed)]))
+    return [(photo, edges) for edges, photo in owner.items()], passed
 
 
 def how_made(opt: argparse.Namespace) -> str:
@@ -185,15 +203,6 @@ def stands(photo: Path, edges: Path, note: str) -> bool:
     found = png_texts(edges).get(NOTE)
     is_newer = edges.stat().st_mtime >= photo.stat().st_mtime
     return found is None or (found == note and is_newer)
-
-
-def photo_size(path: Path) -> tuple[int, int]:
-    """Width and height from the file's header; none of what `read` will name."""
-    try:
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
-            return image.size
-    except Exception:  # Pillow's plugins raise many types on hostile bytes
-        return 0, 0
 
 
 def batches(jobs: list[Job], most: int) -> Iterator[list[Job]]:

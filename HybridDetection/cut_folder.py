@@ -13,7 +13,8 @@ does what is a cutout already. A mask of your own, MASKS/a/b.png of the photogra
 given: what is not 0 is specimen. A photograph without one is cut out as usual. What stands and is
 of the photograph as it is now is kept, so that a stopped run goes on where it was.
 
-The exit status is 3 where some photographs cannot be used and all others are done.
+The exit status is 3 where some photographs cannot be used, or are of a kind that is not read, and
+all others are done.
 """
 
 import argparse
@@ -36,8 +37,16 @@ import cv2
 import numpy as np
 import pandas as pd
 from cutout import CONFIDENT, FILLED, Found, box_of, find_specimen, is_cutout, on_flat_ground
-from files import IMAGE_SUFFIXES, MAX_PIXELS, ImageError, atomic, open_image
-from listing import walk
+from files import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    ImageError,
+    atomic,
+    images_in,
+    open_image,
+    passed_over,
+    unread,
+)
 from pages import save_page
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -47,8 +56,10 @@ from tqdm import tqdm
 LOOK_AT = 0.8  # a cutout of less confidence is shown among the doubtful ones
 SHOWN = 480  # pixels of a doubtful photograph's longer side on the page
 OUTLINE = (255, 0, 255)  # of what was found there; no butterfly is of this colour
-JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
-SAVING = {".jpg": JPEG, ".jpeg": JPEG, ".webp": {"lossless": True}}
+SAVING = {
+    "JPEG": {"quality": 95, "subsampling": 0},  # full colour resolution: the wing bands are thin
+    "WEBP": {"lossless": True},
+}
 PARTLY = 3  # exit status where some photographs cannot be used and all others are done
 RECORD = "cutout"  # name of the text in a mask's PNG: its row, and what it was made from
 COLUMNS = ["file", "confidence", "box", "reason"]  # of cutouts.csv
@@ -56,8 +67,8 @@ COLUMNS = ["file", "confidence", "box", "reason"]  # of cutouts.csv
 log = logging.getLogger("cutout")
 
 
-def find_photographs(folder: Path, output: Path) -> list[str]:
-    """The image files in the folder and below, sorted.
+def find_photographs(folder: Path, output: Path) -> tuple[list[str], dict[str, list[str]]]:
+    """The image files in the folder and below, and what is passed over, as images_in gives them.
 
     Raises ValueError where there are none, where two would share a mask, and where the results
     would lie among the photographs or replace them.
@@ -67,13 +78,16 @@ def find_photographs(folder: Path, output: Path) -> list[str]:
         if target.is_relative_to(source) or source.is_relative_to(target):
             lie = f"its {target.name}/ and the photographs in {folder} lie in each other"
             raise ValueError(f"--output {output}: {lie}; name another folder")
-    files = sorted(walk(folder))
+    files, passed = images_in(folder)
     if not files:
-        raise ValueError(f"--input {folder}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise ValueError(
+            "; ".join([f"--input {folder}: no images ({kinds})", *passed_over(passed)])
+        )
     for one, other in pairwise(sorted(files, key=partial(mask_in, folder))):
         if mask_in(folder, one) == mask_in(folder, other):
             raise ValueError(f"{folder}: {one} and {other} would have the same mask; rename one")
-    return files
+    return files, passed
 
 
 def mask_in(folder: Path, file: str) -> Path:
@@ -158,8 +172,8 @@ def write(path: Path, content: bytes) -> None:
 
 def encoded(picture: np.ndarray, suffix: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    image_format = Image.registered_extensions()[suffix]
-    Image.fromarray(picture).save(buffer, image_format, **SAVING.get(suffix, {}), **options)
+    image_format = Image.registered_extensions().get(suffix, "JPEG")  # of a name without a suffix
+    Image.fromarray(picture).save(buffer, image_format, **SAVING.get(image_format, {}), **options)
     return buffer.getvalue()
 
 
@@ -179,7 +193,7 @@ def outlined(file: str, options: argparse.Namespace) -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Cut out every photograph; the exit status."""
-    files = find_photographs(options.input, options.output)
+    files, passed = find_photographs(options.input, options.output)
     options.output.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(0)  # the photographs share the cores already
     with ThreadPoolExecutor(options.workers) as pool:  # they work outside Python's lock
@@ -204,7 +218,9 @@ def run(options: argparse.Namespace) -> int:
         *(len(files), sum(row["now"] for row in rows), len(rows) - len(whole)),
         *(len(whole), len(unusable), f"look through {page}" if shown else "none is doubtful"),
     )
-    return PARTLY if unusable else 0
+    for line in passed_over(passed):
+        log.warning(line)
+    return PARTLY if unusable or unread(passed) else 0
 
 
 def main() -> int:

@@ -17,7 +17,6 @@ import csv
 import hashlib
 import io
 import logging
-import os
 import re
 import shlex
 from collections import defaultdict
@@ -26,7 +25,17 @@ from pathlib import Path
 
 import joblib
 from common.challenge_csv import COLUMNS
-from common.files import IMAGE_SUFFIXES, ImageError, atomic, open_image
+from common.files import (
+    IMAGE,
+    IMAGE_SUFFIXES,
+    ImageError,
+    atomic,
+    images_in,
+    is_ours,
+    kind_of,
+    open_image,
+    unread,
+)
 from common.program import InputError, start
 from tqdm import tqdm
 
@@ -64,25 +73,22 @@ def find_photographs(folder: Path) -> tuple[dict[str, list[str]], dict[str, list
     """
     found, passed_over = {}, defaultdict(list)
     for place in sorted(folder.iterdir()):
-        folders = place.is_dir()
-        if folders and not place.name.startswith("."):
-            found[place.name] = []
-        for below, _, files in os.walk(place) if folders else [(folder, [], [place.name])]:
-            for path in sorted(Path(below, name).relative_to(folder) for name in files):
-                if path == Path(CSV):
-                    continue
-                if any(part.startswith(".") for part in path.parts):
-                    kind = "hidden"
-                elif path.suffix.lower() not in IMAGE_SUFFIXES:
-                    kind = path.suffix or "without suffix"
-                elif len(path.parts) != 2:
-                    kind = "in no folder" if len(path.parts) == 1 else "in sub-folders"
-                elif not path.name.isprintable():
-                    kind = "with a name of unprintable letters"
-                else:
-                    found[place.name].append(path.as_posix())
-                    continue
-                passed_over[kind].append(ascii(path.as_posix())[1:-1])
+        if not is_ours(place.name) or place.name == CSV:
+            continue
+        if place.is_dir():
+            images, kinds = images_in(place)
+            here = [name for name in images if "/" not in name]
+            kinds["in sub-folders"] = [name for name in images if "/" in name]
+            found[place.name] = [f"{place.name}/{name}" for name in here if name.isprintable()]
+            kinds["with a name of unprintable letters"] = [
+                name for name in here if not name.isprintable()
+            ]
+        else:
+            kind = kind_of(place)
+            kinds = {"in no folder" if kind == IMAGE else kind: [""]}
+        for kind, names in kinds.items():
+            paths = [Path(place.name, name).as_posix() for name in names]
+            passed_over[kind] += [ascii(path)[1:-1] for path in paths]
     return found, passed_over
 
 
@@ -171,6 +177,7 @@ def run(args: argparse.Namespace) -> int:
     kinds = [
         f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
         for kind, names in sorted(passed_over.items())
+        if names
     ]
     passed = f"passed over: {'; '.join(kinds)}" if kinds else ""
     if not rows:
@@ -184,7 +191,7 @@ def run(args: argparse.Namespace) -> int:
     options = f"--DATA_FILE {shlex.quote(str(output))}{images} --preprocess cutout"
     if any(row["hybrid_stat"] == "hybrid" for row in rows):
         logging.info("next: python HybridDetection/train/training.py %s", options)
-    return int("unreadable" in passed_over)
+    return int("unreadable" in passed_over or unread(passed_over) > 0)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -37,6 +37,7 @@ OPTIONAL = {
     "huggingface_hub",  # where no file has the weights of DINOv2; timm brings it
     "safetensors",  # where their file is one; timm brings it
     "cutout",  # for classifiers that were trained on cutouts; it brings OpenCV
+    "pillow_heif",  # for HEIC, which the challenge has none of
 }
 
 # Asks model.py, the one place that knows, for the files that it would load.

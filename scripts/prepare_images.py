@@ -35,7 +35,7 @@ from pathlib import Path
 
 import joblib
 from common.challenge_csv import Photo, challenge_parser, read_photos, those_present
-from common.files import IMAGE_FORMATS, ImageError, atomic, open_image
+from common.files import ImageError, atomic, image_size, open_image
 from common.program import ROOT, InputError, positive, start
 from PIL import Image
 from tqdm import tqdm
@@ -49,15 +49,6 @@ NOTE = "made_from.txt"  # in a generator's data set: what its images are made fr
 PARTLY = 3  # exit status of cut_folder.py where it cut out all but the photographs that it names
 PHOTOGRAPHS = "photographs"  # what they are made from where there is no note
 JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
-
-
-def image_size(path: Path) -> tuple[int, int] | None:
-    """Width and height in the header of `path`; None where it is no image."""
-    try:
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
-            return image.size
-    except Exception:  # Pillow's plugins raise many types; the caller writes the file anew
-        return None
 
 
 def made_since(dataset: Path, source: str) -> float:
@@ -81,7 +72,6 @@ def encoded(image: Image.Image, suffix: str) -> bytes:
 
     Pillow's own writing takes a file that a full disk cuts short for a whole one.
     """
-    image.info.pop("compression", None)  # a fax's, which Pillow would take over, holds no colours
     buffer = io.BytesIO()
     options = JPEG if suffix in (".jpg", ".jpeg") else {}
     image.save(buffer, Image.registered_extensions()[suffix], **options)
@@ -96,7 +86,7 @@ def prepare(photo: Photo, args: argparse.Namespace, seen: Path, since: Sequence[
     """
     original, pictured = args.photos / photo.filename, seen / photo.filename
     size = image_size(original)
-    if size is None:
+    if size == (0, 0):
         raise ImageError(f"{original}: not a readable image")
     if not pictured.is_file():
         raise ImageError(f"{original}: not cut out, for the reason above")

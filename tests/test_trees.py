@@ -58,19 +58,18 @@ def test_pins_agree(repository):
 
 
 def test_the_file_modules_are_alike(repository):
-    """Each tree's small module for files on disk has the same functions, in few lines."""
+    """Each tree's module for files on disk is the same; two have a function more."""
     modules = [
         "HybridDetection/submission/dino2B_contestAF_1024linear2cls/files.py",
         "AnomalyFactory/util/files.py",
         "scripts/common/files.py",
     ]
     sources = [(repository / module).read_text() for module in modules]
-    assert all(source.count("\n") < 90 for source in sources)
-    tails = [source[source.index("def inside") :] for source in sources]
-    assert tails[0] == tails[1] == tails[2]
     assert sources[1] == sources[2]
     spelling = [Path(repository, path).with_name("spelling.py").read_text() for path in modules]
     assert spelling[0] == spelling[1] == spelling[2]
+    assert sources[1].startswith(sources[0])
+    assert sources[1].count("\n") <= 320
 
 
 def test_the_submission_folder_stands_alone(repository):

@@ -14,7 +14,8 @@ from data.lists import LIST_FOLDERS, ListFiles, read_pairs
 from models.pidinet import pidinet_detector
 from models.scharr import scharr_edges
 from util.errors import InputError
-from util.images import images_below, png_texts
+from util.files import images_in
+from util.images import png_texts
 from util.results import NAME
 
 PHOTOS, EDGES = "good", "pidinet_edges"  # the folders of a dataset
@@ -30,6 +31,7 @@ class Dataset(NamedTuple):
     folder: Path
     photos: dict[Key, Path]
     edges: dict[Key, Path]
+    passed: dict[str, list[str]]  # over, as images_in gives it
 
 
 def shown(name: str) -> str:
@@ -38,12 +40,14 @@ def shown(name: str) -> str:
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """The data set in `folder`; hidden files are left out, as extract_edges.py does.
+    """The data set in `folder`.
 
     Raises InputError when it holds no photographs.
     """
     found: dict[str, dict[Key, Path]] = {PHOTOS: {}, EDGES: {}}
-    for path in images_below(folder / "Images"):
+    root = folder / "Images"
+    images, passed = images_in(root) if root.is_dir() else ([], {})
+    for path in (root / name for name in images):
         parts = path.relative_to(folder).parts
         if kind := next((part for part in parts[2:-1] if part in found), None):
             other = found[kind].setdefault((shown(parts[1]), shown(path.stem)), path)
@@ -54,7 +58,7 @@ def read_dataset(folder: Path) -> Dataset:
             f"{folder}: no photographs in Images/SUBSPECIES/.../{PHOTOS}/; --dataset names the"
             " folder from which the images were painted, such as Datasets/Images4TrainAFnonhybrid"
         )
-    return Dataset(folder, found[PHOTOS], found[EDGES])
+    return Dataset(folder, found[PHOTOS], found[EDGES], passed)
 
 
 # ---- painted images -----------------------------------------------------------------------------

@@ -9,17 +9,7 @@ from PIL import Image
 
 from util.device import layout
 from util.errors import refuse_special
-from util.files import IMAGE_SUFFIXES, ImageError, atomic, open_image
-
-
-def images_below(folder: Path) -> list[Path]:
-    """All files in `folder` with the ending of an image, sorted; hidden ones are left out."""
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted(
-        path
-        for path in files
-        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
-    )
+from util.files import ImageError, atomic, open_image
 
 
 def png_texts(path: Path) -> dict[str, str]:

@@ -4,7 +4,8 @@
 
 Reads the images below a folder, or Parquet files with a column `image` of encoded images and one
 `uuid` or `identifier`. Writes Parquet files into DIR, each of some images (a shard), a row an
-image. Images that cannot be scored have a row that says why; the exit status is then 1. What is
+image. Images that cannot be scored have a row that says why; the exit status is then 1, as it is
+where photographs are of a kind that is not read. What is
 finished is kept: the same command goes on where a run was stopped.
 
 Ray Data moves the shards: tasks decode; actors that load the model once score and write. It runs
@@ -28,9 +29,8 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 import submission  # noqa: F401  puts the submission folder on the path
 from backbones import IMAGE_SIZE, locate_backbone, version
-from files import IMAGE_SUFFIXES
+from files import IMAGE_SUFFIXES, images_in, passed_over, unread
 from ingestion import BATCH_SIZE, counted
-from listing import walk
 from model import MEMBERS, Model
 from processes import CORES
 from tqdm import tqdm
@@ -90,18 +90,22 @@ def find_detector(options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def find_sources(path: Path, size: int, detector: dict[str, object]) -> list[Source]:
-    """All images in `path`, a folder or a Parquet file, in shards of `size` images at the most.
+def find_sources(
+    path: Path, size: int, detector: dict[str, object]
+) -> tuple[list[Source], dict[str, list[str]]]:
+    """All images in `path`, a folder or a Parquet file, in shards of `size` images at the most;
+    and what is passed over of a folder, as images_in gives it.
 
     A shard's file is named by a fingerprint of all that its rows depend on, and numbered in the
     order of the images. Folders are searched with their sub-folders, for images or for Parquet
-    files; hidden files and links to folders are passed over, and Parquet files without a column of
-    images, too. Raises ValueError where there are none or both, and for damaged files.
+    files; of these, any without a column of images are passed over. Raises ValueError where there
+    are none or both, and for damaged files.
     """
     if not path.exists():
         raise ValueError(f"{path}: no such folder or Parquet file")
-    images = sorted(walk(path)) if path.is_dir() else []
-    tables = sorted(path / name for name in walk(path, {".parquet"})) if path.is_dir() else [path]
+    images, passed = images_in(path) if path.is_dir() else ([], {".parquet": [""]})
+    kinds = [kind for kind in passed if kind.lower() == ".parquet"]
+    tables = sorted(path / name for kind in kinds for name in passed.pop(kind))
     if images and tables:
         raise ValueError(f"{path}: holds images and Parquet files, such as {tables[0]}; move these")
     states = []
@@ -122,8 +126,9 @@ def find_sources(path: Path, size: int, detector: dict[str, object]) -> list[Sou
         sources += [Source(table, [], group, cut(count)) for group, count in counts]
     if not count_images(sources):
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise ValueError(f"{path}: no images ({kinds}) and no Parquet rows with {IMAGE_COLUMN}")
-    return sources
+        none = f"{path}: no images ({kinds}) and no Parquet rows with {IMAGE_COLUMN}"
+        raise ValueError("; ".join([none, *passed_over(passed)]))
+    return sources, passed
 
 
 def rows_of_groups(path: Path) -> list[int]:
@@ -234,7 +239,7 @@ def score(sources: list[Source], options: argparse.Namespace, view: str) -> None
 def run(options: argparse.Namespace) -> int:
     """The whole of it; the exit status: 1 where an image has no score."""
     detector = find_detector(options)
-    sources = find_sources(options.input, options.shard, detector)
+    sources, passed = find_sources(options.input, options.shard, detector)
     rest, count = left_to_do(sources, options.output), count_images(sources)
     if there := count - count_images(rest):
         print(f"collection: going on; {counted(there, 'image')} are done", file=sys.stderr)
@@ -254,7 +259,9 @@ def run(options: argparse.Namespace) -> int:
     ):
         if number:
             print(f"collection: {counted(number, 'image')} {problem}", file=sys.stderr)
-    return int(failed + missing > 0)
+    for line in passed_over(passed):
+        print(f"collection: {line}", file=sys.stderr)
+    return int(failed + missing + unread(passed) > 0)
 
 
 def main() -> int:

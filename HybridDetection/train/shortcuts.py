@@ -36,8 +36,7 @@ from classifier import make_sgd
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
 from data_utils import FOLDS, plain
 from dataset import read_dataset
-from files import ImageError, atomic, open_image
-from listing import walk
+from files import ImageError, atomic, images_in, open_image, passed_over, unread
 from metrics import SEED, interval, resample, roc_auc, wilson
 from model import choose_device
 from model_utils import Look, extract_features
@@ -83,11 +82,16 @@ class Result(NamedTuple):
         )
 
 
-def folder_photographs(folder: Path) -> pd.DataFrame:
-    """The images in the subfolders of `folder`, one for each subspecies."""
-    paths = sorted(folder / name for name in walk(folder) if "/" in name)
-    subspecies = [path.relative_to(folder).parts[0] for path in paths]
-    return pd.DataFrame({"path": paths, "subspecies": subspecies, "hybrid": 0})
+def folder_photographs(folder: Path) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """The images in the subfolders of `folder`, one for each subspecies, and what is passed over,
+    as images_in gives it."""
+    names, passed = images_in(folder)
+    sorted_ = [name for name in names if "/" in name]
+    if alone := [name for name in names if "/" not in name]:
+        passed["in no sub-folder"] = alone
+    paths = [folder / name for name in sorted_]
+    subspecies = [name.partition("/")[0] for name in sorted_]
+    return pd.DataFrame({"path": paths, "subspecies": subspecies, "hybrid": 0}), passed
 
 
 def table_photographs(table: pd.DataFrame, paths: Sequence[Path]) -> pd.DataFrame:
@@ -269,13 +273,15 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-def check(options: argparse.Namespace) -> list[Result]:
+def check(options: argparse.Namespace) -> tuple[list[Result], dict[str, list[str]]]:
+    """What is found, and what is passed over of a folder."""
     use_own_cores()
     root = options.photographs or options.csv.absolute().parents[1] / "Images"
+    passed: dict[str, list[str]] = {}
     if options.csv:
         photographs = table_photographs(*read_dataset(options.csv, root))
     else:
-        photographs = folder_photographs(root)
+        photographs, passed = folder_photographs(root)
     if options.output.resolve().is_relative_to(root.resolve()):
         raise ValueError(
             f"--output {options.output} lies among the photographs in {root}; name another folder"
@@ -288,14 +294,14 @@ def check(options: argparse.Namespace) -> list[Result]:
         log.warning("left out, as the only photograph of their subspecies: %s", ", ".join(alone))
     results = tell(seen, VIEWS, options.backbone, choose_device(options.device), CACHE)
     write_results(results, options.output / SHORTCUTS_FILE)
-    return results
+    return results, passed
 
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     options = parse_arguments()
     try:
-        results = check(options)
+        results, passed = check(options)
     except (OSError, ValueError) as error:
         print(f"check_shortcuts: {error}", file=sys.stderr)
         return 1
@@ -304,7 +310,9 @@ def main() -> int:
     for result in results:
         if result.view in ("background", "ground"):
             print(result.sentence())
-    return 0
+    for line in passed_over(passed):
+        print(f"check_shortcuts: {line}", file=sys.stderr)
+    return int(unread(passed) > 0)
 
 
 if __name__ == "__main__":

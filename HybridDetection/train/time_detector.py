@@ -23,6 +23,7 @@ import ingestion
 import numpy as np
 import torch
 from backbones import BACKBONES, build_backbone, has_bfloat16
+from files import images_in
 from model import Model
 from model_utils import Look, extract_features
 from PIL import Image
@@ -123,8 +124,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         photographs = Path(folder, "photographs")
         photographs.mkdir()
-        found = sorted(options.photographs.iterdir())[: options.how_many]
-        paths = [Path(shutil.copy(one, photographs)) for one in found]
+        found = images_in(options.photographs, recursive=False)[0][: options.how_many]
+        paths = [Path(shutil.copy(options.photographs / one, photographs)) for one in found]
         scores, count = scoring(paths, options.classifiers), f"{len(paths)} photographs"
         print(measure(f"Scores of {count}, from loading to writing", scores, options.rounds))
         print(measure(f"Features of {count} by {LIGHT}", features(paths), options.rounds))

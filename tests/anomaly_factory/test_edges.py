@@ -123,6 +123,18 @@ def test_size_and_dark_lines_on_white(tmp_path, draw):
     assert np.array_equal(read(path), 255 - scharr_edges(smaller[None])[0])
 
 
+def test_a_photo_that_was_held_turned_has_the_map_of_the_upright_one(tmp_path, draw):
+    """Beside one of the size that its pixels are stored in, with which it shares no batch."""
+    upright = Image.fromarray(noise_photo(tmp_path / "photos/upright.png", (40, 32)))
+    noise_photo(tmp_path / "photos/other.png", (32, 40))
+    exif = Image.Exif()
+    exif[274] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photos/turned.png", exif=exif)
+    draw("--detector", "scharr")
+    turned = read(tmp_path / "edges/turned.png")
+    assert np.array_equal(turned, read(tmp_path / "edges/upright.png"))
+
+
 def test_every_map_is_that_of_its_own_photo(tmp_path, draw):
     """Two sizes, mixed, more than a batch of each; the broken ones are named and left out."""
     sizes = [(40, 32), (24, 48), (40, 32), (24, 48), (40, 32), (40, 32), (24, 48)]

@@ -310,3 +310,6 @@ def test_edge_maps_that_cannot_be_compared(run, world):
         assert part in output
     run("evaluate.py", *world.options(), "--detector", "scharr")
     assert world.figures()["edge_detector"] == "scharr"
+    (world.dataset / "Images/1/train/good/9.CR2").touch()
+    output = run("evaluate.py", *world.options(), "--detector", "scharr", status=1)
+    assert "passed over: 1 .CR2; save photographs as" in output

@@ -5,8 +5,13 @@ import zlib
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
+# Turned upside down, and in the colours of a profile.
+EXIF = Image.Exif()
+EXIF[274] = 3
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+NOTED = {"exif": EXIF.tobytes(), "icc_profile": SRGB.tobytes()}
 SAVING = {
     "jpeg": ("JPEG", "RGB", {"quality": 80}),
     "progressive.jpeg": ("JPEG", "RGB", {"progressive": True}),
@@ -31,6 +36,11 @@ SAVING = {
     "print.tiff": ("TIFF", "CMYK", {}),
     "lab.tiff": ("TIFF", "LAB", {}),
     "pages.tiff": ("TIFF", "RGB", {"save_all": True}),
+    "noted.jpeg": ("JPEG", "RGB", NOTED),
+    "noted.png": ("PNG", "RGBA", NOTED),
+    "noted.tiff": ("TIFF", "L", NOTED | {"save_all": True}),
+    "noted.webp": ("WEBP", "RGB", NOTED),
+    "pages.mpo": ("MPO", "RGB", {"save_all": True}),
     "webp": ("WEBP", "RGB", {}),
     "lossless.webp": ("WEBP", "RGBA", {"lossless": True}),
     "animated.webp": ("WEBP", "RGB", {"save_all": True}),

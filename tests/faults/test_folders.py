@@ -60,6 +60,24 @@ def names_done(output: Path, pattern: str) -> list[str]:
     return [path.name for path in output.glob(pattern) if path.is_file()]
 
 
+@pytest.mark.parametrize(("name", "status"), [("scores", 1), ("edge_maps", 2), ("cutouts", 3)])
+def test_photographs_that_are_passed_over_are_counted(programs, tmp_path, name, status):
+    """After the others are done; in the exit status, too, which each program has for such."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.new("RGB", (40, 30), "grey").save(folder / "a.png")
+    Image.new("RGB", (40, 30), "red").save(folder / "b", "JPEG")
+    (folder / "notes.txt").touch()
+    command, (pattern,) = PROGRAMS[name](folder, tmp_path / "output")
+    for said, expected in (("1 .txt", 0), ("1 .CR2, 1 .txt; save photographs as", status)):
+        done = programs.run(command)
+        assert done.status == expected, done.said
+        assert f"passed over: {said}" in done.said.splitlines()[-1]
+        names = {"a.png", "b.png" if name == "edge_maps" else "b"}
+        assert set(names_done(tmp_path / "output", pattern)) == names
+        (folder / "1.CR2").touch()
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_hostile_names_are_done_or_named(programs, named, tmp_path, name):
     command, (pattern,) = PROGRAMS[name](named, tmp_path / "output")

@@ -36,6 +36,8 @@ def photos(tmp_path) -> Path:
     folder = tmp_path / "photos"
     draw_photos(folder / "a", 8)
     draw_photos(folder / "b", 14, (140, 130))
+    for name in ("a/1.HEIC", "notes.txt", "a/Thumbs.db"):
+        (folder / name).touch()
     (folder / "a/S004.jpg").write_text("no image")
     return folder
 
@@ -102,6 +104,7 @@ def test_a_folder_resume_and_other_settings(monkeypatch, score, photos, classifi
     assert status == 1
     assert "collection: scored 22 images with efficientnet_lite0 (sgd, linear, subspecies)" in said
     assert "1 image could not be scored" in said and "going on" not in said
+    assert "collection: passed over: 1 .HEIC, 1 .txt; save photographs as" in said
     files = sorted(output.glob("*.parquet"))
     assert [path.name[-16:] for path in files] == [f"{n:08d}.parquet" for n in range(3)]
     assert [parquet.read_metadata(path).num_rows for path in files] == [8, 8, 7]
@@ -188,6 +191,7 @@ TWICE = pyarrow.table([["a"], [b""], ["a"]], ["uuid", "image", "uuid"])
         ({"a.parquet": {"uuid": ["a"], "image": ["text"]}}, r"has uuid .*, image \(string\); exp"),
         ({"a.parquet": {"name": ["a"], "image": [b""]}}, "has name .* and one of uuid, identifier"),
         ({"a.parquet": {"uuid": ["a"]}}, "no Parquet rows with image"),
+        ({"a.NEF": b"", "b.txt": b""}, "with image; passed over: 1 .NEF, 1 .txt; save"),
         ({"a.parquet": TWICE}, r"has uuid .*, image .*, uuid .* and no column twice"),
         (None, "no such folder or Parquet file"),
     ],

@@ -187,14 +187,14 @@ def test_what_is_not_of_that_run_is_not_mixed_in(
         ("engine", None, "with the engine torch; now it is openvino"),
         ("fast", True, "with the mode exact; now it is fast"),
         ("files", other, "with the classifiers {'test_journal.py': "),
-        ("VERSION", 2, "with the version of the method 1; now it is 2"),
+        ("VERSION", 7, f"with the version of the method {backbones.VERSION}; now it is 7"),
         ("folder", images.parent, f"with the photographs {images}; now it is {images.parent}"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(Stub, "load", lambda self, _, n=name, v=value: vars(self).update({n: v}))
             if name == "engine":
                 patch.setattr(ingestion, "choose_engine", lambda *_: "openvino")
-            patch.setattr(backbones, "VERSION", 2 if name == "VERSION" else 1)
+            patch.setattr(backbones, "VERSION", 7 if name == "VERSION" else backbones.VERSION)
             grey_picture(images.parent / "0.png", 3)
             assert score(folder=value if name == "folder" else images) == 1
         errors = capfd.readouterr().err

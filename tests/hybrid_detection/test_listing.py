@@ -5,18 +5,32 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from files import passed_over, unread
 from listing import find_images, listed_images
+from PIL import Image
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     folder = tmp_path / "photographs"
     for name in (
-        *("b.png", "a/z.JPG", "a/b/c.tif", "a.b/d.png", "a/x,y.png", "a/notes.txt"),
-        *(".hidden/e.png", "a/.hidden.png", "deep.png/f.png"),
+        *("b.png", "a/z.JPG", "a/b/c.tif", "a.b/d.png", "a/x,y.png", "a/notes.txt", "1.HEIC"),
+        *(
+            ".hidden/e.png",
+            "a/.hidden.png",
+            "deep.png/f.png",
+            "deep.png/2.NEF",
+            "b.CR2",
+            "a/b/Z.dng",
+        ),
+        *("@eaDir/b.png/SYNO.jpg", "__MACOSX/._b.png", "a/#recycle/b.png", "a/Thumbs.db"),
+        *("notes", "table.csv", ".DS_Store", "B.1.2", "a/B.3", "a/b/Z.dng"),
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+    for name in ("B.1.2", "a/B.3"):  # numbers, and no suffixes
+        Image.new("RGB", (4, 4)).save(folder / name, "JPEG")
+    os.mkfifo(folder / "a/pipe")
     (tmp_path / "outside.png").touch()
     (folder / "a/link").symlink_to(folder, target_is_directory=True)
     return folder
@@ -24,11 +38,39 @@ def folder(tmp_path) -> Path:
 
 def test_sub_folders_are_searched_where_it_is_asked_for(folder):
     images, refused = find_images(folder, recursive=True)
-    names = ["a.b/d.png", "a/b/c.tif", "a/z.JPG", "b.png", "deep.png/f.png"]
+    names = ["B.1.2", "a.b/d.png", "a/B.3", "a/b/c.tif", "a/z.JPG", "b.png", "deep.png/f.png"]
     assert images.names == names
     assert list(images) == [folder / name for name in names]
     assert [text.partition(":")[0] for text in refused] == ["'a/x,y.png'"]
-    assert find_images(folder)[0].names == ["b.png", "deep.png"]
+    assert find_images(folder)[0].names == ["B.1.2", "b.png"]
+
+
+def test_what_is_passed_over_is_counted(folder):
+    """Photographs that are not read, beside what is none; bookkeeping of storage is neither."""
+    passed = find_images(folder, recursive=True)[0].passed
+    assert passed == {
+        ".CR2 beside an image of its name": ["b.CR2"],
+        ".HEIC": ["1.HEIC"],
+        ".NEF": ["deep.png/2.NEF"],
+        ".csv": ["table.csv"],
+        ".dng": ["a/b/Z.dng"],
+        ".txt": ["a/notes.txt"],
+        "links to folders": ["a/link"],
+        "without a suffix": ["a/pipe", "notes"],
+    }
+    assert unread(passed) == 3
+    images = find_images(folder)[0]
+    (line,) = passed_over(images.passed)
+    assert line == (
+        "passed over: 1 .CR2 beside an image of its name, 1 .HEIC, 1 .csv, 8 images in sub-folders "
+        "(--recursive), 1 without a suffix; save photographs as JPEG or TIFF, or install "
+        "pillow-heif for HEIC"
+    )
+    assert unread(images.passed) == 1
+    (folder / "1.HEIC").unlink()
+    images = find_images(folder)[0]
+    assert passed_over(images.passed)[0].endswith("(--recursive), 1 without a suffix")
+    assert (passed_over({}), unread({".cr2": ["a", "b"], ".txt": ["c"]})) == ([], 2)
 
 
 def test_a_sub_folder_that_cannot_be_read_is_an_error(folder, monkeypatch):
@@ -46,9 +88,14 @@ def test_a_sub_folder_that_cannot_be_read_is_an_error(folder, monkeypatch):
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    for recursive, end in ((False, "; --recursive searches its sub-folders, too"), (True, "")):
-        with pytest.raises(ValueError, match=rf"holds no images \(.*\){end}$"):
-            find_images(tmp_path, recursive)
+    (tmp_path / "a").mkdir()
+    for name, end in (
+        ("a/b.txt", "$"),
+        ("a/b.nef", r"; passed over: 1 images in sub-folders \(--rec"),
+    ):
+        (tmp_path / name).touch()
+        with pytest.raises(ValueError, match=rf"holds no images \([^)]*\){end}"):
+            find_images(tmp_path)
     for find in (find_images, lambda gone: listed_images(tmp_path / "list.csv", gone)):
         with pytest.raises(ValueError, match="gone: no such folder"):
             find(tmp_path / "gone")

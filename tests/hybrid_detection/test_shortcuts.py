@@ -56,8 +56,11 @@ def test_a_ground_that_tells_the_subspecies_is_found_out(tmp_path, check):
     draw_specimen(photos / "venus/99.png")
     Image.new("RGB", (90, 60), "white").save(photos / "erato/empty.png")
     (photos / "erato/text.jpg").write_text("no image")
+    draw_specimen(photos / "loose.png")
+    (photos / "erato/x.HEIC").touch()
     status, printed, messages = check("--photographs", photos)
-    assert status == 0, messages
+    assert status == 1, messages  # as photographs are passed over
+    assert "passed over: 1 .HEIC, 1 in no sub-folder; save photographs as" in messages
     assert "left out, as the only photograph of their subspecies: venus" in messages
     assert "empty.png: no specimen found with confidence (nothing found)" in messages
     assert "text.jpg: not a readable image" in messages

@@ -73,6 +73,7 @@ def test_folders_say_what_photographs_show(make, tmp_path, caplog):
 def test_what_is_passed_over_is_named_and_counted(make, tmp_path, caplog):
     folder = tmp_path / "sorted"
     names = (".DS_Store", "a/.b.jpg", "a/1.CR2", "a/notes", ".hidden/9.jpg", "a/broken.jpg")
+    names += ("@eaDir/1.jpg", "a/Thumbs.db", "3.HEIC")
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("no picture")
@@ -87,11 +88,15 @@ def test_what_is_passed_over_is_named_and_counted(make, tmp_path, caplog):
     assert "c is a parent, and has no photographs in a folder of its own" in caplog.text
     (line,) = [one for one in caplog.messages if one.startswith("passed over")]
     assert line == (
-        r"passed over: 1 .CR2 (a/1.CR2); 1 copies of others (a/again.jpg); 3 hidden (.DS_Store, "
-        r".hidden/9.jpg, a/.b.jpg); 1 in no folder (top.jpg); 2 in sub-folders (a/deep/7.jpg, "
+        r"passed over: 1 .CR2 beside an image of its name (a/1.CR2); 1 .HEIC (3.HEIC); 1 copies of "
+        r"others (a/again.jpg); 1 in no folder (top.jpg); 2 in sub-folders (a/deep/7.jpg, "
         r"a/deep/8.jpg); 1 unreadable (a/broken.jpg); 1 with a name of unprintable letters "
-        r"(a/x\ny.jpg); 1 without suffix (a/notes)"
+        r"(a/x\ny.jpg); 1 without a suffix (a/notes)"
     )
+    (folder / "a/broken.jpg").unlink()
+    assert make() == 1  # HEIC, which are photographs
+    (folder / "3.HEIC").unlink()
+    assert make() == 0
 
 
 def test_a_csv_is_only_added_to(make, tmp_path, caplog):

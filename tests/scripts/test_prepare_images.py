@@ -11,7 +11,7 @@ import prepare_images
 import pytest
 from common.challenge_csv import read_photos
 from common.program import InputError
-from PIL import Image
+from PIL import Image, ImageCms
 from PIL.JpegImagePlugin import get_sampling
 
 GENERATORS = ["Images4TrainAFhybrid", "Images4TrainAFnonhybrid"]
@@ -88,6 +88,30 @@ def test_whole_photographs_of_any_kind_are_resized_not_cropped(write_csv, tmp_pa
     assert corners == [(0, 0, 0), (255, 0, 0), (0, 0, 255), (255, 0, 255)]
     small = Image.open(folder / "C2.tif")
     assert (small.mode, small.size, small.getpixel((9, 9))) == ("RGB", (256, 256), (255,) * 3)
+
+
+def test_a_turned_original_with_a_profile_is_prepared_as_it_is_seen(write_csv, tmp_path, prepare):
+    pixels = np.zeros((400, 900, 3), np.uint8)
+    pixels[:, 450:] = (255, 0, 0)
+    exif, profile = Image.Exif(), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    exif[274] = 6
+    (tmp_path / "originals").mkdir()
+    stored = Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_90)
+    for name, size in (("C1.png", (400, 900)), ("C2.png", (1600, 3600))):
+        large = stored.resize(size, Image.Resampling.NEAREST)
+        large.save(tmp_path / "originals" / name, exif=exif, icc_profile=profile.tobytes())
+    csv = write_csv([f"C,u,non-hybrid,train,z,m,8.0,,,{name}" for name in ("C1.png", "C2.png")])
+    prepare(csv)
+    kept = tmp_path / "sets/Images4TrainClassifier/Images/non-hybrid"
+    assert (kept / "C1.png").read_bytes() == (tmp_path / "originals/C1.png").read_bytes()
+    assert Image.open(kept / "C2.png").size == (1024, 455)
+    assert "2 photographs, 0 prepared now" in prepare(csv)[1]
+    for path in (tmp_path / "sets").rglob("good/*.png"):
+        small = Image.open(path)
+        width, height = small.size
+        corners = [small.getpixel((x, y)) for x in (0, width - 1) for y in (0, height - 1)]
+        assert corners == [(0, 0, 0)] * 2 + [(255, 0, 0)] * 2
+        assert "icc_profile" not in small.info  # else its colours would be changed again
 
 
 def test_originals_that_are_missing_or_cannot_be_read(three, tmp_path, prepare):

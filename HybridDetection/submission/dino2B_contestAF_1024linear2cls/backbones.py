@@ -21,7 +21,7 @@ BACKBONE = "dinov2_base"  # training's default, and what classifiers that name n
 PREPROCESS = "photograph"  # likewise
 PREPROCESSES = (PREPROCESS, "cutout")  # what is looked at: the picture, or the specimen cut out
 IMAGE_SIZE = 224  # pixels; images are resized to a square of this size, not cropped
-VERSION = 1  # raised when this file, files.py or pictures.py give a photograph other features
+VERSION = 2  # raised when this file, files.py or pictures.py give a photograph other features
 WINGS = "wings"  # what the member that knows the subspecies looks at, and the network that it takes
 # What a picture shows: one of these, or one of PREPROCESSES above the wings.
 VIEWS = (*PREPROCESSES, WINGS, *(f"{name}+{WINGS}" for name in PREPROCESSES))

@@ -3,8 +3,9 @@
 Writes OUTPUT_DIR/predictions.txt, a line `filename,score` for each image in sorted order, ready
 for Codabench. With --details, OUTPUT_DIR/details.csv says how each score came about: what each
 member gives, the call at a threshold, and the likeliest parents. Files that cannot be scored are
-named on stderr and left out; the exit status is then 1. With --report, OUTPUT_DIR/report/index.html
-shows all of it, and where on the wings the evidence lies.
+named on stderr and left out, and others counted; the exit status is 1 where photographs are left
+out. With --report, OUTPUT_DIR/report/index.html shows all of it, and where on the wings the
+evidence lies.
 
 What is scored is written down at once; the same command goes on where a run was stopped. Several
 processes share the images, and the first of them writes the output:
@@ -24,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from backbones import BACKBONES, PREPROCESSES, version
 from engine import ENGINES, choose_engine
-from files import atomic
+from files import atomic, passed_over, unread
 from journal import FAILED, SCORED, UNKNOWN, Journal, stamp
 from listing import Images, find_images, listed_images
 from model import MEMBERS, Model, choose_device
@@ -128,10 +129,13 @@ def ingest(options: argparse.Namespace, rank: int, count: int) -> int:
         left_out = len(images) + len(refused) - scored
         if rank == 0:
             tell(model, scored, left_out, options.output_dir / "predictions.txt")
+            for line in passed_over(images.passed):
+                print(f"ingestion: {line}", file=sys.stderr)
             if options.report:
                 write_report(options)
             journal.remove()
-    return int(left_out > 0 and count == 1)  # torchrun would begin anew, and in vain
+    missing = left_out + unread(images.passed)
+    return int(missing > 0 and count == 1)  # torchrun would begin anew, and in vain
 
 
 def settings(options: argparse.Namespace, model: Model, engine: str) -> dict[str, object]:

@@ -3,12 +3,11 @@
 import csv
 import io
 import logging
-import os
-from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from files import IMAGE_SUFFIXES, inside
+from files import IMAGE_SUFFIXES, images_in, inside, passed_over
 from spelling import decode
 
 COLUMN = "filename"  # of a list
@@ -24,6 +23,7 @@ class Images(Sequence[Path]):
 
     folder: Path
     names: list[str]  # sorted, relative to the folder, with / between their parts
+    passed: dict[str, list[str]] = field(default_factory=dict)  # what is no image, by kind
 
     def __len__(self) -> int:
         return len(self.names)
@@ -33,39 +33,20 @@ class Images(Sequence[Path]):
 
 
 def find_images(folder: Path, recursive: bool = False) -> tuple[Images, list[str]]:
-    """The image files in `folder`, sorted, and why files with a bad name are left out.
-
-    Hidden files are passed over. With `recursive`, sub-folders are searched too, but not hidden
-    ones and no links to folders. Raises ValueError where there are no image files.
+    """The image files in `folder`, as images_in finds them, and why files with a bad name are left
+    out. Raises ValueError where there are no image files.
     """
     check_folder(folder)
-    there = (path.name for path in folder.iterdir())
-    names = set(walk(folder) if recursive else (n for n in there if is_one_of(n, IMAGE_SUFFIXES)))
+    names, passed = images_in(folder, recursive)
     if not names:
-        deeper = "" if recursive else "; --recursive searches its sub-folders, too"
-        raise ValueError(f"{folder}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}){deeper}")
-    return checked(folder, names)
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise ValueError("; ".join([f"{folder}: holds no images ({kinds})", *passed_over(passed)]))
+    return checked(folder, names, passed)
 
 
 def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder")
-
-
-def walk(folder: Path, suffixes: Set[str] = IMAGE_SUFFIXES) -> Iterator[str]:
-    """The names of files with these suffixes below `folder`, hidden ones passed over."""
-
-    def stop(error: OSError) -> None:
-        raise error
-
-    for place, folders, files in os.walk(folder, onerror=stop):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = PurePath(place).relative_to(folder)
-        yield from ((below / name).as_posix() for name in files if is_one_of(name, suffixes))
-
-
-def is_one_of(name: str, suffixes: Set[str]) -> bool:
-    return not name.startswith(".") and PurePath(name).suffix.lower() in suffixes
 
 
 def listed_images(path: Path, folder: Path) -> tuple[Images, list[str]]:
@@ -156,8 +137,11 @@ def read_text(path: Path, kind: str, origin: str = "") -> str:
         ) from error
 
 
-def checked(folder: Path, names: Iterable[str]) -> tuple[Images, list[str]]:
+def checked(
+    folder: Path, names: Iterable[str], passed: dict[str, list[str]] | None = None
+) -> tuple[Images, list[str]]:
     """The names that predictions.txt can hold, sorted, and why the others cannot be used."""
     broken = {name for name in names if "," in name or not name.isprintable()}
     reason = "a comma or a control character would break predictions.txt; rename it"
-    return Images(folder, sorted(set(names) - broken)), [f"{n!r}: {reason}" for n in sorted(broken)]
+    images = Images(folder, sorted(set(names) - broken), passed or {})
+    return images, [f"{name!r}: {reason}" for name in sorted(broken)]

@@ -213,7 +213,8 @@ class Model:
         return None if np.isnan(threshold) else threshold
 
     def predict(self, image: Image.Image) -> float:
-        """Score of one PIL image of any size and mode but "F"; higher: more likely a hybrid."""
+        """Score of one PIL image of any size and mode but "F", looked at as a viewer shows it (see
+        to_rgb in files.py); higher: more likely a hybrid."""
         picture = torch.from_numpy(np.array(self.make_picture(image)))
         return float(self.examine(picture[None]).scores[0])
 

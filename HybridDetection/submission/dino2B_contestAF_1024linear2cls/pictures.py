@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from backbones import IMAGE_SIZE, make_picture
 from files import ImageError, open_image
+from spelling import but_there
 
 AHEAD = 2  # batches in the making while the caller is busy with one
 FORK = multiprocessing.get_context("fork")  # spawned ones would each import torch anew
@@ -83,7 +84,7 @@ def open_picture(
             warnings.simplefilter("always", UserWarning)
             picture = make_picture(view)(open_image(source, smallest_side, name))
     except ImageError as error:
-        return str(error)
+        return f"{error}{but_there(source) if isinstance(source, Path) else ''}"
     except MemoryError:
         return f"{name}: too large to resize in the memory that is left"
     for message in dict.fromkeys(str(warning.message) for warning in warned):
