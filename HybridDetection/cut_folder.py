@@ -73,9 +73,8 @@ COLUMNS = ["file", "confidence", "box", "reason"]  # of cutouts.csv
 log = logging.getLogger("cutout")
 
 
-def find_photographs(folder: Path, output: Path) -> tuple[list[str], list[str]]:
-    """The image files in the folder and below, sorted; and why others are left out, which are
-    those that would share a mask.
+def find_photographs(folder: Path, output: Path) -> list[str]:
+    """The image files in the folder and below, sorted.
 
     Raises ValueError where there are none, and where the results would lie among the photographs
     or replace them.
@@ -85,28 +84,34 @@ def find_photographs(folder: Path, output: Path) -> tuple[list[str], list[str]]:
         if target.is_relative_to(source) or source.is_relative_to(target):
             lie = f"its {target.name}/ and the photographs in {folder} lie in each other"
             raise ValueError(f"--output {output}: {lie}; name another folder")
-    there = sorted(walk(folder), key=lambda file: (mask_in(folder, file), file))
-    if not there:
+    files = sorted(walk(folder))
+    if not files:
         raise ValueError(f"--input {folder}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    groups = [list(files) for _, files in groupby(there, partial(mask_in, folder))]
+    return files
+
+
+def without_clashes(files: list[str], folder: Path) -> tuple[list[str], list[str]]:
+    """The files that share their mask with no other, sorted; and why the others are left out."""
+    mask = partial(mask_in, folder)
+    groups = [list(group) for _, group in groupby(sorted(files, key=mask), mask)]
     clash = "would have the same mask, and are left out; rename all but one"
-    refused = [f"{folder}: {' and '.join(files)} {clash}" for files in groups if len(files) > 1]
-    return sorted(files[0] for files in groups if len(files) == 1), refused
+    refused = [f"{folder}: {' and '.join(group)} {clash}" for group in groups if len(group) > 1]
+    return sorted(group[0] for group in groups if len(group) == 1), refused
 
 
 def find_masks(folder: Path, photographs: list[str]) -> dict[str, Path]:
     """Your mask of each photograph that has one; says which masks are not used."""
-    masks = {name[: -len(".png")]: name for name in sorted(walk(folder, {".png"}))}
+    there = [path for path in sorted(folder.rglob("[!.]*")) if path.suffix.lower() == ".png"]
+    masks = {path.relative_to(folder).with_suffix("").as_posix(): path for path in there}
     used = {}
     for file in photographs:
         stem = str(PurePath(file).with_suffix(""))
         names = (stem, f"{stem}_mask", file, f"{file}_mask")
         if mask := next((masks[name] for name in names if name in masks), None):
-            used[file] = folder / mask
-    unused = sorted(set(masks.values()) - {str(path.relative_to(folder)) for path in used.values()})
-    log.info("%d of %d masks used", len(used), len(masks))
-    for name in unused:
-        log.warning("%r in %s is the mask of no photograph that is cut out", name, folder)
+            used[file] = mask
+    log.info("%d of %d masks used", len(used), len(there))
+    for path in sorted(set(there) - set(used.values())):
+        log.warning("%r is the mask of no photograph that is cut out", str(path))
     return used
 
 
@@ -246,7 +251,8 @@ def outlined(file: str, options: argparse.Namespace) -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Cut out every photograph; the exit status."""
-    files, unusable = find_photographs(options.input, options.output)
+    files = find_photographs(options.input, options.output)
+    files, unusable = without_clashes(files, options.input)
     own_masks = find_masks(options.masks, files) if options.masks else {}
     options.output.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(0)  # the photographs share the cores already
