@@ -9,12 +9,16 @@ writes, for PHOTOGRAPHS/a/b.jpg,
     CUTOUTS/doubtful.html      the doubtful ones, least sure first, to look through
 
 A photograph in which nothing is found, or with too little confidence, stays whole in images/. So
-does what is a cutout already. A mask of your own, MASKS/a/b.png of the photograph's size, counts as
-given: what is not 0 is specimen. A photograph without one is cut out as usual. What stands and is
-of the photograph as it is now is kept, so that a stopped run goes on where it was.
+does what is a cutout already. What stands and is of the photograph as it is now is kept, so that a
+stopped run goes on where it was.
+
+A mask of your own is MASKS/a/b.png, b_mask.png or b.jpg.png, of the photograph's size as viewers
+show it. Of its two values the brighter one is specimen, or the opaque one of an alpha channel that
+varies. A mask of more values, of another size or of the ground is used as far as it can be, and is
+doubtful. A photograph without one is cut out as usual.
 
 The exit status is 3 where some photographs cannot be used, or are of a kind that is not read, and
-all others are done.
+all others are done. Two that would have the same mask, as b.jpg and b.tif, are left out.
 """
 
 import argparse
@@ -25,9 +29,9 @@ import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise
+from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parent / "train"))
@@ -36,7 +40,16 @@ import cutout
 import cv2
 import numpy as np
 import pandas as pd
-from cutout import CONFIDENT, FILLED, Found, box_of, find_specimen, is_cutout, on_flat_ground
+from cutout import (
+    CONFIDENT,
+    FILLED,
+    Found,
+    are_several,
+    box_of,
+    find_specimen,
+    is_cutout,
+    on_flat_ground,
+)
 from files import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
@@ -48,12 +61,15 @@ from files import (
     unread,
 )
 from pages import save_page
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from processes import CORES
 from tqdm import tqdm
 
 LOOK_AT = 0.8  # a cutout of less confidence is shown among the doubtful ones
+DOUBTED = 0.6  # confidence of a mask of your own that is used with doubt
+CLASSES = 32  # a mask of more than two values, all lower than this, has them for numbers of classes
+SURE = 0.6  # of the way from the darkest to the brightest begins what other masks call specimen
 SHOWN = 480  # pixels of a doubtful photograph's longer side on the page
 OUTLINE = (255, 0, 255)  # of what was found there; no butterfly is of this colour
 SAVING = {
@@ -70,8 +86,8 @@ log = logging.getLogger("cutout")
 def find_photographs(folder: Path, output: Path) -> tuple[list[str], dict[str, list[str]]]:
     """The image files in the folder and below, and what is passed over, as images_in gives them.
 
-    Raises ValueError where there are none, where two would share a mask, and where the results
-    would lie among the photographs or replace them.
+    Raises ValueError where there are none, and where the results would lie among the photographs
+    or replace them.
     """
     source = folder.resolve()
     for target in ((output / name).resolve() for name in ("images", "masks")):
@@ -84,25 +100,46 @@ def find_photographs(folder: Path, output: Path) -> tuple[list[str], dict[str, l
         raise ValueError(
             "; ".join([f"--input {folder}: no images ({kinds})", *passed_over(passed)])
         )
-    for one, other in pairwise(sorted(files, key=partial(mask_in, folder))):
-        if mask_in(folder, one) == mask_in(folder, other):
-            raise ValueError(f"{folder}: {one} and {other} would have the same mask; rename one")
     return files, passed
+
+
+def without_clashes(files: list[str], folder: Path) -> tuple[list[str], list[str]]:
+    """The files that share their mask with no other, sorted; and why the others are left out."""
+    mask = partial(mask_in, folder)
+    groups = [list(group) for _, group in groupby(sorted(files, key=mask), mask)]
+    clash = "would have the same mask, and are left out; rename all but one"
+    refused = [f"{folder}: {' and '.join(group)} {clash}" for group in groups if len(group) > 1]
+    return sorted(group[0] for group in groups if len(group) == 1), refused
+
+
+def find_masks(folder: Path, photographs: list[str]) -> dict[str, Path]:
+    """Your mask of each photograph that has one; says which masks are not used."""
+    there = [path for path in sorted(folder.rglob("[!.]*")) if path.suffix.lower() == ".png"]
+    masks = {path.relative_to(folder).with_suffix("").as_posix(): path for path in there}
+    used = {}
+    for file in photographs:
+        stem = str(PurePath(file).with_suffix(""))
+        names = (stem, f"{stem}_mask", file, f"{file}_mask")
+        if mask := next((masks[name] for name in names if name in masks), None):
+            used[file] = mask
+    log.info("%d of %d masks used", len(used), len(there))
+    for path in sorted(set(there) - set(used.values())):
+        log.warning("%r is the mask of no photograph that is cut out", str(path))
+    return used
 
 
 def mask_in(folder: Path, file: str) -> Path:
     return (folder / file).with_suffix(".png")
 
 
-def cut(file: str, options: argparse.Namespace) -> dict[str, Any] | str:
+def cut(file: str, options: argparse.Namespace, own_masks: dict[str, Path]) -> dict[str, Any] | str:
     """Cut out one photograph: its row, with whether it was done `now`; or why it cannot be used."""
     if not file.isprintable():
         return f"{file!r}: a control character in its name; rename it"
     photograph = options.input / file
     if photograph.is_symlink():  # prepare_images.py's are gone once the message is read
         photograph = photograph.resolve()
-    own_mask = options.masks and mask_in(options.masks, file)
-    own_mask = own_mask if own_mask and own_mask.is_file() else None
+    own_mask = own_masks.get(file)
     target, mask = options.output / "images" / file, mask_in(options.output / "masks", file)
     try:
         states = [path.stat() for path in (photograph, own_mask) if path]
@@ -153,14 +190,48 @@ def read_own_mask(path: Path, shape: tuple[int, int]) -> Found:
     nothing = np.zeros(shape, bool)
     try:
         with Image.open(path, formats=("PNG",)) as image:
-            if image.size != shape[::-1]:
-                found, wanted = ("{}x{}".format(*size) for size in (image.size, shape[::-1]))
-                return Found(nothing, 0.0, f"your mask is {found}, the photograph {wanted}")
-            values = np.asarray(image)
+            size, photograph = image.size, shape[::-1]
+            if size[0] * size[1] > MAX_PIXELS:
+                raise ValueError(f"over {MAX_PIXELS:,} pixels")
+            values = values_of(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
         return Found(nothing, 0.0, f"your mask cannot be read: {str(error) or repr(error)}")
-    mask = values.reshape(*shape, -1).any(axis=2)
-    return Found(mask, 1.0, "") if mask.any() else Found(mask, 0.0, "your mask is empty")
+    doubts, (height, width) = [], values.shape
+    if values.shape != shape:
+        doubts.append("your mask is {}x{}, the photograph {}x{}".format(width, height, *photograph))
+        if abs(width * shape[0] - height * shape[1]) > max(*shape, *values.shape):
+            return Found(nothing, 0.0, doubts[0])
+        values = cv2.resize(values, photograph, interpolation=cv2.INTER_NEAREST)
+    low, high = values.min(), values.max()
+    if ((values > low) & (values < high)).any():
+        doubts.append("your mask has more than two values")
+        low = 0 if high < CLASSES else low + SURE * (high - low)
+    mask = values > low if low < high else values > 0
+    if not mask.any():
+        return Found(mask, 0.0, "your mask is empty")
+    if mask.all():
+        return Found(mask, 0.0, "your mask marks all of the photograph")
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    if border.mean() > 0.5:
+        doubts.append("your mask is of the ground, and was taken the other way round")
+        mask = ~mask
+    if are_several(mask):
+        doubts.append("several specimens")
+    return Found(mask, DOUBTED if doubts else 1.0, "; ".join(doubts))
+
+
+def values_of(mask: Image.Image) -> np.ndarray:
+    """What a mask marks more, (height, width) float32: its alpha where that varies, or its light.
+
+    An alpha channel is no brightness, and a palette's numbers are no colours.
+    """
+    if mask.has_transparency_data:
+        mask = mask.convert("RGBA")
+        alpha = np.asarray(mask.getchannel("A"), np.float32)
+        if alpha.min() < alpha.max():
+            return alpha
+    deep = mask.mode.startswith(("I", "F"))
+    return np.asarray(mask if deep else mask.convert("RGB").convert("L"), np.float32)
 
 
 def write(path: Path, content: bytes) -> None:
@@ -194,12 +265,14 @@ def outlined(file: str, options: argparse.Namespace) -> str:
 def run(options: argparse.Namespace) -> int:
     """Cut out every photograph; the exit status."""
     files, passed = find_photographs(options.input, options.output)
+    files, unusable = without_clashes(files, options.input)
+    own_masks = find_masks(options.masks, files) if options.masks else {}
     options.output.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(0)  # the photographs share the cores already
     with ThreadPoolExecutor(options.workers) as pool:  # they work outside Python's lock
-        work = pool.map(partial(cut, options=options), files)
+        work = pool.map(partial(cut, options=options, own_masks=own_masks), files)
         results = list(tqdm(work, total=len(files), unit="photo", disable=None))
-    unusable = [result for result in results if isinstance(result, str)]
+    unusable += [result for result in results if isinstance(result, str)]
     rows = [result for result in results if isinstance(result, dict)]
     with atomic(options.output / "cutouts.csv") as part:
         pd.DataFrame(rows, columns=COLUMNS).to_csv(part, index=False)
@@ -215,7 +288,7 @@ def run(options: argparse.Namespace) -> int:
         log.error("%s", message)
     log.info(
         "%d photographs, %d of them done now: %d cut out, %d stay whole, %d cannot be used; %s",
-        *(len(files), sum(row["now"] for row in rows), len(rows) - len(whole)),
+        *(len(rows) + len(unusable), sum(row["now"] for row in rows), len(rows) - len(whole)),
         *(len(whole), len(unusable), f"look through {page}" if shown else "none is doubtful"),
     )
     for line in passed_over(passed):

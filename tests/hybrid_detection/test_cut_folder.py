@@ -159,13 +159,96 @@ def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut, 
     Image.new("L", (60, 40), 255).save(masks / "small.png")
     Image.new("L", (160, 120)).save(masks / "empty.png")
     (masks / "text.png").write_text("no image")
-    Image.new("1", (160, 120), 1).save(masks / "all.png")
+    wide = np.zeros((120, 160), bool)
+    wide[20:100] = True
+    Image.fromarray(wide).save(masks / "all.png")
     assert cut("--masks", masks)[0] == 0
     rows = rows_of(out)
     assert rows["a/one.jpg"]["reason"] == ""
     for name, reason in reasons.items():
         assert rows[f"{name}.jpg"]["reason"].startswith(reason)
         assert (out / f"images/{name}.jpg").read_bytes() == (photos / "a/one.jpg").read_bytes()
+
+
+MARKED = np.zeros((120, 160), bool)  # a mask that is right
+MARKED[40:80, 30:130] = True
+GREY = np.where(MARKED, 255, 0).astype(np.uint8)
+WHITE = np.full_like(GREY, 255)
+FRAME = np.where(MARKED, 255, 0).astype(np.uint8)
+FRAME[30:40, 20:140] = 128  # what a trimap does not know
+
+
+def palette(colours: list[int]) -> Image.Image:
+    image = Image.fromarray(np.uint8(~MARKED), "P")  # number 0 is the specimen
+    image.putpalette(colours)
+    return image
+
+
+def two_specimens() -> np.ndarray:
+    mask = np.zeros((120, 160), np.uint8)
+    for left in (5, 37, 69, 101, 133):  # five wings
+        mask[40:80, left : left + 20] = 255
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        *[(Image.merge("RGBA", [Image.fromarray(band) for band in bands]), "") for bands in (
+            (GREY, GREY, GREY, WHITE), (WHITE, WHITE, WHITE, GREY), (0 * GREY,) * 3 + (GREY,))],
+        (Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(WHITE)]), ""),
+        (palette([255, 255, 255, 0, 0, 0]), ""),
+        (palette([128, 0, 0, 0, 0, 0]), ""),
+        (np.where(MARKED, 255, 128).astype(np.uint8), ""),
+        (np.where(MARKED, 60000, 0).astype(np.uint16), ""),
+        (~MARKED, "your mask is of the ground, and was taken the other way round"),
+        (FRAME, "your mask has more than two values"),
+        (np.where(MARKED, 1 + (np.arange(160) < 80), 0).astype(np.uint8), "more than two values"),
+        (GREY[::2, ::2].copy(), "your mask is 80x60, the photograph 160x120"),
+        (two_specimens(), "several specimens"),
+    ],
+)  # fmt: skip
+def test_what_a_mask_marks(photos, tmp_path, cut, mask, reason):
+    """Two values and a free border are believed; the rest is used and doubtful."""
+    masks = tmp_path / "mine"
+    masks.mkdir()
+    mask = mask if isinstance(mask, Image.Image) else Image.fromarray(mask)
+    mask.save(masks / "two.png")
+    assert cut("--masks", masks)[0] == 0
+    row = rows_of(tmp_path / "out")["two.png"]
+    expected = two_specimens() > 0 if reason == "several specimens" else MARKED
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out/masks/two.png")), expected)
+    assert row["confidence"] == ("0.6" if reason else "1.0")
+    assert reason in row["reason"] and bool(reason) == bool(row["reason"])
+    assert ("two.png:" in (tmp_path / "out/doubtful.html").read_text()) == bool(reason)
+
+
+def test_a_mask_of_all_of_a_photograph_leaves_it_whole(photos, tmp_path, cut):
+    (tmp_path / "mine").mkdir()
+    Image.new("1", (160, 120), 1).save(tmp_path / "mine/two.png")
+    cut("--masks", tmp_path / "mine")
+    row = rows_of(tmp_path / "out")["two.png"]
+    assert (row["confidence"], row["reason"]) == ("0.0", "your mask marks all of the photograph")
+
+
+@pytest.mark.parametrize("name", ["one.png", "one.PNG", "one_mask.png", "one.jpg.png"])
+def test_masks_are_found_by_their_names_and_counted(photos, tmp_path, cut, name):
+    masks = tmp_path / "mine"
+    (masks / "a").mkdir(parents=True)
+    for path in (masks / "a" / name, masks / "one.png"):
+        Image.fromarray(GREY).save(path, "PNG")
+    _, messages = cut("--masks", masks)
+    assert "1 of 2 masks used" in messages and f"{str(masks / 'one.png')!r} is" in messages
+    assert rows_of(tmp_path / "out")["a/one.jpg"]["box"] == "30 40 130 80"
+
+
+def test_a_clash_of_names_leaves_out_that_pair_alone(photos, tmp_path, cut):
+    Image.new("RGB", (9, 9)).save(photos / "two.jpg")
+    status, messages = cut()
+    assert status == 3
+    assert "two.jpg and two.png would have the same mask, and are left out" in messages
+    assert list(rows_of(tmp_path / "out")) == ["a/one.jpg", "empty.jpg"]
+    assert not (tmp_path / "out/images/two.jpg").exists()
 
 
 def test_the_page_shows_the_doubtful_least_sure_first(
@@ -206,14 +289,11 @@ def test_the_page_shows_the_doubtful_least_sure_first(
         (("--input", "{out}/images/x"), "lie in each other"),
         (("--masks", "{photos}/none"), "{photos}/none: no such folder"),
         (("--workers", "0"), "--workers must be 1 or more"),
-        ((), "two.jpg and two.png would have the same mask; rename one"),
     ],
 )
 def test_what_cannot_be_used_is_refused(photos, tmp_path, cut, options, message):
     (photos / "b").mkdir()
     (tmp_path / "out/images/x").mkdir(parents=True)
-    if not options:
-        Image.new("RGB", (9, 9)).save(photos / "two.jpg")
     before = sorted(tmp_path.rglob("*"))
     places = {"photos": photos, "out": tmp_path / "out"}
     status, messages = cut(*(option.format(**places) for option in options))

@@ -212,6 +212,49 @@ def test_what_is_specimen(draw, place, specimen):
     assert found[place[::-1]] == specimen
 
 
+def lay(lab: np.ndarray, at: tuple[int, int], size: float = 1, turn: int = 0, pose="pinned"):
+    """Draw a specimen, its wings 300 pixels across times `size`: pinned, in four loose wings, in
+    two sides, or in two pairs, one above the other."""
+    far, low = {"pinned": (0, 0), "loose": (20, 15), "sides": (20, 0), "pairs": (0, 20)}[pose]
+    tile = np.zeros((401, 401), np.uint8)
+    for out in (-1, 1):
+        cv2.ellipse(tile, (200 + out * (75 + far), 165 - low), (80, 38), out * -20, 0, 360, 1, -1)
+        cv2.ellipse(tile, (200 + out * (50 + far), 230 + low), (54, 42), 0, 0, 360, 1, -1)
+    if pose == "pinned":
+        cv2.ellipse(tile, (200, 220), (9, 70), 0, 0, 360, 1, -1)
+    place = cv2.getRotationMatrix2D((200, 200), turn, size)
+    place[:, 2] += np.subtract(at, 200)
+    lab[cv2.warpAffine(tile, place, lab.shape[1::-1]) > 0] = WING
+
+
+@pytest.mark.parametrize(
+    ("specimens", "several"),
+    [
+        *[([{"at": (450, 450), "pose": pose, "turn": turn}], False) for turn in (0, 50)
+        for pose in ("pinned", "loose", "sides", "pairs")],
+        ([{"at": (250, 450)}, {"at": (650, 450)}], True),
+        ([{"at": (450, 250), "turn": 170}, {"at": (450, 650), "turn": -30}], True),
+        ([{"at": (300, 450)}, {"at": (650, 450), "size": 0.5}], True),
+        ([{"at": (300, 450), "size": 0.4}, {"at": (650, 450)}], True),
+        ([{"at": (150 + 300 * place, 450), "size": 0.8} for place in range(3)], True),
+        ([{"at": (250, 450), "pose": "loose"}, {"at": (650, 450), "pose": "loose"}], True),
+        ([{"at": (250, 450), "pose": "loose"}, {"at": (650, 450)}], True),
+    ],
+)  # fmt: skip
+def test_several_specimens_are_doubtful_and_loose_wings_of_one_are_not(specimens, several):
+    lab = np.full((900, 900, 3), PAPER, np.float32)
+    for options in specimens:
+        lay(lab, **options)
+    scene = Scene()
+    scene.lab = lab
+    found = find_specimen(scene.rgb)
+    assert iou(found.mask, lab[..., 0] < 50) > 0.95
+    if several:
+        assert found.confidence < 0.8 and found.reason == "several specimens"
+    else:
+        assert (found.confidence, found.reason) == (1, "")
+
+
 @pytest.mark.parametrize(("contact", "separated"), [(26, True), (40, False)])
 def test_a_chart_that_a_wing_touches_goes_and_the_wing_stays(contact, separated):
     scene = Scene((800, 400))  # BRIDGE: 16 pixels to each side
@@ -260,7 +303,8 @@ def test_the_papers_colour_is_the_commonest_bright_one():
     ],
 )
 def test_each_doubt(box_share, around, pieces, inside, height, size, confidence, reason):
-    """`pieces` bars that fill `box_share` of a box 200 pixels long and `height` high."""
+    """`pieces` bars that fill `box_share` of a box 200 pixels long and `height` high; all but the
+    first are lower, for five wings would be two specimens'."""
     mask = np.zeros(size[::-1], bool)
     if pieces == 1:  # a bar from end to end, and one across: together `box_share`
         mask[50 : 50 + round(box_share * height), 50:250] = True
@@ -268,7 +312,7 @@ def test_each_doubt(box_share, around, pieces, inside, height, size, confidence,
     else:
         bar = round(200 / pieces * box_share)
         for left in np.linspace(50, 250 - bar, pieces).round().astype(int):
-            mask[50 : 50 + height, left : left + bar] = True
+            mask[50 : 50 + (height if left == 50 else height // 6), left : left + bar] = True
     distance = np.where(mask, np.float32(inside), np.float32(around))
     assert judge(mask, distance) == (pytest.approx(confidence, abs=0.06), reason)
 

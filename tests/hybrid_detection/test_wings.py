@@ -114,6 +114,10 @@ def test_two_wings_that_touch_are_cut_apart():
         np.zeros((90, 200), np.uint8), [np.array([(5, 5), (195, 5), (5, 80)])], 1
     )
     assert len(find_wings(forewing)[0]) == 1  # wide, too, but its halves are unlike
+    level = cv2.ellipse(
+        np.zeros((90, 200), np.uint8), (100, 45), (95, 40), 0, 0, 360, 1, cv2.FILLED
+    )
+    assert len(find_wings(level)[0]) == 1  # they are alike, but no notch is between them
     (alone,), turned = sort_wings(found[2:3], False)  # a single one that is round
     assert alone.wings == [(found[2], LOWER)] and not turned
 

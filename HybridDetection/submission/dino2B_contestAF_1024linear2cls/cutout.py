@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-VERSION = 2  # raised when cutouts become others: those of before are then made anew
+VERSION = 3  # raised when cutouts become others: those of before are then made anew
 FILLED = 0.92  # of the cutout's side, by the longer side of the specimen
 GROUND = (220, 220, 220)  # RGB of the flat ground
 NOISE = 10  # levels by which JPEG moves the ground of a cutout
@@ -56,8 +56,15 @@ LONG = 4.0  # a ruler or a loose antenna is this many times as long as wide; a f
 BRIGHT = 0.75  # of the paper's lightness: half of a label or disc is lighter, of a wing 0.6
 CUT_OFF = 0.25  # of the square root of its area: the picture's edge cuts off more of a prop
 SCRAP = 0.22  # of the area of the largest piece; what is smaller must lie near to a wing
+SMALL = 0.1  # of it, at the least, has a small specimen beside a large one
 CRUMB = 0.02  # of the area of the largest piece; what is smaller is print or dirt
 SPECK = 30  # pixels; smaller holes are filled whatever their colour
+
+WINGS = 4  # of one specimen
+NOTCHED = 0.93  # of its hull's area: a specimen in one piece has less, 0.7 to 0.8, a wing more
+UNLIKE = 0.25  # its sides overlap so much more when folded on each other than its ends do
+UPRIGHT = 32  # pixels from its middle to its outermost point when they are folded
+SEVERAL = 0.6  # confidence, at the most, where there is more than one specimen
 
 
 @dataclass(frozen=True)
@@ -226,12 +233,13 @@ def without_props(mask: np.ndarray, distance: np.ndarray, light: np.ndarray) -> 
             break
         if area < SCRAP * largest and near is None:
             near = around(kept, round(NEAR * max(mask.shape)))
+        beside = near is None or near[box][piece].any()
         if (
             distance[box][piece].mean() > FAINT
             and np.median(light[box][piece]) < BRIGHT
             and np.count_nonzero(edge[box] & piece) < CUT_OFF * area**0.5
             and not is_prop(piece)
-            and (near is None or near[box][piece].any())
+            and (beside or (area > SMALL * largest and is_whole(piece)))
         ):
             kept[box] |= piece
             largest = max(largest, area)
@@ -257,6 +265,36 @@ def is_prop(piece: np.ndarray) -> bool:
     # Pale squares at a chart's edge are like paper.
     area = (cv2.contourArea(outline) + cv2.contourArea(cv2.convexHull(outline))) / 2
     return area > PLATE * short * long or long > LONG * short
+
+
+def is_whole(piece: np.ndarray) -> bool:
+    """Whether a piece has the outline of a whole specimen: with notches, its sides alike, its ends
+    not. A loose wing is without notches, its sides and ends alike."""
+    if solidity(piece) > NOTCHED:
+        return False
+    centre, spread = spread_of(piece)
+    reach = np.linalg.norm(outline_of(piece)[:, 0] - centre, axis=1).max() + 1
+    turn = UPRIGHT / reach * np.linalg.eigh(spread)[1].T
+    place = np.column_stack([turn, UPRIGHT - turn @ centre])
+    upright = cv2.warpAffine(piece.astype(np.uint8), place, (2 * UPRIGHT + 1,) * 2)
+    return abs(overlap(upright, upright[::-1]) - overlap(upright, upright[:, ::-1])) > UNLIKE
+
+
+def spread_of(piece: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The centre (2,) of a mask that is not empty, x and y, and the covariance (2, 2) around it."""
+    moments = cv2.moments(piece.astype(np.uint8), binaryImage=True)
+    spread = np.array([[moments["mu20"], moments["mu11"]], [moments["mu11"], moments["mu02"]]])
+    return np.array([moments["m10"], moments["m01"]]) / moments["m00"], spread / moments["m00"]
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """The intersection of two masks as a share of their union."""
+    return np.count_nonzero(one & other) / max(1, np.count_nonzero(one | other))
+
+
+def solidity(piece: np.ndarray) -> float:
+    """A piece's area as a share of its convex hull's."""
+    return np.count_nonzero(piece) / max(1, cv2.contourArea(cv2.convexHull(outline_of(piece))))
 
 
 def outline_of(piece: np.ndarray) -> np.ndarray:
@@ -360,7 +398,22 @@ def judge(mask: np.ndarray, distance: np.ndarray) -> tuple[float, str]:
         "faint": ramp(distance[mask].mean(), 15, 40),
     }
     reason = min(doubts, key=doubts.get)
+    if are_several(mask):
+        return min(SEVERAL, doubts[reason]), "several specimens"
     return doubts[reason], reason if doubts[reason] < 1 else ""
+
+
+def are_several(mask: np.ndarray) -> bool:
+    """Whether a mask shows two whole specimens or more, or more loose wings than one has."""
+    wings = wholes = largest = 0
+    for _, piece in pieces(mask):
+        area = np.count_nonzero(piece)
+        largest = max(largest, area)
+        if area < SMALL * largest:
+            break
+        wings += area >= SCRAP * largest
+        wholes += is_whole(piece)
+    return wings > WINGS or wholes > 1
 
 
 def ramp(value: float, doubtful: float, sure: float) -> float:

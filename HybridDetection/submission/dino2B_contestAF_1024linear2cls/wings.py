@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from cutout import NOTCHED, WORKING_SIDE, overlap, pieces, solidity, spread_of
 from cutout import VERSION as VERSION_OF_CUTOUTS
-from cutout import WORKING_SIDE, pieces
 from PIL import Image
 
-VERSION = 1 * VERSION_OF_CUTOUTS  # raised when the pictures become others
+VERSION = 2 * VERSION_OF_CUTOUTS  # raised when the pictures become others
 SIDE = 224  # pixels of a picture of one side
 GROUND = 128  # grey level around the wings: the middle of what networks take
 FILLED = 0.96  # of its half of the picture, by a wing
@@ -71,13 +71,11 @@ def lay_wings(image: Image.Image, mask: np.ndarray) -> list[np.ndarray]:
 
 def measure(mask: np.ndarray) -> Wing:
     """The wing of a `mask` (height, width) of 0 and 1 that is not empty."""
-    moments = cv2.moments(mask, binaryImage=True)
-    spread = np.array([[moments["mu20"], moments["mu11"]], [moments["mu11"], moments["mu02"]]])
-    pixel = moments["m00"] / 12  # the spread of a square pixel, which keeps a line from having none
+    centre, spread = spread_of(mask)
+    pixel = 1 / 12  # the spread of a square pixel, which keeps a line from having none
     (short, long), axes = np.linalg.eigh(spread + pixel * np.eye(2))
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     points = np.concatenate(outlines)[:, 0].astype(float)
-    centre = np.array([moments["m10"], moments["m01"]]) / moments["m00"]
     return Wing(mask, points, centre, axes[:, 1], float(np.sqrt(long / short)))
 
 
@@ -85,7 +83,8 @@ def find_wings(mask: np.ndarray) -> tuple[list[Wing], bool]:
     """The wings in a specimen's mask (height, width) of 0 and 1, four at the most; and whether
     they are the halves of a specimen in one piece.
 
-    A piece whose left half is like its right one, such as two wings that touch, is cut in two.
+    A piece whose left half is like its right one, with notches between them, such as two wings that
+    touch, is cut in two. A level forewing's halves are alike, too, in a wide photograph.
     """
     found: list[Wing] = []
     cut, largest = False, 0
@@ -93,10 +92,9 @@ def find_wings(mask: np.ndarray) -> tuple[list[Wing], bool]:
         area, width = np.count_nonzero(piece), piece.shape[1]
         if found and area < SMALL * largest:
             break
-        mirrored = piece[:, ::-1]
-        alike = np.count_nonzero(piece & mirrored) / np.count_nonzero(piece | mirrored)
         parts = [np.s_[:]]
-        if alike > SYMMETRIC and width > WIDE * piece.shape[0]:
+        alike = overlap(piece, piece[:, ::-1])
+        if alike > SYMMETRIC and width > WIDE * piece.shape[0] and solidity(piece) < NOTCHED:
             parts = [np.s_[: width // 2], np.s_[width // 2 :]]
         if len(found) + len(parts) > MOST:
             break
