@@ -5,12 +5,13 @@ import io
 import math
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
+from data_utils import FOLDS
 from dataset import Rows
 from joblib import parallel_config
 from published_members import LinearClassifier, Origin
@@ -18,6 +19,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier
+from sklearn.model_selection import StratifiedKFold
+from specimens import deal
 from subspecies_member import SubspeciesScorer
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -27,8 +30,11 @@ ROWS_PER_EPOCH = 0.9  # a fresh random share of the rows makes each full-batch s
 SEED = 42
 
 
-def make_sgd() -> ClassifierMixin:
-    """The published SGD classifier: logistic regression by SGD, calibrated by Platt scaling."""
+def make_sgd(folds: Sequence[tuple] | None = None) -> ClassifierMixin:
+    """The published SGD classifier: logistic regression by SGD, calibrated by Platt scaling.
+
+    As published, calibration deals rows into FOLDS, whatever they show; else it takes `folds`.
+    """
     classifier = SGDClassifier(
         loss="log_loss",
         alpha=1e-3,
@@ -40,16 +46,22 @@ def make_sgd() -> ClassifierMixin:
         class_weight="balanced",
         random_state=SEED,
     )
-    return CalibratedClassifierCV(classifier)
+    return CalibratedClassifierCV(classifier, cv=folds)
 
 
-def fit_sgd(features: np.ndarray, labels: np.ndarray, backbone: str) -> ClassifierMixin:
-    """The SGD classifier of a backbone, fitted to features (n, d) and 0/1 labels (n,)."""
+def fit_sgd(
+    features: np.ndarray, labels: np.ndarray, backbone: str, groups: np.ndarray | None = None
+) -> ClassifierMixin:
+    """The SGD classifier of a backbone, fitted to features (n, d) and 0/1 labels (n,).
+
+    With `groups` (n, k), the specimens that rows show, none is calibrated on what it learnt from.
+    """
+    folds = groups if groups is None else list(deal(StratifiedKFold(FOLDS), groups, labels))
     # The folds of the calibration in threads: processes would each take a copy of the features.
     with warnings.catch_warnings(), parallel_config("threading", n_jobs=-1):
         # The published settings stop at max_iter on most data; that is part of them.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        classifier = make_sgd().fit(features, labels)
+        classifier = make_sgd(folds).fit(features, labels)
     classifier.backbone_ = backbone
     return classifier
 
