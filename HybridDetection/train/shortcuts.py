@@ -50,7 +50,7 @@ from painted import is_painted, of_specimens, stem
 from PIL import Image
 from processes import CORES, use_own_cores
 from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict
-from specimens import check_labels, deal, join, read_specimens, warn_of_sides
+from specimens import check_labels, deal, join, read_pattern, read_specimens, warn_of_sides
 from tqdm import tqdm
 
 MARGIN = 0.05  # of the box's longer side, hidden around it: antennae and shadow
@@ -306,7 +306,7 @@ def parse_arguments() -> argparse.Namespace:
     listed = "the challenge's CSV of --photographs; without these a classifier's, with ../Images"
     parser.add_argument("--csv", type=Path, help=listed)
     named = "regular expression that finds the specimen in a file's name, without --csv"
-    parser.add_argument("--specimen", type=re.compile, metavar="PATTERN", help=named)
+    parser.add_argument("--specimen", type=read_pattern, metavar="PATTERN", help=named)
     output = REPOSITORY / "results/shortcuts"
     parser.add_argument("--output", type=Path, default=output, help="folder of the results")
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE, help="feature network")

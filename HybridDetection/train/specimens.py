@@ -1,6 +1,7 @@
 """Which photographs are of one specimen: the unit that is held out, dealt and drawn."""
 
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -48,6 +49,13 @@ def without_side(name: str) -> str:
     """`race/7` of race/7_d.jpg and of race/7-ventral.png."""
     path = PurePosixPath(name)
     return (path.parent / SIDE.sub("", path.stem)).as_posix()
+
+
+def read_pattern(text: str) -> re.Pattern:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
 
 
 def read_specimens(names: Sequence[str], pattern: re.Pattern | None) -> list[str]:
