@@ -128,19 +128,22 @@ def read_photos(path: Path) -> list[Photo]:
         for column, form in (("CAMID", r".*\S.*"), ("md5", "[0-9a-f]{32}")):
             key = row[column].strip().lower()
             if re.fullmatch(form, key):
-                label, there = labels.setdefault((column, key), (subspecies, place))
-                if label != subspecies:
+                label = f"{row['hybrid_stat']} {subspecies}"
+                other, there = labels.setdefault((column, key), (label, place))
+                if other != label:
                     raise TableError(
-                        f"{place}: {column} {key} is {subspecies}, but {label} at {there}; correct "
-                        "one, keep one, or name specimens differently"
+                        f"{place}: {column} {key} is {label}, but {other} at {there}; correct one, "
+                        "keep one, or name specimens differently"
                     )
         photos.append(Photo(row["filename"], hybrid, subspecies, row))
     return photos
 
 
 def counted(photos: list[Photo]) -> str:
+    """`3 photographs`, or `3 photographs of 2 specimens`, as their CAMIDs say."""
     specimens = {photo.cells["CAMID"].strip().lower() or photo.filename for photo in photos}
-    return f"{len(photos)} photographs of {len(specimens)} specimens"
+    of = f" of {len(specimens)} specimens" if len(specimens) < len(photos) else ""
+    return f"{len(photos)} photographs{of}"
 
 
 def those_present(

@@ -104,8 +104,11 @@ def test_what_a_person_is_unsure_of_is_left_out(photos, tmp_path):
         ([f"a.jpg;;non-hybrid;{'y' * 101}"], "is no name of a subspecies, or too long"),
         (["a.jpg;;hybrid;8 x 8.0"], "the subspecies of a hybrid is '8 x 8.0', expected two"),
         (["a.jpg;;non-hybrid;8 x 9"], "of a non-hybrid is '8 x 9', expected one"),
-        (["a.jpg;;hybrid;", "a.jpg;;unsure;"], "is another in {file}, line 2; keep one"),
-        (["a.jpg;;hybrid;", "same.jpg;{folder};unsure;"], "same.jpg is another in {file}, line 2"),
+        (["a.jpg;;hybrid;", "a.jpg;;hybrid;"], "line 3: /a.jpg stands on line 2 already"),
+        (
+            ["a.jpg;;hybrid;", "same.jpg;{folder};unsure;"],
+            "same.jpg is another in {file}, line 2; keep",
+        ),
     ],
 )
 def test_contradictions_are_refused_with_their_line(photos, tmp_path, rows, message):
