@@ -222,6 +222,7 @@ def test_scores_of_some_members_are_as_ingestion_writes_them(tmp_path):
     assert scores == [1, 0]
 
 
+CROSSES = REFERENCE.replace("\n", ",a x b\n").replace("a x b", evaluation.CROSS, 1)
 ALL = ("--members", "sgd", "linear", "subspecies")
 
 
@@ -235,6 +236,20 @@ ALL = ("--members", "sgd", "linear", "subspecies")
             (),
             "line 7: major_0.jpg stands on line 1",
         ),
+        (
+            "predictions.txt",
+            f"{PREDICTIONS}\nMajor_0.jpg,1",
+            (),
+            "line 7: .* line 1 already as major",
+        ),
+        ("predictions.txt", DETAILS.replace("r_1", "r_0"), ALL[:3], "line 3: .* on line 2 already"),
+        (
+            "ref.csv",
+            REFERENCE.replace("r_1", "r_0"),
+            (),
+            "line 3: major_0.jpg stands on line 2 alr",
+        ),
+        ("ref.csv", CROSSES.replace("a x b", "a x A"), (), "line 3: a hybrid is 'a x A', expected"),
         ("predictions.txt", "major_0.jpg,nan", (), "line 1: 'major_0.jpg,nan' is not filename"),
         ("predictions.txt", DETAILS, (), "is not filename,score; of a details.csv, say --members"),
         ("predictions.txt", DETAILS, ALL, "line 3: '' is no probability of subspecies"),

@@ -88,7 +88,7 @@ def test_random_labels_of_twice_photographed_specimens_are_not_told(tmp_path, ca
     assert len(split.held_out) == 96 and len(split.train) == 384
     assert ("taken for one specimen each" in caplog.text) == (told == "name")
     if told == "nothing":
-        assert area > 0.85 and roc_auc(decisions, labels) > 0.85 and shared
+        assert min(area, roc_auc(decisions, labels)) > 0.75 and shared
         assert "480 photographs of 480 specimens" in caplog.text
     else:
         assert abs(area - 0.5) < 0.15 and abs(roc_auc(decisions, labels) - 0.5) < 0.1
