@@ -17,10 +17,7 @@ COLUMNS = (
     "CAMID file_url hybrid_stat split zenodo_link md5 subspecies parent_subspecies_1 "
     "parent_subspecies_2 filename"
 ).split()
-SOURCES = [
-    "structure",
-    "reference",
-]  # more columns: the photographs that gave a painted image these
+SOURCES = ["structure", "reference"]  # more columns, of painted images: file names of photographs
 GENERATED = re.compile(r"AF_(?P<i>[A-Za-z0-9-]+)_(?P<j>[A-Za-z0-9-]+)_gen(?P<index>\d{5,})\.png")
 LIST_FOLDERS = ("List", "Lists")  # the published archives use both
 LABELS = {"non-hybrid": 0, "hybrid": 1}
@@ -53,22 +50,10 @@ def check_once(path: Path, names: pd.Series) -> None:
     (n,), or again in other capitals: many file systems hold but one of them."""
     lines: dict[str, Hashable] = {}
     for line, name in names.items():
-        plain_name = PurePosixPath(name).as_posix()  # ./a.jpg is a.jpg
-        other = lines.setdefault(plain_name.lower(), line)
+        other = lines.setdefault(PurePosixPath(name).as_posix().lower(), line)  # ./a.jpg is a.jpg
         if other != line:
-            same = PurePosixPath(names[other]).as_posix() == plain_name
-            capitals = "" if same else f" as {names[other]}, which differs by its capitals alone"
-            raise ValueError(
-                f"{path}, line {line}: {name} stands on line {other} already{capitals}"
-            )
-
-
-def check_parents(path: Path, table: pd.DataFrame) -> None:
-    """ValueError naming the line of a hybrid whose parents are of one subspecies."""
-    first, second = (table[f"parent_subspecies_{side}"].map(plain).str.lower() for side in (1, 2))
-    good = (table["hybrid_stat"] != "hybrid") | (first == "") | (first != second)
-    problem = "a hybrid whose parents are both {}; expected two subspecies, or a non-hybrid"
-    check_cells(path, table["parent_subspecies_1"], good.to_numpy(), problem)
+            there = f"stands on line {other} already, as {names[other]}"
+            raise ValueError(f"{path}, line {line}: {name} {there}; keep one, or rename it")
 
 
 def match_generated(name: str) -> re.Match | None:
@@ -94,10 +79,11 @@ def specimen_keys(table: pd.DataFrame) -> pd.DataFrame:
 def check_specimens(
     table: pd.DataFrame, places: Sequence[str], contents: Sequence[str] | None = None
 ) -> None:
-    """ValueError where photographs of one CAMID or md5, or else of the same `contents` (n,), are a
+    """ValueError where photographs of one CAMID or md5, or of the same `contents` (n,), are a
     hybrid and none, or of two subspecies; it names both of their `places` (n,)."""
-    rows = ~is_painted(table)
-    keys = specimen_keys(table) if contents is None else pd.DataFrame({"content": contents})
+    rows, keys = ~is_painted(table), specimen_keys(table)
+    if contents is not None:
+        keys = keys.assign(content=contents)
     labels = table["hybrid_stat"], group_names(table).replace("not said", "")
     remedy = "correct one, keep one, or name specimens differently"
     for (what, key), label in product(keys.items(), labels):
@@ -125,7 +111,10 @@ def read_table(csv_path: Path) -> pd.DataFrame:
         except ValueError as error:
             raise ValueError(f"{csv_path}, line {line}: filename {error}") from error
     check_once(csv_path, table["filename"])
-    check_parents(csv_path, table)
+    first, second = (table[f"parent_subspecies_{side}"].map(plain).str.lower() for side in (1, 2))
+    good = (labels != "hybrid") | (first == "") | (first != second)
+    one = "a hybrid whose parents are both {}; expected two subspecies, or a non-hybrid"
+    check_cells(csv_path, table["parent_subspecies_1"], good.to_numpy(), one)
     check_specimens(table, [f"{csv_path}, line {line}" for line in table.index])
     return table.assign(label=labels.map(LABELS).astype(int)).reset_index(drop=True)
 

@@ -138,8 +138,7 @@ def cross_recalls(
 def read_predictions(path: Path) -> dict[str, float]:
     """File name -> score; ValueError naming the line of anything but `filename,score`."""
     origin = "ingestion.py writes predictions.txt into its OUTPUT_DIR"
-    names: dict[int, str] = {}
-    scores: dict[int, float] = {}
+    rows: dict[int, tuple[str, float]] = {}
     lines = read_text(path, "lines of filename,score", origin).splitlines()
     for line, text in enumerate(lines, start=1):
         name, _, value = text.rpartition(",")
@@ -150,9 +149,9 @@ def read_predictions(path: Path) -> dict[str, float]:
         if not name or not np.isfinite(score):
             hint = "; of a details.csv, say --members" if text.startswith("filename,") else ""
             raise ValueError(f"{path}, line {line}: {text[:300]!r} is not filename,score{hint}")
-        names[line], scores[line] = name, score
-    check_once(path, pd.Series(names, dtype=object))
-    return dict(zip(names.values(), scores.values(), strict=True))
+        rows[line] = name, score
+    check_once(path, pd.Series({line: name for line, (name, _) in rows.items()}))
+    return dict(rows.values())
 
 
 def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
@@ -184,9 +183,8 @@ def read_reference(path: Path) -> pd.DataFrame:
     check_once(path, reference["filename"])
     if CROSS in reference:
         crosses = reference[CROSS].where(labels == "1", "").str.lower().str.split(" x ")
-        good = crosses.map(lambda names: len(names) != 2 or names[0].strip() != names[1].strip())
-        problem = "a hybrid is {}, expected two subspecies, mother x father"
-        check_cells(path, reference[CROSS], good.to_numpy(bool), problem)
+        good = crosses.map(lambda parents: len(parents) == len(set(parents))).to_numpy(bool)
+        check_cells(path, reference[CROSS], good, "a hybrid is {}, expected two subspecies")
     return reference.assign(hybrid_stat=labels.astype(int)).reset_index(drop=True)
 
 

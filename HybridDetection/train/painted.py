@@ -14,6 +14,7 @@ from data_utils import (
     SOURCES,
     SPLIT_SEED,
     check_classes,
+    check_specimens,
     is_painted,
     match_generated,
     specimen_keys,
@@ -159,28 +160,41 @@ def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> Photograph
     return split
 
 
+def name_specimens(
+    table: pd.DataFrame, contents: Sequence[str], log: logging.Logger = log
+) -> np.ndarray:
+    """The specimen (n,) that each photograph shows, as of_specimens names it; of painted images
+    their own names. Logged are how many there are, and what is doubtful.
+
+    ValueError where photographs of the same `contents` (n,) have two labels.
+    """
+    check_specimens(table, table["filename"], contents)
+    own = table["filename"].map(stem).to_numpy(object)[:, None]
+    specimens, rows = of_specimens(table, own, contents)[:, 0], ~is_painted(table)
+    log.info("%d photographs of %d specimens", rows.sum(), len(set(specimens[rows])))
+    told = specimen_keys(table)["CAMID"] != ""
+    warn_of_sides(table["filename"][rows], specimens[rows], told[rows], log)
+    return specimens
+
+
 def split_photographs(
     table: pd.DataFrame, lists: Path, title: str, contents: Sequence[str]
 ) -> tuple[np.ndarray, PhotographSplit | None]:
     """The specimens (n, 2) that gave each row its structure and its reference, and the split that
-    holds specimens out; None where there can be none. Equal `contents` (n,) are of one. Logged are
-    both, the evaluation by its `title`.
+    holds specimens out; None where there can be none. Files of the same `contents` (n,) are of one.
+    Logged are both, the evaluation by its `title`.
     """
-    own = table["filename"].map(stem).to_numpy(object)
-    groups, split = of_specimens(table, np.stack([own, own], axis=1), contents), None
+    own = name_specimens(table, contents)
+    groups = np.stack([own, own], axis=1)
     try:
         groups = of_specimens(table, read_sources(table, lists), contents)
         split = hold_out_photographs(table, groups)
-        counts = len(split.train), len(split.held_out), len(table) - sum(map(len, split))
-        log.info(
-            "%s: %d images trained on, %d held out, %d left out, which show both or others",
-            *(title, *counts),
-        )
     except (OSError, ValueError) as error:
         log.warning("no evaluation %s: %s", title, error)
-    photographs, specimens = table[~is_painted(table)], groups[~is_painted(table), 0]
-    log.info("%d photographs of %d specimens", len(photographs), len(set(specimens)))
-    told = photographs.reindex(columns=["CAMID"], fill_value="")["CAMID"] != ""
-    remedy = "give the photographs of a specimen one CAMID, and others another"
-    warn_of_sides(photographs["filename"].to_numpy(), specimens, told, remedy, log)
+        return groups, None
+    counts = len(split.train), len(split.held_out), len(table) - sum(map(len, split))
+    log.info(
+        "%s: %d images trained on, %d held out, %d left out, which show both or others",
+        *(title, *counts),
+    )
     return groups, split

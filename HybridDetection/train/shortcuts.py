@@ -39,18 +39,18 @@ from submission import REPOSITORY
 from backbones import BACKBONE, BACKBONES, IMAGE_SIZE
 from classifier import make_sgd
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
-from data_utils import FOLDS, check_specimens, plain
+from data_utils import COLUMNS, FOLDS, plain
 from dataset import read_dataset
 from files import ImageError, atomic, open_image
 from listing import walk
 from metrics import SEED, interval, resample, roc_auc, wilson
 from model import choose_device
 from model_utils import Look, extract_features, hash_files
-from painted import is_painted, of_specimens, stem
+from painted import is_painted, name_specimens
 from PIL import Image
 from processes import CORES, use_own_cores
 from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict
-from specimens import check_labels, deal, join, read_pattern, read_specimens, warn_of_sides
+from specimens import deal, read_pattern, read_specimens
 from tqdm import tqdm
 
 MARGIN = 0.05  # of the box's longer side, hidden around it: antennae and shadow
@@ -91,29 +91,18 @@ class Result(NamedTuple):
         )
 
 
-def contents_of(paths: Sequence[Path]) -> list[str]:
-    """What files of the same content share; "" for what cannot be read."""
-    return [(content or "")[:16] for content in hash_files(paths)]
-
-
-def folder_photographs(folder: Path, pattern: re.Pattern | None) -> pd.DataFrame:
-    """The images in the subfolders of `folder`, one for each subspecies; of which specimens they
-    are the `pattern` says, as read_specimens has it, and their content.
-
-    ValueError naming two that are of one specimen and of two subspecies.
-    """
+def read_folder(folder: Path, pattern: re.Pattern | None) -> tuple[pd.DataFrame, list[Path]]:
+    """The images in the subfolders of `folder`, one for each subspecies, as a classifier's table of
+    non-hybrids, and their paths. CAMID is what the `pattern` finds in their names."""
     names = sorted(name for name in walk(folder) if "/" in name)
-    paths = [folder / name for name in names]
-    subspecies = [name.split("/")[0] for name in names]
-    keys = {"specimen": read_specimens(names, pattern), "content": contents_of(paths)}
-    for what, key in keys.items():
-        check_labels(paths, key, subspecies, what, "keep one, or say --specimen PATTERN")
-    specimen = join(*keys.values())
-    if pattern is None:
-        remedy = "say --specimen PATTERN, which finds the specimen in a file's name"
-        warn_of_sides(names, specimen, np.zeros(len(names)), remedy, log)
-    rows = {"path": paths, "subspecies": subspecies, "hybrid": 0, "specimen": specimen}
-    return pd.DataFrame(rows)
+    table = pd.DataFrame("", range(len(names)), COLUMNS).assign(
+        filename=names,
+        CAMID=read_specimens(names, pattern) if pattern else "",
+        subspecies=[name.split("/")[0] for name in names],
+        hybrid_stat="non-hybrid",
+        label=0,
+    )
+    return table, [folder / name for name in names]
 
 
 def table_photographs(
@@ -230,13 +219,11 @@ def tell(
     as far as they are asked. ValueError where there are too few to tell either.
     """
     names, hybrid = seen["subspecies"].to_numpy(object), seen["hybrid"].to_numpy()
-    specimens = seen["specimen"].to_numpy(object)
+    specimens = pd.factorize(seen["specimen"])[0]
     asked = (names != "") & ~np.isin(names, of_one_specimen(seen))
     named = names[asked]
     ask_subspecies = len(set(named)) >= 2
-    ask_hybrids = (
-        seen.groupby("hybrid")["specimen"].nunique().reindex([0, 1], fill_value=0).min() >= 2
-    )
+    ask_hybrids = min(len(set(specimens[hybrid == label])) for label in (0, 1)) >= 2
     if not ask_subspecies and not ask_hybrids:
         raise ValueError(
             "nothing to tell apart; expected two subspecies, in a subfolder each, of two or more "
@@ -256,8 +243,7 @@ def tell(
             results.append(Result(*told, share, *wilson(share * m, m), chance, m))
         if ask_hybrids:
             scores, n = call_each(features, hybrid, specimens)[1], len(hybrid)
-            groups = pd.factorize(specimens)[0]
-            bounds = interval(roc_auc(scores, hybrid, resample(groups, hybrid)))
+            bounds = interval(roc_auc(scores, hybrid, resample(specimens, hybrid)))
             told = (view, "hybrids", n, "ROC AUC")
             area, m = float(roc_auc(scores, hybrid)), len(set(specimens))
             results.append(Result(*told, area, *bounds, 0.5, m))
@@ -324,12 +310,10 @@ def check(options: argparse.Namespace) -> list[Result]:
     root = options.photographs or options.csv.absolute().parents[1] / "Images"
     if options.csv:
         table, paths = read_dataset(options.csv, root)
-        contents = contents_of(paths)
-        check_specimens(table, table["filename"], contents)
-        own = table["filename"].map(stem).to_numpy(object)[:, None]
-        photographs = table_photographs(table, paths, of_specimens(table, own, contents)[:, 0])
     else:
-        photographs = folder_photographs(root, options.specimen)
+        table, paths = read_folder(root, options.specimen)
+    contents = [(content or "")[:16] for content in hash_files(paths)]
+    photographs = table_photographs(table, paths, name_specimens(table, contents, log))
     if options.output.resolve().is_relative_to(root.resolve()):
         raise ValueError(
             f"--output {options.output} lies among the photographs in {root}; name another folder"

@@ -1,5 +1,6 @@
 """Which photographs are of one specimen: the unit that is held out, dealt and drawn."""
 
+import logging
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
@@ -58,11 +59,11 @@ def read_pattern(text: str) -> re.Pattern:
         raise ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
 
 
-def read_specimens(names: Sequence[str], pattern: re.Pattern | None) -> list[str]:
-    """The specimens that the names of files say, by the `pattern`'s first group or all of it;
-    without one, the names up to their side. ValueError for a name in which it finds nothing."""
-    if pattern is None:
-        return list(map(without_side, names))
+def read_specimens(names: Sequence[str], pattern: re.Pattern) -> list[str]:
+    """The specimens that the names of files say: the `pattern`'s first group, or all of it.
+
+    ValueError for a name in which it finds nothing.
+    """
     found = [pattern.search(PurePosixPath(name).name) for name in names]
     said = [match and match[min(1, pattern.groups)] for match in found]
     if not all(said):
@@ -72,20 +73,23 @@ def read_specimens(names: Sequence[str], pattern: re.Pattern | None) -> list[str
 
 
 def warn_of_sides(
-    names: Sequence[str], specimens: Sequence[str], told: np.ndarray, remedy: str, log
+    names: Sequence[str], specimens: Sequence[str], told: Sequence[bool], log: logging.Logger
 ) -> None:
     """A warning where `names` (n,) of files differ by their side alone, and their `specimens` (n,)
     are several, or one that was not `told` (n,)."""
-    bare = pd.Series(map(without_side, names), dtype=object)
-    several = bare.map(pd.Series(specimens).groupby(bare).nunique()) > 1
-    one = bare.duplicated(keep=False) & ~several & ~np.asarray(told, bool)
-    for rows, taken in ((one, "one specimen each"), (several, "specimens of their own")):
-        if rows.any():
-            twins = np.asarray(names)[bare == bare[rows].iloc[0]]
+    rows = pd.DataFrame(
+        {"name": np.asarray(names), "specimen": specimens, "told": np.asarray(told)}
+    )
+    rows["bare"] = rows["name"].map(without_side)
+    several = rows.groupby("bare")["specimen"].transform("nunique") > 1
+    one = rows["bare"].duplicated(keep=False) & ~several & ~rows["told"]
+    for chosen, taken in ((one, "one specimen each"), (several, "specimens of their own")):
+        if chosen.any():
+            twins = rows["name"][rows["bare"] == rows["bare"][chosen].iloc[0]]
             log.warning(
                 "%d photographs have names that differ by their side alone, such as %s: taken for "
-                "%s; where that is wrong, %s",
-                *(rows.sum(), " and ".join(twins[:2]), taken, remedy),
+                "%s; where that is wrong, fill the column CAMID, or say --specimen PATTERN",
+                *(chosen.sum(), " and ".join(twins[:2]), taken),
             )
 
 

@@ -37,7 +37,7 @@ from submission import REPOSITORY
 from backbones import BACKBONE, BACKBONES, PREPROCESSES, WINGS
 from classifier import fit_linear, fit_sgd, save_linear, save_sgd, save_subspecies, training_id
 from corrections import correct
-from data_utils import check_classes, check_specimens, split_rows
+from data_utils import check_classes, split_rows
 from dataset import Rows, check_finite, check_grounds, find_csv, read_dataset, report_left_out
 from files import atomic
 from model import LINEAR_FILE, SGD_FILE, SUBSPECIES_FILE, choose_device, combine
@@ -159,7 +159,6 @@ def load(
     check_finite(rows.features, rows.table["filename"], f"a feature of {options.backbone}")
     log.info("%d images: %d hybrid, %d painted", len(rows), rows.labels.sum(), rows.painted.sum())
     contents = [hashlib.sha256(feature).hexdigest()[:16] for feature in rows.features]
-    check_specimens(rows.table, rows.table["filename"], contents)
     groups, photographs = split_photographs(rows.table, lists, TITLES[PHOTOGRAPHS], contents)
     return replace(rows, groups=groups), photographs
 

@@ -240,7 +240,7 @@ ALL = ("--members", "sgd", "linear", "subspecies")
             "predictions.txt",
             f"{PREDICTIONS}\nMajor_0.jpg,1",
             (),
-            "line 7: .* line 1 already as major",
+            "line 7: .* line 1 already, as major",
         ),
         ("predictions.txt", DETAILS.replace("r_1", "r_0"), ALL[:3], "line 3: .* on line 2 already"),
         (

@@ -142,10 +142,12 @@ def test_what_cannot_be_checked_is_refused(tmp_path, check):
         ("two", "two/out", "lies among the photographs"),
         ("two", "out", "nothing to tell apart; expected two subspecies, in a"),
         ("twice", "out", "nothing to tell apart; expected two subspecies, in a"),
-        ("same", "out", f"{tmp_path}/same/b/2.png: content "),
-        ("same", "out", f" is b, but a in {tmp_path}/same/a/1.png; keep one"),
+        ("same", "out", "b/2.png: content "),
+        ("same", "out", " is b, but a in a/1.png; correct one, keep one, or"),
+        ("two", "out", "erato/2.png: CAMID png is erato, but cyrbia in cyrbia/1.png; correct"),
     ):
         options = ("--photographs", tmp_path / folder, "--output", tmp_path / output)
+        options += ("--specimen", "png") if "CAMID" in message else ()
         status, _, messages = check(*options)
         assert status == 1 and message in messages
     with pytest.raises(SystemExit):

@@ -11,7 +11,7 @@ from data_utils import COLUMNS, SOURCES, read_table
 from metrics import roc_auc
 from shortcuts import call_each
 from sklearn.model_selection import StratifiedKFold
-from specimens import deal, join, read_pattern, read_specimens
+from specimens import deal, join, read_pattern, read_specimens, without_side
 
 
 def write(path, rows):
@@ -146,8 +146,8 @@ PARENTS = {"hybrid_stat": "hybrid", "parent_subspecies_1": "8.0", "parent_subspe
         ({"CAMID": " "}, {"CAMID": " ", "hybrid_stat": "hybrid"}, None),
         # What is painted is of other labels than its source.
         ({"CAMID": "C1"}, {"CAMID": "C1", "hybrid_stat": "hybrid", "structure": "a.jpg"}, None),
-        ({}, {"filename": "A.JPG"}, "A.JPG stands on line 2 already as a.jpg, which differs by"),
-        ({}, {"filename": "./a.jpg"}, "./a.jpg stands on line 2 already$"),
+        ({}, {"filename": "A.JPG"}, "A.JPG stands on line 2 already, as a.jpg; keep"),
+        ({}, {"filename": "./a.jpg"}, r"\./a.jpg stands on line 2 already"),
         ({}, PARENTS | {"parent_subspecies_2": "8"}, "a hybrid whose parents are both '8.0'; exp"),
         ({}, PARENTS | {"parent_subspecies_1": "X", "parent_subspecies_2": "x "}, "both 'X'"),
     ],
@@ -185,7 +185,8 @@ def test_a_pattern_finds_the_specimen_in_a_name():
     names = ["CAM9/12_CAM001_d.jpg", "b/CAM001v.png"]
     assert read_specimens(names, re.compile("CAM[0-9]+")) == ["CAM001"] * 2
     assert read_specimens(names, re.compile("CAM([0-9])")) == ["0", "0"]
-    assert read_specimens(["a/v.jpg", "a/D.png", "d/1-ventral.x.jpg"], None) == ["a", "a", "d/1.x"]
+    names_by_side = ("a/v.jpg", "a/D.png", "d/1-ventral.x.jpg", "dorsal 2.jpg", "adv_dd.jpg")
+    assert list(map(without_side, names_by_side)) == ["a", "a", "d/1.x", " 2", "adv_dd"]
     with pytest.raises(
         ValueError, match=r"b/CAM001v\.png: --specimen '12' finds nothing in its name"
     ):
