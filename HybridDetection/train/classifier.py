@@ -54,9 +54,11 @@ def fit_sgd(
 ) -> ClassifierMixin:
     """The SGD classifier of a backbone, fitted to features (n, d) and 0/1 labels (n,).
 
-    With `groups` (n, k), the specimens that rows show, none is calibrated on what it learnt from.
+    With `groups` (n, k), the specimens that rows show, none is calibrated on what it learnt from,
+    as far as folds of both classes can be dealt so.
     """
-    folds = groups if groups is None else list(deal(StratifiedKFold(FOLDS), groups, labels))
+    dealt = () if groups is None else deal(StratifiedKFold(FOLDS), groups, labels)
+    folds = [fold for fold in dealt if all(len(set(labels[rows])) == 2 for rows in fold)] or None
     # The folds of the calibration in threads: processes would each take a copy of the features.
     with warnings.catch_warnings(), parallel_config("threading", n_jobs=-1):
         # The published settings stop at max_iter on most data; that is part of them.

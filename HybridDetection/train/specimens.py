@@ -5,9 +5,13 @@ import re
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:  # which takes seconds that evaluation.py can spare
+    from sklearn.model_selection import BaseCrossValidator
 
 MD5 = "[0-9a-f]{32}"
 # In the name of a file: from above or from below.
@@ -32,17 +36,19 @@ def join(names: Sequence[str], *keys: Sequence[str]) -> np.ndarray:
             return known[group].astype(object)
 
 
-def deal(splitter, groups: np.ndarray, labels: np.ndarray) -> Iterator[tuple]:
-    """The folds of a scikit-learn `splitter` that deals specimens, not rows: the numbers of the
-    rows to learn from and of those to test.
+def deal(
+    splitter: "BaseCrossValidator", groups: np.ndarray, labels: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The folds of a `splitter` that deals specimens, not rows: the numbers of the rows to learn
+    from, and of those to test.
 
     `groups` (n, k) names the specimens that a row shows. A row is dealt by its first, with that
-    specimen's first of the `labels` (n,); it is learnt from where it shows none that is tested.
+    specimen's least of the `labels` (n,); it is learnt from where it shows none that is tested.
     """
     codes = pd.factorize(groups.ravel())[0].reshape(groups.shape)  # in the order of the rows
-    dealt, first = np.unique(codes[:, 0], return_index=True)
-    for _, tested in splitter.split(first, labels[first]):
-        shows = np.isin(codes, dealt[tested])
+    dealt = pd.Series(labels).groupby(codes[:, 0]).min()
+    for _, tested in splitter.split(dealt, dealt):
+        shows = np.isin(codes, dealt.index[tested])
         yield np.flatnonzero(~shows.any(axis=1)), np.flatnonzero(shows[:, 0])
 
 
@@ -77,9 +83,7 @@ def warn_of_sides(
 ) -> None:
     """A warning where `names` (n,) of files differ by their side alone, and their `specimens` (n,)
     are several, or one that was not `told` (n,)."""
-    rows = pd.DataFrame(
-        {"name": np.asarray(names), "specimen": specimens, "told": np.asarray(told)}
-    )
+    rows = pd.DataFrame({"name": list(names), "specimen": specimens, "told": list(told)})
     rows["bare"] = rows["name"].map(without_side)
     several = rows.groupby("bare")["specimen"].transform("nunique") > 1
     one = rows["bare"].duplicated(keep=False) & ~several & ~rows["told"]

@@ -93,6 +93,17 @@ def test_what_a_person_is_unsure_of_is_left_out(photos, tmp_path):
     assert len(corrections.correct(*photos, [same], tmp_path)[0]) == 5  # all is as it was
 
 
+def test_a_specimen_has_one_label_after_corrections_too(photos, tmp_path):
+    table, paths = photos
+    table.loc[[0, 1], "CAMID"] = "C7"  # of two hybrids
+    one = say(tmp_path / "one.csv", "a.jpg;;non-hybrid;8")
+    message = "race/b.jpg: CAMID c7 is hybrid, but non-hybrid in a.jpg; correct one"
+    with pytest.raises(ValueError, match=message):
+        corrections.correct(table, paths, [one], tmp_path)
+    both = say(tmp_path / "both.csv", "a.jpg;;non-hybrid;8", "race/b.jpg;;non-hybrid;8")
+    assert corrections.correct(table, paths, [both], tmp_path)[0]["label"].tolist() == [0] * 4
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

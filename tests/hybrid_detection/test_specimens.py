@@ -193,3 +193,15 @@ def test_a_pattern_finds_the_specimen_in_a_name():
         read_specimens(names, re.compile("12"))
     with pytest.raises(Exception, match=r"'\(' is no regular expression: missing \)"):
         read_pattern("(")
+
+
+def test_what_all_is_painted_from_leaves_its_fold_out():
+    """Who tests that specimen has no hybrid to learn from."""
+    draw = np.random.default_rng(0)
+    names = [f"S{number}" for number in range(8)]
+    groups = np.array([(name, name) for name in names] + [(name, "S7") for name in names], object)
+    labels = np.repeat([0, 1], 8)
+    sgd = fit_sgd(draw.normal(size=(16, 4)), labels, "x", groups)
+    assert [len(test) for _, test in sgd.cv] == [4, 4, 4, 2]
+    groups[8:] = "S7"  # no fold has hybrids on both sides: dealt are rows, as published
+    assert fit_sgd(draw.normal(size=(16, 4)), labels, "x", groups).cv is None
