@@ -10,7 +10,7 @@ import shortcuts
 import torch
 from model_utils import Look
 from PIL import Image
-from shortcuts import ADVICE, VIEWS, Result, call_each, report_backgrounds
+from shortcuts import ADVICE, VIEWS, Result, call_each, report_backgrounds, tell
 from sklearn.model_selection import LeaveOneOut, StratifiedKFold
 from worlds import draw_specimen, write_table
 
@@ -197,6 +197,29 @@ def test_many_specimens_are_left_out_in_parts(monkeypatch, n, fits):
     specimens = np.tile([f"S{number}" for number in range(n)], 2)
     called, decisions = call_each(np.zeros((2 * n, 2)), names, specimens)
     assert called.tolist() == names[::-1].tolist() and decisions.shape == (2 * n, 3)
+
+
+def test_a_second_photograph_of_each_specimen_makes_nothing_surer(monkeypatch):
+    """What is said of two that look the same is what is said of one."""
+    features = np.random.default_rng(0).normal(size=(24, 1))
+    hybrid = np.arange(24) % 3 == 0
+    rows = {"subspecies": np.where(hybrid, "", np.where(np.arange(24) % 2, "a", "b"))}
+    rows |= {"hybrid": hybrid.astype(int), "specimen": [f"S{row}" for row in range(24)]}
+    once = pd.DataFrame(rows | {"whole": range(24)})
+
+    def call(features, labels, specimens):
+        return np.where(features[:, 0] > 0, "a", "b"), features[:, 0]
+
+    monkeypatch.setattr(shortcuts, "call_each", call)
+    monkeypatch.setattr(shortcuts, "extract_features", lambda rows, *_: ([features[rows]], {}))
+    found = [
+        tell(seen, ["whole"], "efficientnet_lite0", CPU, Path("cache"))
+        for seen in (once, pd.concat([once, once], ignore_index=True))
+    ]
+    assert [result.photographs for results in found for result in results] == [16, 24, 32, 48]
+    for alone, two in zip(*found, strict=True):
+        assert (two.specimens, two.chance) == (alone.specimens, alone.chance)
+        assert [two.value, two.low, two.high] == pytest.approx([alone.value, alone.low, alone.high])
 
 
 def test_the_sentence():
