@@ -192,20 +192,6 @@ def tell(rows: list[dict[str, str]], found: dict[str, list[str]], output: Path) 
     logging.info("%s: %d photographs of %d specimens, %d of hybrids", output, *counts)
 
 
-def warn_of_sides(rows: list[dict[str, str]]) -> None:
-    """A warning where names that differ by their side alone were taken for one specimen."""
-    names = defaultdict(list)
-    for row in rows:
-        names[row["CAMID"]].append(row["filename"])
-    twins = [alike for alike in names.values() if len(alike) > 1]
-    if twins:
-        logging.warning(
-            "%d photographs have names that differ by their side alone, such as %s: taken for one "
-            "specimen each; where that is wrong, say --specimen PATTERN",
-            *(sum(map(len, twins)), " and ".join(twins[0][:2])),
-        )
-
-
 def run(args: argparse.Namespace) -> int:
     folder, output = args.folder, args.output or args.folder / CSV
     if not folder.is_dir():
@@ -222,8 +208,11 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{folder}: {wanted} in folders named after subspecies. {passed}")
     write_csv(output, rows)
     tell(rows, found, output)
-    if args.specimen is None:
-        warn_of_sides(rows)
+    if args.specimen is None and len({row["CAMID"] for row in rows}) < len(rows):
+        logging.warning(
+            "photographs whose names differ by their side alone, _d and _v or dorsal and ventral, "
+            "are taken for one specimen each; where that is wrong, say --specimen PATTERN"
+        )
     if passed:
         logging.warning(passed)
     images = f" --ROOT_DATA_DIR {shlex.quote(str(folder))} --IMG_DIR ." if args.output else ""
