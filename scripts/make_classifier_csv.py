@@ -29,6 +29,7 @@ from common.challenge_csv import (
     GENERATED,
     by_subspecies,
     challenge_parser,
+    counted,
     read_photos,
     those_present,
 )
@@ -128,8 +129,8 @@ def run(args: argparse.Namespace) -> int:
         writer.writerows(rows)
     hybrids = sum(row["hybrid_stat"] == "hybrid" for row in rows)
     logging.info(
-        "%s: %d rows, %d hybrid and %d non-hybrid; %d photographs, %d generated",
-        *(table, len(rows), hybrids, len(rows) - hybrids, len(photos), len(generated)),
+        "%s: %d rows, %d hybrid and %d non-hybrid; %s, %d generated",
+        *(table, len(rows), hybrids, len(rows) - hybrids, counted(photos), len(generated)),
     )
     return 0
 

@@ -7,7 +7,9 @@ cross, the mother first: photographs/lativitta x notabilis/. Hybrids of unknown 
 hybrid/, other specimens of unknown subspecies into non-hybrid/. Nothing is copied: photographs.csv
 names the images by their paths in the folder.
 
-Images whose names differ by _d and _v, or -dorsal and -ventral, alone are of one specimen (CAMID).
+Images in a folder whose names differ by _d and _v, or -dorsal and -ventral, alone are of one
+specimen (CAMID). --specimen PATTERN says otherwise: 'CAM[0-9]+' finds it in a file's name, wherever
+that lies. Training judges on no specimen that it learnt from.
 What is passed over is named and counted. A CSV that is there is written anew where that only adds
 rows; else it may have been edited, and is left alone.
 """
@@ -42,7 +44,7 @@ from tqdm import tqdm
 CSV = "photographs.csv"
 UNNAMED = ("hybrid", "non-hybrid")  # folders that say no more than that
 CROSS = re.compile(r"\s+[xX\u00d7]\s+")
-SIDE = re.compile(r"[ ._-](d|v|dorsal|ventral)(?=[ ._-]|$)", re.IGNORECASE)  # in a file's name
+SIDE = re.compile(r"(^|[ ._-])(d|v|dorsal|ventral)(?=[ ._-]|$)", re.IGNORECASE)  # in a file's name
 MOST = 100  # letters of a subspecies' name that classifiers remember
 
 
@@ -101,12 +103,37 @@ def check_content(path: Path) -> str | ImageError:
         return error
 
 
+def read_pattern(text: str) -> re.Pattern:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
+
+
+def read_specimen(name: str, pattern: re.Pattern | None) -> str:
+    """The specimen that a photograph's name says: the `pattern`'s first group, or all of it.
+
+    Raises InputError where it finds none.
+    """
+    path = Path(name)
+    if pattern is None:  # 001.jpg of another folder is another
+        return f"{path.parent}/{SIDE.sub('', path.stem)}"
+    match = pattern.search(path.name)
+    if not match or not match[min(1, pattern.groups)]:
+        raise InputError(f"{name}: --specimen {pattern.pattern!r} finds nothing in its name")
+    return match[min(1, pattern.groups)]
+
+
 def make_rows(
-    folder: Path, found: dict[str, list[str]], passed_over: dict[str, list[str]]
+    folder: Path,
+    found: dict[str, list[str]],
+    passed_over: dict[str, list[str]],
+    pattern: re.Pattern | None,
 ) -> list[dict[str, str]]:
     """The CSV's rows of what is `found`; adds to what is `passed_over`.
 
-    Raises InputError where one content has two labels.
+    Raises InputError where one content or one specimen has two labels, and for names that differ
+    by their capitals alone.
     """
     labels = {place: read_label(place) for place, names in found.items() if names}
     names = [(place, name) for place in labels for name in found[place]]
@@ -119,15 +146,18 @@ def make_rows(
             logging.warning("%s", content)
             passed_over["unreadable"].append(name)
             continue
-        other, other_name = first.setdefault(content, (place, name))
-        if labels[other] != labels[place]:
-            raise InputError(
-                f"{folder / other_name} and {folder / name} are one photograph: keep one"
-            )
-        if other_name != name:
+        specimen = read_specimen(name, pattern)
+        for key, what in ((content, "photograph"), (("of", specimen), f"specimen, {specimen}")):
+            other, other_name = first.setdefault(key, (place, name))
+            if labels[other] != labels[place]:
+                both = f"{folder / other_name} and {folder / name} are one {what}"
+                raise InputError(f"{both}: keep one, or sort both into one folder")
+        if first[content][1] != name:
             passed_over["copies of others"].append(name)
             continue
-        specimen = f"{place}/{SIDE.sub('', Path(name).stem)}"  # 001.jpg of another is another
+        if (other_name := first.setdefault(name.lower(), ("", name))[1]) != name:
+            both = f"{folder / other_name} and {folder / name}"
+            raise InputError(f"{both} differ by their capitals alone: rename one")
         row = {"CAMID": specimen, "split": "train", "md5": content, "filename": name}
         rows.append(row | labels[place])
     return rows
@@ -173,7 +203,7 @@ def run(args: argparse.Namespace) -> int:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     found, passed_over = find_photographs(folder)
-    rows = make_rows(folder, found, passed_over)
+    rows = make_rows(folder, found, passed_over, args.specimen)
     kinds = [
         f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
         for kind, names in sorted(passed_over.items())
@@ -185,6 +215,11 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{folder}: {wanted} in folders named after subspecies. {passed}")
     write_csv(output, rows)
     tell(rows, found, output)
+    if args.specimen is None and len({row["CAMID"] for row in rows}) < len(rows):
+        logging.warning(
+            "photographs whose names differ by their side alone, _d and _v or dorsal and ventral, "
+            "are taken for one specimen each; where that is wrong, say --specimen PATTERN"
+        )
     if passed:
         logging.warning(passed)
     images = f" --ROOT_DATA_DIR {shlex.quote(str(folder))} --IMG_DIR ." if args.output else ""
@@ -201,6 +236,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     sorted_ = "photographs in a folder for each subspecies and cross"
     parser.add_argument("folder", type=Path, metavar="FOLDER", help=sorted_)
     where = f"the CSV (default: {CSV} in FOLDER)"
+    named = "regular expression that finds the specimen in a file's name"
+    parser.add_argument("--specimen", type=read_pattern, metavar="PATTERN", help=named)
     parser.add_argument("--output", type=Path, metavar="FILE", help=where)
     return parser.parse_args(arguments)
 

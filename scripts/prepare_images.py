@@ -34,7 +34,7 @@ from functools import cache
 from pathlib import Path
 
 import joblib
-from common.challenge_csv import Photo, challenge_parser, read_photos, those_present
+from common.challenge_csv import Photo, challenge_parser, counted, read_photos, those_present
 from common.files import ImageError, atomic, image_size, open_image
 from common.program import ROOT, InputError, positive, start
 from PIL import Image
@@ -161,7 +161,7 @@ def run(args: argparse.Namespace) -> int:
     broken = [result for result in results if isinstance(result, ImageError)]
     for error in broken:
         logging.error("%s", error)
-    logging.info("%d photographs, %d prepared now", len(photos), results.count(True))
+    logging.info("%s, %d prepared now", counted(photos), results.count(True))
     if broken:
         logging.error("%d photographs cannot be read; fetch them again and run again", len(broken))
     elif status:

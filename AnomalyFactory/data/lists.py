@@ -83,8 +83,9 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
     """The pairs in `files`, every path checked to be a file inside the dataset folder, else
     InputError that names the list and its line.
 
-    Training reads edges and color_gt: a photo is its own reference. Painting reads edges and
-    color_ref, and color_gt where it is there; its photos must be where `photos` asks for them.
+    Training reads edges and color_gt, which must have one name: a photo is its own reference.
+    Painting reads edges and color_ref, and color_gt where it is there; its photos must be where
+    `photos` asks for them.
     """
     references = "color_gt" if training else "color_ref"
     columns = ["edges", references]
@@ -107,6 +108,10 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
                     raise ValueError(f"{paths[column]} is not there{but_there(paths[column])}")
                 if column in subspecies and not training:
                     subspecies[column] = subspecies_in(lines[column][index])
+            if training and paths["edges"].stem != paths["color_gt"].stem:
+                edges = f"the edge map {paths['edges'].name} of {files.edges.name}"
+                remedy = "the same lines belong together; scripts/make_lists.py writes them"
+                raise ValueError(f"{paths['color_gt'].name} is not the photo of {edges}: {remedy}")
             if photos and own(paths["color_gt"]) != own(paths["edges"]):
                 raise ValueError(f"{paths['color_gt']} is not the photo of {paths['edges']}")
         except (ValueError, OSError) as error:  # OSError: a name too long for any file

@@ -7,13 +7,14 @@ import math
 import pickle
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 import torch
+from data_utils import FOLDS
 from dataset import Rows
 from joblib import parallel_config
 from model import MEMBERS
@@ -22,6 +23,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier
+from sklearn.model_selection import StratifiedKFold
+from specimens import deal
 from subspecies_member import SubspeciesScorer
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -33,8 +36,11 @@ SEED = 42
 log = logging.getLogger("training")
 
 
-def make_sgd() -> ClassifierMixin:
-    """The published SGD classifier: logistic regression by SGD, calibrated by Platt scaling."""
+def make_sgd(folds: Sequence[tuple] | None = None) -> ClassifierMixin:
+    """The published SGD classifier: logistic regression by SGD, calibrated by Platt scaling.
+
+    As published, calibration deals rows into FOLDS, whatever they show; else it takes `folds`.
+    """
     classifier = SGDClassifier(
         loss="log_loss",
         alpha=1e-3,
@@ -46,16 +52,24 @@ def make_sgd() -> ClassifierMixin:
         class_weight="balanced",
         random_state=SEED,
     )
-    return CalibratedClassifierCV(classifier)
+    return CalibratedClassifierCV(classifier, cv=folds)
 
 
-def fit_sgd(features: np.ndarray, labels: np.ndarray, backbone: str) -> ClassifierMixin:
-    """The SGD classifier of a backbone, fitted to features (n, d) and 0/1 labels (n,)."""
+def fit_sgd(
+    features: np.ndarray, labels: np.ndarray, backbone: str, groups: np.ndarray | None = None
+) -> ClassifierMixin:
+    """The SGD classifier of a backbone, fitted to features (n, d) and 0/1 labels (n,).
+
+    With `groups` (n, k), the specimens that rows show, none is calibrated on what it learnt from,
+    as far as folds of both classes can be dealt so.
+    """
+    dealt = () if groups is None else deal(StratifiedKFold(FOLDS), groups, labels)
+    folds = [fold for fold in dealt if all(len(set(labels[rows])) == 2 for rows in fold)] or None
     # The folds of the calibration in threads: processes would each take a copy of the features.
     with warnings.catch_warnings(), parallel_config("threading", n_jobs=-1):
         # The published settings stop at max_iter on most data; that is part of them.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        classifier = make_sgd().fit(features, labels)
+        classifier = make_sgd(folds).fit(features, labels)
     classifier.backbone_ = backbone
     return classifier
 

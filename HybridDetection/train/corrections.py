@@ -15,7 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from data_utils import LABELS, but_known, check_cells, plain, read_cells
+from data_utils import (
+    LABELS,
+    but_known,
+    check_cells,
+    check_once,
+    check_specimens,
+    plain,
+    read_cells,
+)
 from dataset import report_left_out
 from files import inside
 from painted import is_painted, read_sources, stem
@@ -67,6 +75,7 @@ def read_corrections(
     for file in files:
         cells, missing = read_cells(file, READ, "the report saves it"), []
         words = cells["person"]
+        check_once(file, cells["folder"] + "/" + cells["filename"])
         expected = f"expected {', '.join(LABELS)} or {UNSURE}"
         good = words.isin([*LABELS, UNSURE, ""])
         check_cells(file, words, good.to_numpy(), f"person is {{}}, {expected}")
@@ -136,5 +145,6 @@ def correct(
     more = pd.DataFrame(list(added.values())).reindex(columns=table.columns, fill_value="")
     table = pd.concat([table[stays], more], ignore_index=True)
     table["label"] = table["hybrid_stat"].map(LABELS).astype(int)
+    check_specimens(table, table["filename"])
     stayed = [path for path, stay in zip(paths, stays, strict=True) if stay]
     return table, [*stayed, *added]

@@ -1,20 +1,25 @@
 """The classifier's CSV: read it, check it, find its images, split its rows."""
 
 import os
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+import re
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import product
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from files import inside
 from listing import read_rows
+from specimens import MD5, check_labels
 from spelling import but, spelling
 
 COLUMNS = (
     "CAMID file_url hybrid_stat split zenodo_link md5 subspecies parent_subspecies_1 "
     "parent_subspecies_2 filename"
 ).split()
+SOURCES = ["structure", "reference"]  # more columns, of painted images: file names of photographs
+GENERATED = re.compile(r"AF_(?P<i>[A-Za-z0-9-]+)_(?P<j>[A-Za-z0-9-]+)_gen(?P<index>\d{5,})\.png")
 LIST_FOLDERS = ("List", "Lists")  # the published archives use both
 LABELS = {"non-hybrid": 0, "hybrid": 1}
 SPLIT_SEED = 42
@@ -41,11 +46,57 @@ def check_cells(path: Path, cells: pd.Series, good: np.ndarray, problem: str) ->
         raise ValueError(f"{path}, line {line}: {problem.format(repr(cell))}")
 
 
+def check_once(path: Path, names: pd.Series) -> None:
+    """ValueError naming both lines, of the index, where a file's name stands twice among `names`
+    (n,), or again in other capitals: many file systems hold but one of them."""
+    lines: dict[str, Hashable] = {}
+    for line, name in names.items():
+        other = lines.setdefault(PurePosixPath(name).as_posix().lower(), line)  # ./a.jpg is a.jpg
+        if other != line:
+            there = f"stands on line {other} already, as {names[other]}"
+            raise ValueError(f"{path}, line {line}: {name} {there}; keep one, or rename it")
+
+
+def match_generated(name: str) -> re.Match | None:
+    return GENERATED.fullmatch(PurePosixPath(name).name)
+
+
+def is_painted(table: pd.DataFrame) -> np.ndarray:
+    """Which rows (n,) of the classifier's table are painted images, not photographs."""
+    painted = table["filename"].map(match_generated).notna()
+    for column in SOURCES:
+        if column in table:
+            painted |= table[column] != ""
+    return painted.to_numpy(bool)
+
+
+def specimen_keys(table: pd.DataFrame) -> pd.DataFrame:
+    """What photographs of one specimen share: CAMID and md5, "" where there is none."""
+    keys = table.reindex(columns=["CAMID", "md5"], fill_value="")
+    keys = keys.apply(lambda cells: cells.str.strip().str.lower())
+    return keys.assign(md5=keys["md5"].where(keys["md5"].str.fullmatch(MD5), ""))
+
+
+def check_specimens(
+    table: pd.DataFrame, places: Sequence[str], contents: Sequence[str] | None = None
+) -> None:
+    """ValueError where photographs of one CAMID or md5, or of the same `contents` (n,), are a
+    hybrid and none, or of two subspecies; it names both of their `places` (n,)."""
+    rows, keys = ~is_painted(table), specimen_keys(table)
+    if contents is not None:
+        keys = keys.assign(content=contents)
+    labels = table["hybrid_stat"], group_names(table).replace("not said", "")
+    remedy = "correct one, keep one, or name specimens differently"
+    for (what, key), label in product(keys.items(), labels):
+        check_labels(np.array(places)[rows], key[rows], label[rows].array, what, remedy)
+
+
 def read_table(csv_path: Path) -> pd.DataFrame:
     """The rows of `csv_path` as strings, with a column `label`: 1 for hybrids, 0 for the rest.
 
-    ValueError naming the line for an unknown label, a split other than train, and a file name that
-    leaves the image folder or stands there twice.
+    ValueError naming the line, or both, for an unknown label, a split other than train, a file name
+    that leaves the image folder or stands there twice, a hybrid whose parents are one subspecies,
+    and photographs of one specimen, or of one content, under two labels.
     """
     table = read_cells(csv_path, COLUMNS)
     labels, splits = table["hybrid_stat"], table["split"]
@@ -53,7 +104,6 @@ def read_table(csv_path: Path) -> pd.DataFrame:
     check_cells(csv_path, labels, labels.isin(LABELS), f"hybrid_stat is {{}}, expected {known}")
     other = "images of another split must not be trained on: leave them out of the CSV"
     check_cells(csv_path, splits, splits == "train", f"split is {{}}, expected train; {other}")
-    first_line: dict[Path, int] = {}
     for line, name in table["filename"].items():
         try:
             path = inside(Path(), name)
@@ -61,11 +111,12 @@ def read_table(csv_path: Path) -> pd.DataFrame:
                 raise ValueError(f"is of {length:,} bytes, expected {LONGEST_NAME} at the most")
         except ValueError as error:
             raise ValueError(f"{csv_path}, line {line}: filename {error}") from error
-        if path in first_line:  # as a path, so that ./a.jpg is a.jpg
-            raise ValueError(
-                f"{csv_path}, line {line}: {name} stands on line {first_line[path]} already"
-            )
-        first_line[path] = line
+    check_once(csv_path, table["filename"])
+    first, second = (table[f"parent_subspecies_{side}"].map(plain).str.lower() for side in (1, 2))
+    good = (labels != "hybrid") | (first == "") | (first != second)
+    one = "a hybrid whose parents are both {}; expected two subspecies, or a non-hybrid"
+    check_cells(csv_path, table["parent_subspecies_1"], good.to_numpy(), one)
+    check_specimens(table, [f"{csv_path}, line {line}" for line in table.index])
     return table.assign(label=labels.map(LABELS).astype(int)).reset_index(drop=True)
 
 

@@ -26,7 +26,7 @@ class Rows:
     features: np.ndarray  # (n, d) float32
     labels: np.ndarray  # (n,) 1 for hybrids, 0 for the rest
     painted: np.ndarray  # (n,) bool
-    groups: np.ndarray  # (n,) names; images of one group are resampled together
+    groups: np.ndarray  # (n, 2) the specimens that gave an image its structure and its reference
     wings: np.ndarray  # (n,) arrays (v, d): what is seen of the wings, of photographs in views
 
     def __len__(self) -> int:

@@ -13,16 +13,16 @@ from pathlib import Path
 import submission  # noqa: F401  puts the submission folder on the path
 import numpy as np
 import pandas as pd
-from data_utils import but_known, check_cells, read_cells
+from data_utils import but_known, check_cells, check_once, read_cells, specimen_keys
 from files import atomic
 from listing import read_text
 from metrics import Counts, interval, pr_auc, resample, roc_auc, threshold_at_tnr
+from specimens import join
 
 DECIMALS = 4  # of a score in predictions.txt
 MEMBERS = ("sgd", "linear", "subspecies")  # in a details.csv; model.py, which names them, is slow
 # A line of predictions.txt with a decimal comma, or with other than a comma between its cells.
 OTHER_COUNTRIES = re.compile(r".*?(,\s*[01],\d+|[;\t]\s*[01]([.,]\d+)?)\s*")
-SPECIMEN = "CAMID"  # column of a reference file
 CROSS = "subspecies_ref"  # column of a reference file: a subspecies, or `mother x father`
 
 # The challenge's own names, in its order, and of which rows they are; A is all of species A.
@@ -87,9 +87,9 @@ def with_intervals(rows: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
     """The official numbers of what `read_scored` gave, and ROC AUCs within each kind of rows, with
     the bounds of 95 % intervals.
 
-    Of a bootstrap over specimens (CAMID, where the reference has it), whose thresholds are those
-    of each resample; draws that lack a class of a kind are left out. ValueError where there are
-    none without.
+    Of a bootstrap over specimens (CAMID and md5, where the reference has them), whose thresholds
+    are those of each resample; draws that lack a class of a kind are left out. ValueError where
+    there are none without.
     """
     scores, labels, indicators = columns_of(rows)
     kinds = {name: indicators == name for name in INDICATORS}
@@ -101,7 +101,9 @@ def with_intervals(rows: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
         }
         return challenge_scores(scores, labels, indicators, counts) | areas
 
-    counts = resample(rows[SPECIMEN if SPECIMEN in rows else "filename"].to_numpy(), labels)
+    keys = specimen_keys(rows)
+    names = keys["CAMID"].where(keys["CAMID"] != "", rows["filename"])
+    counts = resample(join(names, keys["md5"]), labels)
     classes = np.stack([kind & (labels == label) for kind in kinds.values() for label in (0, 1)])
     counts = counts[(counts @ classes.T > 0).all(axis=1)]
     if not len(counts):
@@ -139,7 +141,7 @@ def cross_recalls(
 def read_predictions(path: Path) -> dict[str, float]:
     """File name -> score; ValueError naming the line of anything but `filename,score`."""
     origin = "ingestion.py writes predictions.txt into its OUTPUT_DIR"
-    predictions: dict[str, float] = {}
+    rows: dict[int, tuple[str, float]] = {}
     lines = read_text(path, "lines of filename,score", origin).splitlines()
     for line, text in enumerate(lines, start=1):
         name, _, value = text.rpartition(",")
@@ -153,10 +155,9 @@ def read_predictions(path: Path) -> dict[str, float]:
             if elsewhere:
                 hint = " with a decimal point: a spreadsheet may have saved it its country's way"
             raise ValueError(f"{path}, line {line}: {text[:300]!r} is not filename,score{hint}")
-        if name in predictions:
-            raise ValueError(f"{path}, line {line}: {name} is scored twice")
-        predictions[name] = score
-    return predictions
+        rows[line] = name, score
+    check_once(path, pd.Series({line: name for line, (name, _) in rows.items()}))
+    return dict(rows.values())
 
 
 def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
@@ -166,7 +167,7 @@ def read_details(path: Path, members: Sequence[str]) -> dict[str, float]:
     """
     details = read_cells(path, ["filename", *members], "ingestion.py --details writes details.csv")
     names = details["filename"]
-    check_cells(path, names, ~names.duplicated(), "{} is scored twice")
+    check_once(path, names)
     probabilities = {}
     for name in members:
         cells = details[name].str.replace(",", ".")  # as spreadsheets in many countries write it
@@ -186,6 +187,11 @@ def read_reference(path: Path) -> pd.DataFrame:
     check_cells(path, labels, labels.isin(["0", "1"]), "hybrid_stat is {}, expected 0 or 1")
     known = " or ".join(INDICATORS)
     check_cells(path, kinds, kinds.isin(INDICATORS), f"ssp_indicator is {{}}, expected {known}")
+    check_once(path, reference["filename"])
+    if CROSS in reference:
+        crosses = reference[CROSS].where(labels == "1", "").str.lower().str.split(" x ")
+        good = crosses.map(lambda parents: len(parents) == len(set(parents))).to_numpy(bool)
+        check_cells(path, reference[CROSS], good, "a hybrid is {}, expected two subspecies")
     return reference.assign(hybrid_stat=labels.astype(int)).reset_index(drop=True)
 
 

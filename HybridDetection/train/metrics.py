@@ -91,7 +91,7 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
+def wilson(right: float, n: int) -> tuple[float, float]:
     """The 95 % interval of a share, `right` of `n` (Wilson 1927)."""
     z = 1.959964
     middle = (right + z * z / 2) / (n + z * z)

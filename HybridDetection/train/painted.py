@@ -1,18 +1,27 @@
 """Painted images: which photographs each was made from, and a split that holds photographs out."""
 
 import logging
-import re
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from data_utils import LIST_FOLDERS, SHARE_HELD_OUT, SPLIT_SEED, check_classes
+from data_utils import (
+    LIST_FOLDERS,
+    SHARE_HELD_OUT,
+    SOURCES,
+    SPLIT_SEED,
+    check_classes,
+    check_specimens,
+    is_painted,
+    match_generated,
+    specimen_keys,
+)
 from listing import read_text
+from specimens import join, warn_of_sides, without_side
 
-SOURCES = ["structure", "reference"]  # columns of the CSV: file names of photographs
-GENERATED = re.compile(r"AF_(?P<i>[A-Za-z0-9-]+)_(?P<j>[A-Za-z0-9-]+)_gen(?P<index>\d{5,})\.png")
 LISTS = ("test_nonhybrid", "test_signalhybrid", "test_nonsignalhybrid")
 
 log = logging.getLogger("training")
@@ -27,19 +36,6 @@ class PhotographSplit(NamedTuple):
 
     train: np.ndarray
     held_out: np.ndarray
-
-
-def match_generated(name: str) -> re.Match | None:
-    return GENERATED.fullmatch(PurePosixPath(name).name)
-
-
-def is_painted(table: pd.DataFrame) -> np.ndarray:
-    """Which rows (n,) of the classifier's table are painted images, not photographs."""
-    painted = table["filename"].map(match_generated).notna()
-    for column in SOURCES:
-        if column in table:
-            painted |= table[column] != ""
-    return painted.to_numpy(bool)
 
 
 def stem(name: str) -> str:
@@ -101,15 +97,32 @@ def read_sources(table: pd.DataFrame, lists: Path) -> np.ndarray:
     return sources
 
 
-def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> PhotographSplit:
-    """Hold 20 % of the photographs of each class out, and the images painted from two of them.
+def of_specimens(
+    table: pd.DataFrame, sources: np.ndarray, contents: Sequence[str] | None = None
+) -> np.ndarray:
+    """`sources` (n, k), which name photographs, with those of one specimen named alike.
 
-    Trained on are the other photographs and what is painted from two of those; an image with a
+    Of one specimen are photographs with the same CAMID, md5 or `contents` (n,), and those without
+    CAMID whose names differ by their side alone.
+    """
+    rows = ~is_painted(table)
+    names, keys = table["filename"][rows], specimen_keys(table)[rows]
+    camid = keys["CAMID"].where(keys["CAMID"] != "", names.map(without_side))
+    known = [camid, keys["md5"]] + ([] if contents is None else [np.asarray(contents)[rows]])
+    of = dict(zip(sources[rows, 0], join(sources[rows, 0], *known), strict=True))
+    return np.vectorize(lambda name: of.get(name, name), otypes=[object])(sources)
+
+
+def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> PhotographSplit:
+    """Hold 20 % of the specimens of each class out, and the images painted from two of them.
+
+    Trained on are the other specimens and what is painted from two of those; an image with a
     source of either kind, or one that is not in the table, belongs to neither. The draw depends
     on the photographs' names alone: with and without painted images it is the same. ValueError
-    where there are too few photographs, or the table lists the sources of no painted image.
+    where there are too few specimens, or the table lists the sources of no painted image.
     """
     labels, photograph = table["label"].to_numpy(), ~is_painted(table)
+    sources = of_specimens(table, sources)
 
     def made_of(names: np.ndarray | list[str]) -> np.ndarray:
         return pd.DataFrame(sources).isin(names).all(axis=1).to_numpy()
@@ -140,21 +153,42 @@ def hold_out_photographs(table: pd.DataFrame, sources: np.ndarray) -> Photograph
     split = PhotographSplit(rows, np.flatnonzero(made_of(held_out)))
     if not len(split.held_out):
         raise ValueError(f"{photograph.sum()} photographs are too few to hold 20 % out")
-    check_classes(labels[split.train], "the images to train on, without those held out")
+    specimens = pd.DataFrame({"name": sources[rows, 0], "label": labels[rows]}).drop_duplicates()
+    check_classes(
+        specimens["label"].to_numpy(), "the specimens to train on, without those held out"
+    )
     return split
 
 
-def split_photographs(
-    table: pd.DataFrame, lists: Path, title: str
-) -> tuple[np.ndarray, PhotographSplit | None]:
-    """The photograph (n,) that gave each row its structure, and the split that holds photographs
-    out; None where there can be none. Logged are both, the evaluation by its `title`.
+def name_specimens(
+    table: pd.DataFrame, contents: Sequence[str], log: logging.Logger = log
+) -> np.ndarray:
+    """The specimen (n,) that each photograph shows, as of_specimens names it; of painted images
+    their own names. Logged are how many there are, and what is doubtful.
+
+    ValueError where photographs of the same `contents` (n,) have two labels.
     """
-    groups = table["filename"].to_numpy()
+    check_specimens(table, table["filename"], contents)
+    own = table["filename"].map(stem).to_numpy(object)[:, None]
+    specimens, rows = of_specimens(table, own, contents)[:, 0], ~is_painted(table)
+    log.info("%d photographs of %d specimens", rows.sum(), len(set(specimens[rows])))
+    told = specimen_keys(table)["CAMID"] != ""
+    warn_of_sides(table["filename"][rows], specimens[rows], told[rows], log)
+    return specimens
+
+
+def split_photographs(
+    table: pd.DataFrame, lists: Path, title: str, contents: Sequence[str]
+) -> tuple[np.ndarray, PhotographSplit | None]:
+    """The specimens (n, 2) that gave each row its structure and its reference, and the split that
+    holds specimens out; None where there can be none. Files of the same `contents` (n,) are of one.
+    Logged are both, the evaluation by its `title`.
+    """
+    own = name_specimens(table, contents)
+    groups = np.stack([own, own], axis=1)
     try:
-        sources = read_sources(table, lists)
-        groups = sources[:, 0]
-        split = hold_out_photographs(table, sources)
+        groups = of_specimens(table, read_sources(table, lists), contents)
+        split = hold_out_photographs(table, groups)
     except (OSError, ValueError) as error:
         log.warning("no evaluation %s: %s", title, error)
         return groups, None

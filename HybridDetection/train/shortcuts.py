@@ -4,6 +4,10 @@
     python scripts/check_shortcuts.py --photographs FOLDER --csv butterfly_anomaly_train.csv
     python scripts/check_shortcuts.py --csv List/butterfly_anomaly_AF.csv     images in ../Images
 
+What of a specimen was learnt from is not asked of it: a CSV says which photographs are of one by
+their CAMID or md5; in folders they are of one where their content is the same, or their names, up
+to _d and _v, -dorsal and -ventral, or as far as --specimen PATTERN says: 'CAM[0-9]+'.
+
 The published classifier, cross-validated, sees each photograph in four ways:
     whole         as it is
     background    the specimen hidden: its box in the flat colour of the ground around it
@@ -12,11 +16,12 @@ The published classifier, cross-validated, sees each photograph in four ways:
 OUTPUT/shortcuts.csv says how often it was right in each, with a 95 % interval and with chance;
 OUTPUT/{whole,background,ground,cutout}/ hold what it saw. Photographs without a specimen that is
 found with confidence are left out, as there is nothing to hide; so are subspecies of one
-photograph, and painted images. training.py asks the same of the background alone, of a sample.
+specimen, and painted images. training.py asks the same of the background alone, of a sample.
 """
 
 import argparse
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -34,16 +39,17 @@ from submission import REPOSITORY
 from backbones import BACKBONE, BACKBONES, IMAGE_SIZE
 from classifier import make_sgd
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
-from data_utils import FOLDS, plain
+from data_utils import COLUMNS, FOLDS, plain
 from dataset import read_dataset
 from files import ImageError, atomic, images_in, open_image, passed_over, unread
 from metrics import SEED, interval, resample, roc_auc, wilson
 from model import choose_device
-from model_utils import Look, extract_features
-from painted import is_painted
+from model_utils import Look, extract_features, hash_files
+from painted import is_painted, name_specimens
 from PIL import Image
 from processes import CORES, use_own_cores
 from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict
+from specimens import deal, read_pattern, read_specimens
 from tqdm import tqdm
 
 MARGIN = 0.05  # of the box's longer side, hidden around it: antennae and shadow
@@ -57,7 +63,8 @@ ADVICE = "cut the specimens out, or balance who photographed them"
 
 log, training_log = logging.getLogger("check_shortcuts"), logging.getLogger("training")
 
-# Photographs are tables: `path`; `subspecies`, "" where it is not asked; `hybrid`, 0 or 1.
+# Photographs are tables: `path`; `subspecies`, "" where it is not asked; `hybrid`, 0 or 1;
+# `specimen`, a name.
 
 
 class Result(NamedTuple):
@@ -71,33 +78,46 @@ class Result(NamedTuple):
     low: float  # of the 95 % interval
     high: float
     chance: float
+    specimens: int
 
     def sentence(self) -> str:
         """What it means, of the views of the background and the ground."""
         return (
             f"the {self.view} alone tells the {self.told} with {self.measure} {self.value:.2f} "
             f"(chance {self.chance:.2f}, 95 % interval {self.low:.2f} to {self.high:.2f}, "
-            f"{self.photographs} photographs)"
+            f"{self.photographs} photographs of {self.specimens} specimens)"
             + (f": {ADVICE}" if self.low > self.chance else ", which may be chance")
         )
 
 
-def folder_photographs(folder: Path) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-    """The images in the subfolders of `folder`, one for each subspecies, and what is passed over,
-    as images_in gives it."""
-    names, passed = images_in(folder)
-    sorted_ = [name for name in names if "/" in name]
-    if alone := [name for name in names if "/" not in name]:
+def read_folder(
+    folder: Path, pattern: re.Pattern | None
+) -> tuple[pd.DataFrame, list[Path], dict[str, list[str]]]:
+    """The images in the subfolders of `folder`, one for each subspecies, as a classifier's table of
+    non-hybrids, their paths, and what is passed over, as images_in gives it. CAMID is what the
+    `pattern` finds in their names."""
+    images, passed = images_in(folder)
+    names = [name for name in images if "/" in name]
+    if alone := [name for name in images if "/" not in name]:
         passed["in no sub-folder"] = alone
-    paths = [folder / name for name in sorted_]
-    subspecies = [name.partition("/")[0] for name in sorted_]
-    return pd.DataFrame({"path": paths, "subspecies": subspecies, "hybrid": 0}), passed
+    table = pd.DataFrame("", range(len(names)), COLUMNS).assign(
+        filename=names,
+        CAMID=read_specimens(names, pattern) if pattern else "",
+        subspecies=[name.split("/")[0] for name in names],
+        hybrid_stat="non-hybrid",
+        label=0,
+    )
+    return table, [folder / name for name in names], passed
 
 
-def table_photographs(table: pd.DataFrame, paths: Sequence[Path]) -> pd.DataFrame:
-    """The photographs among the rows of a classifier's table; of hybrids no subspecies is asked."""
+def table_photographs(
+    table: pd.DataFrame, paths: Sequence[Path], specimens: np.ndarray
+) -> pd.DataFrame:
+    """The photographs among the n rows of a classifier's table, of `specimens` (n,); of hybrids no
+    subspecies is asked."""
     subspecies = table["subspecies"].map(plain).where(table["label"] == 0, "")
     rows = {"path": list(paths), "subspecies": subspecies, "hybrid": table["label"]}
+    rows["specimen"] = specimens
     return pd.DataFrame(rows)[~is_painted(table)].reset_index(drop=True)
 
 
@@ -168,41 +188,51 @@ def see(
     return seen[done].reset_index(drop=True), [problem for problem in problems if problem]
 
 
-def call_each(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The label that the published classifier gives each of n rows when it did not learn from it,
-    and the classifier's decision values, (n,) or (n, classes).
+def call_each(
+    features: np.ndarray, labels: np.ndarray, specimens: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The label that the published classifier gives each of n rows when it did not learn from any
+    of its specimen, and the classifier's decision values, (n,) or (n, classes).
 
     Leave-one-out, or stratified folds where there are many. The published SGD classifier without
     its calibration, which needs five images of each class and changes no order.
     """
     many = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    splitter = LeaveOneOut() if len(labels) <= ONE_BY_ONE else many
+    splitter = LeaveOneOut() if len(set(specimens)) <= ONE_BY_ONE else many
     classes, codes = np.unique(labels, return_inverse=True)
+    folds = list(deal(splitter, specimens[:, None], codes))
     with warnings.catch_warnings():
         # Fewer of a subspecies than folds, or, as published, no convergence: see classifier.py.
         warnings.simplefilter("ignore", UserWarning)
         decisions = cross_val_predict(
-            make_sgd().estimator, features, codes, cv=splitter, method="decision_function"
+            make_sgd().estimator, features, codes, cv=folds, method="decision_function"
         )
     called = decisions.argmax(axis=1) if decisions.ndim > 1 else (decisions > 0).astype(int)
     return classes[called], decisions
 
 
+def of_one_specimen(photographs: pd.DataFrame) -> list[str]:
+    """The subspecies that are asked of one specimen alone."""
+    specimens = photographs.groupby("subspecies")["specimen"].nunique()
+    return [name for name in specimens.index[specimens < 2] if name]
+
+
 def tell(
     seen: pd.DataFrame, views: Sequence[str], backbone: str, device: torch.device, cache: Path
 ) -> list[Result]:
-    """How well each view tells the subspecies, those of one photograph left out, and the hybrids,
+    """How well each view tells the subspecies, those of one specimen left out, and the hybrids,
     as far as they are asked. ValueError where there are too few to tell either.
     """
     names, hybrid = seen["subspecies"].to_numpy(object), seen["hybrid"].to_numpy()
-    asked = (names != "") & seen["subspecies"].duplicated(keep=False).to_numpy()
+    specimens = pd.factorize(seen["specimen"])[0]
+    asked = (names != "") & ~np.isin(names, of_one_specimen(seen))
     named = names[asked]
     ask_subspecies = len(set(named)) >= 2
-    ask_hybrids = min(hybrid.sum(), (1 - hybrid).sum()) >= 2
+    ask_hybrids = min(len(set(specimens[hybrid == label])) for label in (0, 1)) >= 2
     if not ask_subspecies and not ask_hybrids:
         raise ValueError(
             "nothing to tell apart; expected two subspecies, in a subfolder each, of two or more "
-            "photographs, or two hybrids and two others, in which a specimen is found"
+            "specimens, or two hybrids and two others, in whose photographs a specimen is found"
         )
     results = []
     for view in tqdm(views, desc="cross-validation", disable=None, leave=False):
@@ -210,15 +240,18 @@ def tell(
         how = device, BATCH_SIZE, 0, cache
         (features,), _ = extract_features(seen[view].tolist(), every, *how)
         if ask_subspecies:
-            right, n = int((call_each(features[asked], named)[0] == named).sum()), len(named)
+            called, _ = call_each(features[asked], named, specimens[asked])
+            share, n, m = np.mean(called == named), len(named), len(set(specimens[asked]))
             chance = np.unique(named, return_counts=True)[1].max() / n  # the commonest, always
             told = (view, "subspecies", n, "accuracy")
-            results.append(Result(*told, right / n, *wilson(right, n), chance))
+            # As sure as of one photograph each: those of a specimen are not independent.
+            results.append(Result(*told, share, *wilson(share * m, m), chance, m))
         if ask_hybrids:
-            scores, n = call_each(features, hybrid)[1], len(hybrid)
-            bounds = interval(roc_auc(scores, hybrid, resample(np.arange(n), hybrid)))
+            scores, n = call_each(features, hybrid, specimens)[1], len(hybrid)
+            bounds = interval(roc_auc(scores, hybrid, resample(specimens, hybrid)))
             told = (view, "hybrids", n, "ROC AUC")
-            results.append(Result(*told, float(roc_auc(scores, hybrid)), *bounds, 0.5))
+            area, m = float(roc_auc(scores, hybrid)), len(set(specimens))
+            results.append(Result(*told, area, *bounds, 0.5, m))
     return results
 
 
@@ -263,6 +296,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--photographs", type=Path, help=sorted_)
     listed = "the challenge's CSV of --photographs; without these a classifier's, with ../Images"
     parser.add_argument("--csv", type=Path, help=listed)
+    named = "regular expression that finds the specimen in a file's name, without --csv"
+    parser.add_argument("--specimen", type=read_pattern, metavar="PATTERN", help=named)
     output = REPOSITORY / "results/shortcuts"
     parser.add_argument("--output", type=Path, default=output, help="folder of the results")
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONE, help="feature network")
@@ -270,6 +305,8 @@ def parse_arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.photographs is None and options.csv is None:
         parser.error("say --photographs, --csv or both")
+    if options.csv and options.specimen:
+        parser.error("--specimen: the CSV says it, in its column CAMID")
     return options
 
 
@@ -279,9 +316,11 @@ def check(options: argparse.Namespace) -> tuple[list[Result], dict[str, list[str
     root = options.photographs or options.csv.absolute().parents[1] / "Images"
     passed: dict[str, list[str]] = {}
     if options.csv:
-        photographs = table_photographs(*read_dataset(options.csv, root))
+        table, paths = read_dataset(options.csv, root)
     else:
-        photographs, passed = folder_photographs(root)
+        table, paths, passed = read_folder(root, options.specimen)
+    contents = [(content or "")[:16] for content in hash_files(paths)]
+    photographs = table_photographs(table, paths, name_specimens(table, contents, log))
     if options.output.resolve().is_relative_to(root.resolve()):
         raise ValueError(
             f"--output {options.output} lies among the photographs in {root}; name another folder"
@@ -289,9 +328,8 @@ def check(options: argparse.Namespace) -> tuple[list[Result], dict[str, list[str
     seen, problems = see(photographs, VIEWS, options.output, CORES)
     for message in problems:
         log.warning("left out: %s", message)
-    alone = sorted(seen["subspecies"][~seen["subspecies"].duplicated(keep=False)])
-    if alone:
-        log.warning("left out, as the only photograph of their subspecies: %s", ", ".join(alone))
+    if alone := of_one_specimen(seen):
+        log.warning("left out, as the only specimen of their subspecies: %s", ", ".join(alone))
     results = tell(seen, VIEWS, options.backbone, choose_device(options.device), CACHE)
     write_results(results, options.output / SHORTCUTS_FILE)
     return results, passed

@@ -76,7 +76,7 @@ def write_evaluation(folder: Path, title: str, held_out: HeldOut) -> None:
             log.warning(f"%s, %s: {wanted}", title, kind.kind, hybrids, count)
     if not scored:
         return
-    resamples = [resample(kind.rows.groups, kind.rows.labels) for kind in scored]
+    resamples = [resample(kind.rows.groups[:, 0], kind.rows.labels) for kind in scored]
     results = pd.concat(map(result_table, scored, resamples))
     recalls = pd.concat(map(recall_table, scored, resamples))
     write_csv(results, folder / RESULTS_FILE)

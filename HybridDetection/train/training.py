@@ -22,6 +22,7 @@ A path given as an option is relative to the working directory.
 """
 
 import argparse
+import hashlib
 import logging
 import os
 import sys
@@ -186,7 +187,8 @@ def load(
     rows = rows.take(np.setdiff1d(np.arange(len(rows)), list(failures)))
     check_finite(rows.features, rows.table["filename"], f"a feature of {options.backbone}")
     log.info("%d images: %d hybrid, %d painted", len(rows), rows.labels.sum(), rows.painted.sum())
-    groups, photographs = split_photographs(rows.table, lists, TITLES[PHOTOGRAPHS])
+    contents = [hashlib.sha256(feature).hexdigest()[:16] for feature in rows.features]
+    groups, photographs = split_photographs(rows.table, lists, TITLES[PHOTOGRAPHS], contents)
     return replace(rows, groups=groups), photographs
 
 
@@ -288,6 +290,7 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
     published = split_rows(rows.labels)
     page.facts = {
         "photographs": f"{(~rows.painted).sum():,}",
+        "specimens": f"{len(set(rows.groups[~rows.painted, 0])):,}",
         "painted images": f"{rows.painted.sum():,}",
         "hybrids among all": f"{rows.labels.sum():,}",
         "seen as": "cutouts" if options.preprocess == "cutout" else "whole photographs",
@@ -308,7 +311,7 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
     if photographs is not None and PHOTOGRAPHS in options.evaluate:
         page.begin("their twins that saw no held-out photograph")
         learnt = rows.take(photographs.train)
-        own_sgd = fit_sgd(learnt.features, learnt.labels, options.backbone)
+        own_sgd = fit_sgd(learnt.features, learnt.labels, options.backbone, learnt.groups)
         twins = fit(learnt, own_sgd, options, device)
         evaluations[PHOTOGRAPHS] = evaluate(rows.take(photographs.held_out), twins, device)
     if PUBLISHED in options.evaluate:
@@ -324,7 +327,7 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
     if options.preprocess == "photograph":  # the ground of cutouts is flat: there is none to tell
         page.begin("what the background alone tells")
         report_backgrounds(
-            table_photographs(rows.table, rows.paths),
+            table_photographs(rows.table, rows.paths, rows.groups[:, 0]),
             *(options.CLF_SAVE_DIR / SHORTCUTS_FILE, options.backbone, device, options.CACHE_DIR),
             max(1, options.WORKERS),
         )

@@ -51,9 +51,10 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str
     """Each row of the CSV `path` as (place, cells), where place is "path, line N" for errors.
 
     Raises TableError where one of `columns` is missing or stands twice, a row has more or fewer
-    cells than the header, or a file name is unsafe or stands twice. Cells may be separated as
-    spreadsheets do it, and Excel's `sep=` may stand first. Read by csv, as pandas fills short rows
-    up and does not know on which line a row stands.
+    cells than the header, or a file name is unsafe or stands twice, but for ending and capitals:
+    the edge map of a.jpg is a.png, and many file systems hold but one of a.png and A.png. Cells may
+    be separated as spreadsheets do it, and Excel's `sep=` may stand first. Read by csv, as pandas
+    fills short rows up and does not know on which line a row stands.
     """
     try:
         text = decode(path.read_bytes())
@@ -87,16 +88,17 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str
     if not rows:
         raise TableError(f"{path}: no rows below its first line")
 
-    places: dict[str, str] = {}
+    places: dict[str, tuple[str, str]] = {}
     for place, row in rows:
         if None in row or None in row.values():
             raise TableError(f"{place}: more or fewer cells than the first line has columns")
         name = row["filename"]
         check_filename(place, name)
-        stem = Path(name).stem  # the edge map of a.jpg is a.png: so is that of a.png
-        if stem in places:
-            raise TableError(f"{place}: file name {name!r} stands already at {places[stem]}")
-        places[stem] = place
+        other, there = places.setdefault(Path(name).stem.lower(), (name, place))
+        if there != place:
+            raise TableError(
+                f"{place}: file name {name!r} stands already at {there}, as {other!r}; rename one"
+            )
     return rows
 
 
@@ -134,8 +136,11 @@ def read_subspecies(place: str, column: str, cell: str) -> str:
 
 
 def read_photos(path: Path) -> list[Photo]:
-    """The training photographs of the challenge CSV `path`, in its order; see `read_table`."""
-    photos = []
+    """The training photographs of the challenge CSV `path`, in its order; see `read_table`.
+
+    TableError, too, where one CAMID or md5 has two labels; it names both lines.
+    """
+    photos, labels = [], {}
     for place, row in read_table(path, COLUMNS):
         for column, known in (("hybrid_stat", ("hybrid", "non-hybrid")), ("split", ("train",))):
             if row[column] not in known:
@@ -144,8 +149,27 @@ def read_photos(path: Path) -> list[Photo]:
         hybrid = row["hybrid_stat"] == "hybrid"
         columns = ("parent_subspecies_1", "parent_subspecies_2") if hybrid else ("subspecies",)
         subspecies = "_".join(read_subspecies(place, name, row[name]) for name in columns)
+        if hybrid and len(set(subspecies.lower().split("_"))) < 2:
+            raise TableError(f"{place}: a hybrid of {subspecies}; expected two subspecies")
+        for column, form in (("CAMID", r".*\S.*"), ("md5", "[0-9a-f]{32}")):
+            key = row[column].strip().lower()
+            if re.fullmatch(form, key):
+                label = f"{row['hybrid_stat']} {subspecies}"
+                other, there = labels.setdefault((column, key), (label, place))
+                if other != label:
+                    raise TableError(
+                        f"{place}: {column} {key} is {label}, but {other} at {there}; correct one, "
+                        "keep one, or name specimens differently"
+                    )
         photos.append(Photo(row["filename"], hybrid, subspecies, row))
     return photos
+
+
+def counted(photos: list[Photo]) -> str:
+    """`3 photographs`, or `3 photographs of 2 specimens`, as their CAMIDs say."""
+    specimens = {photo.cells["CAMID"].strip().lower() or photo.filename for photo in photos}
+    of = f" of {len(specimens)} specimens" if len(specimens) < len(photos) else ""
+    return f"{len(photos)} photographs{of}"
 
 
 def those_present(

@@ -95,6 +95,17 @@ def test_what_a_person_is_unsure_of_is_left_out(photos, tmp_path):
     assert len(corrections.correct(*photos, [same], tmp_path)[0]) == 5  # all is as it was
 
 
+def test_a_specimen_has_one_label_after_corrections_too(photos, tmp_path):
+    table, paths = photos
+    table.loc[[0, 1], "CAMID"] = "C7"  # of two hybrids
+    one = say(tmp_path / "one.csv", "a.jpg;;non-hybrid;8")
+    message = "race/b.jpg: CAMID c7 is hybrid, but non-hybrid in a.jpg; correct one"
+    with pytest.raises(ValueError, match=message):
+        corrections.correct(table, paths, [one], tmp_path)
+    both = say(tmp_path / "both.csv", "a.jpg;;non-hybrid;8", "race/b.jpg;;non-hybrid;8")
+    assert corrections.correct(table, paths, [both], tmp_path)[0]["label"].tolist() == [0] * 4
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -107,8 +118,11 @@ def test_what_a_person_is_unsure_of_is_left_out(photos, tmp_path):
         ([f"a.jpg;;non-hybrid;{'y' * 101}"], "is no name of a subspecies, or too long"),
         (["a.jpg;;hybrid;8 x 8.0"], "the subspecies of a hybrid is '8 x 8.0', expected two"),
         (["a.jpg;;non-hybrid;8 x 9"], "of a non-hybrid is '8 x 9', expected one"),
-        (["a.jpg;;hybrid;", "a.jpg;;unsure;"], "is another in {file}, line 2; keep one"),
-        (["a.jpg;;hybrid;", "same.jpg;{folder};unsure;"], "same.jpg is another in {file}, line 2"),
+        (["a.jpg;;hybrid;", "a.jpg;;hybrid;"], "line 3: /a.jpg stands on line 2 already"),
+        (
+            ["a.jpg;;hybrid;", "same.jpg;{folder};unsure;"],
+            "same.jpg is another in {file}, line 2; keep",
+        ),
     ],
 )
 def test_contradictions_are_refused_with_their_line(photos, tmp_path, rows, message):

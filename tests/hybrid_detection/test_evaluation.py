@@ -99,9 +99,16 @@ def test_intervals_are_of_specimens_with_thresholds_of_each_draw(monkeypatch):
     draw = np.random.default_rng(0)
     kinds = np.repeat(["major", "minor", "mimic"], 16)
     labels, scores = np.tile([0, 0, 1, 1], 12), draw.integers(0, 9, 48) / 8
-    specimens = np.repeat(np.arange(24), 2)
+    specimens = np.repeat([f"S{number:02d}" for number in range(24)], 2)
     columns = {"score": scores, "hybrid_stat": labels, "ssp_indicator": kinds, "CAMID": specimens}
+    columns["filename"] = [f"{number:02d}.jpg" for number in range(48)]
     found = evaluation.with_intervals(pd.DataFrame(columns))
+    columns["md5"] = [f"{number // 2:032x}" for number in range(48)]
+    for blank in ("", " "):  # the content says as much, and without it each is one
+        columns["CAMID"] = [blank] * 48
+        assert evaluation.with_intervals(pd.DataFrame(columns)) == found
+    columns["md5"] = ["none"] * 48
+    assert evaluation.with_intervals(pd.DataFrame(columns)) != found
     drawn = []
     for counts in metrics.resample(specimens, labels):
         rows = np.repeat(np.arange(48), counts)
@@ -217,6 +224,7 @@ def test_scores_of_some_members_are_as_ingestion_writes_them(tmp_path):
     assert scores == [1, 0]
 
 
+CROSSES = REFERENCE.replace("\n", ",a x b\n").replace("a x b", evaluation.CROSS, 1)
 ALL = ("--members", "sgd", "linear", "subspecies")
 
 
@@ -224,7 +232,26 @@ ALL = ("--members", "sgd", "linear", "subspecies")
     ("file", "content", "options", "message"),
     [
         ("predictions.txt", PREDICTIONS[:50], (), "3 of 6 images of .* prediction .first: minor_1"),
-        ("predictions.txt", f"{PREDICTIONS}\nmajor_0.jpg,1", (), "line 7: major_0.jpg is scored"),
+        (
+            "predictions.txt",
+            f"{PREDICTIONS}\nmajor_0.jpg,1",
+            (),
+            "line 7: major_0.jpg stands on line 1",
+        ),
+        (
+            "predictions.txt",
+            f"{PREDICTIONS}\nMajor_0.jpg,1",
+            (),
+            "line 7: .* line 1 already, as major",
+        ),
+        ("predictions.txt", DETAILS.replace("r_1", "r_0"), ALL[:3], "line 3: .* on line 2 already"),
+        (
+            "ref.csv",
+            REFERENCE.replace("r_1", "r_0"),
+            (),
+            "line 3: major_0.jpg stands on line 2 alr",
+        ),
+        ("ref.csv", CROSSES.replace("a x b", "a x A"), (), "line 3: a hybrid is 'a x A', expected"),
         ("predictions.txt", "major_0.jpg,nan", (), "line 1: 'major_0.jpg,nan' is not filename"),
         ("predictions.txt", DETAILS, (), "is not filename,score; of a details.csv, say --members"),
         ("predictions.txt", "a.jpg,0,5\n", (), "line 1: 'a.jpg,0,5' is .* with a decimal point"),

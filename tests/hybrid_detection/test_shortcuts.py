@@ -10,7 +10,8 @@ import shortcuts
 import torch
 from model_utils import Look
 from PIL import Image
-from shortcuts import ADVICE, VIEWS, Result, call_each, report_backgrounds
+from shortcuts import ADVICE, VIEWS, Result, call_each, report_backgrounds, tell
+from sklearn.model_selection import LeaveOneOut, StratifiedKFold
 from worlds import draw_specimen, write_table
 
 CPU = torch.device("cpu")
@@ -52,7 +53,7 @@ def values(table: pd.DataFrame) -> dict[str, float]:
 def test_a_ground_that_tells_the_subspecies_is_found_out(tmp_path, check):
     photos = tmp_path / "photos"
     for number in range(24):
-        draw_specimen(photos / ("cyrbia", "erato")[number % 2] / f"{number}.png")
+        draw_specimen(photos / ("cyrbia", "erato")[number % 2] / f"{number}.png", (90, number, 20))
     draw_specimen(photos / "venus/99.png")
     Image.new("RGB", (90, 60), "white").save(photos / "erato/empty.png")
     (photos / "erato/text.jpg").write_text("no image")
@@ -61,14 +62,17 @@ def test_a_ground_that_tells_the_subspecies_is_found_out(tmp_path, check):
     status, printed, messages = check("--photographs", photos)
     assert status == 1, messages  # as photographs are passed over
     assert "passed over: 1 .HEIC, 1 in no sub-folder; save photographs as" in messages
-    assert "left out, as the only photograph of their subspecies: venus" in messages
+    assert "left out, as the only specimen of their subspecies: venus" in messages
     assert "empty.png: no specimen found with confidence (nothing found)" in messages
     assert "text.jpg: not a readable image" in messages
     table = pd.read_csv(tmp_path / "out/shortcuts.csv")
     share = values(table)
     assert share["whole"] == share["background"] == 1 > 0.8 > max(share["ground"], share["cutout"])
     assert "the background alone tells the subspecies with accuracy 1.00 (chance 0.50" in printed
-    assert f"24 photographs): {ADVICE}\nthe ground alone tells the subspecies with" in printed
+    assert (
+        f"24 photographs of 24 specimens): {ADVICE}\nthe ground alone tells the subspecies with"
+        in printed
+    )
     assert (table["chance"] == 0.5).all() and (table["photographs"] == 24).all()
     for view in VIEWS:
         seen = list((tmp_path / "out" / view).glob("*.png"))
@@ -82,8 +86,8 @@ def test_hybrids_of_a_classifiers_and_the_challenges_csv(tmp_path, check, folder
     painting = "AF_9_8_gen00000.png"
     (tmp_path / "List").mkdir()
     write_table(tmp_path / "List/rows.csv", [*names, painting, "gone.png"], 5)
-    for name in (*names, painting):
-        draw_specimen(tmp_path / folder / name)
+    for number, name in enumerate((*names, painting)):
+        draw_specimen(tmp_path / folder / name, (90, number, 20))
     named = () if folder == "Images" else ("--photographs", tmp_path / folder)
     status, printed, messages = check("--csv", tmp_path / "List/rows.csv", *named)
     assert status == 0, messages
@@ -112,7 +116,7 @@ def test_a_training_looks_at_the_background_of_a_sample(tmp_path, monkeypatch, c
     def tell(photographs, views, *_):
         if len(looked_at) == 2:
             raise OSError("disk full")
-        return [Result(*views, "hybrids", 40, "ROC AUC", 0.6, 0.5, 0.75, 0.5)]
+        return [Result(*views, "hybrids", 40, "ROC AUC", 0.6, 0.5, 0.75, 0.5, 30)]
 
     monkeypatch.setattr(shortcuts, "see", see)
     monkeypatch.setattr(shortcuts, "tell", tell)
@@ -130,15 +134,23 @@ def test_a_training_looks_at_the_background_of_a_sample(tmp_path, monkeypatch, c
 
 
 def test_what_cannot_be_checked_is_refused(tmp_path, check):
-    for name in ("one/cyrbia/1", "one/cyrbia/2", "two/cyrbia/1", "two/erato/2"):
-        draw_specimen(tmp_path / f"{name}.png")
+    names = ("one/cyrbia/1", "one/cyrbia/2", "two/cyrbia/1", "two/erato/2")
+    for number, name in enumerate((*names, "twice/a/1_d", "twice/a/1_v", "twice/b/2")):
+        draw_specimen(tmp_path / f"{name}.png", (90, number, 20))
+    draw_specimen(tmp_path / "same/a/1.png")
+    draw_specimen(tmp_path / "same/b/2.png")
     for folder, output, message in (
         ("none", "out", "No such file or directory"),
         ("one", "out", "nothing to tell apart; expected two subspecies, in a"),
         ("two", "two/out", "lies among the photographs"),
         ("two", "out", "nothing to tell apart; expected two subspecies, in a"),
+        ("twice", "out", "nothing to tell apart; expected two subspecies, in a"),
+        ("same", "out", "b/2.png: content "),
+        ("same", "out", " is b, but a in a/1.png; correct one, keep one, or"),
+        ("two", "out", "erato/2.png: CAMID png is erato, but cyrbia in cyrbia/1.png; correct"),
     ):
         options = ("--photographs", tmp_path / folder, "--output", tmp_path / output)
+        options += ("--specimen", "png") if "CAMID" in message else ()
         status, _, messages = check(*options)
         assert status == 1 and message in messages
     with pytest.raises(SystemExit):
@@ -168,25 +180,53 @@ def test_the_views():
 
 
 @pytest.mark.parametrize(("n", "fits"), [(100, 100), (101, 5)])
-def test_many_photographs_are_left_out_in_parts(monkeypatch, n, fits):
-    """Which are then called by a classifier that did not see them."""
+def test_many_specimens_are_left_out_in_parts(monkeypatch, n, fits):
+    """Which are then called by a classifier that saw none of theirs, as if each had one."""
 
     def predicting(estimator, features, codes, cv, method):
         assert (estimator.loss, estimator.random_state, method) == asked
-        folds = list(cv.split(features, codes))
-        assert len(folds) == fits
-        assert sorted(row for _, test in folds for row in test) == list(range(n))
+        assert len(cv) == fits
+        assert sorted(row for _, test in cv for row in test) == list(range(2 * n))
+        many = StratifiedKFold(5, shuffle=True, random_state=0)
+        alone = (LeaveOneOut() if fits == n else many).split(features[:n], codes[:n])
+        for fold, dealt in zip(cv, alone, strict=True):
+            for rows, specimens in zip(fold, dealt, strict=True):
+                assert rows.tolist() == [*specimens, *(specimens + n)]
         return np.eye(3)[codes[::-1]]
 
     monkeypatch.setattr(shortcuts, "cross_val_predict", predicting)
     asked = "log_loss", 42, "decision_function"
-    names = np.array(["a", "b", "c"], object)[np.arange(n) % 3]
-    called, decisions = call_each(np.zeros((n, 2)), names)
-    assert called.tolist() == names[::-1].tolist() and decisions.shape == (n, 3)
+    names = np.array(["a", "b", "c"], object)[np.tile(np.arange(n) % 3, 2)]
+    specimens = np.tile([f"S{number}" for number in range(n)], 2)
+    called, decisions = call_each(np.zeros((2 * n, 2)), names, specimens)
+    assert called.tolist() == names[::-1].tolist() and decisions.shape == (2 * n, 3)
+
+
+def test_a_second_photograph_of_each_specimen_makes_nothing_surer(monkeypatch):
+    """What is said of two that look the same is what is said of one."""
+    features = np.random.default_rng(0).normal(size=(24, 1))
+    hybrid = np.arange(24) % 3 == 0
+    rows = {"subspecies": np.where(hybrid, "", np.where(np.arange(24) % 2, "a", "b"))}
+    rows |= {"hybrid": hybrid.astype(int), "specimen": [f"S{row}" for row in range(24)]}
+    once = pd.DataFrame(rows | {"whole": range(24)})
+
+    def call(features, labels, specimens):
+        return np.where(features[:, 0] > 0, "a", "b"), features[:, 0]
+
+    monkeypatch.setattr(shortcuts, "call_each", call)
+    monkeypatch.setattr(shortcuts, "extract_features", lambda rows, *_: ([features[rows]], {}))
+    found = [
+        tell(seen, ["whole"], "efficientnet_lite0", CPU, Path("cache"))
+        for seen in (once, pd.concat([once, once], ignore_index=True))
+    ]
+    assert [result.photographs for results in found for result in results] == [16, 24, 32, 48]
+    for alone, two in zip(*found, strict=True):
+        assert (two.specimens, two.chance) == (alone.specimens, alone.chance)
+        assert [two.value, two.low, two.high] == pytest.approx([alone.value, alone.low, alone.high])
 
 
 def test_the_sentence():
-    result = Result("background", "subspecies", 83, "accuracy", 0.57, 0.171, 0.67, 0.17)
+    result = Result("background", "subspecies", 83, "accuracy", 0.57, 0.171, 0.67, 0.17, 60)
     said = "the subspecies with accuracy 0.57 (chance 0.17, 95 % interval 0.17 to 0.67, 83 photogr"
     assert said in result.sentence() and result.sentence().endswith(ADVICE)
-    assert result._replace(low=0.17).sentence().endswith("83 photographs), which may be chance")
+    assert result._replace(low=0.17).sentence().endswith("60 specimens), which may be chance")

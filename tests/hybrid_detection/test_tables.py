@@ -25,7 +25,7 @@ def held_out(names: list[str], labels: np.ndarray | None = None) -> tables.HeldO
         parent_subspecies_2=np.where(labels, "8.0", ""),
     )
     features = np.zeros((len(names), 0), np.float32)
-    rows = Rows(table, names, features, labels, is_painted(table), np.array(names), labels)
+    rows = Rows(table, names, features, labels, is_painted(table), np.array(names)[:, None], labels)
     scores = np.random.default_rng(5).random(len(names)) + 0.3 * labels
     return tables.HeldOut("all", rows, {"ensemble": scores, "sgd": scores[::-1].copy()})
 

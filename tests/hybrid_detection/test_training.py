@@ -140,6 +140,12 @@ def test_nothing_is_evaluated_on_what_it_was_fitted_on(train, world, fits, tmp_p
     honest = taught["fit_sgd"][1]
     assert sorted(honest) == sorted(in_order)
     assert honest != in_order  # calibration's folds are blocks of them
+    structure_of = {row["filename"]: row.get("structure", row["filename"]) for row in world.rows}
+    saved, twin = (sgd for _, sgd in fits["fit_sgd"])
+    assert saved.cv is None and len(twin.cv) == 5  # the saved one is calibrated as published
+    for learn, test in twin.cv:
+        asked = {structure_of[honest[place]] for place in test}
+        assert not any(sources[honest[place]] & asked for place in learn)
     fit = [everything[row] for row in split.fit]
     learnt = [everything, honest, [everything[row] for row in split.train]]
     assert taught == {"fit_sgd": [fit, honest], "fit_linear": learnt, "fit_subspecies": learnt}

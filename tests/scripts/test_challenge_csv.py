@@ -1,8 +1,16 @@
 """Reading the challenge's CSV: what it gives, and an error with a line number for each fault."""
 
 import pytest
-from common.challenge_csv import COLUMNS, GENERATED, TableError, by_subspecies, read_photos
+from common.challenge_csv import (
+    COLUMNS,
+    GENERATED,
+    TableError,
+    by_subspecies,
+    counted,
+    read_photos,
+)
 
+HASH = "0123456789abcdef" * 2
 GOOD = "C1,u,non-hybrid,train,z,m,8.0,,,C1.jpg"
 
 
@@ -36,15 +44,26 @@ def test_names_of_generated_images():
         ("C2,u,non-hybrid,train,z,m,8.0,,,.jpg", "expected an image"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,C2.sh", "expected an image"),
         ("C1,u,non-hybrid,train,z,m,8.0,,,C1.png", "'C1.png' stands already at"),
+        ("C2,u,non-hybrid,train,z,m,8.0,,,c1.JPG", "'c1.JPG' stands already at"),
+        ("C2,u,hybrid,train,z,m,,8.0,8,C2.jpg", "a hybrid of 8_8; expected two subspecies"),
+        ("c1 ,u,hybrid,train,z,m,,8.0,9.0,C2.jpg", "CAMID c1 is hybrid 8_9, but non-hybrid 8 at"),
+        (f"C2,u,non-hybrid,train,z,{HASH},9,,,C2.jpg", "9, but non-hybrid 8 at {path}, line 2; co"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,C2.jpg,more", "more or fewer cells"),
     ],
 )
 def test_a_bad_row_is_named_by_file_and_line(write_csv, row, message):
-    path = write_csv([GOOD, row])
+    path = write_csv([GOOD.replace(",m,", f",{HASH.upper()},"), row])
     with pytest.raises(TableError) as error:
         read_photos(path)
     assert str(error.value).startswith(f"{path}, line 3: ")
-    assert message in str(error.value)
+    assert message.replace("{path}", str(path)) in str(error.value)
+
+
+def test_photographs_are_counted_with_their_specimens(write_csv):
+    """Which one content, or blank CAMIDs, do not contradict."""
+    rows = [f"{camid},u,non-hybrid,train,z,{HASH},8.0,,,{n}.jpg" for n, camid in enumerate("Aab  ")]
+    assert counted(read_photos(write_csv(rows))) == "5 photographs of 4 specimens"
+    assert counted(read_photos(write_csv(rows[2:]))) == "3 photographs"
 
 
 @pytest.mark.parametrize(

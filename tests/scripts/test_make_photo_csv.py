@@ -68,6 +68,22 @@ def test_folders_say_what_photographs_show(make, tmp_path, caplog):
     assert "photographs.csv: 9 photographs of 7 specimens, 3 of hybrids" in caplog.text
     assert f"training.py --DATA_FILE {table}" in caplog.text
     assert "passed over" not in caplog.text
+    assert "whose names differ by their side alone, _d and _v or dorsal and ventr" in caplog.text
+
+
+def test_a_pattern_finds_the_specimen(make, tmp_path, caplog):
+    names = ["a/1_CAM7_d.jpg", "a/2 cam7.jpg", "b/2_CAM8_v.jpg"]
+    pattern = ("--specimen", "(?i)cam([0-9]+)")
+    assert make(*names, "a x b/CAM9.jpg", options=pattern) == 0
+    camids = {row["filename"]: row["CAMID"] for row in read(tmp_path / "sorted/photographs.csv")}
+    assert [camids[name] for name in names] == ["7", "7", "8"]
+    assert "a: 2 photographs of 1 specimens" in caplog.text and "side" not in caplog.text
+    with pytest.raises(InputError, match=r"a/1_CAM7_d.jpg and .*b/CAM7.jpg are one specimen, 7: k"):
+        make("b/CAM7.jpg", options=pattern)
+    with pytest.raises(InputError, match=r"a/1_CAM7_d.jpg: --specimen '_d' finds|cam7.jpg: --spec"):
+        make(options=("--specimen", "_d"))
+    with pytest.raises(SystemExit):
+        make(options=("--specimen", "("))
 
 
 def test_what_is_passed_over_is_named_and_counted(make, tmp_path, caplog):
@@ -124,6 +140,7 @@ def test_a_csv_is_only_added_to(make, tmp_path, caplog):
         ([f"{'y' * 101}/1.jpg"], "expected a name of 1 to 100 printable letters without"),
         ([" x a/1.jpg"], "expected a name of 1 to 100 printable letters"),
         (["a:b/1.jpg"], "letters without \\ and :"),
+        (["a/1.jpg", "a/1.JPG"], "a/1.jpg differ by their capitals alone: rename one"),
     ],
 )
 def test_folders_that_say_nothing_are_refused(make, names, message):
