@@ -10,7 +10,7 @@ import plots
 from data_utils import group_names
 from dataset import Rows
 from files import atomic
-from metrics import METRICS, evaluate, interval, resample, threshold_at_tnr
+from metrics import METRICS, evaluate, interval, resample, roc_auc, threshold_at_tnr
 
 RESULTS_FILE = "classifier_evaluation_results.csv"
 RECALLS_FILE = "classifier_recalls.csv"
@@ -47,6 +47,21 @@ def held_out_threshold(held_out: HeldOut | None) -> float:
     rows = ~held_out.rows.painted & (held_out.rows.labels == 0)
     scores, labels = held_out.scores["ensemble"][rows], held_out.rows.labels[rows]
     return float(threshold_at_tnr(scores, labels)) if rows.any() else np.nan
+
+
+def warn_of_third(held_out: HeldOut) -> None:
+    """Log it where the member that knows the subspecies makes the score of photographs worse."""
+    photographs = held_out.part("photographs", ~held_out.rows.painted)
+    labels, scores = photographs.rows.labels, photographs.scores
+    if "published" in scores and 0 < labels.sum() < len(labels):
+        without, by_all = (roc_auc(scores[name], labels) for name in ("published", "ensemble"))
+        if by_all < without:
+            log.warning(
+                "the third member lowers the ROC AUC of %d held-out photographs from %.3f to %.3f: "
+                "chance, or a subspecies of few photographs; ingestion.py --members sgd linear "
+                "leaves it out",
+                *(len(labels), without, by_all),
+            )
 
 
 def write_evaluation(folder: Path, title: str, held_out: HeldOut) -> None:

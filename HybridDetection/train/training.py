@@ -60,7 +60,13 @@ from shortcuts import SHORTCUTS_FILE, report_backgrounds, table_photographs
 from sklearn.base import ClassifierMixin
 from subspecies import VIEWS, change, fit_subspecies, select
 from subspecies_member import SubspeciesScorer
-from tables import HeldOut, held_out_threshold, remove_evaluation, write_evaluation
+from tables import (
+    HeldOut,
+    held_out_threshold,
+    remove_evaluation,
+    warn_of_third,
+    write_evaluation,
+)
 from training_index import INDEX_FILE, make_index, save_index
 from training_page import LOSS_PLOT, TrainingPage
 
@@ -301,7 +307,7 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
     taught, check = rows.take(published.fit), rows.take(published.check)
     sgd = fit_sgd(taught.features, taught.labels, options.backbone)
     accuracy = sgd.score(check.features, check.labels)
-    log.info("sgd: accuracy %.4f on %d rows", accuracy, len(check))
+    log.info("sgd: accuracy %.4f on %d rows that it was not fitted to", accuracy, len(check))
     # The linear classifier that is saved learns from all rows. How well it does on images that it
     # never saw is told by twins that learn from the others.
     saved = fit(rows, sgd, options, device, start)
@@ -323,6 +329,8 @@ def train(options: argparse.Namespace, page: TrainingPage) -> None:
     page.begin("the evaluation")
     for folder, held_out in evaluations.items():
         write_evaluation(options.CLF_SAVE_DIR / folder, TITLES[folder], held_out)
+    if PHOTOGRAPHS in evaluations:
+        warn_of_third(evaluations[PHOTOGRAPHS])
     plot_loss(saved.losses, options.CLF_SAVE_DIR / LOSS_PLOT)
     if options.preprocess == "photograph":  # the ground of cutouts is flat: there is none to tell
         page.begin("what the background alone tells")

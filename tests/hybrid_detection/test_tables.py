@@ -1,5 +1,7 @@
 """tables.py: which kinds of images are shown, and recalls by hand."""
 
+from dataclasses import replace
+
 import metrics
 import numpy as np
 import pandas as pd
@@ -98,3 +100,19 @@ def test_the_threshold_is_that_of_the_photographs_of_non_hybrids():
     expected = sorted(images.scores["ensemble"][:21])[19]
     assert tables.held_out_threshold(images) == expected
     assert np.isnan(tables.held_out_threshold(images.part("", np.arange(60) > 20)))
+
+
+@pytest.mark.parametrize(
+    ("published", "ensemble", "said"),
+    [
+        ([0.1, 0.8, 0.2, 0.9, 1, 0], [0.9, 0.8, 0.2, 0.9, 1, 0], "of 4 held-out photographs from"),
+        ([0.9, 0.8, 0.2, 0.9, 0, 1], [0.1, 0.8, 0.2, 0.9, 1, 0], ""),
+    ],
+)
+def test_a_third_member_that_makes_it_worse_is_named(caplog, published, ensemble, said):
+    names = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "AF_8_8_gen00000.png", "AF_8_9_gen00001.png"]
+    scores = {"published": np.array(published), "ensemble": np.array(ensemble)}
+    for known in (scores, {"ensemble": scores["ensemble"]}):
+        tables.warn_of_third(replace(held_out(names), scores=known))
+        assert (said in caplog.text) if said and len(known) == 2 else not caplog.text
+        caplog.clear()
