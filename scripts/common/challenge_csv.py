@@ -168,7 +168,8 @@ def read_photos(path: Path) -> list[Photo]:
 def counted(photos: list[Photo]) -> str:
     """`3 photographs`, or `3 photographs of 2 specimens`, as their CAMIDs say."""
     specimens = {photo.cells["CAMID"].strip().lower() or photo.filename for photo in photos}
-    of = f" of {len(specimens)} specimens" if len(specimens) < len(photos) else ""
+    plural = "s" * (len(specimens) > 1)
+    of = f" of {len(specimens)} specimen{plural}" if len(specimens) < len(photos) else ""
     return f"{len(photos)} photographs{of}"
 
 

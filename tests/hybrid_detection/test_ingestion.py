@@ -57,7 +57,7 @@ def test_a_listed_photograph_that_is_missing_is_said_to_be(ingest, photographs, 
     (tmp_path / "list.csv").write_text(f"filename;x\n{NAMES[0]};\nnowhere.jpg;\n{other};\n")
     done = ingest(photographs, tmp_path, "--images", tmp_path / "list.csv")
     assert (done.returncode, list(scores_in(tmp_path))) == (1, NAMES[:1])
-    assert f"{other}: not a readable image (no such file, but {NAMES[2]!r} is there" in done.stderr
+    assert f"{other}: not a readable image (no such file), but {NAMES[2]!r} is there" in done.stderr
     assert (
         f"ingestion: {photographs / 'nowhere.jpg'}: not a readable image (no such file)\n"
         in done.stderr

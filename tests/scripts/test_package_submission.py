@@ -15,7 +15,7 @@ from PIL import Image
 from worlds import write_pair, write_third
 
 WEIGHTS = "efficientnet-lite0-57934424.pth"
-CODE = {"model.py", "backbones.py", "files.py", "weights.py", "spelling.py"}
+CODE = {"model.py", "backbones.py", "files.py", "weights.py"}
 CODE |= {"published_members.py", "subspecies_member.py"}
 
 

@@ -105,7 +105,7 @@ def test_a_turned_original_with_a_profile_is_prepared_as_it_is_seen(write_csv, t
     kept = tmp_path / "sets/Images4TrainClassifier/Images/non-hybrid"
     assert (kept / "C1.png").read_bytes() == (tmp_path / "originals/C1.png").read_bytes()
     assert Image.open(kept / "C2.png").size == (1024, 455)
-    assert "2 photographs, 0 prepared now" in prepare(csv)[1]
+    assert "2 photographs of 1 specimen, 0 prepared now" in prepare(csv)[1]
     for path in (tmp_path / "sets").rglob("good/*.png"):
         small = Image.open(path)
         width, height = small.size

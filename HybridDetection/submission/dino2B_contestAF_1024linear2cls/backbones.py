@@ -318,8 +318,8 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def in_pytorch(network: nn.Module, bfloat16: bool = False) -> nn.Module:
     """The network; `bfloat16` are then the weights of its products, as autocast wants them."""
-    for module in network.modules():
-        if bfloat16 and isinstance(module, nn.Linear | nn.Conv2d):
+    for module in network.modules() if bfloat16 else ():
+        if isinstance(module, nn.Linear | nn.Conv2d):
             module.bfloat16()
     return network
 
