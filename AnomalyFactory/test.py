@@ -51,8 +51,7 @@ def main() -> None:
     sources = (painted_from(opt.results_dir / name)[1] for name in names)
     before = {} if opt.overwrite else next(filter(None, sources), {})
     opt.amp = chosen_amp(opt.amp, process.device, before.get("amp"))
-    engine = opt.engine or (before.get("engine", "torch") if before else None)
-    opt.engine = choose_engine(engine, process.device, len(pairs))
+    engine = choose_engine(opt.engine, process.device, len(listed))
     source = source_of(opt, files, listed, any(asked))
     results = Results(opt.results_dir, files.name, names, source, not opt.no_html)
     missing = {n for n, pair in enumerate(pairs) if not results.is_whole(pair.generated_name)}
@@ -61,7 +60,7 @@ def main() -> None:
         results.begin(opt.overwrite)
     process.wait()
     prepare()
-    painter = Painter(generator, process.device, opt.amp, opt.engine)
+    painter = Painter(generator, process.device, opt.amp, engine)
     samples = PaintingPairs(pairs, opt.loadSize, *asked)
     batches = batches_of(len(pairs), opt.batchSize, missing)[process.share]
     paint(painter, samples, batches, missing, opt, results, process.quiet)
@@ -141,7 +140,6 @@ def source_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair], phot
         "list": hashlib.sha256(lines.encode()).hexdigest(),
         "loadSize": opt.loadSize,
         "amp": opt.amp,
-        "engine": None if opt.engine == "torch" else opt.engine,
         "align": "wings" if opt.align else None,
         "inherit": opt.inherit,
         "keep_ground": opt.keep_ground or None,

@@ -215,6 +215,8 @@ def read_own_mask(path: Path, shape: tuple[int, int]) -> Found:
     if border.mean() > 0.5:
         doubts.append("your mask is of the ground, and was taken the other way round")
         mask = ~mask
+        if mask[[0, 0, -1, -1], [0, -1, 0, -1]].all():  # what it leaves are the corners
+            return Found(mask, 0.0, "your mask takes up most of the photograph's border")
     if are_several(mask):
         doubts.append("several specimens")
     return Found(mask, DOUBTED if doubts else 1.0, "; ".join(doubts))

@@ -26,6 +26,7 @@ SPLIT_SEED = 42
 SHARE_HELD_OUT = 0.2
 FOLDS = 5  # of the SGD classifier's calibration; each needs an image of both classes
 
+NOTHING = "- ? na n/a nan none unknown".split()  # of a CAMID, in small letters
 LONGEST_NAME = 255  # bytes; no file system has longer ones
 
 
@@ -74,6 +75,7 @@ def specimen_keys(table: pd.DataFrame) -> pd.DataFrame:
     """What photographs of one specimen share: CAMID and md5, "" where there is none."""
     keys = table.reindex(columns=["CAMID", "md5"], fill_value="")
     keys = keys.apply(lambda cells: cells.str.strip().str.lower())
+    keys = keys.mask(keys.isin(NOTHING), "")
     return keys.assign(md5=keys["md5"].where(keys["md5"].str.fullmatch(MD5), ""))
 
 

@@ -40,9 +40,9 @@ class Rows:
 
 
 def find_csv(folder: Path, file: Path) -> Path:
-    """The CSV `file` in List/ or Lists/ of `folder`, or else where it is as a path, in whichever of
-    the two spellings."""
-    candidates = [folder / lists / file for lists in LIST_FOLDERS] + [file]
+    """The CSV `file` in List/ or Lists/ of `folder` or in itself, or else where it is as a path, in
+    whichever of the two spellings."""
+    candidates = [folder / lists / file for lists in LIST_FOLDERS] + [folder / file, file]
     if file.parent.name in LIST_FOLDERS:
         candidates += [file.parents[1] / lists / file.name for lists in LIST_FOLDERS]
     candidates = list(dict.fromkeys(candidates))

@@ -42,14 +42,15 @@ def deal(
     """The folds of a `splitter` that deals specimens, not rows: the numbers of the rows to learn
     from, and of those to test.
 
-    `groups` (n, k) names the specimens that a row shows. A row is dealt by its first, with that
-    specimen's least of the `labels` (n,); it is learnt from where it shows none that is tested.
+    `groups` (n, k) names the specimens that a row shows. Dealt are the first of all rows, each with
+    its least of the `labels` (n,). A row is learnt from where it shows none that is tested, and
+    tested where it shows no other.
     """
     codes = pd.factorize(groups.ravel())[0].reshape(groups.shape)  # in the order of the rows
     dealt = pd.Series(labels).groupby(codes[:, 0]).min()
     for _, tested in splitter.split(dealt, dealt):
         shows = np.isin(codes, dealt.index[tested])
-        yield np.flatnonzero(~shows.any(axis=1)), np.flatnonzero(shows[:, 0])
+        yield np.flatnonzero(~shows.any(axis=1)), np.flatnonzero(shows.all(axis=1))
 
 
 def without_side(name: str) -> str:

@@ -21,6 +21,8 @@ COLUMNS = (
 # Of cells; spreadsheets in many countries write the others.
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 # No "_" and no ".": the name below and the folder i_j must read back one way only.
+# A CAMID, in small letters, that says which specimen.
+NAMED = r"(?!(-|\?|na|n/a|nan|none|unknown)$).*\S.*"
 SUBSPECIES = re.compile(r"[A-Za-z0-9-]+")
 # A generated image: structure of subspecies i, appearance of j, line `index` of a list.
 GENERATED = re.compile(
@@ -151,10 +153,10 @@ def read_photos(path: Path) -> list[Photo]:
         subspecies = "_".join(read_subspecies(place, name, row[name]) for name in columns)
         if hybrid and len(set(subspecies.lower().split("_"))) < 2:
             raise TableError(f"{place}: a hybrid of {subspecies}; expected two subspecies")
-        for column, form in (("CAMID", r".*\S.*"), ("md5", "[0-9a-f]{32}")):
+        for column, form in (("CAMID", NAMED), ("md5", "[0-9a-f]{32}")):
             key = row[column].strip().lower()
             if re.fullmatch(form, key):
-                label = f"{row['hybrid_stat']} {subspecies}"
+                label = f"{row['hybrid_stat']} {'_'.join(sorted(subspecies.split('_')))}"
                 other, there = labels.setdefault((column, key), (label, place))
                 if other != label:
                     raise TableError(

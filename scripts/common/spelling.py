@@ -28,6 +28,8 @@ def but(name: str, there: str) -> str:
 
 def but_there(path: Path) -> str:
     """`but` of the file which the missing `path` means in another spelling; empty without one."""
+    if path.exists():
+        return ""
     try:
         folder = found = next(parent for parent in path.parents if parent.is_dir())
         name = str(path.relative_to(folder))
@@ -36,7 +38,7 @@ def but_there(path: Path) -> str:
             found /= known.get(part) or known[PurePath(part).stem]
     except (KeyError, OSError):
         return ""
-    return "" if found == path else but(name, found.relative_to(folder).as_posix())
+    return but(name, found.relative_to(folder).as_posix())
 
 
 @lru_cache(4)

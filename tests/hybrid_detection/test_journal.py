@@ -33,6 +33,7 @@ class Stub:
 
     batches: list[list[int]]  # the greys in each batch that was scored
     backbone, fast, smallest_side = "stub", False, None
+    bfloat16 = False
     preprocess = view = "photograph"
     members, threshold = dict.fromkeys(["sgd", "linear"]), 0.5
 
@@ -184,7 +185,7 @@ def test_what_is_not_of_that_run_is_not_mixed_in(
     for name, value, message in (
         ("preprocess", "cutout", "with the preprocess photograph; now it is cutout"),
         ("backbone", "other", "with the backbone stub; now it is other"),
-        ("engine", None, "with the engine torch; now it is openvino"),
+        ("engine", None, "with the --engine torch; now it is openvino"),
         ("fast", True, "with the mode exact; now it is fast"),
         ("files", other, "with the classifiers {'test_journal.py': "),
         ("VERSION", 7, f"with the version of the method {backbones.VERSION}; now it is 7"),

@@ -145,10 +145,10 @@ def settings(options: argparse.Namespace, model: Model, engine: str) -> dict[str
         "photographs": str(options.input_dir.resolve()),
         "backbone": model.backbone,
         "preprocess": model.preprocess,
-        "mode": "fast" if model.fast else "exact",
-        "engine": engine,
+        "mode": "fast, in bfloat16" if model.bfloat16 else "fast" if model.fast else "exact",
         "version of the method": version(model.view),
         "classifiers": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "--engine": engine,
     }
 
 
