@@ -31,7 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parent / "train"))
@@ -58,6 +58,7 @@ from files import (
     images_in,
     open_image,
     passed_over,
+    stem_of,
     unread,
 )
 from pages import save_page
@@ -118,7 +119,7 @@ def find_masks(folder: Path, photographs: list[str]) -> dict[str, Path]:
     masks = {path.relative_to(folder).with_suffix("").as_posix(): path for path in there}
     used = {}
     for file in photographs:
-        stem = str(PurePath(file).with_suffix(""))
+        stem = stem_of(file)
         names = (stem, f"{stem}_mask", file, f"{file}_mask")
         if mask := next((masks[name] for name in names if name in masks), None):
             used[file] = mask
@@ -129,7 +130,7 @@ def find_masks(folder: Path, photographs: list[str]) -> dict[str, Path]:
 
 
 def mask_in(folder: Path, file: str) -> Path:
-    return (folder / file).with_suffix(".png")
+    return folder / f"{stem_of(file)}.png"
 
 
 def cut(file: str, options: argparse.Namespace, own_masks: dict[str, Path]) -> dict[str, Any] | str:

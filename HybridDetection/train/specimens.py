@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from files import stem_of
 
 if TYPE_CHECKING:  # which takes seconds that evaluation.py can spare
     from sklearn.model_selection import BaseCrossValidator
@@ -55,7 +56,7 @@ def deal(
 def without_side(name: str) -> str:
     """`race/7` of race/7_d.jpg and of race/7-ventral.png."""
     path = PurePosixPath(name)
-    return (path.parent / SIDE.sub("", path.stem)).as_posix()
+    return (path.parent / SIDE.sub("", stem_of(path.name))).as_posix()
 
 
 def read_pattern(text: str) -> re.Pattern:

@@ -247,6 +247,12 @@ def kind_of(path: Path) -> str:
     return "without a suffix"
 
 
+def stem_of(name: str) -> str:
+    """`name` without an image's suffix: a/B of a/B.jpg, but all of BMNH.1234."""
+    path = PurePath(name)
+    return (path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path).as_posix()
+
+
 def unread(passed: Mapping[str, Sized]) -> int:
     """How many photographs are among what is passed over: a program's exit status tells."""
     return sum(len(names) for kind, names in passed.items() if kind.lower() in PHOTOGRAPHS)
