@@ -204,7 +204,8 @@ def tiff(values: np.ndarray, bits: int, photometric: int) -> bytes:
         (200 * 257, 16, 1, 200, False),
         (200 * 257, 16, 0, 55, False),  # 0 is white
         (4095, 16, 1, 16, True),  # 12 bits in 16
-        (4095, 16, 0, 239, True),
+        (4095, 16, 0, 239, False),
+        (65535 - 4095, 16, 0, 16, True),
         (8192, 16, 1, 32, False),
         (4095, 12, 1, 255, False),
         (2048, 12, 1, 128, False),

@@ -128,9 +128,9 @@ def to_rgb(image: Image.Image, name: object = None) -> Image.Image:
     if image.mode.startswith("I"):  # Pillow clips 16-bit values where it converts them itself
         white = 4095 if tags.get(BITS) == (12,) else 65535
         grey = np.asarray(image, np.int32).clip(0, white)
-        brightest = grey.max() / white
         if tags.get(PHOTOMETRIC) == 0:  # 0 is white, which Pillow minds in 8 bits alone
             grey = white - grey
+        brightest = grey.max() / white
         image = Image.fromarray(((grey * 255 + white // 2) // white).astype(np.uint8))
     elif is_deep:
         brightest = max(high for _, high in image.convert("RGB").getextrema()) / 255
