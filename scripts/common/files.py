@@ -150,7 +150,8 @@ def to_rgb(image: Image.Image, name: object = None) -> Image.Image:
 def how_held(image: Image.Image) -> int:
     """The value of the tag that says how the camera was held, if it is one of TURNS; else 0."""
     with suppress(Exception):  # Pillow raises many types on hostile bytes
-        if (value := image.getexif().get(ORIENTATION)) in TURNS:
+        # A PNG's own getexif decodes all of it where its header has no Exif.
+        if (value := Image.Image.getexif(image).get(ORIENTATION)) in TURNS:
             return value
     return 0
 
