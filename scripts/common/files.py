@@ -32,6 +32,7 @@ PHOTOGRAPHS = HEIC | set(
 BOOKKEEPING = set("@eadir @recycle #recycle #snapshot __macosx $recycle.bin".split())
 BOOKKEEPING |= {"system volume information", "lost+found", "thumbs.db", "desktop.ini"}
 IMAGE, DEEPER = "image", "images in sub-folders (--recursive)"  # kinds of files, beside suffixes
+MOST_DEEPER = 1000  # of those in sub-folders are counted
 
 MAX_PIXELS = 100_000_000  # a photo of 100 megapixels takes 400 MB once decoded
 MAX_JPEG_PIXELS = 500_000_000  # that are reduced; a progressive one takes 3 GB on the way
@@ -214,13 +215,15 @@ def images_in(folder: Path, recursive: bool = True) -> tuple[list[str], dict[str
         found = {name: kind_of(Path(place, name)) for name in files}
         stems = {PurePath(name).stem for name, kind in found.items() if kind == IMAGE}
         for name, kind in found.items():
-            is_photograph = kind == IMAGE or kind.lower() in PHOTOGRAPHS
-            if kind != IMAGE and is_photograph and PurePath(name).stem in stems:
+            if kind.lower() in PHOTOGRAPHS and PurePath(name).stem in stems:
                 kind += " beside an image of its name"
-            if recursive or not below.parts:
+            if recursive or not below.parts or kind.lower() in PHOTOGRAPHS:
                 kinds[kind].append((below / name).as_posix())
-            elif is_photograph:
+            elif kind == IMAGE:
                 kinds[DEEPER].append((below / name).as_posix())
+        if len(kinds.get(DEEPER, ())) >= MOST_DEEPER:
+            kinds[f"or more {DEEPER}"] = kinds.pop(DEEPER)[:MOST_DEEPER]
+            break
     images = sorted(kinds.pop(IMAGE, []))
     return images, {kind: sorted(names) for kind, names in sorted(kinds.items())}
 
