@@ -88,7 +88,11 @@ def warn_of_sides(
     rows["bare"] = rows["name"].map(without_side)
     several = rows.groupby("bare")["specimen"].transform("nunique") > 1
     one = rows["bare"].duplicated(keep=False) & ~several & ~rows["told"]
-    for chosen, taken in ((one, "one specimen each"), (several, "specimens of their own")):
+    sided = (rows["bare"] != rows["name"].map(stem_of)).groupby(rows["bare"]).transform("any")
+    for chosen, taken in (
+        (one & sided, "one specimen each"),
+        (several & sided, "specimens of their own"),
+    ):
         if chosen.any():
             twins = rows["name"][rows["bare"] == rows["bare"][chosen].iloc[0]]
             log.warning(
