@@ -73,8 +73,10 @@ CLASSES = 32  # a mask of more than two values, all lower than this, has them fo
 SURE = 0.6  # of the way from the darkest to the brightest begins what other masks call specimen
 SHOWN = 480  # pixels of a doubtful photograph's longer side on the page
 OUTLINE = (255, 0, 255)  # of what was found there; no butterfly is of this colour
+JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
 SAVING = {
-    "JPEG": {"quality": 95, "subsampling": 0},  # full colour resolution: the wing bands are thin
+    "JPEG": JPEG,
+    "MPO": JPEG,
     "WEBP": {"lossless": True},
 }
 PARTLY = 3  # exit status where some photographs cannot be used and all others are done
