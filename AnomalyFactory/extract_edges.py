@@ -40,6 +40,7 @@ from util.files import (
     images_in,
     open_image,
     passed_over,
+    stem_of,
     unread,
 )
 from util.images import png_texts
@@ -171,7 +172,7 @@ def plan(opt: argparse.Namespace) -> tuple[list[tuple[Path, Path]], dict[str, li
         for kind, names in others.items():
             passed[kind] = passed.get(kind, []) + names
         for name in images:
-            photo, edges = tree / name, (maps / name).with_suffix(".png")
+            photo, edges = tree / name, maps / f"{stem_of(name)}.png"
             if edges in owner:
                 both = f"{owner[edges]} and {photo}"
                 raise InputError(f"{both} would both become {edges}; rename one")

@@ -31,7 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parent / "train"))
@@ -58,6 +58,7 @@ from files import (
     images_in,
     open_image,
     passed_over,
+    stem_of,
     unread,
 )
 from pages import save_page
@@ -72,8 +73,10 @@ CLASSES = 32  # a mask of more than two values, all lower than this, has them fo
 SURE = 0.6  # of the way from the darkest to the brightest begins what other masks call specimen
 SHOWN = 480  # pixels of a doubtful photograph's longer side on the page
 OUTLINE = (255, 0, 255)  # of what was found there; no butterfly is of this colour
+JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
 SAVING = {
-    "JPEG": {"quality": 95, "subsampling": 0},  # full colour resolution: the wing bands are thin
+    "JPEG": JPEG,
+    "MPO": JPEG,
     "WEBP": {"lossless": True},
 }
 PARTLY = 3  # exit status where some photographs cannot be used and all others are done
@@ -118,7 +121,7 @@ def find_masks(folder: Path, photographs: list[str]) -> dict[str, Path]:
     masks = {path.relative_to(folder).with_suffix("").as_posix(): path for path in there}
     used = {}
     for file in photographs:
-        stem = str(PurePath(file).with_suffix(""))
+        stem = stem_of(file)
         names = (stem, f"{stem}_mask", file, f"{file}_mask")
         if mask := next((masks[name] for name in names if name in masks), None):
             used[file] = mask
@@ -129,7 +132,7 @@ def find_masks(folder: Path, photographs: list[str]) -> dict[str, Path]:
 
 
 def mask_in(folder: Path, file: str) -> Path:
-    return (folder / file).with_suffix(".png")
+    return folder / f"{stem_of(file)}.png"
 
 
 def cut(file: str, options: argparse.Namespace, own_masks: dict[str, Path]) -> dict[str, Any] | str:

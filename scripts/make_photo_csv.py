@@ -36,6 +36,7 @@ from common.files import (
     is_ours,
     kind_of,
     open_image,
+    stem_of,
     unread,
 )
 from common.program import InputError, start
@@ -117,7 +118,7 @@ def read_specimen(name: str, pattern: re.Pattern | None) -> str:
     """
     path = Path(name)
     if pattern is None:  # 001.jpg of another folder is another
-        return f"{path.parent}/{SIDE.sub('', path.stem)}"
+        return f"{path.parent}/{SIDE.sub('', stem_of(path.name))}"
     match = pattern.search(path.name)
     if not match or not match[min(1, pattern.groups)]:
         raise InputError(f"{name}: --specimen {pattern.pattern!r} finds nothing in its name")

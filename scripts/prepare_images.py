@@ -73,8 +73,8 @@ def encoded(image: Image.Image, suffix: str) -> bytes:
     Pillow's own writing takes a file that a full disk cuts short for a whole one.
     """
     buffer = io.BytesIO()
-    options = JPEG if suffix in (".jpg", ".jpeg") else {}
-    image.save(buffer, Image.registered_extensions()[suffix], **options)
+    image_format = Image.registered_extensions()[suffix]
+    image.save(buffer, image_format, **(JPEG if image_format in ("JPEG", "MPO") else {}))
     return buffer.getvalue()
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from util.errors import InputError, refuse_special
-from util.files import inside
+from util.files import inside, stem_of
 from util.results import result_name
 from util.spelling import but_there, decode
 
@@ -108,7 +108,7 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
                     raise ValueError(f"{paths[column]} is not there{but_there(paths[column])}")
                 if column in subspecies and not training:
                     subspecies[column] = subspecies_in(lines[column][index])
-            if training and paths["edges"].stem != paths["color_gt"].stem:
+            if training and paths["edges"].stem != stem_of(paths["color_gt"].name):
                 edges = f"the edge map {paths['edges'].name} of {files.edges.name}"
                 remedy = "the same lines belong together; scripts/make_lists.py writes them"
                 raise ValueError(f"{paths['color_gt'].name} is not the photo of {edges}: {remedy}")
@@ -124,7 +124,7 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
 
 def own(image: Path) -> tuple[Path, str]:
     """What a photo and its edge map have in common."""
-    return image.parents[1], image.stem
+    return image.parents[1], stem_of(image.name)
 
 
 def subspecies_in(line: str) -> str:

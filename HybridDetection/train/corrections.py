@@ -25,8 +25,8 @@ from data_utils import (
     read_cells,
 )
 from dataset import report_left_out
-from files import inside
-from painted import is_painted, read_sources, stem
+from files import inside, stem_of
+from painted import is_painted, read_sources
 from published_members import is_short_text
 from spelling import but_there
 
@@ -125,14 +125,14 @@ def correct(
         row = rows.get(path, contents.get(md5))
         if row is None:
             if now.hybrid_stat != UNSURE:
-                cells = {"CAMID": stem(str(path)), "split": "train", "md5": md5}
+                cells = {"CAMID": stem_of(str(path)), "split": "train", "md5": md5}
                 added[path] = cells | {"filename": str(path)} | now._asdict()
         elif now.hybrid_stat == UNSURE:
             gone.append(row)
         elif now not in (Said(table["hybrid_stat"][row]), stands(row)):
             changed.append(row)
             table.loc[row, list(Said._fields)] = list(now)
-    names = table["filename"][changed + gone].map(stem)
+    names = table["filename"][changed + gone].map(stem_of)
     stale = np.zeros(len(table), bool)
     if len(names):
         stale = is_painted(table) & np.isin(read_sources(table, lists), names).any(axis=1)

@@ -19,6 +19,7 @@ from data_utils import (
     match_generated,
     specimen_keys,
 )
+from files import stem_of
 from listing import read_text
 from specimens import join, warn_of_sides, without_side
 
@@ -36,11 +37,6 @@ class PhotographSplit(NamedTuple):
 
     train: np.ndarray
     held_out: np.ndarray
-
-
-def stem(name: str) -> str:
-    """What a photograph keeps of its name from one data set to the next, with its folder."""
-    return PurePosixPath(name).with_suffix("").as_posix()
 
 
 def read_pairs(dataset: Path) -> Pairs:
@@ -65,7 +61,7 @@ def read_pairs(dataset: Path) -> Pairs:
             )
         for index, files in enumerate(zip(edges, references, strict=True)):
             i, j = (dict(pairwise(file.parts)).get("Images", "") for file in files)
-            pairs.setdefault((i, j, index), set()).add(tuple(file.stem for file in files))
+            pairs.setdefault((i, j, index), set()).add(tuple(stem_of(file.name) for file in files))
     return pairs
 
 
@@ -76,11 +72,11 @@ def read_sources(table: pd.DataFrame, lists: Path) -> np.ndarray:
     `reference`; where they are empty or missing, in the lists of the dataset `lists`. ValueError
     says which image has none in either.
     """
-    own = table["filename"].map(stem).to_numpy(object)
+    own = table["filename"].map(stem_of).to_numpy(object)
     sources = np.stack([own, own], axis=1)
     columns = pd.DataFrame({name: table.get(name, "") for name in SOURCES}, table.index)
     named = (columns != "").all(axis=1).to_numpy()
-    sources[named] = columns[named].map(stem).to_numpy(object)
+    sources[named] = columns[named].map(stem_of).to_numpy(object)
     unnamed = np.flatnonzero(is_painted(table) & ~named)
     pairs = read_pairs(lists) if len(unnamed) else {}
     for row in unnamed:
@@ -169,7 +165,7 @@ def name_specimens(
     ValueError where photographs of the same `contents` (n,) have two labels.
     """
     check_specimens(table, table["filename"], contents)
-    own = table["filename"].map(stem).to_numpy(object)[:, None]
+    own = table["filename"].map(stem_of).to_numpy(object)[:, None]
     specimens, rows = of_specimens(table, own, contents)[:, 0], ~is_painted(table)
     log.info("%d photographs of %d specimens", rows.sum(), len(set(specimens[rows])))
     told = specimen_keys(table)["CAMID"] != ""

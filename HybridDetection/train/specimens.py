@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from files import stem_of
 
 if TYPE_CHECKING:  # which takes seconds that evaluation.py can spare
     from sklearn.model_selection import BaseCrossValidator
@@ -56,7 +57,7 @@ def deal(
 def without_side(name: str) -> str:
     """`race/7` of race/7_d.jpg and of race/7-ventral.png."""
     path = PurePosixPath(name)
-    return (path.parent / SIDE.sub("", path.stem)).as_posix()
+    return (path.parent / SIDE.sub("", stem_of(path.name))).as_posix()
 
 
 def read_pattern(text: str) -> re.Pattern:
@@ -88,7 +89,11 @@ def warn_of_sides(
     rows["bare"] = rows["name"].map(without_side)
     several = rows.groupby("bare")["specimen"].transform("nunique") > 1
     one = rows["bare"].duplicated(keep=False) & ~several & ~rows["told"]
-    for chosen, taken in ((one, "one specimen each"), (several, "specimens of their own")):
+    sided = (rows["bare"] != rows["name"].map(stem_of)).groupby(rows["bare"]).transform("any")
+    for chosen, taken in (
+        (one & sided, "one specimen each"),
+        (several & sided, "specimens of their own"),
+    ):
         if chosen.any():
             twins = rows["name"][rows["bare"] == rows["bare"][chosen].iloc[0]]
             log.warning(

@@ -32,6 +32,7 @@ PHOTOGRAPHS = HEIC | set(
 BOOKKEEPING = set("@eadir @recycle #recycle #snapshot __macosx $recycle.bin".split())
 BOOKKEEPING |= {"system volume information", "lost+found", "thumbs.db", "desktop.ini"}
 IMAGE, DEEPER = "image", "images in sub-folders (--recursive)"  # kinds of files, beside suffixes
+MOST_DEEPER = 1000  # of those in sub-folders are counted
 
 MAX_PIXELS = 100_000_000  # a photo of 100 megapixels takes 400 MB once decoded
 MAX_JPEG_PIXELS = 500_000_000  # that are reduced; a progressive one takes 3 GB on the way
@@ -128,9 +129,9 @@ def to_rgb(image: Image.Image, name: object = None) -> Image.Image:
     if image.mode.startswith("I"):  # Pillow clips 16-bit values where it converts them itself
         white = 4095 if tags.get(BITS) == (12,) else 65535
         grey = np.asarray(image, np.int32).clip(0, white)
-        brightest = grey.max() / white
         if tags.get(PHOTOMETRIC) == 0:  # 0 is white, which Pillow minds in 8 bits alone
             grey = white - grey
+        brightest = grey.max() / white
         image = Image.fromarray(((grey * 255 + white // 2) // white).astype(np.uint8))
     elif is_deep:
         brightest = max(high for _, high in image.convert("RGB").getextrema()) / 255
@@ -150,7 +151,8 @@ def to_rgb(image: Image.Image, name: object = None) -> Image.Image:
 def how_held(image: Image.Image) -> int:
     """The value of the tag that says how the camera was held, if it is one of TURNS; else 0."""
     with suppress(Exception):  # Pillow raises many types on hostile bytes
-        if (value := image.getexif().get(ORIENTATION)) in TURNS:
+        # A PNG's own getexif decodes all of it where its header has no Exif.
+        if (value := Image.Image.getexif(image).get(ORIENTATION)) in TURNS:
             return value
     return 0
 
@@ -213,13 +215,15 @@ def images_in(folder: Path, recursive: bool = True) -> tuple[list[str], dict[str
         found = {name: kind_of(Path(place, name)) for name in files}
         stems = {PurePath(name).stem for name, kind in found.items() if kind == IMAGE}
         for name, kind in found.items():
-            is_photograph = kind == IMAGE or kind.lower() in PHOTOGRAPHS
-            if kind != IMAGE and is_photograph and PurePath(name).stem in stems:
+            if kind.lower() in PHOTOGRAPHS and PurePath(name).stem in stems:
                 kind += " beside an image of its name"
-            if recursive or not below.parts:
+            if recursive or not below.parts or kind.lower() in PHOTOGRAPHS:
                 kinds[kind].append((below / name).as_posix())
-            elif is_photograph:
+            elif kind == IMAGE:
                 kinds[DEEPER].append((below / name).as_posix())
+        if len(kinds.get(DEEPER, ())) >= MOST_DEEPER:
+            kinds[f"or more {DEEPER}"] = kinds.pop(DEEPER)[:MOST_DEEPER]
+            break
     images = sorted(kinds.pop(IMAGE, []))
     return images, {kind: sorted(names) for kind, names in sorted(kinds.items())}
 
@@ -245,6 +249,12 @@ def kind_of(path: Path) -> str:
             Image.open(path, formats=IMAGE_FORMATS).close()
             return IMAGE
     return "without a suffix"
+
+
+def stem_of(name: str) -> str:
+    """`name` without an image's suffix: a/B of a/B.jpg, but all of BMNH.1234."""
+    path = PurePath(name)
+    return (path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path).as_posix()
 
 
 def unread(passed: Mapping[str, Sized]) -> int:

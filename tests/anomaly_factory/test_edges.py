@@ -197,6 +197,15 @@ def test_other_weights_draw_anew(tmp_path, draw, random_pidinet, monkeypatch):
     assert "1 photos, 1 to do" in draw("--detector", "scharr", "--weights", tmp_path / "none.pth")
 
 
+def test_a_number_in_a_name_is_no_suffix(tmp_path):
+    for name in ("B.1", "B.2", "B.3.jpg"):
+        noise_photo(tmp_path / "photos/a.png")
+        (tmp_path / "photos/a.png").rename(tmp_path / "photos" / name)
+    arguments = ["--input", str(tmp_path / "photos"), "--output", str(tmp_path / "edges")]
+    pairs, _ = extract_edges.plan(extract_edges.edge_options(arguments))
+    assert [edges.name for _, edges in pairs] == ["B.1.png", "B.2.png", "B.3.png"]
+
+
 def test_bad_folders_are_errors(tmp_path, run):
     empty, twice, edges = (tmp_path / name for name in ("empty", "twice", "edges"))
     empty.mkdir()

@@ -14,6 +14,7 @@ from common.files import image_size
 from faults.programs import SUBMISSION
 from files import open_image, to_rgb
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 # Red and green over blue and white, twice as wide as high: no turn leaves it as it is.
 UPRIGHT = Image.new("RGB", (2, 2))
@@ -65,6 +66,13 @@ def test_broken_tags_turn_nothing(tmp_path):
     UPRIGHT.save(path, exif=b"Exif\0\0MM\0*\0\0\xff\xff nothing")
     assert apart(open_image(path), UPRIGHT) < 3
     assert image_size(path) == UPRIGHT.size
+
+
+def test_the_size_of_a_png_is_read_without_its_pixels(tmp_path, monkeypatch):
+    path, decoded = tmp_path / "plain.png", []
+    UPRIGHT.save(path)
+    monkeypatch.setattr(PngImageFile, "load", decoded.append)
+    assert (image_size(path), decoded) == (UPRIGHT.size, [])
 
 
 # ---- profiles -----------------------------------------------------------------------------------
@@ -204,7 +212,8 @@ def tiff(values: np.ndarray, bits: int, photometric: int) -> bytes:
         (200 * 257, 16, 1, 200, False),
         (200 * 257, 16, 0, 55, False),  # 0 is white
         (4095, 16, 1, 16, True),  # 12 bits in 16
-        (4095, 16, 0, 239, True),
+        (4095, 16, 0, 239, False),
+        (65535 - 4095, 16, 0, 16, True),
         (8192, 16, 1, 32, False),
         (4095, 12, 1, 255, False),
         (2048, 12, 1, 128, False),

@@ -242,6 +242,24 @@ def test_masks_are_found_by_their_names_and_counted(photos, tmp_path, cut, name)
     assert rows_of(tmp_path / "out")["a/one.jpg"]["box"] == "30 40 130 80"
 
 
+@pytest.mark.parametrize("suffix", [".jpeg", ".jpe", ".jfif", ".mpo"])
+def test_every_jpeg_is_saved_alike(suffix):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    assert cut_folder.encoded(pixels, suffix) == cut_folder.encoded(pixels, ".jpg")
+
+
+def test_a_number_in_a_name_is_no_suffix(photos, tmp_path, cut):
+    (photos / "a/one.jpg").rename(photos / "B.1")
+    (photos / "two.png").rename(photos / "B.2")
+    (tmp_path / "mine").mkdir()
+    Image.fromarray(GREY).save(tmp_path / "mine/B.1.png")
+    status, messages = cut("--masks", tmp_path / "mine")
+    assert status == 0 and "1 of 1 masks used" in messages
+    assert rows_of(tmp_path / "out")["B.1"]["box"] == "30 40 130 80"
+    masks = sorted(path.name for path in (tmp_path / "out/masks").iterdir())
+    assert masks == ["B.1.png", "B.2.png", "empty.png"]
+
+
 def test_a_clash_of_names_leaves_out_that_pair_alone(photos, tmp_path, cut):
     Image.new("RGB", (9, 9)).save(photos / "two.jpg")
     status, messages = cut()

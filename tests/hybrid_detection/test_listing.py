@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import files
 import pandas as pd
 import pytest
 from files import passed_over, unread
@@ -21,6 +22,7 @@ def folder(tmp_path) -> Path:
             "deep.png/f.png",
             "deep.png/2.NEF",
             "b.CR2",
+            "a/z.CR2",
             "a/b/Z.dng",
         ),
         *("@eaDir/b.png/SYNO.jpg", "__MACOSX/._b.png", "a/#recycle/b.png", "a/Thumbs.db"),
@@ -49,7 +51,7 @@ def test_what_is_passed_over_is_counted(folder):
     """Photographs that are not read, beside what is none; bookkeeping of storage is neither."""
     passed = find_images(folder, recursive=True)[0].passed
     assert passed == {
-        ".CR2 beside an image of its name": ["b.CR2"],
+        ".CR2 beside an image of its name": ["a/z.CR2", "b.CR2"],
         ".HEIC": ["1.HEIC"],
         ".NEF": ["deep.png/2.NEF"],
         ".csv": ["table.csv"],
@@ -62,15 +64,29 @@ def test_what_is_passed_over_is_counted(folder):
     images = find_images(folder)[0]
     (line,) = passed_over(images.passed)
     assert line == (
-        "passed over: 1 .CR2 beside an image of its name, 1 .HEIC, 1 .csv, 8 images in sub-folders "
-        "(--recursive), 1 without a suffix; save photographs as JPEG or TIFF, or install "
-        "pillow-heif for HEIC"
+        "passed over: 1 .CR2 beside an image of its name, 1 .HEIC, 1 .NEF, 1 .csv, 1 .dng, 6 "
+        "images in sub-folders (--recursive), 1 without a suffix; save photographs as JPEG or "
+        "TIFF, or install pillow-heif for HEIC"
     )
-    assert unread(images.passed) == 1
-    (folder / "1.HEIC").unlink()
+    assert unread(images.passed) == 3  # of sub-folders, too
+    for name in ("1.HEIC", "deep.png/2.NEF", "a/b/Z.dng"):
+        (folder / name).unlink()
     images = find_images(folder)[0]
     assert passed_over(images.passed)[0].endswith("(--recursive), 1 without a suffix")
     assert (passed_over({}), unread({".cr2": ["a", "b"], ".txt": ["c"]})) == ([], 2)
+
+
+def test_sub_folders_are_looked_into_up_to_a_number(tmp_path, monkeypatch):
+    for name in ("0.png", "a/1.png", "a/2.png", "a/3.png", "b/1.png", "b/2.png", "b/3.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    looked_into, real = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: looked_into.append(path) or real(path))
+    monkeypatch.setattr(files, "MOST_DEEPER", 2)
+    images = find_images(tmp_path)[0]
+    assert (images.names, len(looked_into)) == (["0.png"], 2)
+    (line,) = passed_over(images.passed)
+    assert line == "passed over: 2 or more images in sub-folders (--recursive)"
 
 
 def test_a_sub_folder_that_cannot_be_read_is_an_error(folder, monkeypatch):
@@ -91,7 +107,8 @@ def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "a").mkdir()
     for name, end in (
         ("a/b.txt", "$"),
-        ("a/b.nef", r"; passed over: 1 images in sub-folders \(--rec"),
+        ("a/b.nef", "; passed over: 1 .nef; save photographs"),
+        ("a/c.png", r"; passed over: 1 .nef, 1 images in sub-folders \(--rec"),
     ):
         (tmp_path / name).touch()
         with pytest.raises(ValueError, match=rf"holds no images \([^)]*\){end}"):
@@ -119,7 +136,7 @@ def test_a_list_names_the_images(folder, tmp_path):
 def test_a_list_that_cannot_be_read_is_named(folder, tmp_path):
     path = tmp_path / "list.csv"
     for content, message in (
-        ("name|x\nb.png\n", ", line 1: no column filename; expected .* tabs; found name|x"),
+        ("name|x\nb.png\n", r", line 1: no column filename; expected .* tabs; found name\|x$"),
         ("sep=;\nname;x\nb.png;1\n", ", line 2: no column filename"),
         ("filename,id\na.png,1\nb.png\n", ", line 3: 1 cells, but 2 columns in line 1"),
         ("filename\n", ": names no images"),

@@ -86,6 +86,14 @@ def test_a_pattern_finds_the_specimen(make, tmp_path, caplog):
         make(options=("--specimen", "("))
 
 
+def test_a_number_in_a_name_is_no_suffix(make, draw, tmp_path):
+    for name in ("a/B.1", "a/B.2_d", "a/B.2_v"):
+        draw(tmp_path / f"sorted/{name}.jpg").rename(tmp_path / "sorted" / name)
+    assert make() == 0
+    camids = {row["filename"]: row["CAMID"] for row in read(tmp_path / "sorted/photographs.csv")}
+    assert camids == {"a/B.1": "a/B.1", "a/B.2_d": "a/B.2", "a/B.2_v": "a/B.2"}
+
+
 def test_what_is_passed_over_is_named_and_counted(make, tmp_path, caplog):
     folder = tmp_path / "sorted"
     names = (".DS_Store", "a/.b.jpg", "a/1.CR2", "a/notes", ".hidden/9.jpg", "a/broken.jpg")

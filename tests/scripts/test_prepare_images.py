@@ -1,6 +1,7 @@
 """prepare_images.py: where each photograph goes and at which size, resuming, bad originals, and
 cutouts for the generators."""
 
+import io
 import os
 import shutil
 from argparse import Namespace
@@ -71,6 +72,14 @@ def test_each_photograph_at_its_places_and_sizes_once(three, tmp_path, prepare):
     os.utime(tmp_path / "originals/C1.jpg", (4e9, 4e9))  # a newer original
     assert "3 photographs, 2 prepared now" in prepare(three)[1]
     assert kept.is_file()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"])
+def test_every_jpeg_is_saved_alike(suffix):
+    image = Image.effect_noise((64, 64), 50).convert("RGB")
+    expected = io.BytesIO()
+    image.save(expected, "JPEG", **prepare_images.JPEG)
+    assert prepare_images.encoded(image, suffix) == expected.getvalue()
 
 
 def test_whole_photographs_of_any_kind_are_resized_not_cropped(write_csv, tmp_path, prepare):
