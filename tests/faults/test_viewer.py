@@ -5,6 +5,7 @@ import io
 import struct
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import files
@@ -309,6 +310,19 @@ def test_a_jpeg_over_the_limit_is_reduced_and_others_are_refused(tmp_path, monke
     fix = r"256x128, over 10,000 pixels; save it smaller, or as a JPEG, which may have 40,000\)$"
     with pytest.raises(files.ImageError, match=fix):
         open_image(tmp_path / "large.png")
+    path = tmp_path / "large.mpo"
+    UPRIGHT.copy().save(path, save_all=True, append_images=[SMALL.copy()])
+    assert open_image(path).size == (128, 64)
+    for suffix in ("jpg", "png"):  # the limit itself is allowed, and nothing reduced
+        path = tmp_path / f"limit.{suffix}"
+        UPRIGHT.resize((100, 100)).save(path)
+        assert open_image(path).size == (100, 100)
+
+
+def test_so_many_pages_are_counted_and_no_more():
+    """What a file claims to have costs no memory."""
+    claims = SimpleNamespace(width=4, height=3, format="PNG", n_frames=10**6)
+    assert files.page_areas(claims) == [12] * files.MOST_PAGES
 
 
 # ---- HEIC ---------------------------------------------------------------------------------------
@@ -328,9 +342,10 @@ def register_heif_opener():
 READ = """
 import sys
 from pathlib import Path
-from files import images_in, open_image
+from files import images_in, open_image, unread
 folder = Path(sys.argv[1])
-print(images_in(folder), [open_image(folder / name).size for name in images_in(folder)[0]])
+print(images_in(folder), [open_image(folder / name).size for name in images_in(folder)[0]],
+    unread(images_in(folder)[1]))
 """
 
 
@@ -339,7 +354,7 @@ def test_heic_is_read_where_pillow_heif_is_installed(tmp_path, repository, insta
     (tmp_path / "photographs").mkdir()
     content = io.BytesIO()
     UPRIGHT.save(content, "PNG")
-    for name in ("a.HEIC", "b"):
+    for name in ("a.HEIC", "b", "c.hif"):
         data = b"\0\0\0\x0cftypheic" + content.getvalue()
         (tmp_path / "photographs" / name).write_bytes(data)
     stand_in = STAND_IN if installed else "raise ImportError"
@@ -350,6 +365,7 @@ def test_heic_is_read_where_pillow_heif_is_installed(tmp_path, repository, insta
         capture_output=True,
         text=True,
     )
-    nothing = "([], {'.HEIC': ['a.HEIC'], 'without a suffix': ['b']}) []"
-    expected = "(['a.HEIC', 'b'], {}) [(256, 128), (256, 128)]" if installed else nothing
+    nothing = "([], {'.HEIC': ['a.HEIC'], '.hif': ['c.hif'], 'without a suffix': ['b']}) [] 2"
+    read = f"(['a.HEIC', 'b', 'c.hif'], {{}}) {[(256, 128)] * 3} 0"
+    expected = read if installed else nothing
     assert (done.stdout, done.stderr) == (f"{expected}\n", "")

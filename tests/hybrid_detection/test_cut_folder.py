@@ -178,9 +178,10 @@ FRAME = np.where(MARKED, 255, 0).astype(np.uint8)
 FRAME[30:40, 20:140] = 128  # what a trimap does not know
 
 
-def palette(colours: list[int]) -> Image.Image:
+def palette(colours: list[int], **info: int) -> Image.Image:
     image = Image.fromarray(np.uint8(~MARKED), "P")  # number 0 is the specimen
     image.putpalette(colours)
+    image.info |= info
     return image
 
 
@@ -199,6 +200,7 @@ def two_specimens() -> np.ndarray:
         (Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(WHITE)]), ""),
         (palette([255, 255, 255, 0, 0, 0]), ""),
         (palette([128, 0, 0, 0, 0, 0]), ""),
+        (palette([128, 0, 0, 128, 0, 0], transparency=1), ""),
         (np.where(MARKED, 255, 128).astype(np.uint8), ""),
         (np.where(MARKED, 60000, 0).astype(np.uint16), ""),
         (~MARKED, "your mask is of the ground, and was taken the other way round"),
@@ -260,12 +262,42 @@ def test_a_number_in_a_name_is_no_suffix(photos, tmp_path, cut):
     assert masks == ["B.1.png", "B.2.png", "empty.png"]
 
 
+def test_of_two_masks_of_a_photograph_the_shorter_name_counts(photos, tmp_path, cut):
+    names = ["one.png", "one_mask.png", "one.jpg.png", "one.jpg_mask.png"]
+    masks = tmp_path / "mine/a"
+    masks.mkdir(parents=True)
+    for number, name in enumerate(names):
+        mask = np.zeros((120, 160), np.uint8)
+        mask[40:80, 30 + number : 130] = 255
+        Image.fromarray(mask).save(masks / name)
+    for left, name in enumerate(names, 30):
+        _, messages = cut("--masks", masks.parent)
+        assert rows_of(tmp_path / "out")["a/one.jpg"]["box"] == f"{left} 40 130 80"
+        assert f"1 of {34 - left} masks used" in messages
+        (masks / name).unlink()
+
+
+def test_a_mask_is_turned_as_its_tag_says_and_hidden_ones_are_not_looked_at(photos, tmp_path, cut):
+    (tmp_path / "mine").mkdir()
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(GREY).transpose(Image.Transpose.ROTATE_90).save(
+        tmp_path / "mine/two.png", exif=exif
+    )
+    (tmp_path / "mine/._two.png").touch()
+    _, messages = cut("--masks", tmp_path / "mine")
+    row = rows_of(tmp_path / "out")["two.png"]
+    assert (row["confidence"], row["box"]) == ("1.0", "30 40 130 80")
+    assert "1 of 1 masks used" in messages
+
+
 def test_a_clash_of_names_leaves_out_that_pair_alone(photos, tmp_path, cut):
     Image.new("RGB", (9, 9)).save(photos / "two.jpg")
+    Image.new("RGB", (9, 9), "white").save(photos / "two.more.jpg")  # by its name between them
     status, messages = cut()
     assert status == 3
     assert "two.jpg and two.png would have the same mask, and are left out" in messages
-    assert list(rows_of(tmp_path / "out")) == ["a/one.jpg", "empty.jpg"]
+    assert list(rows_of(tmp_path / "out")) == ["a/one.jpg", "empty.jpg", "two.more.jpg"]
     assert not (tmp_path / "out/images/two.jpg").exists()
 
 

@@ -72,6 +72,15 @@ def test_features_of_either_engine_are_kept_apart(engines, draw, tmp_path):
     assert len([*(tmp_path / "cache").glob("*.sqlite")]) == 2
 
 
+def test_features_of_many_images_are_openvinos(engines, draw, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "WORTH", 3)
+    paths = [draw(tmp_path / f"{n}.png", (9 * n, 40, 90)) for n in range(3)]
+    for count in (2, 3):
+        looks = {Look("efficientnet_lite0"): slice(None)}
+        extract_features(paths[:count], looks, CPU, 2, 0, tmp_path / "cache")
+    assert engines == ["torch", "openvino"]
+
+
 def test_ingestion_scores_by_the_engine_that_is_asked_for(engines, draw, tmp_path, monkeypatch):
     draw(tmp_path / "images/a.png", (200, 90, 20))
     folder = tmp_path / "classifiers"
@@ -81,4 +90,7 @@ def test_ingestion_scores_by_the_engine_that_is_asked_for(engines, draw, tmp_pat
     for arguments in ([], ["--engine", "openvino"]):
         monkeypatch.setattr(sys, "argv", command + arguments)
         assert ingestion.main() == 0
-    assert engines == ["torch", "openvino"]
+    monkeypatch.setattr(engine, "WORTH", 1)
+    monkeypatch.setattr(sys, "argv", command)
+    assert ingestion.main() == 0
+    assert engines == ["torch", "openvino", "openvino"]

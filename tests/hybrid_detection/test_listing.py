@@ -20,13 +20,13 @@ def folder(tmp_path) -> Path:
             ".hidden/e.png",
             "a/.hidden.png",
             "deep.png/f.png",
-            "deep.png/2.NEF",
+            "deep.png/2.3FR",
             "b.CR2",
             "a/z.CR2",
-            "a/b/Z.dng",
+            "a/b/c.1.dng",
         ),
         *("@eaDir/b.png/SYNO.jpg", "__MACOSX/._b.png", "a/#recycle/b.png", "a/Thumbs.db"),
-        *("notes", "table.csv", ".DS_Store", "B.1.2", "a/B.3", "a/b/Z.dng"),
+        *("notes", "table.csv", ".DS_Store", "B.1.2", "a/B.3", "a/b/c.1.dng"),
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
@@ -34,7 +34,7 @@ def folder(tmp_path) -> Path:
         Image.new("RGB", (4, 4)).save(folder / name, "JPEG")
     os.mkfifo(folder / "a/pipe")
     (tmp_path / "outside.png").touch()
-    (folder / "a/link").symlink_to(folder, target_is_directory=True)
+    (folder / "a/link.CR2").symlink_to(folder, target_is_directory=True)
     return folder
 
 
@@ -53,18 +53,18 @@ def test_what_is_passed_over_is_counted(folder):
     assert passed == {
         ".CR2 beside an image of its name": ["a/z.CR2", "b.CR2"],
         ".HEIC": ["1.HEIC"],
-        ".NEF": ["deep.png/2.NEF"],
+        ".3FR": ["deep.png/2.3FR"],
         ".csv": ["table.csv"],
-        ".dng": ["a/b/Z.dng"],
+        ".dng": ["a/b/c.1.dng"],
         ".txt": ["a/notes.txt"],
-        "links to folders": ["a/link"],
+        "links to folders": ["a/link.CR2"],
         "without a suffix": ["a/pipe", "notes"],
     }
     assert unread(passed) == 3
     images = find_images(folder)[0]
     (line,) = passed_over(images.passed)
     assert line == (
-        "passed over: 1 .CR2 beside an image of its name, 1 .HEIC, 1 .NEF, 1 .csv, 1 .dng, 6 "
+        "passed over: 1 .3FR, 1 .CR2 beside an image of its name, 1 .HEIC, 1 .csv, 1 .dng, 6 "
         "images in sub-folders (--recursive), 1 without a suffix; save photographs as JPEG or "
         "TIFF, or install pillow-heif for HEIC"
     )
@@ -91,16 +91,20 @@ def test_sub_folders_are_looked_into_up_to_a_number(tmp_path, monkeypatch):
 
 def test_a_sub_folder_that_cannot_be_read_is_an_error(folder, monkeypatch):
     """Else its images would be missing from the predictions, and nobody would know."""
-    real = os.scandir
+    real, closed = os.scandir, ["b"]
 
     def scandir(path):
-        if Path(path).name == "b":
+        if Path(path).name in closed:
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(PermissionError, match="a/b"):
         find_images(folder, recursive=True)
+    assert find_images(folder)[0].names == ["B.1.2", "b.png"]  # which are not in it
+    closed.append(folder.name)
+    with pytest.raises(PermissionError, match=folder.name):
+        find_images(folder)
 
 
 def test_a_folder_without_images_is_refused(tmp_path):

@@ -238,11 +238,26 @@ def test_fast_computes_in_bfloat16_of_reduced_photographs(lite0):
     norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     assert {layer.weight.dtype for layer in norms} == {torch.float32}
     before, after = exact.extract(noise), fast.extract(noise)
+    plain = model.Model(device="cpu", fast=True)  # where there is no bfloat16
+    plain.backbone, plain.network, plain.bfloat16 = exact.backbone, lite0, False
+    assert torch.equal(plain.extract(noise), before)
     assert after.dtype == torch.float32
     assert 1e-4 < (after - before).norm() / before.norm() < 0.1
     for view, side in [("photograph", 448), ("cutout", 800), ("photograph+wings", 800)]:
         fast.view = exact.view = view
         assert (fast.smallest_side, exact.smallest_side) == (side, None)
+
+
+def test_the_backbone_alone_is_computed_in_bfloat16(monkeypatch):
+    def load_members(self):
+        self.members, self.networks, self.view = {}, [self.backbone, backbones.WINGS], "photograph"
+
+    monkeypatch.setattr(model.Model, "load_members", load_members)
+    monkeypatch.setattr(model, "has_bfloat16", lambda device: True)
+    for fast in (True, False):
+        detector = model.Model("efficientnet_lite0", "cpu", fast=fast)
+        detector.load(lambda network, rough: rough)
+        assert (detector.network, detector.wing_network) == (fast, False)
 
 
 def test_fast_computes_in_float32_where_bfloat16_takes_longer(monkeypatch):

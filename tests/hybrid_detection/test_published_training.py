@@ -59,7 +59,13 @@ def test_a_csv_is_looked_for_in_the_lists_and_as_a_path(tmp_path, monkeypatch):
 
     with pytest.raises(FileNotFoundError, match=r"data/List/a\.csv and .*/Lists/a\.csv and .*"):
         find_csv(root, bare)
-    for name in ("A.csv", "a.csv", "data/a.csv", "data/Lists/a.csv", "data/List/a.csv"):  # the last comes first
+    for name in (
+        "A.csv",
+        "a.csv",
+        "data/a.csv",
+        "data/Lists/a.csv",
+        "data/List/a.csv",
+    ):  # the last comes first
         if name == "a.csv":
             with pytest.raises(FileNotFoundError, match=r", but 'A\.csv' is there"):
                 find_csv(root, bare)
