@@ -343,7 +343,7 @@ def test_scores_of_held_out_images(world):
     assert [row["filename"] for row in rows] == [f"{name}.png" for name in names]
     found = [[float(row[name]) for name in ("sgd", "subspecies", "ensemble")] for row in rows]
     assert found[0] == pytest.approx([0.147147, 0.545857, 0.545857], abs=3e-3)
-    assert found[-1] == pytest.approx([0.235992, 0.819266, 0.819266], abs=3e-3)
+    assert found[-1] == pytest.approx([0.193074, 0.819266, 0.819266], abs=3e-3)
     rows = read_rows(world / "trained/published_split/classifier_scores.csv")
     names = ["AF_8_8_gen00005", "S10N1", "S8N4", "S9N1", "AF_10_10_gen00016", "AF_8_8_gen00000"]
     assert [row["filename"] for row in rows[:6]] == [f"{name}.png" for name in names]

@@ -69,7 +69,7 @@ def test_what_is_passed_over_is_counted(folder):
         "TIFF, or install pillow-heif for HEIC"
     )
     assert unread(images.passed) == 3  # of sub-folders, too
-    for name in ("1.HEIC", "deep.png/2.NEF", "a/b/Z.dng"):
+    for name in ("1.HEIC", "deep.png/2.3FR", "a/b/c.1.dng"):
         (folder / name).unlink()
     images = find_images(folder)[0]
     assert passed_over(images.passed)[0].endswith("(--recursive), 1 without a suffix")
