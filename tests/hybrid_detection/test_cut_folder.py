@@ -153,6 +153,7 @@ def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut, 
         "empty": "your mask is empty",
         "text": "your mask cannot be read: ",
         "all": "a cutout of it has over 30,000 pixels",
+        "tight": "your mask takes up most of the photograph's border",
     }
     for name in reasons:
         (photos / f"{name}.jpg").write_bytes((photos / "a/one.jpg").read_bytes())
@@ -162,6 +163,9 @@ def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut, 
     wide = np.zeros((120, 160), bool)
     wide[20:100] = True
     Image.fromarray(wide).save(masks / "all.png")
+    corners = np.ones((120, 160), bool)  # of a plate that is cropped to the specimen
+    corners[::119, ::159] = False
+    Image.fromarray(corners).save(masks / "tight.png")
     assert cut("--masks", masks)[0] == 0
     rows = rows_of(out)
     assert rows["a/one.jpg"]["reason"] == ""

@@ -88,3 +88,11 @@ def test_a_program_ends_with_the_error_and_no_traceback(repository, run, tmp_pat
     done = run(repository / "scripts/make_lists.py", "--csv", tmp_path / "none.csv")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert done.stderr.startswith(f"make_lists: {tmp_path / 'none.csv'}: no such file; ")
+
+
+def test_a_word_for_nothing_names_no_specimen_and_a_cross_reads_either_way_round(tmp_path):
+    rows = ["NA,u,non-hybrid,train,z,,8.0,,,C1.jpg", "na,u,non-hybrid,train,z,,9.0,,,C2.jpg"]
+    rows += ["C3,u,hybrid,train,z,,,8.0,9.0,C3.jpg", "C3,u,hybrid,train,z,,,9.0,8.0,C4.jpg"]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join([",".join(COLUMNS), *rows]))
+    assert len(read_photos(path)) == 4
