@@ -6,7 +6,9 @@ python AnomalyFactory/extract_edges.py --input PHOTOS --output EDGES --size 256 
 --dataset fills pidinet_edges/ beside each good/ below DIR/Images; --input and --output mirror one
 tree of photos. Each edge map is a grey PNG with the photo's stem. A map stays when it was made from
 the same photo with the same detector, weights and size (they are noted in the PNG), or not by
-this program. With several --gpu_ids, or under torchrun, every process draws its share.
+this program. With several --gpu_ids, or under torchrun, every process draws its share. A photo that
+cannot be used is named and left out, and kinds of files that are not read are counted; the exit
+status is then 1. The same command goes on once they are replaced.
 """
 
 import argparse
@@ -64,7 +66,8 @@ class Job:
         return self.size[0] * self.size[1]
 
 
-def main() -> None:
+def main() -> int:
+    """Draw what is to be drawn; the exit status: 1 where photos are left out."""
     opt = edge_options()
     process = distributed.start(opt.gpu_ids)
     pairs, passed = plan(opt)
@@ -102,18 +105,13 @@ def main() -> None:
         write, most = partial(write_edges, note), BATCHES_WRITTEN * opt.batch_size
         drawn = sum(1 for _ in ahead(write, maps(), pool, most))
     drawn = process.sum(drawn)
-    if process.first:
-        tqdm.write(f"{drawn} edge maps drawn")
-    if drawn < len(to_do):
-        raise InputError(
-            f"{len(to_do) - drawn} photos could not be used (named above); replace them and run"
-            " the same command again"
-        )
     process.stop()
-    for line in passed_over(passed) if process.first else ():
-        if unread(passed):
-            raise InputError(line)
-        tqdm.write(line)
+    unusable = len(to_do) - drawn
+    if process.first:
+        left = f"; {unusable} photos could not be used (named above)" if unusable else ""
+        for line in (f"{drawn} edge maps drawn{left}", *passed_over(passed)):
+            tqdm.write(line)
+    return int(unusable + unread(passed) > 0)
 
 
 def edge_options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -248,4 +246,4 @@ def write_edges(note: str, edges: tuple[Path, np.ndarray]) -> None:
 
 if __name__ == "__main__":
     with reported("extract_edges.py"):
-        main()
+        sys.exit(main())

@@ -17,7 +17,7 @@ show it. Of its two values the brighter one is specimen, or the opaque one of an
 varies. A mask of more values, of another size or of the ground is used as far as it can be, and is
 doubtful. A photograph without one is cut out as usual.
 
-The exit status is 3 where some photographs cannot be used, or are of a kind that is not read, and
+The exit status is 1 where some photographs cannot be used, or are of a kind that is not read, and
 all others are done. Two that would have the same mask, as b.jpg and b.tif, are left out.
 """
 
@@ -79,7 +79,6 @@ SAVING = {
     "MPO": JPEG,
     "WEBP": {"lossless": True},
 }
-PARTLY = 3  # exit status where some photographs cannot be used and all others are done
 RECORD = "cutout"  # name of the text in a mask's PNG: its row, and what it was made from
 COLUMNS = ["file", "confidence", "box", "reason"]  # of cutouts.csv
 
@@ -298,7 +297,7 @@ def run(options: argparse.Namespace) -> int:
     )
     for line in passed_over(passed):
         log.warning(line)
-    return PARTLY if unusable or unread(passed) else 0
+    return int(len(unusable) + unread(passed) > 0)
 
 
 def main() -> int:
@@ -320,7 +319,7 @@ def main() -> int:
         return run(options)
     except (OSError, ValueError) as error:
         log.error("%s", error)
-        return 1
+        return 2
     except KeyboardInterrupt:
         log.error("stopped; run the same command to go on")
         return 130

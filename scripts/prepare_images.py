@@ -46,7 +46,7 @@ HYBRID_SIZE = (500, 333)  # width, height in pixels, as published
 NONHYBRID_SIZE = (256, 256)
 CLASSIFIER_SIDE = 1024  # pixels of the longer side, at the most
 NOTE = "made_from.txt"  # in a generator's data set: what its images are made from, and since when
-PARTLY = 3  # exit status of cut_folder.py where it cut out all but the photographs that it names
+PARTLY = 1  # exit status of cut_folder.py where it cut out all but the photographs that it names
 PHOTOGRAPHS = "photographs"  # what they are made from where there is no note
 JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
 

@@ -212,7 +212,7 @@ def test_generators_get_cutouts_and_what_your_own_masks_show(drawn, tmp_path, pr
     assert kept.read_bytes() == (tmp_path / "originals/D1.jpg").read_bytes()
 
     status, said = prepare(drawn, "--cutouts", "elsewhere", "--masks", "none")
-    assert (status, "stopped: cut_folder.py could not cut out originals" in said) == (1, True)
+    assert (status, "stopped: cut_folder.py could not cut out originals" in said) == (2, True)
     assert not list((tmp_path / "elsewhere").rglob("*.jpg"))
 
 
