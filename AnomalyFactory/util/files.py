@@ -54,7 +54,8 @@ class ImageError(ValueError):
 def open_image(
     source: Path | BinaryIO, smallest_side: int | None = None, name: object = None
 ) -> Image.Image:
-    """RGB image in a file as a viewer shows it (see to_rgb); of several pages the largest.
+    """RGB image in a file as a viewer shows it (see to_rgb); of several pages the largest. Nothing
+    is left of its `info`, as what is saved of it would be turned again.
 
     A JPEG is read at a half to an eighth where it has over MAX_PIXELS, or keeps `smallest_side`
     pixels. Raises ImageError, which names it, for anything else.
@@ -62,7 +63,9 @@ def open_image(
     name = name or source
     try:
         with opened(source, smallest_side, name) as image:
-            return to_rgb(image, name)
+            image = to_rgb(image, name)
+            image.info = {}
+            return image
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
         missing = isinstance(error, FileNotFoundError)
         reason = "no such file" if missing else str(error) or repr(error)
@@ -112,7 +115,7 @@ def page_areas(image: Image.Image) -> list[int]:
 
 def to_rgb(image: Image.Image, name: object = None) -> Image.Image:
     """`image` in RGB as a viewer shows it: turned as its tag says, the colours of its profile in
-    sRGB, 16 bits scaled to 8, transparency laid on white. Nothing is left of its `info`.
+    sRGB, 16 bits scaled to 8, transparency laid on white. It is `image` itself where it is so.
 
     A warning with its `name` says what cannot be told. Raises ValueError for floats, whose white
     nobody knows.
@@ -143,9 +146,7 @@ def to_rgb(image: Image.Image, name: object = None) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
-    image.info = {}
-    return image
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def how_held(image: Image.Image) -> int:
