@@ -40,8 +40,7 @@ class Stub:
     def __init__(self, *_: object) -> None:
         self.files = {"sgd": Path(__file__)}
 
-    def load(self, engine: object) -> None:
-        pass
+    def load(self, engine: object) -> None: ...
 
     def examine(self, pictures: torch.Tensor) -> Examined:
         greys = pictures[:, 0, 0, 0].tolist()
@@ -178,28 +177,24 @@ def test_what_is_not_of_that_run_is_not_mixed_in(
     stopped, score, images, tmp_path, monkeypatch, capfd
 ):
     other = {"sgd": Path(__file__).with_name("conftest.py")}
-    kept, damaged = (
-        tmp_path / "out" / journal.FOLDER,
-        tmp_path / "out" / journal.FOLDER / "1.sqlite",
-    )
-    for name, value, message in (
-        ("preprocess", "cutout", "with the preprocess photograph; now it is cutout"),
-        ("backbone", "other", "with the backbone stub; now it is other"),
-        ("engine", None, "with the --engine torch; now it is openvino"),
-        ("fast", True, "with the mode exact; now it is fast"),
-        ("files", other, "with the classifiers {'test_journal.py': "),
-        ("VERSION", 7, f"with the version of the method {backbones.VERSION}; now it is 7"),
-        ("folder", images.parent, f"with the photographs {images}; now it is {images.parent}"),
+    kept = tmp_path / "out" / journal.FOLDER
+    damaged = kept / "1.sqlite"
+    grey_picture(images.parent / "0.png", 3)
+    for owner, name, value, what in (
+        (Stub, "preprocess", "cutout", "preprocess"),
+        (Stub, "backbone", "other", "backbone"),
+        (Stub, "fast", True, "mode"),
+        (Stub, "__init__", lambda self, *_: setattr(self, "files", other), "classifiers"),
+        (ingestion, "choose_engine", lambda *_: "openvino", "--engine"),
+        (backbones, "VERSION", 7, "version of the method"),
+        (None, "folder", images.parent, "photographs"),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(Stub, "load", lambda self, _, n=name, v=value: vars(self).update({n: v}))
-            if name == "engine":
-                patch.setattr(ingestion, "choose_engine", lambda *_: "openvino")
-            patch.setattr(backbones, "VERSION", 7 if name == "VERSION" else backbones.VERSION)
-            grey_picture(images.parent / "0.png", 3)
-            assert score(folder=value if name == "folder" else images) == 1
+            if owner:
+                patch.setattr(owner, name, value)
+            assert score(folder=images if owner else value) == 1
         errors = capfd.readouterr().err
-        assert f"{kept} is of a run that has not ended, {message}" in errors
+        assert f"{kept} is of a run that has not ended, with the {what} " in errors
         assert "Start it as it was and it goes on, or remove that folder" in errors
     damaged.write_bytes(b"no database" * 100)
     assert score() == 1
@@ -314,11 +309,11 @@ def test_each_process_has_a_gpu(monkeypatch):
         assert {wanted: processes.torchrun_device(wanted) for wanted in given} == given
 
 
-@pytest.mark.parametrize(("cores", "given"), [(3, 3), (64, 8)])
-def test_threads_are_no_more_than_the_cores_of_the_container(monkeypatch, cores, given):
+def test_threads_are_no_more_than_the_cores_of_the_container(monkeypatch):
     asked = []
-    monkeypatch.setattr(processes, "CORES", cores)
-    monkeypatch.setattr(processes.torch, "get_num_threads", lambda: 8)
-    monkeypatch.setattr(processes.torch, "set_num_threads", asked.append)
-    processes.use_own_cores()
-    assert asked == [given]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    for cores in (3, 64):
+        monkeypatch.setattr(processes, "CORES", cores)
+        processes.use_own_cores()
+    assert asked == [3, 8]

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import files
 import pandas as pd
 import pytest
 from files import passed_over, unread
@@ -74,19 +73,6 @@ def test_what_is_passed_over_is_counted(folder):
     images = find_images(folder)[0]
     assert passed_over(images.passed)[0].endswith("(--recursive), 1 without a suffix")
     assert (passed_over({}), unread({".cr2": ["a", "b"], ".txt": ["c"]})) == ([], 2)
-
-
-def test_sub_folders_are_looked_into_up_to_a_number(tmp_path, monkeypatch):
-    for name in ("0.png", "a/1.png", "a/2.png", "a/3.png", "b/1.png", "b/2.png", "b/3.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    looked_into, real = [], os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: looked_into.append(path) or real(path))
-    monkeypatch.setattr(files, "MOST_DEEPER", 2)
-    images = find_images(tmp_path)[0]
-    assert (images.names, len(looked_into)) == (["0.png"], 2)
-    (line,) = passed_over(images.passed)
-    assert line == "passed over: 2 or more images in sub-folders (--recursive)"
 
 
 def test_a_sub_folder_that_cannot_be_read_is_an_error(folder, monkeypatch):

@@ -87,10 +87,8 @@ def test_todays_pickles_give_scikit_learns_probabilities(write, make):
         ({"coef_": np.zeros((1, 768))}, r"coef_ has the shape \(1, 768\), expected \(1, 1536\)"),
         ({"coef_": np.full((1, 1536), np.nan)}, "coef_ holds a value that is not finite"),
         ({"intercept_": np.zeros(2)}, r"intercept_ has the shape \(2,\), expected \(1,\)"),
-        ({"classes_": np.array([0, 1, 2])}, r"classes_ has the shape \(3,\), expected \(2,\)"),
         ({"classes_": np.array([1, 0])}, "a classifier of the classes 0 and 1"),
         ({"a_": np.zeros(2)}, r"a_ has the shape \(2,\), expected \(\)"),
-        ({"a_": np.float64(np.nan)}, "a_ holds a value that is not finite"),
         ({"b_": "0.5"}, "b_ is a str, expected numbers"),
     ],
 )
@@ -122,14 +120,12 @@ def test_what_is_no_classifier_is_refused_and_runs_nothing(write, tmp_path):
     many.calibrated_classifiers_ *= 1000
     assert len(published_members.load_sgd(write(many)).weights) == 1000
     many.calibrated_classifiers_ += many.calibrated_classifiers_[:1]
-    huge = pickle.PROTO + b"\x03" + pickle.NONE + b"r\xff\xff\xff\x7f" + pickle.STOP
     for content, message in (
         (b"", ""),
         (b"not a pickle", ""),
         ({"coef_": [1.0]}, ""),
         (Payload(tmp_path / "owned"), "mkdir"),
         (many, "1,001 folds, expected 1,000"),
-        (huge, "2,147,483,647 objects in 9 bytes"),  # before memory is set aside
         (SGDClassifier(loss="hinge").fit(features, above), "Hinge has no place"),
         (SGDClassifier(loss="log_loss").fit(features, above + 1), "0 and 1"),
     ):

@@ -181,13 +181,6 @@ def test_camids_that_keep_two_sides_apart_are_told(tmp_path, caplog):
     )
 
 
-def test_names_without_a_side_do_not_differ_by_it(tmp_path, caplog):
-    rows = [{"filename": f"a/{name}"} for name in ("7.jpg", "7.png", "8.jpg", "8_d.jpg")]
-    painted.name_specimens(read_table(write(tmp_path / "a.csv", rows)), list("wxyz"))
-    (said,) = [message for message in caplog.messages if "side" in message]
-    assert said.startswith("2 photographs") and "a/8.jpg and a/8_d.jpg: taken for one" in said
-
-
 def test_a_number_in_a_name_is_no_suffix(tmp_path):
     rows = [{"filename": name} for name in ("a/B.1", "a/B.2_d", "a/B.2_v", "a/B.3.jpg")]
     specimens = painted.name_specimens(read_table(write(tmp_path / "a.csv", rows)), list("wxyz"))

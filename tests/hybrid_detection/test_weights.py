@@ -2,7 +2,6 @@
 
 import re
 import sys
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,8 +80,6 @@ def test_another_backbone_or_preprocess_than_is_remembered_is_refused(root, stor
 def test_a_hostile_memory_is_refused(tmp_path, name, value, reason):
     with pytest.raises(ValueError, match=rf"clf1024\.pth: damaged memory .*{reason}"):
         published_members.load_linear(write_linear(tmp_path, {"": {name: value}}))
-    with pytest.raises(ValueError, match=r"clf1024\.pth: damaged memory"):
-        published_members.load_linear(write_linear(tmp_path, {"": 7}))
     with pytest.raises(ValueError, match=rf"sgd_clf\.pkl: not an SGD classifier .*{reason}"):
         published_members.load_sgd(write_sgd(tmp_path, **{f"{name}_": value}))
 
@@ -118,9 +115,7 @@ LITE0 = "trained on features of efficientnet_lite0"
     ("pair", "sgd", "third", "origin"),
     [
         ({}, {"training_": "77aa"}, None, f"{LITE0} (training 77aa)"),
-        ({}, {}, None, f"{LITE0} (no training's id)"),
         ({"preprocess": "cutout"}, None, {}, f"{LITE0} of cutouts (training 1f3c)"),
-        ({}, None, {"training": "77aa"}, f"{LITE0} (training 77aa)"),
         ({"backbone": None}, {}, None, "trained on features of dinov2_base (training 1f3c)"),
     ],
 )
@@ -235,11 +230,3 @@ def test_what_is_no_linear_classifier_is_refused(tmp_path, content, message):
     torch.save(content, path)
     with pytest.raises(ValueError, match=rf"clf1024\.pth: .*{message}"):
         published_members.load_linear(path)
-
-
-def test_weights_that_unpack_without_end_are_refused(tmp_path):
-    path = tmp_path / "clf1024.pth"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", bytes(1_200_000))
-    with pytest.raises(ValueError, match=r"clf1024\.pth: not a .*unpacks to 1,200,000 bytes"):
-        weights.read_state_dict(path)
