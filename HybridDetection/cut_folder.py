@@ -42,7 +42,6 @@ import numpy as np
 import pandas as pd
 from cutout import (
     CONFIDENT,
-    FILLED,
     Found,
     are_several,
     box_of,
@@ -51,7 +50,6 @@ from cutout import (
     on_flat_ground,
 )
 from files import (
-    IMAGE_SUFFIXES,
     MAX_PIXELS,
     ImageError,
     atomic,
@@ -61,6 +59,7 @@ from files import (
     stem_of,
     unread,
 )
+from listing import no_images
 from pages import save_page
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
@@ -98,10 +97,7 @@ def find_photographs(folder: Path, output: Path) -> tuple[list[str], dict[str, l
             raise ValueError(f"--output {output}: {lie}; name another folder")
     files, passed = images_in(folder)
     if not files:
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise ValueError(
-            "; ".join([f"--input {folder}: no images ({kinds})", *passed_over(passed)])
-        )
+        raise no_images(f"--input {folder}", passed)
     return files, passed
 
 
@@ -164,13 +160,11 @@ def cut(file: str, options: argparse.Namespace, own_masks: dict[str, Path]) -> d
 
 def standing_row(mask: Path, made_from: list) -> dict[str, Any] | None:
     """The row in a mask that was made from this; None: it is to be made anew."""
-    if not mask.is_file():  # a pipe would be waited for
-        return None
     try:
         with Image.open(mask, formats=("PNG",)) as image:
             record = json.loads(image.text[RECORD])
         return record["row"] if record["made from"] == made_from else None
-    except Exception:  # it is damaged
+    except Exception:  # it is not there, or damaged
         return None
 
 
@@ -181,9 +175,6 @@ def cut_one(rgb: np.ndarray, own_mask: Path | None) -> tuple[Found, np.ndarray |
     found = read_own_mask(own_mask, rgb.shape[:2]) if own_mask else find_specimen(rgb)
     if found.confidence < CONFIDENT:
         return found, None
-    left, top, right, bottom = box_of(found.mask)
-    if (max(right - left, bottom - top) / FILLED) ** 2 > MAX_PIXELS:
-        return Found(found.mask, 0.0, f"a cutout of it has over {MAX_PIXELS:,} pixels"), None
     return found, on_flat_ground(rgb, found.mask)
 
 

@@ -1,7 +1,6 @@
 """cut_folder.py: what it writes, what it keeps, what it refuses."""
 
 import csv
-import sys
 from pathlib import Path
 
 import cut_folder
@@ -13,16 +12,13 @@ from PIL import Image
 
 
 @pytest.fixture
-def cut(tmp_path, monkeypatch, caplog, capsys):
-    """Run the program on tmp_path/photos, in this process for speed; its status and messages."""
+def cut(tmp_path, call):
+    """Run the program on tmp_path/photos; its status and messages."""
 
     def run_cut(*options: object) -> tuple[int, str]:
-        command = ["cut_folder.py", "--input", tmp_path / "photos", "--output", tmp_path / "out"]
-        monkeypatch.setattr(sys, "argv", list(map(str, [*command, *options])))
-        caplog.clear()
-        caplog.set_level("INFO")
-        status = cut_folder.main()
-        return status, caplog.text + capsys.readouterr().err
+        folders = ("--input", tmp_path / "photos", "--output", tmp_path / "out")
+        done = call(cut_folder.main, *folders, *options)
+        return done.returncode, done.stderr
 
     return run_cut
 
@@ -138,16 +134,13 @@ def test_what_stands_is_kept_and_what_does_not_is_done_again(photos, tmp_path, c
     assert "3 of them done now" in cut()[1]
 
 
-def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut, monkeypatch):
-    """So does one of which the cutout would have more pixels than any program reads."""
-    monkeypatch.setattr(cut_folder, "MAX_PIXELS", 30_000)  # the whole: (160 / 0.92)^2 = 30,246
+def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut):
     masks, out = tmp_path / "mine", tmp_path / "out"
     masks.mkdir()
     reasons = {
         "small": "your mask is 60x40, the photograph 160x120",
         "empty": "your mask is empty",
         "text": "your mask cannot be read: ",
-        "all": "a cutout of it has over 30,000 pixels",
         "whole": "your mask marks all of the photograph",
         "tight": "your mask takes up most of the photograph's border",
     }
@@ -157,9 +150,6 @@ def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut, 
     Image.new("L", (160, 120)).save(masks / "empty.png")
     (masks / "text.png").write_text("no image")
     Image.new("1", (160, 120), 1).save(masks / "whole.png")
-    wide = np.zeros((120, 160), bool)
-    wide[20:100] = True
-    Image.fromarray(wide).save(masks / "all.png")
     corners = np.ones((120, 160), bool)  # of a plate that is cropped to the specimen
     corners[::119, ::159] = False
     Image.fromarray(corners).save(masks / "tight.png")
@@ -283,14 +273,6 @@ def test_the_page_shows_the_doubtful_least_sure_first(
         "<b>&.png: cut out, confidence 0.79, faint",
     ]
     assert page.evaluate("[...document.images].map(i => i.naturalWidth)") == [160, 160]
-
-    def and_vanishes(rgb: np.ndarray) -> Found:
-        paths.pop(0).unlink()
-        return Found(mask, 0.7, "faint")
-
-    monkeypatch.setattr(cut_folder, "find_specimen", and_vanishes)
-    assert cut("--output", tmp_path / "anew", "--workers", 1)[0] == 0
-    assert (tmp_path / "anew/doubtful.html").read_text().count("The photograph is gone.") == 3
 
 
 @pytest.mark.parametrize(

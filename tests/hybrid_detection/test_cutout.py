@@ -266,17 +266,6 @@ def test_a_chart_that_a_wing_touches_goes_and_the_wing_stays(contact, separated)
     assert found[245, 755] != separated
 
 
-def test_a_large_photograph_is_reduced_to_find_the_specimen(monkeypatch):
-    shapes = []
-    whole = cutout.fit_paper
-    monkeypatch.setattr(
-        cutout, "fit_paper", lambda lab, fitted: shapes.append(lab.shape) or whole(lab, fitted)
-    )
-    mask = find_specimen(cv2.resize(Scene().rgb, (2400, 1600))).mask
-    assert (shapes, mask.shape) == ([(533, 800, 3)], (1600, 2400))
-    assert iou(cv2.resize(np.uint8(mask), (600, 400)) > 0, Scene().lab[..., 0] < 50) > 0.97
-
-
 # What is judged is drawn: a mask, and how far the colour around it is from paper.
 @pytest.mark.parametrize(
     ("box_share", "around", "pieces", "inside", "height", "size", "confidence", "reason"),
@@ -393,14 +382,6 @@ def a_cutout(box=(4, 96, 30, 70), **changed) -> np.ndarray:
 )
 def test_a_cutout_is_a_square_of_ground_that_a_specimen_fills(rgb, known):
     assert is_cutout(rgb) is known
-
-
-def test_pale_specks_in_a_cutout_are_specimen_and_gaps_are_not():
-    gap = np.s_[60:70, 50:60]
-    rgb = a_cutout(speck=(np.s_[50:54, 50:54], GROUND), gap=(gap, GROUND))
-    expected = (a_cutout() != 220).any(axis=2)
-    expected[gap] = False
-    assert np.array_equal(cut_out(Image.fromarray(rgb))[1], expected)
 
 
 def test_a_photograph_that_stays_whole_is_named_where_it_is_looked_at(tmp_path, caplog):

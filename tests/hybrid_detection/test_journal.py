@@ -117,7 +117,6 @@ def killed(score, monkeypatch):
 
 # Where the run is killed, and the batches that the next run still scores.
 KILLS = {
-    "while it lists": (ingestion, "find_images", 1, ALL),
     "before it has settings": (journal.json, "dumps", 1, ALL),
     "before a batch": (Stub, "examine", 3, ALL[2:]),
     "in a batch's transaction": (journal, "stamp", 6, ALL[2:]),
@@ -236,20 +235,6 @@ def test_a_second_run_on_the_same_output_is_refused(score, images, tmp_path, cap
         assert f"{kept.folder}: another run is at work on this output" in capfd.readouterr().err
     kept.remove()
     assert score() == 0
-
-
-def test_batches_are_those_of_the_whole_list():
-    known = np.array([SCORED] * 4 + [SCORED, UNKNOWN, FAILED, SCORED, SCORED, SCORED, UNKNOWN])
-    fresh = np.full(7, UNKNOWN)
-    for images, size, rank, count, batches in (
-        (fresh, 3, 0, 1, [[0, 1, 2], [3, 4, 5], [6]]),
-        (fresh, 3, 0, 2, [[0, 1, 2], [6]]),
-        (fresh, 3, 1, 2, [[3, 4, 5]]),
-        (fresh, 8, 1, 2, []),
-        (known, 2, 0, 1, [[4, 5], [6], [10]]),
-        (known, 2, 1, 2, [[6], [10]]),
-    ):
-        assert list(ingestion.batches_to_do(images, size, rank, count)) == batches
 
 
 def together(run: Callable[[], object], count: int, kill: int | None = None) -> list[int]:

@@ -101,7 +101,7 @@ def test_a_folder_without_images_is_refused(tmp_path):
         ("a/c.png", r"; passed over: 1 .nef, 1 images in sub-folders \(--rec"),
     ):
         (tmp_path / name).touch()
-        with pytest.raises(ValueError, match=rf"holds no images \([^)]*\){end}"):
+        with pytest.raises(ValueError, match=rf"no images \([^)]*\){end}"):
             find_images(tmp_path)
     for find in (find_images, lambda gone: listed_images(tmp_path / "list.csv", gone)):
         with pytest.raises(ValueError, match="gone: no such folder"):

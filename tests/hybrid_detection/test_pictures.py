@@ -3,12 +3,9 @@
 import os
 import signal
 import time
-import warnings
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pictures
 import pytest
 import torch
 from pictures import load_pictures, shared_out
@@ -113,14 +110,3 @@ def test_nothing_is_left_when_the_caller_stops_or_is_killed(paths):
         assert time.monotonic() < deadline, alive
         time.sleep(0.05)
     assert len(workers) == 3
-
-
-def test_what_a_library_warns_of_is_said_once_of_each_file(paths, monkeypatch, caplog):
-    def transform(_):
-        for _ in range(3):
-            warnings.warn("odd tags", UserWarning, stacklevel=1)
-        return np.zeros((224, 224, 3), np.uint8)
-
-    monkeypatch.setattr(pictures, "make_picture", lambda _: transform)
-    list(load_pictures(paths[:2], WHOLE, 2, 0))
-    assert caplog.messages == [f"{path}: odd tags" for path in paths[:2]]

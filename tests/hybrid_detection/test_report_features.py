@@ -14,12 +14,10 @@ from report_data import (
     Photograph,
     cells_reached,
     columns,
-    cross_row,
     curves,
     outside_share,
     similar_photographs,
     specimen_mask,
-    unit,
 )
 from subspecies_member import Parents
 from training_index import TrainingIndex, load_index, make_index, make_thumbnails, save_index
@@ -52,8 +50,6 @@ def test_parents_are_shown_by_the_photograph_at_the_smallest_angle():
         photograph([1, 0]),
         photograph([0, 1], Parents("8", "7", 0.6, 0.9)),
     ]
-    vectors = unit(np.array([[300, 400], [0, 0]], np.float16))  # which does not hold the squares
-    np.testing.assert_allclose(vectors, [[0.6, 0.8], [0, 0]], rtol=1e-6)
     assert similar_photographs(rows, index) == [[0, 2], None, [1, None]]
     row = photograph([0], Parents("8", "9", 0.6449, 0.98765))
     assert columns([row], Path("report"), [])["parents"] == [["8", "9", 0.64, 0.988]]
@@ -66,16 +62,6 @@ def test_curves_by_hand():
     assert drawn["precision_recall"] == [[0.3333, 1], [0.6667, 0.6667], [0.6667, 0.5], [1, 0.6]]
     assert drawn["roc_auc"] == pytest.approx((2 + 1.5) / 6)
     assert drawn["pr_auc"] == pytest.approx((1 + 2 / 3 + 3 / 5) / 3)
-    scores = np.random.default_rng(0).permutation(1000) / 1000
-    drawn = curves(scores, np.arange(1000) % 2)
-    assert (len(drawn["precision_recall"]), len(drawn["roc"])) == (400, 401)
-    assert (drawn["roc"][-1], drawn["precision_recall"][-1]) == ([1, 1], [1, 0.5])
-
-
-def test_a_cross_is_told_by_how_many_were_found():
-    cross = {"ssp_indicator": "minor", "hybrids": 7, "recall": 2 / 7}
-    interval = [pytest.approx(0.0822, abs=1e-4), pytest.approx(0.6411, abs=1e-4)]
-    assert cross_row("8 x 9", cross) == ["8 x 9", "non-signal", 2, 7, *interval]
 
 
 def test_an_image_that_is_gone_moves_no_other_in_an_index(tmp_path, draw):

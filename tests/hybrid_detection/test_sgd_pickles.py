@@ -37,26 +37,6 @@ def write(tmp_path):
     return write_pickle
 
 
-def test_a_calibrated_pickle_by_hand(write):
-    content = ensemble(2)
-    first, second = content.calibrated_classifiers_
-    first.estimator.coef_[0, :2], first.estimator.intercept_[0] = (1, -2), 0.5
-    second.estimator.coef_[0, :2], second.estimator.intercept_[0] = (0.5, 3), -1
-    first.calibrators[0].a_, first.calibrators[0].b_ = np.float64(-1.5), np.float64(0.25)
-    second.calibrators[0].a_ = np.float64(-2)
-    scorer = published_members.load_sgd(write(content))
-    features = np.zeros((3, 1536), np.float32)
-    features[0, 0] = features[1, 1] = 1
-    # The folds decide 1.5 and -0.5, -1.5 and 2, 0.5 and -1; p = mean of 1 / (1 + e^(a d + b)):
-    # (1/(1+e^-2) + 1/(1+e))/2, (1/(1+e^2.5) + 1/(1+e^-4))/2, (1/(1+e^-0.5) + 1/(1+e^2))/2.
-    expected = [0.574869, 0.528936, 0.370831]
-    assert scorer.hybrid_probability(features) == pytest.approx(expected, abs=1e-6)
-    assert scorer.origin == published_members.Origin("dinov2_base", None)
-    bare = published_members.load_sgd(write(first.estimator))
-    expected = [0.817574, 0.182426, 0.622459]  # 1 / (1 + e^-1.5), 1 / (1 + e^1.5), 1 / (1 + e^-0.5)
-    assert bare.hybrid_probability(features) == pytest.approx(expected, abs=1e-6)
-
-
 @pytest.mark.parametrize(
     ("file_name", "expected"),
     [("sgd_clf_sklearn142.pkl", "proba"), ("baseline_dino_sgd_clf.pkl", "baseline_proba")],

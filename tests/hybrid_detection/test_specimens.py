@@ -115,16 +115,6 @@ def test_what_is_painted_from_any_photograph_of_a_specimen_goes_with_it(tmp_path
     assert (split.train >= 40).any() and (split.held_out >= 40).any()
 
 
-def test_too_few_specimens_of_a_class_are_not_held_out(tmp_path):
-    """However many photographs there are of each."""
-    names = [f"{number}_{side}.jpg" for number in range(16) for side in "dv"]
-    rows = [{"filename": name, "hybrid_stat": "hybrid"} for name in names[:10]]
-    rows += [{"filename": name} for name in names[10:]]
-    table = read_table(write(tmp_path / "a.csv", rows))
-    with pytest.raises(ValueError, match="held out: 4 hybrid and 9 non-hybrid; at least 5 of each"):
-        painted.hold_out_photographs(table, painted.read_sources(table, tmp_path))
-
-
 HASH = "0123456789abcdef" * 2
 PARENTS = {"hybrid_stat": "hybrid", "parent_subspecies_1": "8.0", "parent_subspecies_2": "9"}
 

@@ -4,7 +4,6 @@ import re
 import zipfile
 from dataclasses import replace
 
-import model
 import numpy as np
 import pandas as pd
 import pytest
@@ -175,16 +174,6 @@ def test_extreme_features_name_no_parents_by_accident():
     assert parents.certainty == pytest.approx((0.3**2 + 0.25**2) / (0.2**2 + 0.3**2 + 0.25**2))
     assert scorer.hybrid_probability(far) == 0
     assert np.isfinite(scorer.slopes(far)).all()
-
-
-def test_the_score_is_the_highest_to_the_bit():
-    draw = np.random.default_rng(0)
-    linear, sgd, other = draw.random(50, np.float32), *draw.random((2, 50))
-    members = {"linear": linear, "sgd": sgd}
-    assert np.array_equal(model.combine({"sgd": sgd}), sgd)
-    assert np.array_equal(model.combine(members), np.maximum(linear, sgd))
-    expected = [max(some) for some in zip(linear, sgd, other, strict=True)]
-    assert model.combine(members | {"subspecies": other}).tolist() == expected
 
 
 # ---- its file -----------------------------------------------------------------------------------
