@@ -244,12 +244,9 @@ def encoded(picture: np.ndarray, suffix: str, **options: object) -> bytes:
 
 
 def outlined(file: str, options: argparse.Namespace) -> str:
-    """A photograph, SHOWN pixels long, with what was found outlined, as base64; "" once gone."""
-    try:
-        picture = open_image(options.input / file)
-        mask = open_image(mask_in(options.output / "masks", file)).convert("L")
-    except ImageError:
-        return ""
+    """A photograph, SHOWN pixels long, with what was found outlined, as base64."""
+    picture = open_image(options.input / file)
+    mask = open_image(mask_in(options.output / "masks", file)).convert("L")
     picture.thumbnail((SHOWN, SHOWN))
     small = np.array(mask.resize(picture.size))
     outlines, _ = cv2.findContours(small, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)

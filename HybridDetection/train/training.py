@@ -40,9 +40,9 @@ from classifier import (
     fit_linear,
     fit_sgd,
     keep_published,
+    save_arrays,
     save_linear,
     save_sgd,
-    save_subspecies,
     training_id,
 )
 from corrections import correct
@@ -67,7 +67,7 @@ from tables import (
     warn_of_third,
     write_evaluation,
 )
-from training_index import INDEX_FILE, make_index, save_index
+from training_index import INDEX_FILE, make_index
 from training_page import LOSS_PLOT, TrainingPage
 
 # The published block. Relative paths up here are relative to this file's folder.
@@ -274,9 +274,9 @@ def save(
 
         if fitted.subspecies is not None:
             member = replace(fitted.subspecies, threshold=np.array(threshold), origin=origin)
-            save_subspecies(member, part(SUBSPECIES_FILE))
+            save_arrays(member, part(SUBSPECIES_FILE))
         if index is not None:
-            save_index(index, part(INDEX_FILE))
+            save_arrays(index, part(INDEX_FILE))
         save_sgd(fitted.sgd, origin, part(SGD_FILE))
         save_linear(fitted.linear.state_dict(), origin, part(LINEAR_FILE))
         keep_published(folder)

@@ -1,7 +1,6 @@
 """published_members.load_sgd: pickles of old and new scikit-learn, and what only looks like one."""
 
 import copy
-import os
 import pickle
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def ensemble(count: int = 1) -> CalibratedClassifierCV:
 def write(tmp_path):
     def write_pickle(content: object) -> Path:
         path = tmp_path / "sgd_clf.pkl"
-        path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content))
+        path.write_bytes(pickle.dumps(content))
         return path
 
     return write_pickle
@@ -85,15 +84,8 @@ def refuse(path: Path, message: str) -> None:
         published_members.load_sgd(path)
 
 
-class Payload:
-    def __init__(self, target):
-        self.target = target
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.target),)
-
-
-def test_what_is_no_classifier_is_refused_and_runs_nothing(write, tmp_path):
+def test_what_is_no_classifier_is_refused(write):
+    """What would run something is among the hostile files of tests/faults."""
     features = np.random.default_rng(0).standard_normal((20, 1536))
     above = (features[:, 0] > 0).astype(int)
     many = ensemble()
@@ -101,16 +93,12 @@ def test_what_is_no_classifier_is_refused_and_runs_nothing(write, tmp_path):
     assert len(published_members.load_sgd(write(many)).weights) == 1000
     many.calibrated_classifiers_ += many.calibrated_classifiers_[:1]
     for content, message in (
-        (b"", ""),
-        (b"not a pickle", ""),
         ({"coef_": [1.0]}, ""),
-        (Payload(tmp_path / "owned"), "mkdir"),
         (many, "1,001 folds, expected 1,000"),
         (SGDClassifier(loss="hinge").fit(features, above), "Hinge has no place"),
         (SGDClassifier(loss="log_loss").fit(features, above + 1), "0 and 1"),
     ):
         refuse(write(content), message)
-    assert not (tmp_path / "owned").exists()
 
 
 def test_a_forged_array_is_refused_before_it_is_read(tmp_path):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import subspecies
 import subspecies_member
-from classifier import save_subspecies
+from classifier import save_arrays
 from data_utils import COLUMNS
 from painted import SOURCES
 from published_members import Origin
@@ -181,13 +181,13 @@ def test_extreme_features_name_no_parents_by_accident():
 
 def test_what_is_saved_is_loaded(tmp_path, stored):
     path = tmp_path / "subspecies.npz"
-    save_subspecies(stored, path)
+    save_arrays(stored, path)
     content = path.read_bytes()
     loaded = subspecies_member.load_subspecies(path)
     assert loaded.origin == stored.origin
     for name, value in arrays_of(stored).items():
         assert np.array_equal(value, arrays_of(loaded)[name])
-    save_subspecies(stored, path)
+    save_arrays(stored, path)
     assert path.read_bytes() == content
 
 
@@ -211,7 +211,7 @@ OLD = {"axes": np.zeros((1280, 2)), "weights": np.zeros((3, 1280))}  # as before
 )
 def test_a_hostile_file_is_refused(tmp_path, stored, changes, message):
     path = tmp_path / "subspecies.npz"
-    save_subspecies(stored, path)
+    save_arrays(stored, path)
     with np.load(path) as file:
         arrays = dict(file) | changes
     np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
