@@ -40,15 +40,6 @@ import cutout
 import cv2
 import numpy as np
 import pandas as pd
-from cutout import (
-    CONFIDENT,
-    Found,
-    are_several,
-    box_of,
-    find_specimen,
-    is_cutout,
-    on_flat_ground,
-)
 from files import (
     MAX_PIXELS,
     ImageError,
@@ -150,7 +141,7 @@ def cut(file: str, options: argparse.Namespace, own_masks: dict[str, Path]) -> d
         write(target, photograph.read_bytes() if flat is None else encoded(flat, suffix))
     except (ImageError, MemoryError, FileNotFoundError) as error:
         return str(error) or f"{photograph}: too large for the memory that is left"
-    box = " ".join(map(str, box_of(found.mask))) if found.mask.any() else ""
+    box = " ".join(map(str, cutout.box_of(found.mask))) if found.mask.any() else ""
     row = dict(zip(COLUMNS, (file, round(found.confidence, 3), box, found.reason), strict=True))
     record = PngInfo()
     record.add_text(RECORD, json.dumps({"made from": made_from, "row": row}))
@@ -168,17 +159,17 @@ def standing_row(mask: Path, made_from: list) -> dict[str, Any] | None:
         return None
 
 
-def cut_one(rgb: np.ndarray, own_mask: Path | None) -> tuple[Found, np.ndarray | None]:
+def cut_one(rgb: np.ndarray, own_mask: Path | None) -> tuple[cutout.Found, np.ndarray | None]:
     """What is found in a photograph, and its cutout; None where the photograph stays whole."""
-    if own_mask is None and is_cutout(rgb):
-        return Found(cutout.mask_of_cutout(rgb), 1.0, ""), None
-    found = read_own_mask(own_mask, rgb.shape[:2]) if own_mask else find_specimen(rgb)
-    if found.confidence < CONFIDENT:
+    if own_mask is None and cutout.is_cutout(rgb):
+        return cutout.Found(cutout.mask_of_cutout(rgb), 1.0, ""), None
+    found = read_own_mask(own_mask, rgb.shape[:2]) if own_mask else cutout.find_specimen(rgb)
+    if found.confidence < cutout.CONFIDENT:
         return found, None
-    return found, on_flat_ground(rgb, found.mask)
+    return found, cutout.on_flat_ground(rgb, found.mask)
 
 
-def read_own_mask(path: Path, shape: tuple[int, int]) -> Found:
+def read_own_mask(path: Path, shape: tuple[int, int]) -> cutout.Found:
     """Your mask of a photograph of (height, width) `shape`; no confidence where it is none."""
     nothing = np.zeros(shape, bool)
     try:
@@ -188,12 +179,12 @@ def read_own_mask(path: Path, shape: tuple[int, int]) -> Found:
                 raise ValueError(f"over {MAX_PIXELS:,} pixels")
             values = values_of(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
-        return Found(nothing, 0.0, f"your mask cannot be read: {str(error) or repr(error)}")
+        return cutout.Found(nothing, 0.0, f"your mask cannot be read: {str(error) or repr(error)}")
     doubts, (height, width) = [], values.shape
     if values.shape != shape:
         doubts.append("your mask is {}x{}, the photograph {}x{}".format(width, height, *photograph))
         if abs(width * shape[0] - height * shape[1]) > max(*shape, *values.shape):
-            return Found(nothing, 0.0, doubts[0])
+            return cutout.Found(nothing, 0.0, doubts[0])
         values = cv2.resize(values, photograph, interpolation=cv2.INTER_NEAREST)
     low, high = values.min(), values.max()
     if ((values > low) & (values < high)).any():
@@ -201,18 +192,18 @@ def read_own_mask(path: Path, shape: tuple[int, int]) -> Found:
         low = 0 if high < CLASSES else low + SURE * (high - low)
     mask = values > low if low < high else values > 0
     if not mask.any():
-        return Found(mask, 0.0, "your mask is empty")
+        return cutout.Found(mask, 0.0, "your mask is empty")
     if mask.all():
-        return Found(mask, 0.0, "your mask marks all of the photograph")
+        return cutout.Found(mask, 0.0, "your mask marks all of the photograph")
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if border.mean() > 0.5:
         doubts.append("your mask is of the ground, and was taken the other way round")
         mask = ~mask
         if mask[[0, 0, -1, -1], [0, -1, 0, -1]].all():  # what it leaves are the corners
-            return Found(mask, 0.0, "your mask takes up most of the photograph's border")
-    if are_several(mask):
+            return cutout.Found(mask, 0.0, "your mask takes up most of the photograph's border")
+    if cutout.are_several(mask):
         doubts.append("several specimens")
-    return Found(mask, DOUBTED if doubts else 1.0, "; ".join(doubts))
+    return cutout.Found(mask, DOUBTED if doubts else 1.0, "; ".join(doubts))
 
 
 def values_of(mask: Image.Image) -> np.ndarray:
@@ -272,8 +263,8 @@ def run(options: argparse.Namespace) -> int:
     doubtful.sort(key=itemgetter("confidence"))
     shown = [(row, outlined(row["file"], options)) for row in doubtful]
     page = options.output / "doubtful.html"
-    save_page(page, "doubtful.html", doubtful=shown, confident=CONFIDENT)
-    whole = [row for row in rows if row["confidence"] < CONFIDENT]
+    save_page(page, "doubtful.html", doubtful=shown, confident=cutout.CONFIDENT)
+    whole = [row for row in rows if row["confidence"] < cutout.CONFIDENT]
     for row in whole:
         log.warning("%s stays whole: %s", row["file"], row["reason"])
     for message in unusable:

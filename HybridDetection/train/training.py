@@ -46,7 +46,7 @@ from classifier import (
     training_id,
 )
 from corrections import correct
-from data_utils import LIST_FOLDERS, check_classes, split_rows
+from data_utils import check_classes, split_rows
 from dataset import Rows, check_finite, check_grounds, find_csv, read_dataset, report_left_out
 from engine import ENGINES
 from files import atomic
@@ -143,8 +143,6 @@ def parse_arguments() -> argparse.Namespace:
             parser.error(f"--{name} must be at least {least}, not {getattr(options, name)}")
     # The constants lie in each other; so do the options that are not given.
     root = options.ROOT_DATA_DIR
-    if str(options.CSV_DIR) in LIST_FOLDERS:  # by its name, in the data set
-        options.CSV_DIR = root
     options.CSV_DIR = options.CSV_DIR or moved(CSV_DIR, ROOT_DATA_DIR, root)
     options.DATA_FILE = options.DATA_FILE or moved(DATA_FILE, CSV_DIR, options.CSV_DIR)
     images = options.IMG_DIR

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import cut_folder
+import cutout
 import numpy as np
 import pytest
 from browser import SCREENS, flaws
@@ -126,9 +127,9 @@ def test_what_stands_is_kept_and_what_does_not_is_done_again(photos, tmp_path, c
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cut_folder.cutout, "VERSION", 0)  # another method
+    monkeypatch.setattr(cutout, "VERSION", 0)  # another method
     with monkeypatch.context() as patch:
-        patch.setattr(cut_folder, "find_specimen", stop)
+        patch.setattr(cutout, "find_specimen", stop)
         status, messages = cut("--workers", 1)
     assert (status, "run the same command to go on" in messages) == (130, True)
     assert "3 of them done now" in cut()[1]
@@ -260,10 +261,12 @@ def test_the_page_shows_the_doubtful_least_sure_first(
     names = {"<b>&.png": 0.79, "sure.png": 0.8, "third.png": 0.4}
     paths = [specimen(tmp_path / "photos" / name) for name in names]
     confidences = iter(names.values())
-    mask = cut_folder.find_specimen(np.asarray(Image.open(paths[0]))).mask
-    monkeypatch.setattr(
-        cut_folder, "find_specimen", lambda rgb: Found(mask, next(confidences), "faint")
-    )
+    mask = cutout.find_specimen(np.asarray(Image.open(paths[0]))).mask
+
+    def find_specimen(rgb: np.ndarray) -> Found:
+        return Found(mask, next(confidences), "faint")
+
+    monkeypatch.setattr(cutout, "find_specimen", find_specimen)
     assert cut("--workers", 1)[0] == 0
     for scheme, width in SCREENS:
         page = open_page(tmp_path / "out/doubtful.html", scheme, width)
