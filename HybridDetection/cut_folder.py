@@ -290,8 +290,6 @@ def main() -> int:
     add("--workers", type=int, default=CORES, help="photographs at a time")
     options = parser.parse_args()
     try:
-        if options.workers < 1:
-            raise ValueError("--workers must be 1 or more")
         for folder in (options.input, options.masks):
             if folder is not None and not folder.is_dir():
                 raise ValueError(f"{folder}: no such folder")

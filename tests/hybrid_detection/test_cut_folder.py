@@ -286,7 +286,6 @@ def test_the_page_shows_the_doubtful_least_sure_first(
         (("--output", "{photos}/a/cut"), "lie in each other"),
         (("--input", "{out}/images/x"), "lie in each other"),
         (("--masks", "{photos}/none"), "{photos}/none: no such folder"),
-        (("--workers", "0"), "--workers must be 1 or more"),
     ],
 )
 def test_what_cannot_be_used_is_refused(photos, tmp_path, cut, options, message):

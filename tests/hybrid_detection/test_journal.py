@@ -237,6 +237,13 @@ def test_a_second_run_on_the_same_output_is_refused(score, images, tmp_path, cap
     assert score() == 0
 
 
+def test_batches_are_those_of_the_whole_list_each_for_one_process():
+    known = np.array([SCORED] * 4 + [SCORED, UNKNOWN, FAILED, SCORED, SCORED, SCORED, UNKNOWN])
+    shared = [list(ingestion.batches_to_do(known, 2, rank, 2)) for rank in (0, 1)]
+    assert shared == [[[4, 5]], [[6], [10]]]
+    assert list(ingestion.batches_to_do(known, 2, 0, 1)) == [[4, 5], [6], [10]]
+
+
 def together(run: Callable[[], object], count: int, kill: int | None = None) -> list[int]:
     """The statuses of `count` processes that run as torchrun starts them; one may be to `kill`."""
     with socket.socket() as probe:
