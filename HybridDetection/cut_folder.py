@@ -50,7 +50,7 @@ from files import (
     stem_of,
     unread,
 )
-from listing import no_images
+from listing import check_folder, no_images
 from pages import save_page
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
@@ -290,9 +290,8 @@ def main() -> int:
     add("--workers", type=int, default=CORES, help="photographs at a time")
     options = parser.parse_args()
     try:
-        for folder in (options.input, options.masks):
-            if folder is not None and not folder.is_dir():
-                raise ValueError(f"{folder}: no such folder")
+        for folder in filter(None, (options.input, options.masks)):
+            check_folder(folder)
         return run(options)
     except (OSError, ValueError) as error:
         log.error("%s", error)

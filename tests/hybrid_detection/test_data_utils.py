@@ -105,8 +105,3 @@ def test_five_of_each_class_are_to_be_left_to_fit():
     message = "16 of 25 images are to fit on: 4 hybrid and 12 non-hybrid; at least 5 of each"
     with pytest.raises(ValueError, match=message):
         data_utils.split_rows(labels)
-
-
-def test_a_word_for_nothing_names_no_specimen():
-    table = pd.DataFrame({"CAMID": [" NA", "unknown", "C1"]})
-    assert data_utils.specimen_keys(table)["CAMID"].tolist() == ["", "", "c1"]

@@ -9,24 +9,17 @@ from files import passed_over, unread
 from listing import find_images, listed_images
 from PIL import Image
 
+NAMES = """
+b.png a/z.JPG a/b/c.tif a.b/d.png a/x,y.png a/notes.txt 1.HEIC .hidden/e.png a/.hidden.png
+deep.png/f.png deep.png/2.3FR b.CR2 a/z.CR2 a/b/c.1.dng @eaDir/b.png/SYNO.jpg __MACOSX/._b.png
+a/#recycle/b.png a/Thumbs.db notes table.csv .DS_Store B.1.2 a/B.3
+"""
+
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     folder = tmp_path / "photographs"
-    for name in (
-        *("b.png", "a/z.JPG", "a/b/c.tif", "a.b/d.png", "a/x,y.png", "a/notes.txt", "1.HEIC"),
-        *(
-            ".hidden/e.png",
-            "a/.hidden.png",
-            "deep.png/f.png",
-            "deep.png/2.3FR",
-            "b.CR2",
-            "a/z.CR2",
-            "a/b/c.1.dng",
-        ),
-        *("@eaDir/b.png/SYNO.jpg", "__MACOSX/._b.png", "a/#recycle/b.png", "a/Thumbs.db"),
-        *("notes", "table.csv", ".DS_Store", "B.1.2", "a/B.3", "a/b/c.1.dng"),
-    ):
+    for name in NAMES.split():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     for name in ("B.1.2", "a/B.3"):  # numbers, and no suffixes
