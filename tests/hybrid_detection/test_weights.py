@@ -2,6 +2,7 @@
 
 import re
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,3 +229,11 @@ def test_what_is_no_linear_classifier_is_refused(tmp_path, content, message):
     torch.save(content, path)
     with pytest.raises(ValueError, match=rf"clf1024\.pth: .*{message}"):
         published_members.load_linear(path)
+
+
+def test_weights_that_unpack_without_end_are_refused(tmp_path):
+    path = tmp_path / "clf1024.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(1_200_000))
+    with pytest.raises(ValueError, match=r"clf1024\.pth: not a .*unpacks to 1,200,000 bytes"):
+        weights.read_state_dict(path)
