@@ -41,11 +41,11 @@ import cv2
 import numpy as np
 import pandas as pd
 from files import (
-    MAX_PIXELS,
     ImageError,
     atomic,
     images_in,
     open_image,
+    opened,
     passed_over,
     stem_of,
     unread,
@@ -171,12 +171,9 @@ def cut_one(rgb: np.ndarray, own_mask: Path | None) -> tuple[cutout.Found, np.nd
 
 def read_own_mask(path: Path, shape: tuple[int, int]) -> cutout.Found:
     """Your mask of a photograph of (height, width) `shape`; no confidence where it is none."""
-    nothing = np.zeros(shape, bool)
+    nothing, photograph = np.zeros(shape, bool), shape[::-1]
     try:
-        with Image.open(path, formats=("PNG",)) as image:
-            size, photograph = image.size, shape[::-1]
-            if size[0] * size[1] > MAX_PIXELS:
-                raise ValueError(f"over {MAX_PIXELS:,} pixels")
+        with opened(path) as image:
             values = values_of(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
         return cutout.Found(nothing, 0.0, f"your mask cannot be read: {str(error) or repr(error)}")

@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 import torch
 from submission import REPOSITORY
-from backbones import BACKBONE, BACKBONES, IMAGE_SIZE
+from backbones import BACKBONE, BACKBONES, resize
 from classifier import make_sgd
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
 from data_utils import COLUMNS, FOLDS, plain
@@ -163,7 +163,7 @@ def write_views(path: Path, targets: dict[str, Path]) -> str | None:
     for view, target in targets.items():
         picture = Image.fromarray(VIEWS[view](rgb, found.mask))
         with atomic(target) as part:
-            picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR).save(part)
+            resize(picture).save(part)
     return None
 
 
