@@ -27,7 +27,6 @@ import io
 import json
 import logging
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -55,7 +54,7 @@ from pages import save_page
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from processes import CORES
-from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 LOOK_AT = 0.8  # a cutout of less confidence is shown among the doubtful ones
 DOUBTED = 0.6  # confidence of a mask of your own that is used with doubt
@@ -249,9 +248,9 @@ def run(options: argparse.Namespace) -> int:
     own_masks = find_masks(options.masks, files) if options.masks else {}
     options.output.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(0)  # the photographs share the cores already
-    with ThreadPoolExecutor(options.workers) as pool:  # they work outside Python's lock
-        work = pool.map(partial(cut, options=options, own_masks=own_masks), files)
-        results = list(tqdm(work, total=len(files), unit="photo", disable=None))
+    work = partial(cut, options=options, own_masks=own_masks)  # outside Python's lock
+    bar = {"unit": "photo", "disable": None}
+    results = thread_map(work, files, max_workers=options.workers, **bar)
     unusable += [result for result in results if isinstance(result, str)]
     rows = [result for result in results if isinstance(result, dict)]
     with atomic(options.output / "cutouts.csv") as part:

@@ -134,5 +134,5 @@ def test_each_image_has_its_own_row_also_of_two_runs_at_once(tmp_path):
     assert np.isnan(features[[2, 4]]).all()
     assert np.array_equal(cache.read(names), rows_of(names))
     cache.path.write_bytes(b"no database" * 100)
-    with pytest.raises(OSError, match=r"features\.sqlite: unusable feature cache .*; delete it"):
+    with pytest.raises(ValueError, match=r"features\.sqlite: file is not .*; delete this cache"):
         cache.known()
