@@ -1,7 +1,10 @@
 """The program of the report: its numbers for three photographs, and what it refuses."""
 
 import detection_report
+import evidence
+import numpy as np
 import pytest
+import torch
 from model import Model
 from PIL import Image
 from worlds import read_report, write_pair
@@ -10,10 +13,16 @@ COLOURS = {"a.png": (250, 30, 20), "b.png": (20, 240, 60), "c.png": (30, 40, 250
 
 
 @pytest.fixture
-def scores(tmp_path, draw) -> dict[str, float]:
-    """Of three photographs, by classifiers of random weights."""
+def detector(tmp_path) -> Model:
+    """Classifiers of random weights."""
     detector = Model(device="cpu", classifiers=write_pair(tmp_path / "classifiers"))
     detector.load()
+    return detector
+
+
+@pytest.fixture
+def scores(tmp_path, draw, detector) -> dict[str, float]:
+    """Of three photographs."""
     paths = [draw(tmp_path / "scored" / name, some, (640, 480)) for name, some in COLOURS.items()]
     return {path.name: detector.predict(Image.open(path)) for path in paths}
 
@@ -32,7 +41,7 @@ def start(tmp_path, call):
     return run_report
 
 
-def test_the_program_shows_what_the_classifiers_give(start, scores, tmp_path):
+def test_the_program_shows_what_the_classifiers_give(start, scores, detector, tmp_path):
     """With all decimals; the predictions, of four, say only who was scored and by whom."""
     assert start(scores, "--batch_size", 2, "--threshold", 0).returncode == 0
     data, best_first = read_report(tmp_path / "report"), sorted(scores, key=scores.get)[::-1]
@@ -44,6 +53,10 @@ def test_the_program_shows_what_the_classifiers_give(start, scores, tmp_path):
     assert (data["memberNames"], data["threshold"]) == (["sgd", "linear"], 0)
     assert "training_index.npz: no such file" in data["noTraining"]
     for place, name in enumerate(best_first):
+        picture = np.array(detector.make_picture(Image.open(tmp_path / "scored" / name)))
+        _, (evidence_of_it,), _ = evidence.examine(detector, torch.from_numpy(picture[None]))
+        peak = float(np.abs(evidence_of_it).max())
+        assert data["maps"][place]["peak"] == pytest.approx(peak, rel=0.01)
         with Image.open(tmp_path / f"report/photographs/{place}.jpg") as image:
             assert image.size == (320, 240)
             assert image.resize((1, 1)).getpixel((0, 0)) == pytest.approx(COLOURS[name], abs=15)
