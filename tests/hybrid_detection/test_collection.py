@@ -122,9 +122,9 @@ def test_a_folder_resume_and_other_settings(monkeypatch, score, photos, classifi
         patch.setattr(score_collection, "version", lambda _: 0)
         assert "or another version of the programs: repeat" in score(*command)[1]
     assert "going on; 23 images are done" in score(*command)[1]
-    (photos / "a").rename(photos / "c")
+    (photos / "a").rename(photos / "aa")
     assert "is of other images" in score(*command)[1]
-    (photos / "c").rename(photos / "a")
+    (photos / "aa").rename(photos / "a")
     os.utime(photos / "a/S003.png", ns=(0, 1))  # replaced in place, by one of the same size
     assert "is of other images" in score(*command)[1]
     status, said = score("--input", photos, "--output", photos / "scores")
