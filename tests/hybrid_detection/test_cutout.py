@@ -266,6 +266,14 @@ def test_a_chart_that_a_wing_touches_goes_and_the_wing_stays(contact, separated)
     assert found[245, 755] != separated
 
 
+def test_the_papers_colour_is_the_commonest_bright_one():
+    """More is dark, and as much is bright but of many colours."""
+    lab = np.full((500, 800, 3), (20, 0, 0), np.float32)
+    lab[:200] = (50, 9, 9)
+    lab[:100] += np.random.default_rng(0).uniform(-20, 20, (100, 800, 3))
+    assert cutout.paper_colour(lab).round(1).tolist() == [50, 9, 9]
+
+
 # What is judged is drawn: a mask, and how far the colour around it is from paper.
 @pytest.mark.parametrize(
     ("box_share", "around", "pieces", "inside", "height", "size", "confidence", "reason"),
