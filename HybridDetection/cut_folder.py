@@ -27,7 +27,6 @@ import io
 import json
 import logging
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -40,32 +39,22 @@ import cutout
 import cv2
 import numpy as np
 import pandas as pd
-from cutout import (
-    CONFIDENT,
-    FILLED,
-    Found,
-    are_several,
-    box_of,
-    find_specimen,
-    is_cutout,
-    on_flat_ground,
-)
 from files import (
-    IMAGE_SUFFIXES,
-    MAX_PIXELS,
     ImageError,
     atomic,
     images_in,
     open_image,
+    opened,
     passed_over,
     stem_of,
     unread,
 )
+from listing import check_folder, no_images
 from pages import save_page
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from processes import CORES
-from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 LOOK_AT = 0.8  # a cutout of less confidence is shown among the doubtful ones
 DOUBTED = 0.6  # confidence of a mask of your own that is used with doubt
@@ -98,10 +87,7 @@ def find_photographs(folder: Path, output: Path) -> tuple[list[str], dict[str, l
             raise ValueError(f"--output {output}: {lie}; name another folder")
     files, passed = images_in(folder)
     if not files:
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise ValueError(
-            "; ".join([f"--input {folder}: no images ({kinds})", *passed_over(passed)])
-        )
+        raise no_images(f"--input {folder}", passed)
     return files, passed
 
 
@@ -154,7 +140,7 @@ def cut(file: str, options: argparse.Namespace, own_masks: dict[str, Path]) -> d
         write(target, photograph.read_bytes() if flat is None else encoded(flat, suffix))
     except (ImageError, MemoryError, FileNotFoundError) as error:
         return str(error) or f"{photograph}: too large for the memory that is left"
-    box = " ".join(map(str, box_of(found.mask))) if found.mask.any() else ""
+    box = " ".join(map(str, cutout.box_of(found.mask))) if found.mask.any() else ""
     row = dict(zip(COLUMNS, (file, round(found.confidence, 3), box, found.reason), strict=True))
     record = PngInfo()
     record.add_text(RECORD, json.dumps({"made from": made_from, "row": row}))
@@ -164,45 +150,37 @@ def cut(file: str, options: argparse.Namespace, own_masks: dict[str, Path]) -> d
 
 def standing_row(mask: Path, made_from: list) -> dict[str, Any] | None:
     """The row in a mask that was made from this; None: it is to be made anew."""
-    if not mask.is_file():  # a pipe would be waited for
-        return None
     try:
         with Image.open(mask, formats=("PNG",)) as image:
             record = json.loads(image.text[RECORD])
         return record["row"] if record["made from"] == made_from else None
-    except Exception:  # it is damaged
+    except Exception:  # it is not there, or damaged
         return None
 
 
-def cut_one(rgb: np.ndarray, own_mask: Path | None) -> tuple[Found, np.ndarray | None]:
+def cut_one(rgb: np.ndarray, own_mask: Path | None) -> tuple[cutout.Found, np.ndarray | None]:
     """What is found in a photograph, and its cutout; None where the photograph stays whole."""
-    if own_mask is None and is_cutout(rgb):
-        return Found(cutout.mask_of_cutout(rgb), 1.0, ""), None
-    found = read_own_mask(own_mask, rgb.shape[:2]) if own_mask else find_specimen(rgb)
-    if found.confidence < CONFIDENT:
+    if own_mask is None and cutout.is_cutout(rgb):
+        return cutout.Found(cutout.mask_of_cutout(rgb), 1.0, ""), None
+    found = read_own_mask(own_mask, rgb.shape[:2]) if own_mask else cutout.find_specimen(rgb)
+    if found.confidence < cutout.CONFIDENT:
         return found, None
-    left, top, right, bottom = box_of(found.mask)
-    if (max(right - left, bottom - top) / FILLED) ** 2 > MAX_PIXELS:
-        return Found(found.mask, 0.0, f"a cutout of it has over {MAX_PIXELS:,} pixels"), None
-    return found, on_flat_ground(rgb, found.mask)
+    return found, cutout.on_flat_ground(rgb, found.mask)
 
 
-def read_own_mask(path: Path, shape: tuple[int, int]) -> Found:
+def read_own_mask(path: Path, shape: tuple[int, int]) -> cutout.Found:
     """Your mask of a photograph of (height, width) `shape`; no confidence where it is none."""
-    nothing = np.zeros(shape, bool)
+    nothing, photograph = np.zeros(shape, bool), shape[::-1]
     try:
-        with Image.open(path, formats=("PNG",)) as image:
-            size, photograph = image.size, shape[::-1]
-            if size[0] * size[1] > MAX_PIXELS:
-                raise ValueError(f"over {MAX_PIXELS:,} pixels")
+        with opened(path) as image:
             values = values_of(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise many types on hostile bytes
-        return Found(nothing, 0.0, f"your mask cannot be read: {str(error) or repr(error)}")
+        return cutout.Found(nothing, 0.0, f"your mask cannot be read: {str(error) or repr(error)}")
     doubts, (height, width) = [], values.shape
     if values.shape != shape:
         doubts.append("your mask is {}x{}, the photograph {}x{}".format(width, height, *photograph))
         if abs(width * shape[0] - height * shape[1]) > max(*shape, *values.shape):
-            return Found(nothing, 0.0, doubts[0])
+            return cutout.Found(nothing, 0.0, doubts[0])
         values = cv2.resize(values, photograph, interpolation=cv2.INTER_NEAREST)
     low, high = values.min(), values.max()
     if ((values > low) & (values < high)).any():
@@ -210,18 +188,18 @@ def read_own_mask(path: Path, shape: tuple[int, int]) -> Found:
         low = 0 if high < CLASSES else low + SURE * (high - low)
     mask = values > low if low < high else values > 0
     if not mask.any():
-        return Found(mask, 0.0, "your mask is empty")
+        return cutout.Found(mask, 0.0, "your mask is empty")
     if mask.all():
-        return Found(mask, 0.0, "your mask marks all of the photograph")
+        return cutout.Found(mask, 0.0, "your mask marks all of the photograph")
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     if border.mean() > 0.5:
         doubts.append("your mask is of the ground, and was taken the other way round")
         mask = ~mask
         if mask[[0, 0, -1, -1], [0, -1, 0, -1]].all():  # what it leaves are the corners
-            return Found(mask, 0.0, "your mask takes up most of the photograph's border")
-    if are_several(mask):
+            return cutout.Found(mask, 0.0, "your mask takes up most of the photograph's border")
+    if cutout.are_several(mask):
         doubts.append("several specimens")
-    return Found(mask, DOUBTED if doubts else 1.0, "; ".join(doubts))
+    return cutout.Found(mask, DOUBTED if doubts else 1.0, "; ".join(doubts))
 
 
 def values_of(mask: Image.Image) -> np.ndarray:
@@ -253,12 +231,9 @@ def encoded(picture: np.ndarray, suffix: str, **options: object) -> bytes:
 
 
 def outlined(file: str, options: argparse.Namespace) -> str:
-    """A photograph, SHOWN pixels long, with what was found outlined, as base64; "" once gone."""
-    try:
-        picture = open_image(options.input / file)
-        mask = open_image(mask_in(options.output / "masks", file)).convert("L")
-    except ImageError:
-        return ""
+    """A photograph, SHOWN pixels long, with what was found outlined, as base64."""
+    picture = open_image(options.input / file)
+    mask = open_image(mask_in(options.output / "masks", file)).convert("L")
     picture.thumbnail((SHOWN, SHOWN))
     small = np.array(mask.resize(picture.size))
     outlines, _ = cv2.findContours(small, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
@@ -273,9 +248,9 @@ def run(options: argparse.Namespace) -> int:
     own_masks = find_masks(options.masks, files) if options.masks else {}
     options.output.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(0)  # the photographs share the cores already
-    with ThreadPoolExecutor(options.workers) as pool:  # they work outside Python's lock
-        work = pool.map(partial(cut, options=options, own_masks=own_masks), files)
-        results = list(tqdm(work, total=len(files), unit="photo", disable=None))
+    work = partial(cut, options=options, own_masks=own_masks)  # outside Python's lock
+    bar = {"unit": "photo", "disable": None}
+    results = thread_map(work, files, max_workers=options.workers, **bar)
     unusable += [result for result in results if isinstance(result, str)]
     rows = [result for result in results if isinstance(result, dict)]
     with atomic(options.output / "cutouts.csv") as part:
@@ -284,8 +259,8 @@ def run(options: argparse.Namespace) -> int:
     doubtful.sort(key=itemgetter("confidence"))
     shown = [(row, outlined(row["file"], options)) for row in doubtful]
     page = options.output / "doubtful.html"
-    save_page(page, "doubtful.html", doubtful=shown, confident=CONFIDENT)
-    whole = [row for row in rows if row["confidence"] < CONFIDENT]
+    save_page(page, "doubtful.html", doubtful=shown, confident=cutout.CONFIDENT)
+    whole = [row for row in rows if row["confidence"] < cutout.CONFIDENT]
     for row in whole:
         log.warning("%s stays whole: %s", row["file"], row["reason"])
     for message in unusable:
@@ -311,11 +286,8 @@ def main() -> int:
     add("--workers", type=int, default=CORES, help="photographs at a time")
     options = parser.parse_args()
     try:
-        if options.workers < 1:
-            raise ValueError("--workers must be 1 or more")
-        for folder in (options.input, options.masks):
-            if folder is not None and not folder.is_dir():
-                raise ValueError(f"{folder}: no such folder")
+        for folder in filter(None, (options.input, options.masks)):
+            check_folder(folder)
         return run(options)
     except (OSError, ValueError) as error:
         log.error("%s", error)

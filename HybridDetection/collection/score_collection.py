@@ -29,8 +29,9 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train"))
 import submission  # noqa: F401  puts the submission folder on the path
 from backbones import IMAGE_SIZE, locate_backbone, version
-from files import IMAGE_SUFFIXES, images_in, passed_over, unread
+from files import images_in, passed_over, unread
 from ingestion import BATCH_SIZE, counted
+from listing import no_images
 from model import MEMBERS, Model
 from processes import CORES
 from tqdm import tqdm
@@ -125,9 +126,7 @@ def find_sources(
         counts = enumerate(rows_of_groups(table))
         sources += [Source(table, [], group, cut(count)) for group, count in counts]
     if not count_images(sources):
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        none = f"{path}: no images ({kinds}) and no Parquet rows with {IMAGE_COLUMN}"
-        raise ValueError("; ".join([none, *passed_over(passed)]))
+        raise no_images(f"{path}, no Parquet rows with {IMAGE_COLUMN}", passed)
     return sources, passed
 
 

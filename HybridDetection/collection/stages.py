@@ -23,7 +23,7 @@ from ingestion import PARENTS
 from model import MEMBERS, Model
 from pictures import open_picture
 from pyarrow import parquet
-from scoring import Scored, outcomes_of
+from scoring import outcomes_of
 
 IMAGE_COLUMN = "image"
 IDENTIFIER_COLUMNS = ("uuid", "identifier")  # the first that a Parquet file has names its images
@@ -120,13 +120,11 @@ class Scorer:
                 examined = self.model.examine(pictures[: len(fine)])
                 pictures = pictures[len(fine) :]
                 for row, said in zip(fine, outcomes_of(examined), strict=True):
-                    row.update({"error": said} if isinstance(said, str) else cells_of(said))
+                    if isinstance(said, str):
+                        row["error"] = said
+                    else:
+                        parents = said.parents.cells() if said.parents else {}
+                        row |= {"score": said.score} | said.members | parents
         with atomic(self.options.output / cells["file"], durable=True) as temporary:
             parquet.write_table(pyarrow.Table.from_pylist(rows, SCHEMA), temporary)
         return pyarrow.table({"images": [len(rows)]})
-
-
-def cells_of(scored: Scored) -> dict[str, object]:
-    """The cells of a row by the names of their columns."""
-    parents = {} if scored.parents is None else scored.parents.cells()
-    return {"score": scored.score} | scored.members | parents

@@ -76,11 +76,8 @@ def look_at(
         if not batch.indices:
             continue
         with enough_memory(size):
-            if batch.indices[0] < mapped:
-                examined, maps, wing_maps = evidence.examine(model, batch.pictures)
-            else:
-                examined = model.examine(batch.pictures)
-                maps = wing_maps = [None] * len(batch.indices)
+            looked = evidence.examine(model, batch.pictures, batch.indices[0] < mapped)
+        examined, maps, wing_maps = looked
         features = examined.features
         for row, place in enumerate(batch.indices):
             name, score = names[place], float(examined.scores[row])

@@ -30,17 +30,20 @@ from wings import GROUND
 Maps = Sequence[np.ndarray | None]
 
 
-def examine(model: Model, pictures: torch.Tensor) -> tuple[Examined, Maps, Maps]:
+def examine(
+    model: Model, pictures: torch.Tensor, mapped: bool = True
+) -> tuple[Examined, Maps, Maps]:
     """`model.examine` of n pictures of bytes, and their maps (h, w) float16 in log-odds; then those
     of the wings, (GRID, 2 * GRID), the left side first.
 
     Above 0: speaks for a hybrid. h and w are 16 with DINOv2 and 7 with the light backbone; the map
-    covers the whole image. None for all where no member judges what a map would be of.
+    covers the whole image. None for all where they are not to be `mapped`, or no member judges what
+    a map would be of.
     """
     maps = wing_maps = [None] * len(pictures)
     nobody = nullcontext(())
-    of_patches = nobody if model.network is None else patch_tokens(model.network)
-    of_wings = nobody if model.wing_network is None else noted(model.wing_network)
+    of_patches = patch_tokens(model.network) if mapped and model.network else nobody
+    of_wings = noted(model.wing_network) if mapped and model.wing_network else nobody
     with of_patches as tokens, of_wings as seen:
         examined = model.examine(pictures)
     if tokens:

@@ -58,12 +58,6 @@ def make_index(rows: Rows, origin: Origin, workers: int) -> TrainingIndex | None
     )
 
 
-def save_index(index: TrainingIndex, path: Path) -> None:
-    origin = {name: text or "" for name, text in asdict(index.origin).items()}
-    with path.open("wb") as file:
-        np.savez(file, **{name: getattr(index, name) for name in COLUMNS}, **origin)
-
-
 def load_index(path: Path, origin: Origin) -> TrainingIndex:
     """The index in `path`, of the training that `origin` names.
 

@@ -28,6 +28,7 @@ from specimens import deal
 from subspecies_member import SubspeciesScorer
 from torch.nn import functional as F
 from tqdm import tqdm
+from training_index import TrainingIndex
 
 LEARNING_RATE = 1e-4
 ROWS_PER_EPOCH = 0.9  # a fresh random share of the rows makes each full-batch step
@@ -168,9 +169,9 @@ def save_linear(state: dict[str, torch.Tensor], origin: Origin, path: Path) -> N
     path.write_bytes(buffer.getvalue())
 
 
-def save_subspecies(scorer: SubspeciesScorer, path: Path) -> None:
-    """Write the member's arrays; the same arrays give the same bytes."""
-    arrays = {name: value for name, value in vars(scorer).items() if name != "origin"}
-    origin = {name: np.array(text or "") for name, text in asdict(scorer.origin).items()}
+def save_arrays(record: SubspeciesScorer | TrainingIndex, path: Path) -> None:
+    """Write a record of arrays and their origin; the same arrays give the same bytes."""
+    arrays = {name: value for name, value in vars(record).items() if name != "origin"}
+    origin = {name: np.array(text or "") for name, text in asdict(record.origin).items()}
     with path.open("wb") as file:
         np.savez(file, **arrays, **origin)

@@ -2,9 +2,8 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +11,14 @@ import numpy as np
 import torch
 from backbones import NETWORKS, PREPROCESS, build_backbone, extract, version
 from engine import ENGINES, choose_engine
+from journal import transaction
 from pictures import freed_memory_kept, load_pictures
 from processes import CORES
 from torch import nn
 from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
+
+TABLE = "CREATE TABLE IF NOT EXISTS features (image TEXT PRIMARY KEY, feature BLOB);"
 
 
 @dataclass(frozen=True)
@@ -37,28 +40,19 @@ class FeatureCache:
         self.path = path
         self.feature_size = feature_size
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction of the SQLite file; all of it or nothing."""
+    def opened(self) -> AbstractContextManager[sqlite3.Connection]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        table = "features (image TEXT PRIMARY KEY, feature BLOB)"
-        try:
-            with closing(sqlite3.connect(self.path, timeout=60)) as connection, connection:
-                connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
-                yield connection
-        except sqlite3.Error as error:  # locked by another training, disk full, damaged
-            remedy = "delete it if damaged"
-            raise OSError(f"{self.path}: unusable feature cache ({error}); {remedy}") from error
+        return transaction(self.path, TABLE, "delete this cache of features if it is damaged")
 
     def known(self) -> set[str]:
         """The images whose features are there."""
-        with self.transaction() as connection:
+        with self.opened() as connection:
             return {image for (image,) in connection.execute("SELECT image FROM features")}
 
     def put(self, images: Sequence[str], features: np.ndarray) -> None:
         """Add the features (n, feature_size) of n images; those that another run has put stay."""
         rows = [np.ascontiguousarray(row, np.float32).tobytes() for row in features]
-        with self.transaction() as connection:
+        with self.opened() as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO features VALUES (?, ?)", zip(images, rows, strict=True)
             )
@@ -67,7 +61,7 @@ class FeatureCache:
         """The features (n, feature_size) of n images; NaN for those that are not there."""
         features = np.full((len(images), self.feature_size), np.nan, np.float32)
         question = "SELECT feature FROM features WHERE image = ?"
-        with self.transaction() as connection:
+        with self.opened() as connection:
             for row, image in enumerate(images):
                 for (feature,) in connection.execute(question, [image]):
                     features[row] = np.frombuffer(feature, np.float32)
@@ -96,9 +90,8 @@ def hash_files(paths: Sequence[Path]) -> list[str | None]:
         except OSError:
             return None
 
-    with ThreadPoolExecutor(CORES) as pool:
-        work = pool.map(hash_file, paths)
-        return list(tqdm(work, "known files", len(paths), unit="file", disable=None))
+    bar = {"desc": "known files", "unit": "file", "disable": None}
+    return thread_map(hash_file, paths, max_workers=CORES, **bar)
 
 
 def extract_features(

@@ -25,7 +25,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +35,7 @@ import numpy as np
 import pandas as pd
 import torch
 from submission import REPOSITORY
-from backbones import BACKBONE, BACKBONES, IMAGE_SIZE
+from backbones import BACKBONE, BACKBONES, resize
 from classifier import make_sgd
 from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
 from data_utils import COLUMNS, FOLDS, plain
@@ -51,6 +50,7 @@ from processes import CORES, use_own_cores
 from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict
 from specimens import deal, read_pattern, read_specimens
 from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 MARGIN = 0.05  # of the box's longer side, hidden around it: antennae and shadow
 CORNER = 0.08  # of a photograph's shorter side: four squares that show its ground
@@ -163,7 +163,7 @@ def write_views(path: Path, targets: dict[str, Path]) -> str | None:
     for view, target in targets.items():
         picture = Image.fromarray(VIEWS[view](rgb, found.mask))
         with atomic(target) as part:
-            picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR).save(part)
+            resize(picture).save(part)
     return None
 
 
@@ -181,9 +181,8 @@ def see(
         names = [f"{row:05d}_{path.stem}.png" for row, path in enumerate(seen["path"])]
         seen[view] = [folder / view / name for name in names]
     cv2.setNumThreads(0)  # the photographs share the cores already
-    with ThreadPoolExecutor(workers) as pool:
-        written = pool.map(write_views, seen["path"], seen[[*views]].to_dict("records"))
-        problems = list(tqdm(written, total=len(seen), desc="views", disable=None))
+    given = seen["path"], seen[[*views]].to_dict("records")
+    problems = thread_map(write_views, *given, max_workers=workers, desc="views", disable=None)
     done = [problem is None for problem in problems]
     return seen[done].reset_index(drop=True), [problem for problem in problems if problem]
 

@@ -40,13 +40,13 @@ from classifier import (
     fit_linear,
     fit_sgd,
     keep_published,
+    save_arrays,
     save_linear,
     save_sgd,
-    save_subspecies,
     training_id,
 )
 from corrections import correct
-from data_utils import LIST_FOLDERS, check_classes, split_rows
+from data_utils import check_classes, split_rows
 from dataset import Rows, check_finite, check_grounds, find_csv, read_dataset, report_left_out
 from engine import ENGINES
 from files import atomic
@@ -67,7 +67,7 @@ from tables import (
     warn_of_third,
     write_evaluation,
 )
-from training_index import INDEX_FILE, make_index, save_index
+from training_index import INDEX_FILE, make_index
 from training_page import LOSS_PLOT, TrainingPage
 
 # The published block. Relative paths up here are relative to this file's folder.
@@ -143,8 +143,6 @@ def parse_arguments() -> argparse.Namespace:
             parser.error(f"--{name} must be at least {least}, not {getattr(options, name)}")
     # The constants lie in each other; so do the options that are not given.
     root = options.ROOT_DATA_DIR
-    if str(options.CSV_DIR) in LIST_FOLDERS:  # by its name, in the data set
-        options.CSV_DIR = root
     options.CSV_DIR = options.CSV_DIR or moved(CSV_DIR, ROOT_DATA_DIR, root)
     options.DATA_FILE = options.DATA_FILE or moved(DATA_FILE, CSV_DIR, options.CSV_DIR)
     images = options.IMG_DIR
@@ -274,9 +272,9 @@ def save(
 
         if fitted.subspecies is not None:
             member = replace(fitted.subspecies, threshold=np.array(threshold), origin=origin)
-            save_subspecies(member, part(SUBSPECIES_FILE))
+            save_arrays(member, part(SUBSPECIES_FILE))
         if index is not None:
-            save_index(index, part(INDEX_FILE))
+            save_arrays(index, part(INDEX_FILE))
         save_sgd(fitted.sgd, origin, part(SGD_FILE))
         save_linear(fitted.linear.state_dict(), origin, part(LINEAR_FILE))
         keep_published(folder)

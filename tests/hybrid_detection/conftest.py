@@ -1,9 +1,10 @@
 """Small worlds for the tests of HybridDetection: a data set, a pair of trained classifiers."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
+from subprocess import CompletedProcess
 
 import numpy as np
 import pandas as pd
@@ -36,25 +37,37 @@ def dataset(tmp_path, draw) -> Path:
 
 
 @pytest.fixture
-def train(tmp_path, monkeypatch, caplog, capsys):
-    """Run training.py's main on a data set with the light backbone, in this process for speed;
-    gives its exit `status`, and the `errors` that it logged and printed.
+def call(monkeypatch, caplog, capfd):
+    """Run a program's `main` with arguments, in this process for speed; what it logs, too, stands
+    in its stderr."""
+
+    def run_main(main: Callable[[], int], *arguments: object) -> CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["program.py", *map(str, arguments)])
+        caplog.clear()
+        caplog.set_level("INFO")
+        capfd.readouterr()
+        try:
+            status = main()
+        except SystemExit as stopped:
+            status = stopped.code
+        out, err = capfd.readouterr()
+        return CompletedProcess([], status, out, caplog.text + err)
+
+    return run_main
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch, call):
+    """Run training.py on a data set with the light backbone.
 
     Drawing the plots takes most of the time, so they are empty files.
     """
 
-    def run_training(root: Path, *arguments: object, save: str = "classifiers") -> SimpleNamespace:
+    def run_training(root: Path, *arguments: object, save: str = "classifiers"):
         monkeypatch.setattr(plots, "save", lambda figure, path: path.touch())
-        command = [
-            *("training.py", "--ROOT_DATA_DIR", root, "--CLF_SAVE_DIR", tmp_path / save),
-            *("--CACHE_DIR", tmp_path / "cache", "--backbone", "efficientnet_lite0"),
-            *("--NEPOCH", 3, "--DEVICE", "cpu", "--WORKERS", 0, *arguments),
-        ]
-        monkeypatch.setattr(sys, "argv", list(map(str, command)))
-        caplog.clear()
-        caplog.set_level("INFO")
-        status = training.main()
-        return SimpleNamespace(status=status, errors=caplog.text + capsys.readouterr().err)
+        usual = ["--ROOT_DATA_DIR", root, "--CLF_SAVE_DIR", tmp_path / save, "--NEPOCH", 3]
+        usual += ["--CACHE_DIR", tmp_path / "cache", "--backbone", "efficientnet_lite0"]
+        return call(training.main, *usual, "--DEVICE", "cpu", "--WORKERS", 0, *arguments)
 
     return run_training
 

@@ -1,11 +1,10 @@
 """cut_folder.py: what it writes, what it keeps, what it refuses."""
 
 import csv
-import os
-import sys
 from pathlib import Path
 
 import cut_folder
+import cutout
 import numpy as np
 import pytest
 from browser import SCREENS, flaws
@@ -14,16 +13,13 @@ from PIL import Image
 
 
 @pytest.fixture
-def cut(tmp_path, monkeypatch, caplog, capsys):
-    """Run the program on tmp_path/photos, in this process for speed; its status and messages."""
+def cut(tmp_path, call):
+    """Run the program on tmp_path/photos; its status and messages."""
 
     def run_cut(*options: object) -> tuple[int, str]:
-        command = ["cut_folder.py", "--input", tmp_path / "photos", "--output", tmp_path / "out"]
-        monkeypatch.setattr(sys, "argv", list(map(str, [*command, *options])))
-        caplog.clear()
-        caplog.set_level("INFO")
-        status = cut_folder.main()
-        return status, caplog.text + capsys.readouterr().err
+        folders = ("--input", tmp_path / "photos", "--output", tmp_path / "out")
+        done = call(cut_folder.main, *folders, *options)
+        return done.returncode, done.stderr
 
     return run_cut
 
@@ -110,11 +106,7 @@ def test_what_stands_is_kept_and_what_does_not_is_done_again(photos, tmp_path, c
     mask = out / "masks/a/one.png"
     mask.write_bytes(mask.read_bytes()[:40])
     again("a/one.jpg")
-    mask = out / "masks/two.png"
-    Image.new("1", (160, 120)).save(mask)  # a mask of another program
-    again("two.png")
-    mask.unlink()
-    os.mkfifo(mask)  # is not waited for
+    Image.new("1", (160, 120)).save(out / "masks/two.png")  # a mask of another program
     again("two.png")
     assert rows_of(out) == rows
     Image.open(photos / "two.png").transpose(0).save(photos / "two.png")  # another photograph
@@ -135,24 +127,22 @@ def test_what_stands_is_kept_and_what_does_not_is_done_again(photos, tmp_path, c
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cut_folder.cutout, "VERSION", 0)  # another method
+    monkeypatch.setattr(cutout, "VERSION", 0)  # another method
     with monkeypatch.context() as patch:
-        patch.setattr(cut_folder, "find_specimen", stop)
+        patch.setattr(cutout, "find_specimen", stop)
         status, messages = cut("--workers", 1)
     assert (status, "run the same command to go on" in messages) == (130, True)
     assert "3 of them done now" in cut()[1]
 
 
-def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut, monkeypatch):
-    """So does one of which the cutout would have more pixels than any program reads."""
-    monkeypatch.setattr(cut_folder, "MAX_PIXELS", 30_000)  # the whole: (160 / 0.92)^2 = 30,246
+def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut):
     masks, out = tmp_path / "mine", tmp_path / "out"
     masks.mkdir()
     reasons = {
         "small": "your mask is 60x40, the photograph 160x120",
         "empty": "your mask is empty",
         "text": "your mask cannot be read: ",
-        "all": "a cutout of it has over 30,000 pixels",
+        "whole": "your mask marks all of the photograph",
         "tight": "your mask takes up most of the photograph's border",
     }
     for name in reasons:
@@ -160,9 +150,7 @@ def test_a_mask_that_is_none_leaves_the_photograph_whole(photos, tmp_path, cut, 
     Image.new("L", (60, 40), 255).save(masks / "small.png")
     Image.new("L", (160, 120)).save(masks / "empty.png")
     (masks / "text.png").write_text("no image")
-    wide = np.zeros((120, 160), bool)
-    wide[20:100] = True
-    Image.fromarray(wide).save(masks / "all.png")
+    Image.new("1", (160, 120), 1).save(masks / "whole.png")
     corners = np.ones((120, 160), bool)  # of a plate that is cropped to the specimen
     corners[::119, ::159] = False
     Image.fromarray(corners).save(masks / "tight.png")
@@ -229,29 +217,20 @@ def test_what_a_mask_marks(photos, tmp_path, cut, mask, reason):
     assert ("two.png:" in (tmp_path / "out/doubtful.html").read_text()) == bool(reason)
 
 
-def test_a_mask_of_all_of_a_photograph_leaves_it_whole(photos, tmp_path, cut):
-    (tmp_path / "mine").mkdir()
-    Image.new("1", (160, 120), 1).save(tmp_path / "mine/two.png")
-    cut("--masks", tmp_path / "mine")
-    row = rows_of(tmp_path / "out")["two.png"]
-    assert (row["confidence"], row["reason"]) == ("0.0", "your mask marks all of the photograph")
-
-
 @pytest.mark.parametrize("name", ["one.png", "one.PNG", "one_mask.png", "one.jpg.png"])
 def test_masks_are_found_by_their_names_and_counted(photos, tmp_path, cut, name):
-    masks = tmp_path / "mine"
+    """They are turned as their tag says; hidden ones are not looked at."""
+    masks, exif = tmp_path / "mine", Image.Exif()
     (masks / "a").mkdir(parents=True)
+    (masks / "a/._one.png").touch()
+    exif[274] = 6
+    turned = Image.fromarray(GREY).transpose(Image.Transpose.ROTATE_90)
     for path in (masks / "a" / name, masks / "one.png"):
-        Image.fromarray(GREY).save(path, "PNG")
+        turned.save(path, "PNG", exif=exif)
     _, messages = cut("--masks", masks)
     assert "1 of 2 masks used" in messages and f"{str(masks / 'one.png')!r} is" in messages
-    assert rows_of(tmp_path / "out")["a/one.jpg"]["box"] == "30 40 130 80"
-
-
-@pytest.mark.parametrize("suffix", [".jpeg", ".jpe", ".jfif", ".mpo"])
-def test_every_jpeg_is_saved_alike(suffix):
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    assert cut_folder.encoded(pixels, suffix) == cut_folder.encoded(pixels, ".jpg")
+    row = rows_of(tmp_path / "out")["a/one.jpg"]
+    assert (row["confidence"], row["box"]) == ("1.0", "30 40 130 80")
 
 
 def test_a_number_in_a_name_is_no_suffix(photos, tmp_path, cut):
@@ -264,35 +243,6 @@ def test_a_number_in_a_name_is_no_suffix(photos, tmp_path, cut):
     assert rows_of(tmp_path / "out")["B.1"]["box"] == "30 40 130 80"
     masks = sorted(path.name for path in (tmp_path / "out/masks").iterdir())
     assert masks == ["B.1.png", "B.2.png", "empty.png"]
-
-
-def test_of_two_masks_of_a_photograph_the_shorter_name_counts(photos, tmp_path, cut):
-    names = ["one.png", "one_mask.png", "one.jpg.png", "one.jpg_mask.png"]
-    masks = tmp_path / "mine/a"
-    masks.mkdir(parents=True)
-    for number, name in enumerate(names):
-        mask = np.zeros((120, 160), np.uint8)
-        mask[40:80, 30 + number : 130] = 255
-        Image.fromarray(mask).save(masks / name)
-    for left, name in enumerate(names, 30):
-        _, messages = cut("--masks", masks.parent)
-        assert rows_of(tmp_path / "out")["a/one.jpg"]["box"] == f"{left} 40 130 80"
-        assert f"1 of {34 - left} masks used" in messages
-        (masks / name).unlink()
-
-
-def test_a_mask_is_turned_as_its_tag_says_and_hidden_ones_are_not_looked_at(photos, tmp_path, cut):
-    (tmp_path / "mine").mkdir()
-    exif = Image.Exif()
-    exif[274] = 6
-    Image.fromarray(GREY).transpose(Image.Transpose.ROTATE_90).save(
-        tmp_path / "mine/two.png", exif=exif
-    )
-    (tmp_path / "mine/._two.png").touch()
-    _, messages = cut("--masks", tmp_path / "mine")
-    row = rows_of(tmp_path / "out")["two.png"]
-    assert (row["confidence"], row["box"]) == ("1.0", "30 40 130 80")
-    assert "1 of 1 masks used" in messages
 
 
 def test_a_clash_of_names_leaves_out_that_pair_alone(photos, tmp_path, cut):
@@ -311,10 +261,12 @@ def test_the_page_shows_the_doubtful_least_sure_first(
     names = {"<b>&.png": 0.79, "sure.png": 0.8, "third.png": 0.4}
     paths = [specimen(tmp_path / "photos" / name) for name in names]
     confidences = iter(names.values())
-    mask = cut_folder.find_specimen(np.asarray(Image.open(paths[0]))).mask
-    monkeypatch.setattr(
-        cut_folder, "find_specimen", lambda rgb: Found(mask, next(confidences), "faint")
-    )
+    mask = cutout.find_specimen(np.asarray(Image.open(paths[0]))).mask
+
+    def find_specimen(rgb: np.ndarray) -> Found:
+        return Found(mask, next(confidences), "faint")
+
+    monkeypatch.setattr(cutout, "find_specimen", find_specimen)
     assert cut("--workers", 1)[0] == 0
     for scheme, width in SCREENS:
         page = open_page(tmp_path / "out/doubtful.html", scheme, width)
@@ -325,14 +277,6 @@ def test_the_page_shows_the_doubtful_least_sure_first(
     ]
     assert page.evaluate("[...document.images].map(i => i.naturalWidth)") == [160, 160]
 
-    def and_vanishes(rgb: np.ndarray) -> Found:
-        paths.pop(0).unlink()
-        return Found(mask, 0.7, "faint")
-
-    monkeypatch.setattr(cut_folder, "find_specimen", and_vanishes)
-    assert cut("--output", tmp_path / "anew", "--workers", 1)[0] == 0
-    assert (tmp_path / "anew/doubtful.html").read_text().count("The photograph is gone.") == 3
-
 
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -342,7 +286,6 @@ def test_the_page_shows_the_doubtful_least_sure_first(
         (("--output", "{photos}/a/cut"), "lie in each other"),
         (("--input", "{out}/images/x"), "lie in each other"),
         (("--masks", "{photos}/none"), "{photos}/none: no such folder"),
-        (("--workers", "0"), "--workers must be 1 or more"),
     ],
 )
 def test_what_cannot_be_used_is_refused(photos, tmp_path, cut, options, message):

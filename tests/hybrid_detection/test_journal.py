@@ -40,8 +40,7 @@ class Stub:
     def __init__(self, *_: object) -> None:
         self.files = {"sgd": Path(__file__)}
 
-    def load(self, engine: object) -> None:
-        pass
+    def load(self, engine: object) -> None: ...
 
     def examine(self, pictures: torch.Tensor) -> Examined:
         greys = pictures[:, 0, 0, 0].tolist()
@@ -118,7 +117,6 @@ def killed(score, monkeypatch):
 
 # Where the run is killed, and the batches that the next run still scores.
 KILLS = {
-    "while it lists": (ingestion, "find_images", 1, ALL),
     "before it has settings": (journal.json, "dumps", 1, ALL),
     "before a batch": (Stub, "examine", 3, ALL[2:]),
     "in a batch's transaction": (journal, "stamp", 6, ALL[2:]),
@@ -178,28 +176,24 @@ def test_what_is_not_of_that_run_is_not_mixed_in(
     stopped, score, images, tmp_path, monkeypatch, capfd
 ):
     other = {"sgd": Path(__file__).with_name("conftest.py")}
-    kept, damaged = (
-        tmp_path / "out" / journal.FOLDER,
-        tmp_path / "out" / journal.FOLDER / "1.sqlite",
-    )
-    for name, value, message in (
-        ("preprocess", "cutout", "with the preprocess photograph; now it is cutout"),
-        ("backbone", "other", "with the backbone stub; now it is other"),
-        ("engine", None, "with the --engine torch; now it is openvino"),
-        ("fast", True, "with the mode exact; now it is fast"),
-        ("files", other, "with the classifiers {'test_journal.py': "),
-        ("VERSION", 7, f"with the version of the method {backbones.VERSION}; now it is 7"),
-        ("folder", images.parent, f"with the photographs {images}; now it is {images.parent}"),
+    kept = tmp_path / "out" / journal.FOLDER
+    damaged = kept / "1.sqlite"
+    grey_picture(images.parent / "0.png", 3)
+    for owner, name, value, what in (
+        (Stub, "preprocess", "cutout", "preprocess"),
+        (Stub, "backbone", "other", "backbone"),
+        (Stub, "fast", True, "mode"),
+        (Stub, "__init__", lambda self, *_: setattr(self, "files", other), "classifiers"),
+        (ingestion, "choose_engine", lambda *_: "openvino", "--engine"),
+        (backbones, "VERSION", 7, "version of the method"),
+        (None, "folder", images.parent, "photographs"),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(Stub, "load", lambda self, _, n=name, v=value: vars(self).update({n: v}))
-            if name == "engine":
-                patch.setattr(ingestion, "choose_engine", lambda *_: "openvino")
-            patch.setattr(backbones, "VERSION", 7 if name == "VERSION" else backbones.VERSION)
-            grey_picture(images.parent / "0.png", 3)
-            assert score(folder=value if name == "folder" else images) == 1
+            if owner:
+                patch.setattr(owner, name, value)
+            assert score(folder=images if owner else value) == 1
         errors = capfd.readouterr().err
-        assert f"{kept} is of a run that has not ended, {message}" in errors
+        assert f"{kept} is of a run that has not ended, with the {what} " in errors
         assert "Start it as it was and it goes on, or remove that folder" in errors
     damaged.write_bytes(b"no database" * 100)
     assert score() == 1
@@ -243,18 +237,11 @@ def test_a_second_run_on_the_same_output_is_refused(score, images, tmp_path, cap
     assert score() == 0
 
 
-def test_batches_are_those_of_the_whole_list():
+def test_batches_are_those_of_the_whole_list_each_for_one_process():
     known = np.array([SCORED] * 4 + [SCORED, UNKNOWN, FAILED, SCORED, SCORED, SCORED, UNKNOWN])
-    fresh = np.full(7, UNKNOWN)
-    for images, size, rank, count, batches in (
-        (fresh, 3, 0, 1, [[0, 1, 2], [3, 4, 5], [6]]),
-        (fresh, 3, 0, 2, [[0, 1, 2], [6]]),
-        (fresh, 3, 1, 2, [[3, 4, 5]]),
-        (fresh, 8, 1, 2, []),
-        (known, 2, 0, 1, [[4, 5], [6], [10]]),
-        (known, 2, 1, 2, [[6], [10]]),
-    ):
-        assert list(ingestion.batches_to_do(images, size, rank, count)) == batches
+    shared = [list(ingestion.batches_to_do(known, 2, rank, 2)) for rank in (0, 1)]
+    assert shared == [[[4, 5]], [[6], [10]]]
+    assert list(ingestion.batches_to_do(known, 2, 0, 1)) == [[4, 5], [6], [10]]
 
 
 def together(run: Callable[[], object], count: int, kill: int | None = None) -> list[int]:
@@ -314,11 +301,11 @@ def test_each_process_has_a_gpu(monkeypatch):
         assert {wanted: processes.torchrun_device(wanted) for wanted in given} == given
 
 
-@pytest.mark.parametrize(("cores", "given"), [(3, 3), (64, 8)])
-def test_threads_are_no_more_than_the_cores_of_the_container(monkeypatch, cores, given):
+def test_threads_are_no_more_than_the_cores_of_the_container(monkeypatch):
     asked = []
-    monkeypatch.setattr(processes, "CORES", cores)
-    monkeypatch.setattr(processes.torch, "get_num_threads", lambda: 8)
-    monkeypatch.setattr(processes.torch, "set_num_threads", asked.append)
-    processes.use_own_cores()
-    assert asked == [given]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    for cores in (3, 64):
+        monkeypatch.setattr(processes, "CORES", cores)
+        processes.use_own_cores()
+    assert asked == [3, 8]

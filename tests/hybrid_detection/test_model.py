@@ -23,11 +23,6 @@ from torchvision import transforms
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def lite0() -> torch.nn.Module:
-    return backbones.build_backbone("efficientnet_lite0", CPU)
-
-
 # ---- preprocessing ------------------------------------------------------------------------------
 
 
@@ -46,23 +41,6 @@ def test_rgb_gets_the_published_preprocessing(backbone, mean, std, size):
     published = [transforms.Resize((224, 224)), transforms.ToTensor()]
     published.append(transforms.Normalize(mean, std))
     assert torch.equal(result, torch.stack([transforms.Compose(published)(image)] * 2))
-
-
-def test_every_mode_becomes_rgb():
-    """The contracts' goldens have a palette, too, and CMYK."""
-    for image, expected in (
-        (Image.new("L", (2, 2), 7), (7, 7, 7)),
-        (Image.new("1", (2, 2), 1), (255, 255, 255)),
-        (Image.fromarray(np.full((2, 2), 257 * 100 + 129, np.uint16)), (101, 101, 101)),
-        (Image.fromarray(np.full((2, 2), 65535, np.int32)), (255, 255, 255)),
-        (Image.new("RGBA", (2, 2), (255, 0, 0, 0)), (255, 255, 255)),
-        (Image.new("RGBA", (2, 2), (255, 0, 0, 255)), (255, 0, 0)),
-        (Image.new("LA", (2, 2), (0, 0)), (255, 255, 255)),
-    ):
-        rgb = files.to_rgb(image)
-        assert (rgb.mode, rgb.getpixel((0, 0))) == ("RGB", expected)
-    with pytest.raises(ValueError, match="an image of floats; save it with 8 or 16 bits"):
-        backbones.make_picture()(Image.new("F", (4, 4), 0.5))
 
 
 # ---- backbones ----------------------------------------------------------------------------------
@@ -224,76 +202,48 @@ def test_the_best_device_is_taken(monkeypatch, caplog, gpus, mps, wanted, device
 # ---- --fast -------------------------------------------------------------------------------------
 
 
-def test_fast_computes_in_bfloat16_of_reduced_photographs(lite0):
-    draw = torch.Generator().manual_seed(0)
-    noise = torch.randint(0, 256, (3, 224, 224, 3), dtype=torch.uint8, generator=draw)
-    exact, fast = model.Model(device="cpu"), model.Model(device="cpu", fast=True)
-    exact.backbone = fast.backbone = "efficientnet_lite0"
-    exact.network = lite0
-    assert lite0.conv_stem.weight.is_contiguous(memory_format=torch.channels_last)
-    assert not any(parameter.requires_grad for parameter in lite0.parameters())
-    network = backbones.build_backbone("efficientnet_lite0", CPU)
-    fast.network, fast.bfloat16 = model.in_pytorch(network, True), True
-    assert network.conv_stem.weight.dtype == torch.bfloat16
-    norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
-    assert {layer.weight.dtype for layer in norms} == {torch.float32}
-    before, after = exact.extract(noise), fast.extract(noise)
-    plain = model.Model(device="cpu", fast=True)  # where there is no bfloat16
-    plain.backbone, plain.network, plain.bfloat16 = exact.backbone, lite0, False
-    assert torch.equal(plain.extract(noise), before)
-    assert after.dtype == torch.float32
-    assert 1e-4 < (after - before).norm() / before.norm() < 0.1
-    for view, side in [("photograph", 448), ("cutout", 800), ("photograph+wings", 800)]:
-        fast.view = exact.view = view
-        assert (fast.smallest_side, exact.smallest_side) == (side, None)
+def test_fast_computes_the_backbone_in_bfloat16_of_reduced_photographs(monkeypatch):
+    """Where the processor has it; wings, and what is normalised, stay in float32."""
 
-
-def test_the_backbone_alone_is_computed_in_bfloat16(monkeypatch):
     def load_members(self):
         self.members, self.networks, self.view = {}, [self.backbone, backbones.WINGS], "photograph"
 
     monkeypatch.setattr(model.Model, "load_members", load_members)
-    monkeypatch.setattr(model, "has_bfloat16", lambda device: True)
-    for fast in (True, False):
+    draw = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (3, 224, 224, 3), dtype=torch.uint8, generator=draw)
+    found = []
+    for there, fast in ((True, True), (False, True), (True, False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda there=there: {"amx_bf16": there})
         detector = model.Model("efficientnet_lite0", "cpu", fast=fast)
-        detector.load(lambda network, rough: rough)
-        assert (detector.network, detector.wing_network) == (fast, False)
-
-
-def test_fast_computes_in_float32_where_bfloat16_takes_longer(monkeypatch):
-    for there, rough in (({}, False), ({"amx_bf16": True}, True), ({"avx512_bf16": False}, False)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda there=there: there)
-        assert model.Model(device="cpu", fast=True).bfloat16 == rough
-        assert not model.Model(device="cpu").bfloat16
-        assert backbones.has_bfloat16(torch.device("cuda"))
+        detector.load()
+        network, seen_wings = detector.network, detector.wing_network.stages[0].weight
+        kind = torch.bfloat16 if there and fast else torch.float32
+        assert network.conv_stem.weight.dtype == kind
+        assert network.bn1.weight.dtype == seen_wings.dtype == torch.float32
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+        found.append(detector.extract(noise))
+        for view, side in [("photograph", 448), ("cutout", 800), ("photograph+wings", 800)]:
+            detector.view = view
+            assert detector.smallest_side == (side if fast else None)
+    rough, plain, exact = found
+    assert torch.equal(plain, exact) and rough.dtype == torch.float32
+    assert 1e-4 < (rough - exact).norm() / exact.norm() < 0.1
+    assert backbones.has_bfloat16(torch.device("cuda"))
 
 
 def test_what_is_raised_raises_the_version_of_the_features(monkeypatch):
-    assert backbones.version("cutout") == backbones.version("photograph") * cutout.VERSION
-    monkeypatch.setattr(backbones, "VERSION", 1)
-    monkeypatch.setattr(cutout, "VERSION", 3)
-    assert (backbones.version("photograph"), backbones.version("cutout")) == (1, 3)
     monkeypatch.setattr(backbones, "VERSION", 2)
-    assert (backbones.version("photograph"), backbones.version("cutout")) == (2, 6)
+    monkeypatch.setattr(cutout, "VERSION", 3)
     monkeypatch.setattr(wings, "VERSION", 5)
-    assert backbones.version("cutout+wings") == 2 * 3 * 5
+    views = {"photograph": 2, "cutout": 2 * 3, "cutout+wings": 2 * 3 * 5}
+    assert {view: backbones.version(view) for view in views} == views
 
 
-@pytest.mark.parametrize(
-    ("name", "side", "size"),
-    [
-        ("a.jpg", None, (2000, 1000)),
-        ("a.jpg", 501, (2000, 1000)),
-        ("a.jpg", 10, (250, 125)),
-        ("a.png", 125, (2000, 1000)),
-    ],
-)
-def test_a_jpeg_is_reduced_no_further_than_is_said(tmp_path, name, side, size):
-    path = tmp_path / name
+def test_pictures_are_made_of_jpegs_that_are_reduced(tmp_path):
+    """As far as is said; test_viewer.py says which sizes these are."""
+    path = tmp_path / "a.jpg"
     Image.linear_gradient("L").resize((2000, 1000)).convert("RGB").save(path)
-    small = files.open_image(path, side)
-    assert small.size == size
-    whole = files.open_image(path).resize(size, Image.Resampling.BOX)
-    assert np.abs(np.subtract(small, whole, dtype=int)).max() <= 3
-    (batch,) = pictures.load_pictures([path], "photograph", 1, 0, smallest_side=side)
+    small = files.open_image(path, 10)
+    assert small.size == (250, 125)
+    (batch,) = pictures.load_pictures([path], "photograph", 1, 0, smallest_side=10)
     assert np.array_equal(batch.pictures[0], small.resize((224, 224), Image.Resampling.BILINEAR))

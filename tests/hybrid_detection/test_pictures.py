@@ -3,13 +3,9 @@
 import os
 import signal
 import time
-import warnings
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
-import pictures
 import pytest
 import torch
 from pictures import load_pictures, shared_out
@@ -114,34 +110,3 @@ def test_nothing_is_left_when_the_caller_stops_or_is_killed(paths):
         assert time.monotonic() < deadline, alive
         time.sleep(0.05)
     assert len(workers) == 3
-
-
-def test_what_a_library_warns_of_is_said_once_of_each_file(paths, monkeypatch, caplog):
-    def transform(_):
-        for _ in range(3):
-            warnings.warn("odd tags", UserWarning, stacklevel=1)
-        return np.zeros((224, 224, 3), np.uint8)
-
-    monkeypatch.setattr(pictures, "make_picture", lambda _: transform)
-    list(load_pictures(paths[:2], WHOLE, 2, 0))
-    assert caplog.messages == [f"{path}: odd tags" for path in paths[:2]]
-
-
-def test_freed_memory_is_kept_within_the_block_alone(monkeypatch):
-    """What the C library is told; how many pages that saves depends on the system."""
-    told = []
-    monkeypatch.setattr(
-        pictures.ctypes,
-        "CDLL",
-        lambda _: SimpleNamespace(
-            mallopt=lambda name, value: told.append((name, value)),
-            malloc_trim=lambda kept: told.append(("trim", kept)),
-        ),
-    )
-    monkeypatch.setattr(pictures.platform, "libc_ver", lambda: ("glibc", "2.36"))
-    trim_threshold, mmap_max = -1, -4
-    with pytest.raises(KeyError), pictures.freed_memory_kept():
-        assert dict(told) == {trim_threshold: 2**31 - 1, mmap_max: 0}
-        told.clear()
-        raise KeyError
-    assert told == [(trim_threshold, 128 * 1024), (mmap_max, 65536), ("trim", 0)]

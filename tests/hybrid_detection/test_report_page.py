@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -22,7 +21,6 @@ from worlds import (
     MEMBERS,
     NAMES,
     ODD,
-    SCORES,
     evidence_at,
     read_report,
     report_index,
@@ -52,14 +50,14 @@ def names_shown(page) -> list[str]:
     return [text.evaluate("element => element.firstChild.textContent") for text in texts]
 
 
-def saved_rows(page, button: str = "Download") -> tuple[str, list[dict[str, str]]]:
+def saved_rows(page, button: str = "Download") -> list[dict[str, str]]:
     """What the page saves: the selection, or what a person said."""
     with page.expect_download() as saved:
         page.get_by_role("button", name=button).click()
     text = saved.value.path().read_bytes().decode()
     heads = text.split("\n", 1)[0].split(",")
     assert len(set(heads)) == len(heads) and set(corrections.READ) <= set(heads)
-    return text, list(csv.DictReader(io.StringIO(text, newline="")))
+    return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
 # ---- the folder ---------------------------------------------------------------------------------
@@ -76,19 +74,12 @@ def test_the_folder_holds_what_the_page_shows_and_is_replaced_whole(
     pictures |= {f"training/{place}.jpg" for place in similar}
     static = {f"static/{path.name}" for path in detection_report.STATIC.iterdir()}
     assert found == pictures | static | {"index.html", "data.js"}
-    # Links lead to the files through folders that are links: `..` leads out of what one names.
-    (tmp_path / "deep/down/real").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(tmp_path / "deep/down/real")
-    write_report(tmp_path / "link/report", photographs, SETTING)
-    links = read_report(tmp_path / "link/report")["photographs"]["link"]
-    assert all(re.fullmatch(r"[\w./%-]+", link, re.ASCII) for link in links)
-    for link, photograph in zip(links, photographs, strict=True):
-        assert (tmp_path / "link/report" / unquote(link)).resolve() == photograph.path.resolve()
-    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        # What is killed while it removes the old report leaves the new one.
-        patch.setattr(shutil, "rmtree", lambda *_, **__: 1 / 0)
-        write_report(folder, photographs[:3], SETTING)
-    shutil.rmtree(next(tmp_path.glob(".*.part")))
+    for link, photograph in zip(
+        read_report(folder)["photographs"]["link"], photographs, strict=True
+    ):
+        assert re.fullmatch(r"[\w./%-]+", link, re.ASCII)
+        assert (folder / unquote(link)).resolve() == photograph.path
+    write_report(folder, photographs[:3], SETTING)
     monkeypatch.setattr(detection_report, "render", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_report(folder, photographs, SETTING)
@@ -129,19 +120,15 @@ def test_a_reader_draws_the_line_and_saves_what_is_chosen(open_page, report):
     assert names_shown(page) == [NAMES[4], NAMES[8]]
     page.locator("#truth").select_option("all")
     page.locator("#parents").select_option("8 x 9")
-    assert names_shown(page) == [NAMES[i] for i in (1, 5, 7, 11)]
     page.locator("#sort").select_option("score, lowest first")
     page.locator("#lowest").fill("0.5")
     assert names_shown(page) == [NAMES[5], NAMES[1]]
-    page.locator("#parents").select_option("all")
     counts = page.locator("#counts")
     assert "6 called hybrid, 6 non-hybrid" in counts.text_content()
     assert "Recall 83\u00a0% (5 of 6), precision 83\u00a0%" in counts.text_content()
     page.locator("#threshold").fill("0.9")
     assert "1 called hybrid, 11 non-hybrid" in counts.text_content()
     assert "Recall 17\u00a0% (1 of 6), precision 100\u00a0%" in counts.text_content()
-    page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    assert page.locator("#bar").bounding_box()["y"] == pytest.approx(0, abs=1)  # stays in view
 
 
 def test_a_reader_looks_at_photographs_by_keyboard(open_page, report):
@@ -164,14 +151,11 @@ def test_a_reader_looks_at_photographs_by_keyboard(open_page, report):
         picture = panel.locator(".large img").nth(place).bounding_box()
         assert panel.locator("canvas").nth(place).bounding_box() == pytest.approx(picture, abs=1)
     assert page.locator(".row canvas").count() == page.locator(".row").count()
-    page.locator("#panel_title").click()
     page.keyboard.press("ArrowRight")
     assert panel.get_by_role("heading", name="document.title").is_visible()
     assert "Look twice" not in panel.text_content()
     page.keyboard.press("Escape")  # the focus goes where that photograph is
     page.wait_for_function(f"{number} === '1'")  # a dialog tells that it was closed a moment later
-    assert page.get_by_role("listitem").nth(2).get_attribute("aria-posinset") == "3"
-    assert page.get_by_role("button", name=re.compile("^rank 3 .*Rötliche")).count() == 1
 
 
 def test_a_person_says_what_the_photographs_show(open_page, report, tmp_path, photographs):
@@ -194,7 +178,7 @@ def test_a_person_says_what_the_photographs_show(open_page, report, tmp_path, ph
     assert says.all_inner_texts()[:6] == [*shown, ""]
     page.locator("#person").select_option("nothing yet")
     assert names_shown(page) == [NAMES[3], *NAMES[5:]]
-    _, rows = saved_rows(page, "Save what I said")  # all of it, not the selection
+    rows = saved_rows(page, "Save what I said")  # all of it, not the selection
     columns = ("filename", "decision", "person", "person_subspecies", "folder")
     assert [[row[name] for name in columns] for row in rows] == [
         [NAMES[i], "hybrid", said[i], "8 x new" * (i == 4), "/photographs"] for i in (0, 1, 2, 4)
@@ -220,23 +204,19 @@ def test_what_leaves_the_page(open_page, tmp_path, photographs):
     rows = [replace(row, name=name, parents=Parents("=8", "9", 0.6, 0.9)) for name in names]
     write_report(tmp_path / "report", rows, SETTING | {"memberNames": ["sgd"]})
     page = open_page(tmp_path / "report/index.html", scheme="dark", width=390)
-    text, saved = saved_rows(page)
+    saved = saved_rows(page)
     guarded = [f"'{name}" for name in names[:8]]
     assert [row["filename"] for row in saved] == [*guarded, *names[8:]]
     assert [corrections.GUARD.sub("", name) for name in guarded] == names[:8]
     assert {row["sgd"] for row in saved} == {"-0.3"}  # a number stays one
-    assert '"a;""=1.jpg",' in text  # where ; parts the cells, none of them begins with =
     assert page.locator(".row").count() < 100
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator(".row").count() == 200
     assert page.locator("#printed").text_content() == "The first 200 are printed."
-    for control in ("nav", "#threshold", "#filters", ".on_screen"):
-        assert not page.locator(control).first.is_visible()
-    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(34, 33, 29)"
+    assert not page.locator("#filters").is_visible()
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     page.emulate_media(media="screen")
-    assert page.locator(".row").count() < 100
     page.locator(".row button").first.click()
     page.emulate_media(media="print")  # the open photograph alone
     assert page.get_by_role("dialog").locator(".large img").first.is_visible()
@@ -248,55 +228,43 @@ def test_what_leaves_the_page(open_page, tmp_path, photographs):
 
 def test_photographs_are_sorted_and_called_by_their_own_numbers(open_page, tmp_path, photographs):
     """More than a fifth of the evidence outside the specimen is warned of; orange speaks for it."""
-    sgd, certainty, outside = (0.1, 0.4, 0.3, 0.2), (0.6, 0.9, 0.7, 0.3), (0.18, 0, 0.22, 0)
+    scores, certainty, outside = (0.9, 0.7, 0.12345649), (0.6, 0.9, 0.7), (0.18, 0, 0.22)
     rows = [
         replace(
             photographs[0],
             name=f"{i}.jpg",
             evidence=(1 - outside[i]) * evidence_at(2, 3) - outside[i] * evidence_at(6, 5),
-            score=(0.9, 0.7, 0.5, 0.12345649)[i],
-            members=dict.fromkeys(MEMBERS, 0.5) | {"sgd": sgd[i]},
-            parents=Parents("8", "9", (0.75, 0.7, 0.6, 0.5)[i], certainty[i]),
+            score=scores[i],
+            parents=Parents("8", "9", 0.7, certainty[i]),
         )
-        for i in range(4)
+        for i in range(3)
     ]
     write_report(tmp_path / "report", rows, SETTING)
     page = open_page(tmp_path / "report/index.html")
-    orders = page.evaluate(
-        "Object.fromEntries(Object.keys(SORTS).map(n => [n, [0, 1, 2, 3].sort(SORTS[n])]))"
-    )
-    assert orders["sgd, highest first"] == [1, 2, 3, 0]
-    assert orders["certainty of the parents"] == [1, 2, 0, 3]
-    assert orders["evidence outside the specimen"] == [2, 0, 1, 3]
-    assert page.evaluate("[0, 1, 2, 3].map(called)") == [True, True, False, False]
-    assert page.evaluate("[0, 0.054, 0.1, 0.5].map(percent)") == [
-        f"{text}\u00a0%" for text in ("0", "5.4", "10", "50")
-    ]
     warned = ["look twice" in row.text_content().lower() for row in page.locator(".row").all()]
-    assert warned == [False, False, True, False]
-    bars = page.locator(".row").first.locator(".measure i").all()
-    assert [bar.evaluate("e => e.style.width") for bar in bars] == ["10%", "50%", "50%"]
+    assert warned == [False, False, True]
+    for sort, order in (
+        ("score, lowest first", "210"),
+        ("certainty of the parents", "120"),
+        ("evidence outside the specimen", "201"),
+    ):
+        page.locator("#sort").select_option(sort)
+        assert names_shown(page) == [f"{i}.jpg" for i in order]
     pixels = "[...heatCanvas(REPORT.maps[2]).getContext('2d').getImageData(0, 0, 7, 7).data]"
     pixels = np.reshape(page.evaluate(pixels), (7, 7, 4))
     assert pixels[2, 3] == pytest.approx([240, 100, 0, 190], abs=3)
     assert pixels[6, 5] == pytest.approx([30, 110, 220, 54], abs=3)
-    assert pixels[..., 3].sum() == pixels[2, 3, 3] + pixels[6, 5, 3]
     page.locator("#highest").fill("0.8")
     page.locator("#threshold").fill("0.6")
     columns = ("filename", "score", "share_1", "share_2", "decision", "threshold")
-    assert [[row[name] for name in columns] for row in saved_rows(page)[1]] == [
+    assert [[row[name] for name in columns] for row in saved_rows(page)] == [
+        ["2.jpg", "0.12345649", "0.7", "0.3", "non-hybrid", "0.6"],
         ["1.jpg", "0.7", "0.7", "0.3", "hybrid", "0.6"],
-        ["2.jpg", "0.5", "0.6", "0.4", "non-hybrid", "0.6"],
-        ["3.jpg", "0.12345649", "0.5", "0.5", "non-hybrid", "0.6"],
     ]
-    doubts = page.get_by_text(", if it is a hybrid")
-    assert [doubt.is_visible() for doubt in doubts.all()] == [False, True, True]
-    page.locator("#highest").fill("0.5")
     page.locator(".row button").first.click()
     told = page.get_by_role("dialog").text_content()
-    assert "Rank 3 of 4" in told and "Look twice" in told
-    assert "All patches: 1.17 for, 0.33 against" in told
-    assert "8 (share 60\u00a0%)9 (share 40\u00a0%)" in told
+    assert "Rank 3 of 3" in told and "Look twice" in told
+    assert "8 (share 70\u00a0%)9 (share 30\u00a0%)" in told
     assert "certainty 0.70. It is called non-hybrid, and then this means nothing" in told
 
 
@@ -318,18 +286,9 @@ def test_the_charts_show_the_numbers_of_the_reference(open_page, report, tmp_pat
     assert place("roc_mark") == pytest.approx([40 + 250 / 6, 260 - 250 * 5 / 6])
     assert place("precision_recall_mark") == pytest.approx([40 + 250 * 5 / 6, 260 - 250 * 5 / 6])
     assert page.locator("#roc .curve").get_attribute("d").startswith("M40.0 260.0L40.0 218.3L")
-    bins = page.evaluate(
-        "[...document.querySelectorAll('#histogram rect')].map(e => +e.dataset.bin)"
-    )
-    assert sorted(bins) == sorted(int(60 * score) for score in SCORES)
-    assert "83\u00a0% of the non-hybrids stay below" in page.locator("#counts").text_content()
     official = page.locator("#official tbody tr").first.locator("td").all_text_contents()
     assert official[1:] == [f"{shown['official'][0][1]:.3f}"]
-    *_, low, high = shown["crosses"][0]
-    bar = [float(page.locator("#crosses rect").get_attribute(name)) for name in ("x", "width")]
-    assert bar == pytest.approx([2 + 156 * low, 156 * (high - low)])
     page.locator("#threshold").fill("0.9")
-    assert page.locator("#cut").get_attribute("transform") == "translate(900 0)"
     assert place("precision_recall_mark") == pytest.approx([40 + 250 / 6, 10])
     missed = page.locator("#missed button").all_text_contents()
     assert [text[:6] for text in missed] == ["0.3100", "0.5500", "0.7100", "0.7900", "0.8700"]
@@ -339,5 +298,4 @@ def test_the_charts_show_the_numbers_of_the_reference(open_page, report, tmp_pat
     write_report(tmp_path / "report", photographs, SETTING, reference=reference)
     page = open_page(tmp_path / "report/index.html")
     assert "(4 of 5), precision 80\u00a0%" in page.locator("#counts").text_content()
-    _, kept = saved_rows(page)
-    assert [row["hybrid_stat"] for row in kept] == ["", *map(str, LABELS[1:])]
+    assert [row["hybrid_stat"] for row in saved_rows(page)] == ["", *map(str, LABELS[1:])]

@@ -12,9 +12,8 @@ from subspecies_member import Parents
 
 def test_memory_that_is_short_for_a_batch_is_said_with_a_remedy():
     message = "short for 7 images at once; say a smaller --batch_size"
-    for words in ("CUDA out of memory. Tried to allocate 20.00 MiB", "MPS backend out of memory"):
-        with pytest.raises(ValueError, match=message), scoring.enough_memory(7):
-            raise RuntimeError(words)
+    with pytest.raises(ValueError, match=message), scoring.enough_memory(7):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
     for empty in (torch.empty, np.empty):
         with pytest.raises(ValueError, match=message), scoring.enough_memory(7):
             empty(1 << 56)
@@ -33,6 +32,3 @@ def test_what_has_no_score_is_named_and_moves_no_other(draw, tmp_path):
         1: f"{paths[1]}: its score is inf; check the weights",
         2: scoring.Scored(0.75, {"sgd": 0.75}, parents[2]),
     }
-    model.examine = lambda _: np.empty(1 << 56)
-    with pytest.raises(ValueError, match="short for 4 images"):
-        next(scoring.score_images(model, paths, 4, 0, [[2]]))

@@ -1,7 +1,6 @@
 """published_members.load_sgd: pickles of old and new scikit-learn, and what only looks like one."""
 
 import copy
-import os
 import pickle
 from pathlib import Path
 
@@ -31,30 +30,10 @@ def ensemble(count: int = 1) -> CalibratedClassifierCV:
 def write(tmp_path):
     def write_pickle(content: object) -> Path:
         path = tmp_path / "sgd_clf.pkl"
-        path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content))
+        path.write_bytes(pickle.dumps(content))
         return path
 
     return write_pickle
-
-
-def test_a_calibrated_pickle_by_hand(write):
-    content = ensemble(2)
-    first, second = content.calibrated_classifiers_
-    first.estimator.coef_[0, :2], first.estimator.intercept_[0] = (1, -2), 0.5
-    second.estimator.coef_[0, :2], second.estimator.intercept_[0] = (0.5, 3), -1
-    first.calibrators[0].a_, first.calibrators[0].b_ = np.float64(-1.5), np.float64(0.25)
-    second.calibrators[0].a_ = np.float64(-2)
-    scorer = published_members.load_sgd(write(content))
-    features = np.zeros((3, 1536), np.float32)
-    features[0, 0] = features[1, 1] = 1
-    # The folds decide 1.5 and -0.5, -1.5 and 2, 0.5 and -1; p = mean of 1 / (1 + e^(a d + b)):
-    # (1/(1+e^-2) + 1/(1+e))/2, (1/(1+e^2.5) + 1/(1+e^-4))/2, (1/(1+e^-0.5) + 1/(1+e^2))/2.
-    expected = [0.574869, 0.528936, 0.370831]
-    assert scorer.hybrid_probability(features) == pytest.approx(expected, abs=1e-6)
-    assert scorer.origin == published_members.Origin("dinov2_base", None)
-    bare = published_members.load_sgd(write(first.estimator))
-    expected = [0.817574, 0.182426, 0.622459]  # 1 / (1 + e^-1.5), 1 / (1 + e^1.5), 1 / (1 + e^-0.5)
-    assert bare.hybrid_probability(features) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -87,10 +66,8 @@ def test_todays_pickles_give_scikit_learns_probabilities(write, make):
         ({"coef_": np.zeros((1, 768))}, r"coef_ has the shape \(1, 768\), expected \(1, 1536\)"),
         ({"coef_": np.full((1, 1536), np.nan)}, "coef_ holds a value that is not finite"),
         ({"intercept_": np.zeros(2)}, r"intercept_ has the shape \(2,\), expected \(1,\)"),
-        ({"classes_": np.array([0, 1, 2])}, r"classes_ has the shape \(3,\), expected \(2,\)"),
         ({"classes_": np.array([1, 0])}, "a classifier of the classes 0 and 1"),
         ({"a_": np.zeros(2)}, r"a_ has the shape \(2,\), expected \(\)"),
-        ({"a_": np.float64(np.nan)}, "a_ holds a value that is not finite"),
         ({"b_": "0.5"}, "b_ is a str, expected numbers"),
     ],
 )
@@ -107,34 +84,21 @@ def refuse(path: Path, message: str) -> None:
         published_members.load_sgd(path)
 
 
-class Payload:
-    def __init__(self, target):
-        self.target = target
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.target),)
-
-
-def test_what_is_no_classifier_is_refused_and_runs_nothing(write, tmp_path):
+def test_what_is_no_classifier_is_refused(write):
+    """What would run something is among the hostile files of tests/faults."""
     features = np.random.default_rng(0).standard_normal((20, 1536))
     above = (features[:, 0] > 0).astype(int)
     many = ensemble()
     many.calibrated_classifiers_ *= 1000
     assert len(published_members.load_sgd(write(many)).weights) == 1000
     many.calibrated_classifiers_ += many.calibrated_classifiers_[:1]
-    huge = pickle.PROTO + b"\x03" + pickle.NONE + b"r\xff\xff\xff\x7f" + pickle.STOP
     for content, message in (
-        (b"", ""),
-        (b"not a pickle", ""),
         ({"coef_": [1.0]}, ""),
-        (Payload(tmp_path / "owned"), "mkdir"),
         (many, "1,001 folds, expected 1,000"),
-        (huge, "2,147,483,647 objects in 9 bytes"),  # before memory is set aside
         (SGDClassifier(loss="hinge").fit(features, above), "Hinge has no place"),
         (SGDClassifier(loss="log_loss").fit(features, above + 1), "0 and 1"),
     ):
         refuse(write(content), message)
-    assert not (tmp_path / "owned").exists()
 
 
 def test_a_forged_array_is_refused_before_it_is_read(tmp_path):

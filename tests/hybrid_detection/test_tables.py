@@ -102,17 +102,13 @@ def test_the_threshold_is_that_of_the_photographs_of_non_hybrids():
     assert np.isnan(tables.held_out_threshold(images.part("", np.arange(60) > 20)))
 
 
-@pytest.mark.parametrize(
-    ("published", "ensemble", "said"),
-    [
-        ([0.1, 0.8, 0.2, 0.9, 1, 0], [0.9, 0.8, 0.2, 0.9, 1, 0], "of 4 held-out photographs from"),
-        ([0.9, 0.8, 0.2, 0.9, 0, 1], [0.1, 0.8, 0.2, 0.9, 1, 0], ""),
-    ],
-)
-def test_a_third_member_that_makes_it_worse_is_named(caplog, published, ensemble, said):
+def test_a_third_member_that_makes_it_worse_is_named(caplog):
+    """Of photographs; the painted images say the opposite."""
     names = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "AF_8_8_gen00000.png", "AF_8_9_gen00001.png"]
-    scores = {"published": np.array(published), "ensemble": np.array(ensemble)}
-    for known in (scores, {"ensemble": scores["ensemble"]}):
-        tables.warn_of_third(replace(held_out(names), scores=known))
-        assert (said in caplog.text) if said and len(known) == 2 else not caplog.text
-        caplog.clear()
+    good = np.array([0.1, 0.8, 0.2, 0.9, 1, 0])
+    bad = np.array([0.9, 0.8, 0.2, 0.9, 0, 1])
+    for scores in ({"published": bad, "ensemble": good}, {"ensemble": bad}):
+        tables.warn_of_third(replace(held_out(names), scores=scores))
+        assert not caplog.text
+    tables.warn_of_third(replace(held_out(names), scores={"published": good, "ensemble": bad}))
+    assert "of 4 held-out photographs from" in caplog.text

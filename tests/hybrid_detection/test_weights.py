@@ -81,8 +81,6 @@ def test_another_backbone_or_preprocess_than_is_remembered_is_refused(root, stor
 def test_a_hostile_memory_is_refused(tmp_path, name, value, reason):
     with pytest.raises(ValueError, match=rf"clf1024\.pth: damaged memory .*{reason}"):
         published_members.load_linear(write_linear(tmp_path, {"": {name: value}}))
-    with pytest.raises(ValueError, match=r"clf1024\.pth: damaged memory"):
-        published_members.load_linear(write_linear(tmp_path, {"": 7}))
     with pytest.raises(ValueError, match=rf"sgd_clf\.pkl: not an SGD classifier .*{reason}"):
         published_members.load_sgd(write_sgd(tmp_path, **{f"{name}_": value}))
 
@@ -118,9 +116,7 @@ LITE0 = "trained on features of efficientnet_lite0"
     ("pair", "sgd", "third", "origin"),
     [
         ({}, {"training_": "77aa"}, None, f"{LITE0} (training 77aa)"),
-        ({}, {}, None, f"{LITE0} (no training's id)"),
         ({"preprocess": "cutout"}, None, {}, f"{LITE0} of cutouts (training 1f3c)"),
-        ({}, None, {"training": "77aa"}, f"{LITE0} (training 77aa)"),
         ({"backbone": None}, {}, None, "trained on features of dinov2_base (training 1f3c)"),
     ],
 )
@@ -224,8 +220,6 @@ def test_missing_weights_name_the_places_and_the_remedies(root, monkeypatch):
     ("content", "message"),
     [
         (published_members.LinearClassifier(768).state_dict(), "does not fit the network"),
-        (published_members.LinearClassifier(1536).classifier.state_dict(), "does not fit the net"),
-        ({"network": Path("nothing is made of this")}, "not a PyTorch weights file"),
         ([1.0], "not a plain state dict"),
         ({"epoch": 3}, "not a plain state dict"),
     ],

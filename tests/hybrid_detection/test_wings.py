@@ -95,68 +95,53 @@ def test_a_whole_specimen_gives_its_halves():
     assert columns[-8:].any() and columns[:8].any()
 
 
+def mask_of(width: int, height: int, *ellipses: tuple) -> np.ndarray:
+    """Pieces of 0 and 1: the middle of each, half its axes, and degrees."""
+    mask = np.zeros((height, width), np.uint8)
+    for middle, axes, turned in ellipses:
+        cv2.ellipse(mask, middle, axes, turned, 0, 360, 1, cv2.FILLED)
+    return mask
+
+
+def shown(mask: np.ndarray) -> list[tuple]:
+    """Of each side whether it is the right one, and the rows of its wings."""
+    sides, turned = sort_wings(*find_wings(mask))
+    assert not turned
+    return [(side.right, [rows for _, rows in side.wings]) for side in sides]
+
+
 def test_two_wings_that_touch_are_cut_apart():
-    mask = np.zeros((200, 300), np.uint8)
-    for x in (95, 205):
-        cv2.ellipse(mask, (x, 60), (60, 30), 0, 0, 360, 1, cv2.FILLED)
-    cv2.circle(mask, (100, 150), 35, 1, cv2.FILLED)
-    cv2.circle(mask, (200, 150), 35, 1, cv2.FILLED)
-    found, whole = find_wings(mask)
-    assert (len(found), whole) == (4, False)
-    sides, turned = sort_wings(found, whole)
-    assert [side.right for side in sides] == [False, True] and not turned
-    for side in sides:
-        assert [(round(wing.centre[1]), rows) for wing, rows in side.wings] == [
-            (60, UPPER),
-            (150, LOWER),
-        ]
-    forewing = cv2.fillPoly(
-        np.zeros((90, 200), np.uint8), [np.array([(5, 5), (195, 5), (5, 80)])], 1
-    )
+    fore = [((x, 60), (60, 30), 0) for x in (95, 205)]
+    mask = mask_of(300, 200, *fore, *[((x, 150), (35, 35), 0) for x in (100, 200)])
+    assert shown(mask) == [(False, [UPPER, LOWER]), (True, [UPPER, LOWER])]
+    triangle = np.array([(5, 5), (195, 5), (5, 80)])
+    forewing = cv2.fillPoly(np.zeros((90, 200), np.uint8), [triangle], 1)
     assert len(find_wings(forewing)[0]) == 1  # wide, too, but its halves are unlike
-    level = cv2.ellipse(
-        np.zeros((90, 200), np.uint8), (100, 45), (95, 40), 0, 0, 360, 1, cv2.FILLED
-    )
+    level = mask_of(200, 90, ((100, 45), (95, 40), 0))
     assert len(find_wings(level)[0]) == 1  # they are alike, but no notch is between them
-    (alone,), turned = sort_wings(found[2:3], False)  # a single one that is round
-    assert alone.wings == [(found[2], LOWER)] and not turned
+    assert shown(mask_of(90, 90, ((45, 45), (35, 35), 0))) == [(False, [LOWER])]
 
 
 @pytest.mark.parametrize(("axes", "rows"), [((40, 25), UPPER), ((40, 36), WHOLE)])
 def test_two_that_are_alike_beside_each_other_are_two_sides(axes, rows):
     """Two forewings, or the halves of a specimen without a body."""
-    mask = np.zeros((120, 300), np.uint8)
-    for x, turned in ((80, 40), (210, -40)):
-        cv2.ellipse(mask, (x, 60), axes, turned, 0, 360, 1, cv2.FILLED)
-    sides, _ = sort_wings(*find_wings(mask))
-    assert [(side.right, [at for _, at in side.wings]) for side in sides] == [
-        (False, [rows]),
-        (True, [rows]),
-    ]
-
-
-def test_a_crumb_beside_a_whole_specimen_changes_nothing():
-    photograph = whole_specimen()
-    mask = (np.abs(np.asarray(photograph).astype(int) - PAPER).max(axis=2) > 20).astype(np.uint8)
-    cv2.circle(mask, (30, 400), 8, 1, cv2.FILLED)
-    found, halves = find_wings(mask)
-    assert (len(found), halves) == (2, True)
+    mask = mask_of(300, 120, *[((x, 60), axes, turned) for x, turned in ((80, 40), (210, -40))])
+    assert shown(mask) == [(False, [rows]), (True, [rows])]
 
 
 def test_odd_pieces_are_wings_still():
-    """Three at one height; and four at the most, of pieces that would be cut in two."""
-    mask = np.zeros((200, 400), np.uint8)
-    for x in (50, 150, 250):
-        cv2.circle(mask, (x, 60), 30, 1, cv2.FILLED)
-    sides, turned = sort_wings(*find_wings(mask))
-    assert len(sides) == 2 and not turned
-    for y in (40, 110, 180):
-        cv2.ellipse(mask, (330, y), (60, 18), 0, 0, 360, 1, cv2.FILLED)
-    assert len(find_wings(mask)[0]) <= 4
+    """Three at one height; four at the most, of pieces that would be cut in two; and no crumb."""
+    three = [((x, 60), (30, 30), 0) for x in (50, 150, 250)]
+    assert len(shown(mask_of(400, 200, *three))) == 2
+    more = [((330, y), (60, 18), 0) for y in (40, 110, 180)]
+    assert len(find_wings(mask_of(400, 200, *three, *more))[0]) <= 4
+    wings = np.abs(np.asarray(whole_specimen()).astype(int) - PAPER).max(axis=2) > 20
+    mask = wings | (mask_of(600, 420, ((30, 400), (8, 8), 0)) > 0)
+    found, halves = find_wings(mask.astype(np.uint8))
+    assert (len(found), halves) == (2, True)
 
 
 def test_nothing_found_is_ground():
-    assert sort_wings(*find_wings(np.zeros((9, 9), np.uint8))) == ([], False)
     with pytest.warns(UserWarning, match="no specimen was found"):
         found = laid(Image.new("RGB", (90, 60), (0, 0, 0)))
     assert found.shape == (2, SIDE, SIDE, 3)
@@ -193,30 +178,3 @@ def test_a_view_shows_one_side(pictures):
         assert changed.shape == side.shape and changed.dtype == torch.uint8
         assert (changed[:, 0, [0, -1]] == GROUND).all()
         assert 1 < (changed.float() - side.float()).abs().mean() < 20
-
-
-def test_what_a_view_says_is_done(pictures):
-    """A bar in the upper half, as wide as 100 pixels and as high as 10."""
-    bars = torch.full_like(pictures, GROUND)
-    bars[:, 51:61, 62:162] = torch.tensor([64, 100, 200], dtype=torch.uint8)
-
-    def measured(view: View) -> tuple[float, ...]:
-        changed = change(bars, view)[0, : SIDE // 2].numpy()
-        mask = (np.abs(changed.astype(int) - GROUND).max(axis=2) > 36).astype(np.uint8)
-        (outline,), _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        _, (width, height), angle = cv2.minAreaRect(outline)
-        if width < height:
-            width, height, angle = height, width, angle - 90
-        return (width + 1) / 100, (height + 1) / 10, (angle + 90) % 180 - 90
-
-    assert measured(View(False, 0, 1.0, 1.0, 1.0, (1, 1, 1))) == pytest.approx((1, 1, 0), abs=0.02)
-    for degrees in (4, -3):
-        width, height, angle = measured(View(False, degrees, 1.0, 1.0, 1.0, (1, 1, 1)))
-        assert angle == pytest.approx(-degrees, abs=0.3)  # against the clock
-        assert (width, height) == pytest.approx((1, 1), abs=0.12)
-    for scale, stretch, shown in ((1.25, 1.0, (0.8, 0.8)), (1.0, 1.25, (0.8, 1.25))):
-        *lengths, _ = measured(View(False, 0, scale, stretch, 1.0, (1, 1, 1)))  # seen from afar
-        assert lengths == pytest.approx(shown, abs=0.12)
-    bright = change(bars, View(False, 0, 1.0, 1.0, 0.5, (0.5, 1, 2)))[0, 56, 112]
-    expected = [64**0.5 * 255**0.5 / 2, (100 * 255) ** 0.5, 255]
-    assert bright.tolist() == pytest.approx(expected, abs=1)

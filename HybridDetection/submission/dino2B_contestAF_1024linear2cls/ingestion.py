@@ -66,9 +66,10 @@ def parse_arguments() -> argparse.Namespace:
     option("--report", action="store_true", help="also write report/index.html")
     option("--all_heat_maps", action="store_true", help="in the report, not of the first 200 only")
     option("--batch_size", type=int, default=BATCH_SIZE)
-    option("--recursive", action="store_true", help="search the sub-folders of INPUT_DIR, too")
+    which = parser.add_mutually_exclusive_group().add_argument
+    which("--recursive", action="store_true", help="search the sub-folders of INPUT_DIR, too")
     listed = "score what the column filename of a CSV file names, relative to INPUT_DIR"
-    option("--images", type=Path, metavar="LIST", help=listed)
+    which("--images", type=Path, metavar="LIST", help=listed)
     option("--device", help="cuda, mps or cpu (default: the best there is)")
     computes = "of the networks (default: openvino for many images on a CPU, where it is installed)"
     option("--engine", choices=ENGINES, help=computes)
@@ -76,15 +77,8 @@ def parse_arguments() -> argparse.Namespace:
     option("--fast", action="store_true", help=rough)
     option("--workers", type=int, default=WORKERS, help="processes that decode (0: this one does)")
     options = parser.parse_args()
-    both = "--recursive searches folders, and --images names the files: choose one"
-    for wrong, message in (
-        (options.batch_size < 1, "--batch_size must be at least 1"),
-        (options.workers < 0, "--workers must not be negative"),
-        (not 0 <= (options.threshold or 0) <= 1, "--threshold must be 0 to 1"),
-        (options.images is not None and options.recursive, both),
-    ):
-        if wrong:
-            parser.error(message)
+    if options.batch_size < 1 or options.workers < 0 or not 0 <= (options.threshold or 0) <= 1:
+        parser.error("--batch_size must be 1 or more, --workers 0 or more, --threshold 0 to 1")
     return options
 
 

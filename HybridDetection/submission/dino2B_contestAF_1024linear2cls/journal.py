@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict
 from operator import itemgetter
 from pathlib import Path
@@ -80,16 +80,9 @@ class Journal:
                 known[index] = SCORED
         return known
 
-    @contextmanager
-    def opened(self, path: Path) -> Iterator[sqlite3.Connection]:
-        """A database, for a transaction; ValueError where it is damaged or the disk is full."""
-        try:
-            with closing(sqlite3.connect(path)) as database, database:
-                database.executescript(TABLES)
-                yield database
-        except sqlite3.Error as error:
-            remedy = f"start the same command again, or remove {self.folder} to begin anew"
-            raise ValueError(f"{path}: {error}; {remedy}") from error
+    def opened(self, path: Path) -> AbstractContextManager[sqlite3.Connection]:
+        remedy = f"start the same command again, or remove {self.folder} to begin anew"
+        return transaction(path, TABLES, remedy)
 
     def add(self, images: Images, outcomes: Mapping[int, Scored | str]) -> None:
         """Write down what is said of some images, by position; on disk when this returns."""
@@ -136,6 +129,20 @@ class Journal:
     def remove(self) -> None:
         """The run has ended."""
         shutil.rmtree(self.folder)
+
+
+@contextmanager
+def transaction(path: Path, tables: str, remedy: str) -> Iterator[sqlite3.Connection]:
+    """One of the database `path`, with its `tables`: all of it is done, or nothing.
+
+    ValueError, with the `remedy`, where it is damaged or the disk is full.
+    """
+    try:
+        with closing(sqlite3.connect(path, timeout=60)) as database, database:
+            database.executescript(tables)
+            yield database
+    except sqlite3.Error as error:
+        raise ValueError(f"{path}: {error}; {remedy}") from error
 
 
 def stamp(path: Path) -> str:

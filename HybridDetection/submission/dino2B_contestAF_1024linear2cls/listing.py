@@ -39,9 +39,14 @@ def find_images(folder: Path, recursive: bool = False) -> tuple[Images, list[str
     check_folder(folder)
     names, passed = images_in(folder, recursive)
     if not names:
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise ValueError("; ".join([f"{folder}: holds no images ({kinds})", *passed_over(passed)]))
+        raise no_images(folder, passed)
     return checked(folder, names, passed)
+
+
+def no_images(place: object, passed: dict[str, list[str]]) -> ValueError:
+    """What is raised of a `place` in which there are none, with what is passed over there."""
+    kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+    return ValueError("; ".join([f"{place}: no images ({kinds})", *passed_over(passed)]))
 
 
 def check_folder(folder: Path) -> None:
