@@ -1,6 +1,5 @@
 """What a training records of itself: the loss log, its plot, and samples with their page."""
 
-import csv
 import math
 import re
 from pathlib import Path
@@ -76,17 +75,14 @@ def running_mean(values: pd.Series) -> pd.Series:
 
 
 def rows_until(path: Path, images: int) -> list[dict[str, str]]:
-    """The rows of the log in `path` up to `images`; one that was cut short ends them."""
-    rows = []
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        try:
-            for row in csv.DictReader(file):
-                if {name: float(value) for name, value in row.items()}["images"] > images:
-                    break
-                rows.append(row)
-        except (csv.Error, KeyError, TypeError, ValueError):
-            pass
-    return rows
+    """The whole rows of the log in `path` up to `images`."""
+    try:
+        rows = pd.read_csv(path, dtype=str, on_bad_lines="skip", encoding_errors="replace")
+        numbers = rows.apply(pd.to_numeric, errors="coerce")
+        whole = numbers.notna().all(axis=1) & (numbers["images"] <= images)
+    except (pd.errors.EmptyDataError, KeyError):  # not even its head is whole
+        return []
+    return rows[whole].to_dict("records")
 
 
 class SamplePage:
