@@ -39,7 +39,8 @@ class Figure:
     meaning: str = ""  # there, too
     part: str = ""  # of what is found that has the value and its interval; "": it itself
     form: str = "{:.2f}"  # of the value and the ends
-    yardstick: Callable[[Found], str] = lambda found: ""  # of all that is found in a set
+    yardstick: str = ""  # with what is found, or is found under `yardstick_of`
+    yardstick_of: str = ""
     # Of the table of painted images, in a histogram; the first and the last images are shown.
     column: str = ""
     axis: str = ""
@@ -57,7 +58,9 @@ class Figure:
         one = found[self.key][self.part] if self.part else found[self.key]
         value, low, high = (written(one[name], self.form) for name in ("value", "low", "high"))
         ends = f"[{low} to {high}]" if low != DASH else ""
-        return value, "; ".join(filter(None, (ends, self.yardstick(found))))
+        measured = found[self.yardstick_of or self.key]
+        yardstick = self.yardstick.format(**measured) if measured else ""
+        return value, "; ".join(filter(None, (ends, yardstick)))
 
     def explanation(self, numbers: Found) -> list[str]:
         """Paragraphs."""
@@ -117,12 +120,9 @@ FRECHET = Figure(
     title="Fréchet distance",
     meaning="the lower, the more alike; photographs set the yardstick",
     form="{:.1f}",
-    yardstick=lambda found: (
-        "{images:.0f} against as many: painted {frechet_painted:.1f}, photographs"
-        " {frechet_photographs:.1f}".format(**found["halves"])
-        if found["halves"]
-        else ""
-    ),
+    yardstick="{images:.0f} against as many: painted {frechet_painted:.1f}, photographs"
+    " {frechet_photographs:.1f}",
+    yardstick_of="halves",
 )
 KID = Figure(
     key="kid",
@@ -131,9 +131,8 @@ KID = Figure(
     title="KID",
     meaning="the same question; 0: alike, however few images",
     form="{:.4f}",
-    yardstick=lambda found: (
-        "photographs {kid_photographs:.4f}".format(**found["halves"]) if found["halves"] else ""
-    ),
+    yardstick="photographs {kid_photographs:.4f}",
+    yardstick_of="halves",
 )
 # The yardstick of both, without a place of its own.
 HALVES = Figure(key="halves", find=find_halves, fewest=FEWEST)
@@ -200,11 +199,7 @@ MEMORISED = Figure(
     meaning=f"{CLOSE} % of the photographs are",
     part="close",
     form="{:.0%}",
-    yardstick=lambda found: (
-        "the closest at {closest:.2f}, two photographs at {closest_between_photographs:.2f}".format(
-            **found["memorised"]
-        )
-    ),
+    yardstick="the closest at {closest:.2f}, two photographs at {closest_between_photographs:.2f}",
     column="nearest_distance",
     axis="distance to the nearest photograph",
     marks=lambda evaluation: {"close": evaluation.close},
@@ -245,10 +240,8 @@ STRUCTURE = Figure(
     title="Edges as asked for",
     meaning="F1 of edges found; 1: all there and no others",
     part="f1",
-    yardstick=lambda found: (
-        "precision {precision[value]:.2f}, recall {recall[value]:.2f}; F1 in the photographs"
-        " {f1_of_photograph:.2f}, in another painted image {f1_of_another:.2f}"
-    ).format(**found["structure"]),
+    yardstick="precision {precision[value]:.2f}, recall {recall[value]:.2f}; F1 in the photographs"
+    " {f1_of_photograph:.2f}, in another painted image {f1_of_another:.2f}",
     column="edges_f1",
     axis="F1 of the edges",
     marks=lambda evaluation: {
@@ -292,7 +285,7 @@ APPEARANCE = Figure(
     meaning="distance in CIE Lab; 2 can just be seen",
     part="distance",
     form="{:.1f}",
-    yardstick=lambda found: "before painting {distance_before:.1f}".format(**found["appearance"]),
+    yardstick="before painting {distance_before:.1f}",
     column="colour_distance",
     axis="distance from the reference's colours",
     beside=lambda evaluation: {

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from data.datasets import batches_of
-from data.own_photo import as_large_as
 from models import anomaly_factory
 from models.anomaly_factory import load_network
 from models.networks import Generator
@@ -252,13 +251,6 @@ def test_the_ground_is_kept_at_the_size_of_the_result(
     assert "list was" in paint("--keep_ground", *others.split(), status=2)
 
 
-def test_changes_are_reduced_without_aliasing():
-    stripes = torch.full((1, 3, 64, 64), -1.0)
-    stripes[..., ::4] = 1
-    small = as_large_as(torch.empty(1, 3, 16, 16), stripes)
-    assert small.shape == (1, 3, 16, 16) and small[..., 2:-2].sub(-0.5).abs().max() < 0.05
-
-
 # ---- numbers, precisions and mistakes ------------------------------------------------------------
 
 
@@ -266,15 +258,8 @@ def test_names_pixels_and_batches():
     assert result_name("9", "8", 7) == "AF_9_8_gen00007.png"
     assert NAME.fullmatch("AF_9_10_gen123456.png").groups() == ("9", "10", "123456")
     values = torch.tensor([-1.2, -1, 0, 3 / 255, 4.2 / 255, 1, 1.1]).view(1, 1, 7)
-    assert as_pixels(values).ravel().tolist() == [
-        0,
-        0,
-        127,
-        129,
-        129,
-        255,
-        255,
-    ]  # rounded down, as published
+    levels = [0, 0, 127, 129, 129, 255, 255]  # rounded down, as published
+    assert as_pixels(values).ravel().tolist() == levels
     assert batches_of(7, 3, set(range(7))) == [[0, 1, 2], [3, 4, 5], [6]]
     assert batches_of(7, 3, {4, 6}) == [[3, 4, 5], [6]]
 

@@ -6,7 +6,6 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 from browser import SCREENS, flaws
@@ -16,7 +15,7 @@ from util.distributed import Process
 from util.errors import reported
 from util.pages import Row, write_page
 from util.report import DONE, RUNNING, Report
-from util.visualizer import PANELS, LossLog, SamplePage, running_mean
+from util.visualizer import PANELS, LossLog, SamplePage
 
 HEAD = "images,epoch,lr,G_GAN\n"
 
@@ -27,13 +26,6 @@ def test_a_log_is_continued_from_its_whole_rows(tmp_path: Path, spoilt: str):
     log.write_text(HEAD + "2,1,0.1,3\n4,1,0.1,3\n" + spoilt)
     LossLog(tmp_path, images=8).add({"images": 10, "epoch": 2, "lr": 0.1, "G_GAN": 2.5})
     assert log.read_text() == HEAD + "2,1,0.1,3\n4,1,0.1,3\n10,2,0.1,2.5\n"
-
-
-def test_the_running_mean_is_over_a_twentieth():
-    # 81 values: two on either side join each mean; three at the beginning.
-    mean = running_mean(pd.Series([3.0] + [0.0] * 29 + [41.0] + [0.0] * 50))
-    assert [mean[0], *mean[27:34]] == pytest.approx([1, 0, 8.2, 8.2, 8.2, 8.2, 8.2, 0])
-    assert running_mean(pd.Series([1.0, 2.0])).tolist() == [1.0, 2.0]
 
 
 def test_the_page_shows_the_newest_samples(tmp_path: Path, monkeypatch):
@@ -164,7 +156,8 @@ def test_a_running_training_is_shown_with_what_is_left(open_page, half):
 
 
 def test_only_a_running_training_is_looked_at_again(report):
-    begun = report(20, 60)
+    begun = report(20, 20)
+    assert "not known yet" in begun.page.read_text() and "No report yet" in begun.page.read_text()
     for state, text in {
         RUNNING: "The training runs.",
         DONE: "The training is done.",
@@ -176,12 +169,3 @@ def test_only_a_running_training_is_looked_at_again(report):
         assert ('http-equiv="refresh" content="15"' in written) == (state == RUNNING)
         assert ("http-equiv" in written) == ("time left" in written) == (state == RUNNING)
         assert ("--continue_train goes on" in written) == (state not in (RUNNING, DONE))
-
-
-def test_before_the_first_step_there_is_a_page(report):
-    begun = report(24, 24)
-    text = begun.page.read_text()
-    assert begun.epoch == 1 and text.count("not known yet") == 2 and "No report yet" in text
-    begun.done = 144  # a shorter training than was done
-    begun.write(RUNNING)
-    assert (begun.epoch, "100 % trained" in begun.page.read_text()) == (6, True)

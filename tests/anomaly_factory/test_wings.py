@@ -1,10 +1,12 @@
 """Each wing of a reference laid on the structure's that its outline fits."""
 
+from itertools import product
+
 import cv2
-import data.wings
 import numpy as np
 import pytest
-from data.wings import aligned, best_fits, spread, stretched, wings_of
+from data.own_photo import ground_of
+from data.wings import aligned, best_fits, wings_of
 
 GROUND = 220
 FORE = np.array([[2, 30], [40, 2], [60, 0], [64, 8], [46, 34], [8, 40]])  # base on the left
@@ -104,26 +106,37 @@ def test_without_wings_the_reference_stays_and_crumbs_keep_their_colour():
     assert len(list(wings_of(crumb))) == 4
 
 
-@pytest.mark.parametrize("stretch", [0.55, 1.7, np.nan, None])
-def test_a_map_that_stretches_too_much_is_not_taken(monkeypatch, stretch):
-    def found(*_):
-        if stretch is None:
-            raise cv2.error("no convergence")
-        return 0.5, np.array([[stretch, 0, 0], [0, 1, 0]], np.float32)
-
-    monkeypatch.setattr(data.wings, "overlap", lambda wing, source, way: -way[0, 0])
-    wing, source = next(wings_of(STRUCTURE)), next(wings_of(REFERENCE))
-    assert not np.array_equal(stretched(wing, source, 2 * np.eye(3)), 2 * np.eye(3))
-    monkeypatch.setattr(data.wings.cv2, "findTransformECC", found)
-    assert np.array_equal(stretched(wing, source, 2 * np.eye(3)), 2 * np.eye(3))
+# ---- the ground of a cutout ----------------------------------------------------------------------
 
 
-def test_colours_spread_from_within_the_wing():
-    """Not from its edge, where they are those of the ground by half."""
-    image = np.full((40, 40, 3), GROUND, np.uint8)
-    mask = np.zeros((40, 40), np.uint8)
-    mask[10:30, 10:30] = 1
-    image[10:30, 10:30] = 150
-    image[12:28, 12:20], image[12:28, 20:28] = RED, BLUE
-    found = spread(image, mask)
-    assert (found[:, :19] == RED).all() and (found[:, 21:] == BLUE).all()
+def wing_with_a_spot(colour: int = 220) -> tuple[np.ndarray, np.ndarray]:
+    """A dark wing with a spot of the ground's colour in it, 64x64, and where its ground is."""
+    outline = cv2.ellipse(np.zeros((64, 64), np.uint8), (30, 34), (25, 18), 20, 0, 360, 1, -1)
+    photo = np.full((64, 64, 3), colour, np.uint8)
+    photo[outline > 0] = (60, 40, 30)
+    cv2.circle(photo, (30, 34), 6, (colour, colour, colour), -1)
+    return photo, outline == 0
+
+
+def test_ground_is_all_around_the_specimen_and_no_pale_spot_in_it():
+    for colour in (220, 255, 3):
+        photo, ground = wing_with_a_spot(colour)
+        photo[0, 0], ground[0, 0] = 255 - colour, False  # one odd corner decides nothing
+        assert np.array_equal(ground_of(photo), ground)
+    # Its colour varies by the noise of JPEG, in any channel.
+    for levels, channel in product((8, -8, 9, -9), (0, 2)):
+        photo, ground = wing_with_a_spot()
+        photo[:, 60, channel] += np.array(levels).astype(np.uint8)  # a column by the border
+        ground[:, 60] = abs(levels) == 8
+        assert np.array_equal(ground_of(photo), ground)
+    # It hangs together with a side of the picture.
+    photo = np.full((33, 33, 3), 220, np.uint8)
+    rows, columns = np.indices((33, 33)) - 16
+    distance = np.abs(rows) + np.abs(columns)
+    photo[distance == 8] = 0  # its pixels touch by their corners alone, and shut a spot in
+    assert np.array_equal(ground_of(photo), distance > 8)
+    photo = np.full((64, 64, 3), 40, np.uint8)
+    photo[[0, 0, -1, -1], [0, -1, 0, -1]] = 220
+    photo[:30, 20] = 220  # meets one side alone
+    for turns in range(4):
+        assert ground_of(np.rot90(photo, turns)).sum() == 4 + 30
