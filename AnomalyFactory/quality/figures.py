@@ -44,8 +44,8 @@ class Figure:
     # Of the table of painted images, in a histogram; the first and the last images are shown.
     column: str = ""
     axis: str = ""
-    marks: Callable[[Evaluation], dict[str, float]] = lambda evaluation: {}
-    beside: Callable[[Evaluation], dict[str, Any]] = lambda evaluation: {}  # values of photographs
+    # What the histogram shows besides, by names: values, or a number as a line.
+    beside: Callable[[Evaluation], dict[str, Any]] = lambda evaluation: {}
     ends: tuple[str, str] = ("Best", "Worst")
     says: str = ""  # of an image, with its columns
     panel: str = ""  # a picture of its own beside the image and its inputs
@@ -202,8 +202,10 @@ MEMORISED = Figure(
     yardstick="the closest at {closest:.2f}, two photographs at {closest_between_photographs:.2f}",
     column="nearest_distance",
     axis="distance to the nearest photograph",
-    marks=lambda evaluation: {"close": evaluation.close},
-    beside=lambda evaluation: {"photographs to each other": evaluation.photos.table["between"]},
+    beside=lambda evaluation: {
+        "photographs to each other": evaluation.photos.table["between"],
+        "close": evaluation.close,
+    },
     ends=("Closest to a photograph", "Furthest from any photograph"),
     says="distance {nearest_distance:.2f}",
     panel="nearest photograph",
@@ -244,7 +246,7 @@ STRUCTURE = Figure(
     " {f1_of_photograph:.2f}, in another painted image {f1_of_another:.2f}",
     column="edges_f1",
     axis="F1 of the edges",
-    marks=lambda evaluation: {
+    beside=lambda evaluation: {
         "mean in another image": evaluation.painted.table["edges_f1_of_another"].mean(),
         "mean in photographs": evaluation.painted.table["edges_f1_of_photograph"].mean(),
     },

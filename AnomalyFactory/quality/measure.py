@@ -72,28 +72,23 @@ def comparisons(evaluation: Evaluation) -> Iterator[Comparison]:
     which there are photographs, beside these. Empty sets are left out."""
     table, names = evaluation.painted.table, evaluation.photos.table["subspecies"]
     pairs = table[["structure_subspecies", "reference_subspecies"]].apply(frozenset, axis=1)
-    photographed = set().union(*map(crosses, names))
+    # A folder of photographed hybrids is named by both subspecies, such as 8_9.
+    crosses = names.str.split("_").map(frozenset)
+    photographed = set(crosses[names.str.contains("_")])
     for title in AGAINST:
         of_cross = title == PHOTOGRAPHED
         chosen = pairs.isin(photographed) if of_cross else table["kind"] == title
         there = set(pairs[chosen])
         parents = set().union(*there)
-        like = [bool(crosses(name) & there) if of_cross else name in parents for name in names]
+        like = crosses.isin(there) if of_cross else names.isin(parents)
         painted, photos = (
             Images(side.table[rows], side.features[rows])
-            for side, rows in ((evaluation.painted, chosen), (evaluation.photos, np.array(like)))
+            for side, rows in ((evaluation.painted, chosen), (evaluation.photos, like))
         )
         if there:
             sources = painted.table[["structure_photo", "reference_photo"]]
             groups = [sources["structure_photo"], photos.table.index]
             yield Comparison(title, painted, photos, evaluation, sources, groups)
-
-
-def crosses(subspecies: str) -> set[frozenset[str]]:
-    """The pairs of subspecies that a folder of photographed hybrids, such as 8_9, is of."""
-    parts = subspecies.split("_")
-    sides = (("_".join(parts[:cut]), "_".join(parts[cut:])) for cut in range(1, len(parts)))
-    return {frozenset(pair) for pair in sides if pair[0] != pair[1]}
 
 
 # ---- looking ------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def write_pictures(
     series = dict(figure.beside(evaluation))
     for kind, rows in known.groupby("kind", sort=False):
         series[f"painted {kind}"] = rows[figure.column]
-    histogram(folder / f"{figure.key}.png", figure.axis, series, figure.marks(evaluation))
+    histogram(folder / f"{figure.key}.png", figure.axis, series)
     rows = known.sort_values(figure.column, kind="stable").to_dict("records")
     shown = min(SHOWN, (len(rows) + 1) // 2)
     first, last = figure.ends

@@ -18,20 +18,20 @@ def written(value: float, form: str) -> str:
     return form.format(value) if math.isfinite(value) else DASH
 
 
-def histogram(
-    path: Path, title: str, series: Mapping[str, np.ndarray], marks: Mapping[str, float]
-) -> None:
-    """Histograms of `series` over each other, each in per cent of its own number, with lines at
-    `marks`, as a picture in `path`."""
+def histogram(path: Path, title: str, series: Mapping[str, np.ndarray | float]) -> None:
+    """Histograms of `series` over each other, each in per cent of its own number, as a picture in
+    `path`; a single number is a line."""
     canvas = Canvas(figsize=(6.1, 3.5), layout="constrained")
     axes = canvas.subplots()
-    marks = {name: value for name, value in marks.items() if math.isfinite(value)}
-    edges = np.histogram_bin_edges(np.concatenate([*series.values(), list(marks.values())]), BINS)
+    every = np.concatenate([np.atleast_1d(values) for values in series.values()])
+    edges = np.histogram_bin_edges(every[np.isfinite(every)], BINS)
+    styles = itertools.cycle(("--", ":"))
     for name, values in series.items():
-        shares = 100 * np.histogram(values, edges)[0] / len(values)
-        axes.stairs(shares, edges, fill=True, alpha=0.4, label=name)
-    for (name, value), style in zip(marks.items(), itertools.cycle(("--", ":")), strict=False):
-        axes.axvline(value, color="grey", ls=style, label=f"{name}: {value:.2f}")
+        if np.ndim(values):
+            shares = 100 * np.histogram(values, edges)[0] / len(values)
+            axes.stairs(shares, edges, fill=True, alpha=0.4, label=name)
+        elif math.isfinite(values):
+            axes.axvline(values, color="grey", ls=next(styles), label=f"{name}: {values:.2f}")
     axes.set(xlim=(edges[0], edges[-1]), xlabel=title, ylabel="% of the images")
     axes.legend()
     with atomic(path) as temporary:

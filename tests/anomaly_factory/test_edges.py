@@ -45,18 +45,12 @@ def test_vanilla_kernels_compute_the_pixel_differences():
         torch.testing.assert_close((kernel * around).sum(), expected)
 
 
-def test_weights_of_another_network_are_refused_by_key(tmp_path, random_pidinet):
-    path = tmp_path / "other.pth"
-    converted = {"module.block1_2.conv1.weight": torch.zeros(60, 1, 5, 5)}
-    larger = {"module.more": torch.zeros(1)}
-    for content, message in (
-        ({"state_dict": random_pidinet | converted}, "block1_2.*no 3x3 kernel"),
-        ({"state_dict": random_pidinet | larger}, 'Unexpected key.*"more".*; expected table5_pid'),
-        (random_pidinet, "no `state_dict` in it"),
-    ):
-        torch.save(content, path)
-        with pytest.raises(InputError, match=rf"other\.pth: .*{message}"):
-            load_pidinet(path)
+def test_kernels_that_were_converted_before_are_refused_by_key(tmp_path, random_pidinet):
+    """They have the names and, of one kind, the size of those that are made here."""
+    random_pidinet["module.block1_2.conv1.weight"] = torch.zeros(60, 1, 5, 5)
+    torch.save({"state_dict": random_pidinet}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other\.pth: .*block1_2.*no 3x3 kernel"):
+        load_pidinet(tmp_path / "other.pth")
 
 
 def test_next_to_nothing_on_plain_ground_and_each_photo_by_itself():
@@ -169,11 +163,9 @@ def test_resuming_keeps_what_stands_and_redoes_what_does_not(tmp_path, draw):
     assert (edges / "c.png").read_bytes() == foreign
     assert not list(edges.glob(".*"))
     # What cannot be a map stays, too. A pipe: opening it would wait for a writer for ever.
-    for make, message in ((os.mkfifo, "a folder, a pipe or a dev"), (Path.touch, "not a readable")):
-        (edges / "a.png").unlink()
-        make(edges / "a.png")
-        assert f"error: {edges}/a.png: {message}" in draw("--detector", "scharr", status=2)
-        assert (edges / "a.png").stat().st_size == 0
+    (edges / "a.png").unlink()
+    os.mkfifo(edges / "a.png")
+    assert f"error: {edges}/a.png: a folder, a pipe or" in draw("--detector", "scharr", status=2)
 
 
 def test_other_weights_draw_anew(tmp_path, draw, random_pidinet, monkeypatch):

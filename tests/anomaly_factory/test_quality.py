@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 import torch
 from quality import figures, formulas, pixels, plots
-from quality.measure import crosses
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
@@ -75,11 +74,6 @@ def test_weights_repeat_images_that_are_not_compared_with_themselves():
     found = formulas.kid(*kernels, np.array(two), np.array(three))
     assert found == pytest.approx(own + other - 2 * cross)
     assert np.isnan(formulas.kid(*kernels, np.array([3, 0, 0]), np.array(three)))
-
-
-def test_the_folder_of_a_cross_names_its_parents():
-    assert crosses("8") == crosses("8_8") == set()
-    assert crosses("a_b_c") == {frozenset({"a", "b_c"}), frozenset({"a_b", "c"})}
 
 
 def test_halves_are_held_against_the_other_half():

@@ -1,6 +1,5 @@
 """What is shown of a training and of its errors: log, samples, training.html, messages."""
 
-import re
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -10,12 +9,11 @@ import pytest
 import torch
 from browser import SCREENS, flaws
 from playwright.sync_api import Page
-from util import visualizer
 from util.distributed import Process
 from util.errors import reported
 from util.pages import Row, write_page
 from util.report import DONE, RUNNING, Report
-from util.visualizer import PANELS, LossLog, SamplePage
+from util.visualizer import PANELS, LossLog
 
 HEAD = "images,epoch,lr,G_GAN\n"
 
@@ -26,18 +24,6 @@ def test_a_log_is_continued_from_its_whole_rows(tmp_path: Path, spoilt: str):
     log.write_text(HEAD + "2,1,0.1,3\n4,1,0.1,3\n" + spoilt)
     LossLog(tmp_path, images=8).add({"images": 10, "epoch": 2, "lr": 0.1, "G_GAN": 2.5})
     assert log.read_text() == HEAD + "2,1,0.1,3\n4,1,0.1,3\n10,2,0.1,2.5\n"
-
-
-def test_the_page_shows_the_newest_samples(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(visualizer, "SHOWN", 3)
-    page = SamplePage(tmp_path, "AF", images=0)
-    for epoch in (99, 100, 101, 150):
-        page.add(epoch, epoch * 10, {name: torch.zeros(1, 3, 8, 8) for name in PANELS})
-    text = (tmp_path / "samples.html").read_text()
-    assert re.findall(r'src="samples/epoch(\d+)_', text) == ["00150", "00101", "00100"]
-    groups = ["epochs 101 to 200", "epochs 101 to 200", "epochs 1 to 100"]
-    assert re.findall(r'data-group="([^"]+)"', text) == groups
-    assert len(list((tmp_path / "samples").iterdir())) == 4
 
 
 @pytest.fixture

