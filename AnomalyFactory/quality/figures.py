@@ -195,7 +195,7 @@ def find_memorised(one: Comparison, random: np.random.Generator) -> Found:
 MEMORISED = Figure(
     key="memorised",
     find=find_memorised,
-    title="Close to a training photograph",
+    title="Close to a photograph",
     meaning=f"{CLOSE} % of the photographs are",
     part="close",
     form="{:.0%}",

@@ -142,7 +142,7 @@ def measure_photos(dataset: Dataset, extract: Extractor, problems: list[str]) ->
 
 
 def measure_painted(
-    rows: Sequence[Row],  # in random order: each is compared with another one, too
+    rows: Sequence[Row],  # in random order: each is compared with the one before, too
     photos: Images,
     extract: Extractor,
     detect: Detector,
@@ -159,7 +159,7 @@ def measure_painted(
         else:
             lost = "left out, a photograph that it was painted from cannot be read"
             problems.append(f"{row['path']}: {lost}")
-    seen, features = [], []
+    seen, features, before = [], [], None
     files = ("path", "structure_photo", "edge_map")
     for batch, (painted, photographs, maps) in read_batches(known, files, problems):
         features.append(extract(painted))
@@ -167,9 +167,10 @@ def measure_painted(
         found, in_photos = (is_edge(255 - detect(images)) for images in (painted, photographs))
         for n, row in enumerate(batch):
             f1, precision, recall = edge_agreement(asked[n], found[n])
-            f1_of_another = edge_agreement(asked[n], found[n - 1])[0]
-            if batch[n - 1]["structure_photo"] == row["structure_photo"]:
-                f1_of_another = np.nan
+            f1_of_another = np.nan
+            if before and before[0] != row["structure_photo"]:
+                f1_of_another = edge_agreement(asked[n], before[1])[0]
+            before = row["structure_photo"], found[n]
             own = colours_of(painted[n], wings_of(photographs[n]))
             structure, reference = colours[row["structure_photo"]], colours[row["reference_photo"]]
             columns = {
