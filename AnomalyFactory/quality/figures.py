@@ -239,8 +239,8 @@ def draw_edges(row: dict[str, Any], evaluation: Evaluation) -> np.ndarray:
 STRUCTURE = Figure(
     key="structure",
     find=find_structure,
-    title="Edges as asked for",
-    meaning="F1 of edges found; 1: all there and no others",
+    title="Edges",
+    meaning="F1 of those asked for; 1: all there and no others",
     part="f1",
     yardstick="precision {precision[value]:.2f}, recall {recall[value]:.2f}; F1 in the photographs"
     " {f1_of_photograph:.2f}, in another painted image {f1_of_another:.2f}",
@@ -283,8 +283,8 @@ def outline_wings(row: dict[str, Any], evaluation: Evaluation) -> np.ndarray:
 APPEARANCE = Figure(
     key="appearance",
     find=find_appearance,
-    title="Colours of the reference",
-    meaning="distance in CIE Lab; 2 can just be seen",
+    title="Colours",
+    meaning="distance from the reference's in CIE Lab; 2 can just be seen",
     part="distance",
     form="{:.1f}",
     yardstick="before painting {distance_before:.1f}",
