@@ -91,8 +91,10 @@ def test_script_paints_both_lists_of_hybrids_and_their_pages(run, run_script, op
         assert {Image.open(results / name).size for name in names} == {size}
     assert re.findall(r'data-group="([^"]+)"', page) == ["8 x 8", "8 x 8", "9 x 8", "9 x 8"]
     bare = results / "bare"
-    run("test.py", *options, *SIGNAL, "--no_html", "--results_dir", bare)
-    assert len(painted(bare)) == 2 and not {*bare.rglob("*.html"), *bare.rglob("*.jpg")}
+    few = ("--max_dataset_size", 1, "--how_many", "inf", "--no_html", "--verbose")
+    said = run("test.py", *options, *SIGNAL, *few, "--results_dir", bare)
+    assert "Generator(\n" in said and "1 of 2 pairs of test_signalhybrid, 0 of them" in said
+    assert len(painted(bare)) == 1 and not {*bare.rglob("*.html"), *bare.rglob("*.jpg")}
 
 
 def test_a_dataset_that_was_moved_is_the_same_and_so_is_the_list_itself(paint, dataset):
