@@ -126,6 +126,7 @@ class Report:
 
     def write(self, state: str) -> None:
         """Write the page; `state` is RUNNING, DONE, or says why the training stopped early."""
+        facts = self.facts(state)
         self.log.draw()
         log = self.log.read()
         latest = log.tail(math.ceil(LATEST * len(log)))
@@ -140,7 +141,7 @@ class Report:
             refresh=REFRESH,
             written=time.strftime("%Y-%m-%d %H:%M:%S"),
             steps=(self.done, self.end),
-            facts=self.facts(state) | ({"learning rate": log["lr"].iloc[-1]} if len(log) else {}),
+            facts=facts | ({} if log.empty else {"learning rate": log["lr"].iloc[-1]}),
             plot=self.log.plot.name,
             latest=len(latest),
             losses=[

@@ -18,7 +18,7 @@ from util.visualizer import PANELS, LossLog
 HEAD = "images,epoch,lr,G_GAN\n"
 
 
-@pytest.mark.parametrize("spoilt", ["6,1,0.0", "6,1,0.1\n8,1,0.1,3\n", "\0\0\n", "6,1,0.1,x\n"])
+@pytest.mark.parametrize("spoilt", ["6,1,0.0", "12,1,0.1,3\n", "\0\0\n", "6,1,0.1,x\n"])
 def test_a_log_is_continued_from_its_whole_rows(tmp_path: Path, spoilt: str):
     log = tmp_path / "loss_log.csv"
     log.write_text(HEAD + "2,1,0.1,3\n4,1,0.1,3\n" + spoilt)
