@@ -3,10 +3,11 @@
 from itertools import product
 
 import cv2
+import data.wings
 import numpy as np
 import pytest
 from data.own_photo import ground_of
-from data.wings import aligned, best_fits, wings_of
+from data.wings import aligned, best_fits, spread, stretched, wings_of
 
 GROUND = 220
 FORE = np.array([[2, 30], [40, 2], [60, 0], [64, 8], [46, 34], [8, 40]])  # base on the left
@@ -104,6 +105,31 @@ def test_without_wings_the_reference_stays_and_crumbs_keep_their_colour():
     crumb[240:246, 20:26] = BLACK
     assert (aligned(REFERENCE, crumb)[240:246, 20:26] == 0).all()
     assert len(list(wings_of(crumb))) == 4
+
+
+@pytest.mark.parametrize("stretch", [0.55, 1.7, None])
+def test_a_map_that_stretches_too_much_is_not_taken(monkeypatch, stretch):
+    def found(*_):
+        if stretch is None:
+            raise cv2.error("no convergence")
+        return 0.5, np.array([[stretch, 0, 0], [0, 1, 0]], np.float32)
+
+    monkeypatch.setattr(data.wings, "overlap", lambda wing, source, way: -way[0, 0])
+    wing, source = next(wings_of(STRUCTURE)), next(wings_of(REFERENCE))
+    assert not np.array_equal(stretched(wing, source, 2 * np.eye(3)), 2 * np.eye(3))
+    monkeypatch.setattr(data.wings.cv2, "findTransformECC", found)
+    assert np.array_equal(stretched(wing, source, 2 * np.eye(3)), 2 * np.eye(3))
+
+
+def test_colours_spread_from_within_the_wing():
+    """Not from its edge, where they are those of the ground by half."""
+    image = np.full((40, 40, 3), GROUND, np.uint8)
+    mask = np.zeros((40, 40), np.uint8)
+    mask[10:30, 10:30] = 1
+    image[10:30, 10:30] = 150
+    image[12:28, 12:20], image[12:28, 20:28] = RED, BLUE
+    found = spread(image, mask)
+    assert (found[:, :19] == RED).all() and (found[:, 21:] == BLUE).all()
 
 
 # ---- the ground of a cutout ----------------------------------------------------------------------
