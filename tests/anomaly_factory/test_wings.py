@@ -107,7 +107,7 @@ def test_without_wings_the_reference_stays_and_crumbs_keep_their_colour():
     assert len(list(wings_of(crumb))) == 4
 
 
-@pytest.mark.parametrize("stretch", [0.55, 1.7, None])
+@pytest.mark.parametrize("stretch", [0.55, 1.7, np.nan, None])
 def test_a_map_that_stretches_too_much_is_not_taken(monkeypatch, stretch):
     def found(*_):
         if stretch is None:
