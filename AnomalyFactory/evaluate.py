@@ -13,11 +13,11 @@ import argparse
 import sys
 
 import numpy as np
-import pandas as pd
 from options.base_options import PIDINET, gpu_ids, gpus_there, new_parser, positive, rooted, seed
 from quality import inputs
 from quality.backbone import BACKBONES, feature_extractor
 from quality.figures import find_figures
+from quality.inputs import HYBRIDS, NON_HYBRIDS, Row
 from quality.measure import Evaluation, measure_painted, measure_photos
 from quality.page import write_report
 from tqdm import tqdm
@@ -48,7 +48,6 @@ def main() -> int:
         "painted": len(painted.table),
         "photographs": len(photos.table),
         "close_distance": evaluation.close,
-        "colour_distance_within_subspecies": evaluation.colours_within(),
         "sets": find_figures(evaluation, random),
         "left_out": problems,
     }
@@ -85,11 +84,11 @@ def options() -> argparse.Namespace:
     return opt
 
 
-def draw(found: pd.DataFrame, most: int, random: np.random.Generator) -> pd.DataFrame:
+def draw(found: list[Row], most: int, random: np.random.Generator) -> list[Row]:
     """At most so many painted images of each kind, in random order."""
-    kinds = (np.flatnonzero(found["kind"] == kind) for kind in (inputs.NON_HYBRIDS, inputs.HYBRIDS))
-    chosen = np.concatenate([random.permutation(places)[:most] for places in kinds])
-    return found.iloc[random.permutation(chosen)]
+    kinds = [[row for row in found if row["kind"] == kind] for kind in (NON_HYBRIDS, HYBRIDS)]
+    chosen = [rows[place] for rows in kinds for place in random.permutation(len(rows))[:most]]
+    return [chosen[place] for place in random.permutation(len(chosen))]
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ status is then 1. The same command goes on once they are replaced.
 
 import argparse
 import hashlib
-import itertools
-import operator
+import math
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import joblib
 import numpy as np
@@ -53,17 +53,12 @@ BATCHES_WRITTEN = 2  # that wait to be written at once, while further ones are d
 NOTE = "extract_edges"  # the PNG text chunk that says how a map was made
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """One photo, its edge map to be, and the working size (width, height) in pixels."""
 
     photo: Path
     edges: Path
     size: tuple[int, int]
-
-    @property
-    def pixels(self) -> int:
-        return self.size[0] * self.size[1]
 
 
 def main() -> int:
@@ -80,7 +75,7 @@ def main() -> int:
     process.wait()  # nobody draws before everybody has looked
     detect = scharr_edges
     if opt.detector == "pidinet":
-        large = [job for job in jobs if job.pixels > MAX_PHOTO_PIXELS]
+        large = [job for job in jobs if math.prod(job.size) > MAX_PHOTO_PIXELS]
         if large:
             photo = "{}: {}x{}".format(large[0].photo, *large[0].size)
             raise InputError(
@@ -207,10 +202,12 @@ def stands(photo: Path, edges: Path, note: str) -> bool:
 def batches(jobs: list[Job], most: int) -> Iterator[list[Job]]:
     """`jobs` in batches of one size each, `most` photos and MAX_BATCH_PIXELS at the most, the
     largest first: every later batch fits into the memory that they took."""
-    by_size = operator.attrgetter("pixels", "size")
-    for (pixels, _), same in itertools.groupby(sorted(jobs, key=by_size, reverse=True), by_size):
+    by_size: dict[tuple[int, int], list[Job]] = defaultdict(list)
+    for job in jobs:
+        by_size[job.size].append(job)
+    for size in sorted(by_size, key=math.prod, reverse=True):
+        same, pixels = by_size[size], math.prod(size)
         count = max(1, min(most, MAX_BATCH_PIXELS // max(pixels, 1)))
-        same = list(same)
         yield from (same[start : start + count] for start in range(0, len(same), count))
 
 

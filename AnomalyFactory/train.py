@@ -25,7 +25,7 @@ from typing import Any
 from data.datasets import Sample, loader, steps_per_epoch, training_order, training_pairs
 from data.lists import ListFiles, Pair, find_list, read_pairs
 from filelock import FileLock, Timeout
-from models.anomaly_factory import AnomalyFactory, micro_batches, network_path, write_networks
+from models.anomaly_factory import AnomalyFactory, micro_batches, network_path
 from options.base_options import GENERATORS, rooted
 from options.train_options import train_options
 from tqdm import tqdm
@@ -46,10 +46,8 @@ FREE = {
     *("niter", "niter_decay", "lr"),
     "fineSize",  # equals --loadSize
 }
-PLAIN = str | int | float | None  # what `course_of` notes
 STOP_EVERY = 20  # steps between looks for a signal of several GPUs: each look stops them all
 ITERATION = "iter.txt"  # what the published program notes beside its networks
-UNFINISHED = f".{'[0-9a-f]' * 16}.part*"  # as util/files.py names a file until it is whole
 
 
 def main() -> int:
@@ -96,8 +94,11 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
     batches = loader(training_pairs(pairs, opt), order, opt.nThreads, process.device)
 
     def save() -> None:
+        """The resume file holds the networks too and comes first: a crash between two files cannot
+        mix two states, and leaves a training that can go on."""
         if process.first:
-            write_state({"model": model.state(), "steps": done, "course": course}, folder)
+            checkpoint.save({"model": model.state(), "steps": done, "course": course}, resume)
+            model.save_networks(folder, "latest")
             report.log.draw()
 
     with Report(opt, folder, process, done, end, steps) as report:
@@ -112,7 +113,7 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
             if done % steps == 0 and epoch % opt.save_epoch_freq == 0:
                 report.losses(model)  # raises where there is nothing left to save
                 if process.first:
-                    write_networks(model.weights(), folder, epoch)
+                    model.save_networks(folder, epoch)
             if done < end and due(done, opt.batchSize, opt.save_latest_freq):
                 report.losses(model)
                 save()
@@ -134,14 +135,12 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold `folder` alone during the block, else raise InputError; what killed savings left in it
-    is removed first. The system lets go when the process ends, however that happens."""
+    """Hold `folder` alone during the block, else raise InputError. The system lets go when the
+    process ends, however that happens."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "training.lock"
     try:
         with FileLock(path, timeout=0):
-            for unfinished in folder.glob(UNFINISHED):
-                unfinished.unlink()
             yield
     except Timeout as error:
         raise InputError(
@@ -224,12 +223,10 @@ def published_steps(path: Path, steps: int, batch_size: int) -> int:
 
 
 def resumable(path: Path) -> dict[str, Any]:
-    """What `write_state` wrote to `path`. Raises InputError for anything else."""
+    """What `train` saved as `path`. Raises InputError for anything else."""
     state = checkpoint.load(path)
     parts = {"model": dict, "steps": int, "course": dict}
-    whole = isinstance(state, dict) and {key: type(state[key]) for key in state} == parts
-    plain = whole and all(isinstance(value, PLAIN) for value in state["course"].values())
-    if not plain or state["steps"] < 0:
+    if not isinstance(state, dict) or {key: type(state[key]) for key in state} != parts:
         raise InputError(
             f"{path}: not a resume file of this program; move {path.parent} away and start anew"
         )
@@ -245,14 +242,6 @@ def go_on(model: AnomalyFactory, state: dict[str, Any], course: dict, path: Path
             raise InputError(f"{path} was written with {name} {before}, but now it is {now}")
     model.load_state(state["model"], path)
     return state["steps"]
-
-
-def write_state(state: dict[str, Any], folder: Path) -> None:
-    """The resume file holds the networks too and comes first: a crash between two files cannot mix
-    two states, and leaves a training that can go on."""
-    checkpoint.save(state, folder / "resume.pth")
-    networks = {letter: state["model"][f"net{letter}"] for letter in "GD"}
-    write_networks(networks, folder, "latest")
 
 
 def course_of(opt: argparse.Namespace, files: ListFiles, pairs: list[Pair]) -> dict[str, object]:

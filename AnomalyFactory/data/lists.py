@@ -108,23 +108,16 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
                     raise ValueError(f"{paths[column]} is not there{but_there(paths[column])}")
                 if column in subspecies and not training:
                     subspecies[column] = subspecies_in(lines[column][index])
-            if training and paths["edges"].stem != stem_of(paths["color_gt"].name):
+            if (training or photos) and paths["edges"].stem != stem_of(paths["color_gt"].name):
                 edges = f"the edge map {paths['edges'].name} of {files.edges.name}"
                 remedy = "the same lines belong together; scripts/make_lists.py writes them"
                 raise ValueError(f"{paths['color_gt'].name} is not the photo of {edges}: {remedy}")
-            if photos and own(paths["color_gt"]) != own(paths["edges"]):
-                raise ValueError(f"{paths['color_gt']} is not the photo of {paths['edges']}")
         except (ValueError, OSError) as error:  # OSError: a name too long for any file
             raise InputError(f"{files.column(column)}, line {index + 1}: {error}") from error
         images = paths["edges"], paths[references], paths.get("color_gt")
         return Pair(index, *images, subspecies["edges"], subspecies[references])
 
     return [pair(index) for index in range(len(lines["edges"]))]
-
-
-def own(image: Path) -> tuple[Path, str]:
-    """What a photo and its edge map have in common."""
-    return image.parents[1], stem_of(image.name)
 
 
 def subspecies_in(line: str) -> str:

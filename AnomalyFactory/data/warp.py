@@ -6,6 +6,7 @@ from math import ceil, floor
 
 import cv2
 import numpy as np
+from scipy.interpolate import RBFInterpolator
 
 GRID = 3  # points along each side of the patch
 OFFSET = (0.15, 0.30)  # of the image's side, as a whole number of pixels
@@ -47,31 +48,14 @@ def sampling_map(warp: Warp, size: int) -> np.ndarray:
     """
     corners = size * np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
     knots = np.vstack([warp.write_to, corners])
-    coefficients = solve(knots, np.vstack([warp.read_from, corners]) - knots)
+    shifts = np.vstack([warp.read_from, corners]) - knots
+    spline = RBFInterpolator(knots, shifts, kernel="thin_plate_spline")
 
     # One cell of margin on each side keeps cv2.resize's own border rule out of the image.
-    x = (np.arange(ceil(size / CELL) + 2) - 0.5) * CELL - 0.5
-    coarse = (terms(x[None, :], x[:, None], knots) @ coefficients).astype(np.float32)
+    places = (np.arange(ceil(size / CELL) + 2) - 0.5) * CELL - 0.5
+    grid = np.stack(np.meshgrid(places, places), axis=-1)
+    coarse = spline(grid.reshape(-1, 2)).reshape(grid.shape).astype(np.float32)
     fine = cv2.resize(coarse, None, fx=CELL, fy=CELL, interpolation=cv2.INTER_LINEAR)
     fine = fine[CELL : CELL + size, CELL : CELL + size]
     pixels = np.arange(size, dtype=np.float32)
     return fine + np.stack(np.meshgrid(pixels, pixels), axis=-1)
-
-
-def solve(knots: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Coefficients (n + 3, d) of the thin-plate spline through `values` (n, d) at `knots`."""
-    n = len(knots)
-    system = np.zeros((n + 3, n + 3))
-    system[:n] = terms(knots[:, 0], knots[:, 1], knots)
-    system[n:, :n] = system[:n, n:].T
-    return np.linalg.solve(system, np.vstack([values, np.zeros((3, values.shape[1]))]))
-
-
-def terms(x: np.ndarray, y: np.ndarray, knots: np.ndarray) -> np.ndarray:
-    """The spline's terms at (x, y), last axis n + 3: r^2 log r^2 to every knot, then 1, x, y."""
-    squared = (x[..., None] - knots[:, 0]) ** 2 + (y[..., None] - knots[:, 1]) ** 2
-    n = len(knots)
-    result = np.empty((*squared.shape[:-1], n + 3))
-    np.multiply(squared, np.log(np.maximum(squared, 1e-12)), out=result[..., :n])
-    result[..., n], result[..., n + 1], result[..., n + 2] = 1, x, y
-    return result

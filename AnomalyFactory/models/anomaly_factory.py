@@ -174,9 +174,9 @@ class AnomalyFactory:
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
-    def weights(self) -> dict[str, checkpoint.Tensors]:
-        """Those of both networks, by letter."""
-        return {"G": self.netG.state_dict(), "D": self.netD.state_dict()}
+    def save_networks(self, folder: Path, epoch: str | int) -> None:
+        for letter, network in (("G", self.netG), ("D", self.netD)):
+            checkpoint.save(network.state_dict(), network_path(folder, epoch, letter))
 
     def load_networks(self, folder: Path, epoch: str | int) -> str:
         """Load the generator and, if it is there, the discriminator; which of them was loaded."""
@@ -188,8 +188,9 @@ class AnomalyFactory:
 
     def state(self) -> dict[str, Any]:
         """All that a resumed training needs of this object."""
-        networks = {f"net{letter}": weights for letter, weights in self.weights().items()}
-        return networks | {
+        return {
+            "netG": self.netG.state_dict(),
+            "netD": self.netD.state_dict(),
             "optimizer_G": checkpoint.moments(self.optimizer_G),
             "optimizer_D": checkpoint.moments(self.optimizer_D),
         }
@@ -207,12 +208,6 @@ class AnomalyFactory:
 
 def network_path(folder: Path, epoch: str | int, letter: str) -> Path:
     return folder / f"{epoch}_net_{letter}.pth"
-
-
-def write_networks(weights: dict[str, checkpoint.Tensors], folder: Path, epoch: str | int) -> None:
-    """Write `weights`, which come by the networks' letters."""
-    for letter, state in weights.items():
-        checkpoint.save(state, network_path(folder, epoch, letter))
 
 
 def load_network(

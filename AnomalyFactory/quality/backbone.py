@@ -23,6 +23,7 @@ BACKBONES = {
     "dinov2_base": "DINOv2 ViT-B/14",
 }
 DINOV2 = ROOT / "Models/backbones/dinov2_vitb14_pretrain.pth"
+GRID = 37  # patches a side on which DINOv2 learnt its position embedding
 
 Extractor = Callable[[list[np.ndarray]], np.ndarray]  # uint8 RGB images -> float32 (n, features)
 
@@ -64,11 +65,10 @@ def load_dinov2(vit: nn.Module, path: Path) -> nn.Module:
         raise InputError(f"{path}: no such file, the weights of DINOv2; {advice} no download")
     weights = load_weights(path)
     weights.pop("mask_token", None)
-    embedding, grid = weights.get("pos_embed", torch.zeros(0)), vit.patch_embed.grid_size[0]
-    side = round(max(embedding.shape[1] - 1, 0) ** 0.5) if embedding.dim() == 3 else grid
-    if side != grid and side**2 + 1 == embedding.shape[1]:  # `fit` refuses what is no square
-        patches = embedding[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
-        scale = (grid + 0.1) / side  # with an offset, and without antialiasing
+    embedding = weights.get("pos_embed", torch.zeros(0))
+    if embedding.shape[:2] == (1, 1 + GRID**2):  # `fit` refuses any other
+        patches = embedding[:, 1:].reshape(1, GRID, GRID, -1).permute(0, 3, 1, 2)
+        scale = (vit.patch_embed.grid_size[0] + 0.1) / GRID  # with an offset, no antialiasing
         patches = F.interpolate(patches, scale_factor=scale, mode="bicubic", antialias=False)
         patches = patches.permute(0, 2, 3, 1).flatten(1, 2)
         weights["pos_embed"] = torch.cat([embedding[:, :1], patches], dim=1)

@@ -20,7 +20,7 @@ from quality import formulas
 from quality.formulas import frechet, kid, mean_with_interval, with_interval
 from quality.measure import AGAINST, CLOSE, PHOTOGRAPHED, SIDE, Comparison, Evaluation, comparisons
 from quality.pixels import outlines_of, wings_of
-from quality.plots import DASH, hundredths, per_thousand, percent, tenths
+from quality.plots import DASH, written
 
 FEWEST = 20  # painted images, and photographs, for a figure of their distributions
 
@@ -31,23 +31,21 @@ Found = dict[str, Any]  # as in figures.json: a value with its interval, or seve
 class Figure:
     """A question to a set of painted images: how it is answered, and how that is told."""
 
-    key: str  # in figures.json, and of its section
+    key: str  # in figures.json, and of its section on the page
     # The page shows what it says of itself, with the numbers of figures.json; None: too few images.
     find: Callable[[Comparison, np.random.Generator], Found | None]
     fewest: int = 0  # painted images and photographs that it wants
-    # In the table at the top of the page; without a title it is not there.
-    title: str = ""
-    meaning: str = ""
+    title: str = ""  # of its section, and in the table at the top
+    meaning: str = ""  # there, too
     part: str = ""  # of what is found that has the value and its interval; "": it itself
-    write: Callable[[float], str] = hundredths  # how the value and the ends are written
-    yardstick: Callable[[Found], str] = lambda found: ""  # of all that is found in a set
-    # In its section; without a heading it is told in that of another.
-    heading: str = ""
+    form: str = "{:.2f}"  # of the value and the ends
+    yardstick: str = ""  # with what is found, or is found under `yardstick_of`
+    yardstick_of: str = ""
     # Of the table of painted images, in a histogram; the first and the last images are shown.
     column: str = ""
     axis: str = ""
-    marks: Callable[[Evaluation], dict[str, float]] = lambda evaluation: {}
-    beside: Callable[[Evaluation], dict[str, Any]] = lambda evaluation: {}  # values of photographs
+    # What the histogram shows besides, by names: values, or a number as a line.
+    beside: Callable[[Evaluation], dict[str, Any]] = lambda evaluation: {}
     ends: tuple[str, str] = ("Best", "Worst")
     says: str = ""  # of an image, with its columns
     panel: str = ""  # a picture of its own beside the image and its inputs
@@ -58,9 +56,11 @@ class Figure:
         if found[self.key] is None:
             return DASH, "too few images"
         one = found[self.key][self.part] if self.part else found[self.key]
-        ends = f"[{self.write(one['low'])} to {self.write(one['high'])}]"
-        beside = ends if np.isfinite(one["low"]) else "", self.yardstick(found)
-        return self.write(one["value"]), "; ".join(filter(None, beside))
+        value, low, high = (written(one[name], self.form) for name in ("value", "low", "high"))
+        ends = f"[{low} to {high}]" if low != DASH else ""
+        measured = found[self.yardstick_of or self.key]
+        yardstick = self.yardstick.format(**measured) if measured else ""
+        return value, "; ".join(filter(None, (ends, yardstick)))
 
     def explanation(self, numbers: Found) -> list[str]:
         """Paragraphs."""
@@ -84,23 +84,25 @@ def find_figures(evaluation: Evaluation, random: np.random.Generator) -> dict[st
 
 
 def find_frechet(one: Comparison, random: np.random.Generator) -> Found:
-    """Both ask how far the painted images, as a whole, lie from the photographs, by the features of
-    {backbone}, so they do not compare with figures from the Inception network.
+    """How far do the painted images, as a whole, lie from the photographs? By the features of
+    {backbone}, so it does not compare with figures from the Inception network.
 
     A Fréchet distance estimates a covariance of more than a thousand features; with fewer images
     than that it is too large, the more so the fewer they are: never compare it between sets of
-    other sizes. KID has no such bias. The figure at the top also flatters: the photographs in it
-    are those that were painted on. The fair comparison stands beside it: one half of the
-    photographs, against as many of the other half, and against as many images that were painted
-    from that other half alone. No generator can be expected to come below the photographs. Hybrids
-    should lie further away than non-hybrids: they are held against photographs of their parents.
-    Only hybrids of photographed crosses meet their like.
+    other sizes. The figure at the top also flatters: the photographs in it are those that were
+    painted on. The fair comparison stands beside it: one half of the photographs, against as many
+    of the other half, and against as many images that were painted from that other half alone. No
+    generator can be expected to come below the photographs. Hybrids should lie further away than
+    non-hybrids: they are held against photographs of their parents. Only hybrids of photographed
+    crosses meet their like.
     """
     sides = one.painted.features, one.photos.features
     return with_interval(partial(frechet, *sides), one.groups, random, frechet(*sides))
 
 
 def find_kid(one: Comparison, random: np.random.Generator) -> Found:
+    """The same question, by the same features, without the bias of few images: 0 says that nothing
+    tells the two apart, and a negative value that chance made them more alike than that."""
     kernels = formulas.kernels(one.painted.features, one.photos.features)
     value = formulas.kid_of_subsets(*kernels)
     return with_interval(partial(kid, *kernels), one.groups, random, value)
@@ -117,27 +119,23 @@ FRECHET = Figure(
     fewest=FEWEST,
     title="Fréchet distance",
     meaning="the lower, the more alike; photographs set the yardstick",
-    write=tenths,
-    yardstick=lambda found: (
-        "{images:.0f} against as many: painted {frechet_painted:.1f}, photographs"
-        " {frechet_photographs:.1f}".format(**found["halves"])
-        if found["halves"]
-        else ""
-    ),
-    heading="Fréchet distance and KID",
+    form="{:.1f}",
+    yardstick="{images:.0f} against as many: painted {frechet_painted:.1f}, photographs"
+    " {frechet_photographs:.1f}",
+    yardstick_of="halves",
 )
 KID = Figure(
     key="kid",
     find=find_kid,
     fewest=FEWEST,
-    title="KID \N{MULTIPLICATION SIGN} 1000",
+    title="KID",
     meaning="the same question; 0: alike, however few images",
-    write=per_thousand,
-    yardstick=lambda found: (
-        found["halves"] and f"photographs {per_thousand(found['halves']['kid_photographs'])}"
-    ),
+    form="{:.4f}",
+    yardstick="photographs {kid_photographs:.4f}",
+    yardstick_of="halves",
 )
-HALVES = Figure(key="halves", find=find_halves, fewest=FEWEST)  # the yardstick of both
+# The yardstick of both, without a place of its own.
+HALVES = Figure(key="halves", find=find_halves, fewest=FEWEST)
 
 # ---- painted or photographed? -------------------------------------------------------------------
 
@@ -167,7 +165,6 @@ TOLD_APART = Figure(
     fewest=FEWEST,
     title="Painted or photographed?",
     meaning="area under the ROC curve; 0.5: nobody could tell",
-    heading="Painted or photographed?",
     column="looks_painted",
     axis="probability of being painted",
     ends=("Taken for photographs", "Most easily told"),
@@ -198,20 +195,17 @@ def find_memorised(one: Comparison, random: np.random.Generator) -> Found:
 MEMORISED = Figure(
     key="memorised",
     find=find_memorised,
-    title="Close to a training photograph",
+    title="Close to a photograph",
     meaning=f"{CLOSE} % of the photographs are",
     part="close",
-    write=percent,
-    yardstick=lambda found: (
-        "the closest at {closest:.2f}, two photographs at {closest_between_photographs:.2f}".format(
-            **found["memorised"]
-        )
-    ),
-    heading="Memorisation",
+    form="{:.0%}",
+    yardstick="the closest at {closest:.2f}, two photographs at {closest_between_photographs:.2f}",
     column="nearest_distance",
     axis="distance to the nearest photograph",
-    marks=lambda evaluation: {"close": evaluation.close},
-    beside=lambda evaluation: {"photographs to each other": evaluation.photos.table["between"]},
+    beside=lambda evaluation: {
+        "photographs to each other": evaluation.photos.table["between"],
+        "close": evaluation.close,
+    },
     ends=("Closest to a photograph", "Furthest from any photograph"),
     says="distance {nearest_distance:.2f}",
     panel="nearest photograph",
@@ -245,17 +239,14 @@ def draw_edges(row: dict[str, Any], evaluation: Evaluation) -> np.ndarray:
 STRUCTURE = Figure(
     key="structure",
     find=find_structure,
-    title="Edges as asked for",
-    meaning="F1 of edges found; 1: all there and no others",
+    title="Edges",
+    meaning="F1 of those asked for; 1: all there and no others",
     part="f1",
-    yardstick=lambda found: (
-        "precision {precision[value]:.2f}, recall {recall[value]:.2f}; F1 in the photographs"
-        " {f1_of_photograph:.2f}, in another painted image {f1_of_another:.2f}"
-    ).format(**found["structure"]),
-    heading="Edges",
+    yardstick="precision {precision[value]:.2f}, recall {recall[value]:.2f}; F1 in the photographs"
+    " {f1_of_photograph:.2f}, in another painted image {f1_of_another:.2f}",
     column="edges_f1",
     axis="F1 of the edges",
-    marks=lambda evaluation: {
+    beside=lambda evaluation: {
         "mean in another image": evaluation.painted.table["edges_f1_of_another"].mean(),
         "mean in photographs": evaluation.painted.table["edges_f1_of_photograph"].mean(),
     },
@@ -271,9 +262,8 @@ STRUCTURE = Figure(
 def find_appearance(one: Comparison, random: np.random.Generator) -> Found:
     """How far the colours inside the wings are from the reference's: the earth mover's distance of
     each channel of CIE Lab. Where on a wing a colour lies does not matter. Before painting, a
-    structure's own photograph was as far from the reference as the blue histogram shows;
-    photographs of one subspecies are as far from each other as the line says. Painting with
-    --inherit 0.5 is meant to go half of the way.
+    structure's own photograph was as far from the reference as the blue histogram shows. Painting
+    with --inherit 0.5 is meant to go half of the way.
 
     The wings are what differs from the ground; an outline shows what was looked at in the painted
     image. Where outlines are wrong, these figures are.
@@ -293,15 +283,13 @@ def outline_wings(row: dict[str, Any], evaluation: Evaluation) -> np.ndarray:
 APPEARANCE = Figure(
     key="appearance",
     find=find_appearance,
-    title="Colours of the reference",
-    meaning="distance in CIE Lab; 2 can just be seen",
+    title="Colours",
+    meaning="distance from the reference's in CIE Lab; 2 can just be seen",
     part="distance",
-    write=tenths,
-    yardstick=lambda found: "before painting {distance_before:.1f}".format(**found["appearance"]),
-    heading="Colours",
+    form="{:.1f}",
+    yardstick="before painting {distance_before:.1f}",
     column="colour_distance",
     axis="distance from the reference's colours",
-    marks=lambda evaluation: {"one subspecies": evaluation.colours_within()},
     beside=lambda evaluation: {
         "their structures before painting": evaluation.painted.table["colour_distance_before"]
     },

@@ -5,10 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from data.lists import LIST_FOLDERS, ListFiles, read_pairs
 from models.pidinet import pidinet_detector
@@ -22,6 +21,7 @@ PHOTOS, EDGES = "good", "pidinet_edges"  # the folders of a dataset
 NON_HYBRIDS, HYBRIDS = "non-hybrids", "hybrids"
 
 Key = tuple[str, str]  # subspecies and file name without its ending: one specimen
+Row = dict[str, Any]  # what is known of an image, as columns
 Detector = Callable[[np.ndarray], np.ndarray]  # photos (n, h, w, 3) uint8 -> edges (n, h, w) uint8
 
 
@@ -64,8 +64,8 @@ def read_dataset(folder: Path) -> Dataset:
 # ---- painted images -----------------------------------------------------------------------------
 
 
-def find_painted(results: Path, dataset: Dataset) -> tuple[pd.DataFrame, list[str]]:
-    """A row of `painted_image` for each below `results` in the order of their names, and what is
+def find_painted(results: Path, dataset: Dataset) -> tuple[list[Row], list[str]]:
+    """`painted_image` of each below `results` in the order of their names, and what is
     wrong with those that are left out, a line each.
 
     Raises InputError when none is left, and for a list that is needed and wrong.
@@ -91,10 +91,10 @@ def find_painted(results: Path, dataset: Dataset) -> tuple[pd.DataFrame, list[st
             f"{results}: none of its {len(paths)} painted images can be used; the first:"
             f" {problems[0]}"
         )
-    return pd.DataFrame(found.values()), problems
+    return list(found.values()), problems
 
 
-def painted_image(path: Path, dataset: Dataset) -> dict[str, str | Path]:
+def painted_image(path: Path, dataset: Dataset) -> Row:
     """What the painted image in `path` was painted from, as columns. Raises ValueError unless it,
     or the list that its name is of, says so, and the data set has that."""
     texts, match = png_texts(path), NAME.fullmatch(path.name)

@@ -1,9 +1,8 @@
 """Looks at every image once, at its features, the colours of its wings and its edges; and sets out
 which painted images are held against which photographs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import compress, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from util.files import ImageError
 from util.images import read_square
 
 from quality.backbone import Extractor
-from quality.inputs import HYBRIDS, NON_HYBRIDS, Dataset, Detector
+from quality.inputs import HYBRIDS, NON_HYBRIDS, Dataset, Detector, Row
 from quality.pixels import colour_distance, colours_of, edge_agreement, is_edge, wings_of
 
 BATCH = 16  # images that the network sees at once
@@ -56,12 +55,6 @@ class Evaluation(NamedTuple):
         """The distance that CLOSE per cent of the photographs have to another one at most."""
         return float(np.percentile(self.photos.table["between"], CLOSE))
 
-    def colours_within(self) -> float:
-        """The mean colour distance of each photograph from the next one of its subspecies."""
-        groups = self.photos.table.groupby("subspecies")["colours"]
-        distances = [colour_distance(*two) for _, colours in groups for two in pairwise(colours)]
-        return float(np.mean(distances)) if distances else float("nan")
-
 
 class Comparison(NamedTuple):
     """A set of painted images and the photographs that they are held against."""
@@ -79,16 +72,18 @@ def comparisons(evaluation: Evaluation) -> Iterator[Comparison]:
     which there are photographs, beside these. Empty sets are left out."""
     table, names = evaluation.painted.table, evaluation.photos.table["subspecies"]
     pairs = table[["structure_subspecies", "reference_subspecies"]].apply(frozenset, axis=1)
-    photographed = set().union(*map(crosses, names))
+    # A folder of photographed hybrids is named by both subspecies, such as 8_9.
+    crosses = names.str.split("_").map(frozenset)
+    photographed = set(crosses[names.str.contains("_")])
     for title in AGAINST:
         of_cross = title == PHOTOGRAPHED
         chosen = pairs.isin(photographed) if of_cross else table["kind"] == title
         there = set(pairs[chosen])
         parents = set().union(*there)
-        like = [bool(crosses(name) & there) if of_cross else name in parents for name in names]
+        like = crosses.isin(there) if of_cross else names.isin(parents)
         painted, photos = (
             Images(side.table[rows], side.features[rows])
-            for side, rows in ((evaluation.painted, chosen), (evaluation.photos, np.array(like)))
+            for side, rows in ((evaluation.painted, chosen), (evaluation.photos, like))
         )
         if there:
             sources = painted.table[["structure_photo", "reference_photo"]]
@@ -96,47 +91,30 @@ def comparisons(evaluation: Evaluation) -> Iterator[Comparison]:
             yield Comparison(title, painted, photos, evaluation, sources, groups)
 
 
-def crosses(subspecies: str) -> set[frozenset[str]]:
-    """The pairs of subspecies that a folder of photographed hybrids, such as 8_9, is of."""
-    parts = subspecies.split("_")
-    sides = (("_".join(parts[:cut]), "_".join(parts[cut:])) for cut in range(1, len(parts)))
-    return {frozenset(pair) for pair in sides if pair[0] != pair[1]}
-
-
 # ---- looking ------------------------------------------------------------------------------------
 
 
-def look_at(
-    rows: pd.DataFrame,
-    files: list[str],  # columns of paths, that of the image itself first
-    see: Callable[..., list[dict]],  # what it says of rows and their images (n, SIDE, SIDE, 3)
-    extract: Extractor,
-    problems: list[str],
-) -> Images:
-    """The images in `rows` whose files can be read, with their features and, as further columns,
-    what `see` says of BATCH at a time; the others are noted in `problems`."""
+def read_batches(
+    rows: Sequence[Row], files: Sequence[str], problems: list[str]
+) -> Iterator[tuple[list[Row], list[np.ndarray]]]:
+    """BATCH rows at a time, and the images in each of their `files`, uint8 (n, SIDE, SIDE, 3). A
+    row with a file that cannot be read is left out and noted in `problems`."""
 
-    def read(paths: tuple[Path, ...]) -> list[np.ndarray] | ImageError:
+    def read(row: Row) -> list[np.ndarray] | ImageError:
         try:
-            return [read_square(path, SIDE) for path in paths]
+            return [read_square(row[name], SIDE) for name in files]
         except ImageError as error:
             return error
 
-    kept, features, seen = [rows[:0]], [], []
     with ThreadPoolExecutor() as pool:
         for start in tqdm(range(0, len(rows), BATCH), desc="images", disable=None):
             batch = rows[start : start + BATCH]
-            found = list(pool.map(read, batch[files].itertuples(index=False)))
-            errors = [images if isinstance(images, ImageError) else None for images in found]
-            problems += [f"{error}: left out" for error in errors if error]
-            if None in errors:
-                whole = [error is None for error in errors]
-                images = list(map(np.stack, zip(*compress(found, whole), strict=True)))
-                kept.append(batch[whole])
-                features.append(extract(images[0]))
-                seen += see(kept[-1], *images)
-    table = pd.concat(kept, ignore_index=True).join(pd.DataFrame(seen))
-    return Images(table, np.concatenate(features) if features else np.empty((0, 0)))
+            found = list(zip(batch, pool.map(read, batch), strict=True))
+            problems += [f"{error}: left out" for _, error in found if not isinstance(error, list)]
+            whole = [(row, images) for row, images in found if isinstance(images, list)]
+            if whole:
+                kept, images = zip(*whole, strict=True)
+                yield list(kept), list(map(np.stack, zip(*images, strict=True)))
 
 
 def measure_photos(dataset: Dataset, extract: Extractor, problems: list[str]) -> Images:
@@ -144,24 +122,27 @@ def measure_photos(dataset: Dataset, extract: Extractor, problems: list[str]) ->
 
     Raises InputError when less than two can be read.
     """
-
-    def see(_: pd.DataFrame, images: np.ndarray) -> list[dict[str, object]]:
-        return [{"colours": colours_of(image, wings_of(image))} for image in images]
-
-    rows = [(path, *key) for key, path in dataset.photos.items()]
-    rows = pd.DataFrame(rows, columns=["path", "subspecies", "name"])
-    photos = look_at(rows, ["path"], see, extract, problems)
-    if len(photos.table) < 2:
+    rows = [
+        {"path": path, "subspecies": subspecies, "name": name}
+        for (subspecies, name), path in dataset.photos.items()
+    ]
+    seen, features = [], []
+    for batch, (images,) in read_batches(rows, ["path"], problems):
+        features.append(extract(images))
+        for row, image in zip(batch, images, strict=True):
+            seen.append(row | {"colours": colours_of(image, wings_of(image))})
+    if len(seen) < 2:
         raise InputError(
-            f"{dataset.folder}: {len(photos.table)} of its {len(rows)} photographs can be"
-            " read; two at least are needed to compare with"
+            f"{dataset.folder}: {len(seen)} of its {len(rows)} photographs can be read; two at"
+            " least are needed to compare with"
         )
-    between = NearestNeighbors(n_neighbors=1).fit(photos.features.astype(float)).kneighbors()[0]
-    return Images(photos.table.assign(between=between).set_index("path"), photos.features)
+    found = np.concatenate(features)
+    between = NearestNeighbors(n_neighbors=1).fit(found.astype(float)).kneighbors()[0]
+    return Images(pd.DataFrame(seen).assign(between=between).set_index("path"), found)
 
 
 def measure_painted(
-    rows: pd.DataFrame,  # in random order: each is compared with the one before, too
+    rows: Sequence[Row],  # in random order: each is compared with the one before, too
     photos: Images,
     extract: Extractor,
     detect: Detector,
@@ -171,48 +152,46 @@ def measure_painted(
 
     Raises InputError when none can be.
     """
-    before = None, None  # the last image's structure, and the edges in it
-
-    def see(
-        batch: pd.DataFrame, painted: np.ndarray, photographs: np.ndarray, maps: np.ndarray
-    ) -> list[dict[str, float]]:
-        nonlocal before
-        seen, asked = [], is_edge(maps[..., 0])
+    colours, known = photos.table["colours"], []
+    for row in rows:
+        if row["structure_photo"] in colours and row["reference_photo"] in colours:
+            known.append(row)
+        else:
+            lost = "left out, a photograph that it was painted from cannot be read"
+            problems.append(f"{row['path']}: {lost}")
+    seen, features, before = [], [], None
+    files = ("path", "structure_photo", "edge_map")
+    for batch, (painted, photographs, maps) in read_batches(known, files, problems):
+        features.append(extract(painted))
+        asked = is_edge(maps[..., 0])
         found, in_photos = (is_edge(255 - detect(images)) for images in (painted, photographs))
-        for n, row in enumerate(batch.itertuples()):
+        for n, row in enumerate(batch):
             f1, precision, recall = edge_agreement(asked[n], found[n])
-            other, edges = before
-            another = edges is not None and other != row.structure_photo
-            before = row.structure_photo, found[n]
+            f1_of_another = np.nan
+            if before and before[0] != row["structure_photo"]:
+                f1_of_another = edge_agreement(asked[n], before[1])[0]
+            before = row["structure_photo"], found[n]
             own = colours_of(painted[n], wings_of(photographs[n]))
-            structure, reference = colours[[row.structure_photo, row.reference_photo]]
+            structure, reference = colours[row["structure_photo"]], colours[row["reference_photo"]]
             columns = {
                 "edges_f1": f1,
                 "edges_precision": precision,
                 "edges_recall": recall,
                 "edges_f1_of_photograph": edge_agreement(asked[n], in_photos[n])[0],
-                "edges_f1_of_another": edge_agreement(asked[n], edges)[0] if another else np.nan,
+                "edges_f1_of_another": f1_of_another,
                 "colour_distance": colour_distance(own, reference),
                 "colour_distance_before": colour_distance(structure, reference),
             }
-            seen.append(columns)
-        return seen
-
-    colours = photos.table["colours"]
-    known = rows[["structure_photo", "reference_photo"]].isin(photos.table.index).all(axis=1)
-    lost = "left out, a photograph that it was painted from cannot be read"
-    problems += [f"{path}: {lost}" for path in rows["path"][~known]]
-    files = ["path", "structure_photo", "edge_map"]
-    painted = look_at(rows[known], files, see, extract, problems)
-    if painted.table.empty:
+            seen.append(row | columns)
+    if not seen:
         raise InputError(f"no painted image can be evaluated; the last problem: {problems[-1]}")
     nearest = NearestNeighbors(n_neighbors=1).fit(photos.features.astype(float))
-    distances, places = nearest.kneighbors(painted.features.astype(float))
+    distances, places = nearest.kneighbors(np.concatenate(features).astype(float))
     there = photos.table.iloc[places[:, 0]]
-    table = painted.table.assign(
+    table = pd.DataFrame(seen).assign(
         nearest_photo=there.index,
         nearest_photograph=(there["subspecies"] + "/" + there["name"]).to_numpy(),
         nearest_distance=distances[:, 0],
         looks_painted=np.nan,  # until a classifier says
     )
-    return Images(table, painted.features)
+    return Images(table, np.concatenate(features))

@@ -5,16 +5,14 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from util.images import read_square
 from util.pages import PANEL, TEMPLATES, write_strip, write_text
 
 from quality import formulas
-from quality.figures import FEWEST, FIGURES, ON_PAGE, Figure
-from quality.inputs import HYBRIDS, NON_HYBRIDS
+from quality.figures import FEWEST, ON_PAGE, Figure
 from quality.measure import HIDDEN, PHOTOGRAPHED, SIDE, Evaluation
-from quality.plots import DASH, histogram, hundredths, percent, tenths, whole
+from quality.plots import DASH, histogram, written
 
 SHOWN = 4  # the first and the last images by a column
 PANELS = {  # pictures of a painted image, and the column with each one's file
@@ -23,24 +21,23 @@ PANELS = {  # pictures of a painted image, and the column with each one's file
     "reference": "reference_photo",
     "painted": "path",
 }
-INKS = {NON_HYBRIDS: "painted", HYBRIDS: "other"}
 
 # Columns of the table of pairs: of which column of the images, how joined; on the page, the title
 # and how it is written.
 PAIR_COLUMNS = {
-    "painted": ("image", "size", "painted", whole),
-    "edges_f1": ("edges_f1", "mean", "edges, F1", hundredths),
-    "colour_distance": ("colour_distance", "mean", "colour distance", tenths),
-    "colour_distance_before": ("colour_distance_before", "mean", "before painting", tenths),
-    "nearest_photograph": ("nearest_distance", "median", "nearest photograph", hundredths),
-    "close": ("close", "mean", "close", percent),
-    "looks_painted": ("looks_painted", "mean", "looks painted", hundredths),
+    "painted": ("image", "size", "painted", "{:.0f}"),
+    "edges_f1": ("edges_f1", "mean", "edges, F1", "{:.2f}"),
+    "colour_distance": ("colour_distance", "mean", "colour distance", "{:.1f}"),
+    "colour_distance_before": ("colour_distance_before", "mean", "before painting", "{:.1f}"),
+    "nearest_photograph": ("nearest_distance", "median", "nearest photograph", "{:.2f}"),
+    "close": ("close", "mean", "close", "{:.0%}"),
+    "looks_painted": ("looks_painted", "mean", "looks painted", "{:.2f}"),
 }
 
 
 def write_report(evaluation: Evaluation, numbers: dict[str, Any], folder: Path) -> Path:
     """Write the report into `folder`, with `numbers` as figures.json; the path of its page."""
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
     write_text(folder / "figures.json", json.dumps(without_nan(numbers), indent=1))
     pairs, images = pair_table(evaluation), evaluation.painted.table.drop(columns=HIDDEN)
     for name, rows in {"pairs": pairs, "images": images.sort_values("image")}.items():
@@ -49,12 +46,15 @@ def write_report(evaluation: Evaluation, numbers: dict[str, Any], folder: Path) 
     page = TEMPLATES.get_template("quality/page.html").render(
         **numbers,
         **{name: value for name, value in vars(formulas).items() if name.isupper()},
-        **{"FEWEST": FEWEST, "PHOTOGRAPHED": PHOTOGRAPHED, "DASH": DASH},
+        **{"FEWEST": FEWEST, "PHOTOGRAPHED": PHOTOGRAPHED, "DASH": DASH, "written": written},
         numbers=numbers,
         panel=PANEL,
         on_page=ON_PAGE,
-        plots={figure.key: plot(figure, evaluation) for figure in ON_PAGE if figure.column},
-        examples=write_examples(evaluation, folder / "pictures"),
+        examples={
+            figure.key: write_pictures(figure, evaluation, folder / "pictures")
+            for figure in ON_PAGE
+            if figure.column
+        },
         columns=PAIR_COLUMNS,
         pairs=pairs.to_dict("records"),
     )
@@ -80,42 +80,31 @@ def pair_table(evaluation: Evaluation) -> pd.DataFrame:
     return pairs.loc[order].reset_index().rename(columns=subspecies)
 
 
-def plot(figure: Figure, evaluation: Evaluation) -> tuple[str, str]:
-    """The histogram of a figure's column, and its caption."""
-    series = [(name, "photo", values) for name, values in figure.beside(evaluation).items()]
+def write_pictures(
+    figure: Figure, evaluation: Evaluation, folder: Path
+) -> dict[str, list[tuple[dict[str, Any], str, list[str], str]]]:
+    """Write the histogram of a figure's column, KEY.png, and strips of the first and of the last
+    painted images by it, KEY_0.jpg and so on. Those, by the title of either end: row, what is said,
+    the names of the panels, the strip's file. Nothing where no image has a value."""
     known = evaluation.painted.table.dropna(subset=figure.column)
+    if known.empty:
+        return {}
+    series = dict(figure.beside(evaluation))
     for kind, rows in known.groupby("kind", sort=False):
-        series.append((f"painted {kind}", INKS[kind], rows[figure.column]))
-    return histogram(series, figure.axis, figure.marks(evaluation)) if series else ("", "")
-
-
-def write_examples(evaluation: Evaluation, folder: Path) -> dict[str, dict[str, list]]:
-    """The first and the last painted images by the column of each figure, under the figure's key
-    and the title of the end: name, subspecies, what is said, the names of the panels and the strip
-    that shows them. Strips, 0001.jpg and so on, take the place of those of an earlier report."""
-    folder.mkdir(exist_ok=True)
-    for path in folder.glob("[0-9][0-9][0-9][0-9].jpg"):
-        path.unlink()
-    examples, written = {}, 0
-    for figure in (figure for figure in FIGURES if figure.column):
-        known = evaluation.painted.table.dropna(subset=figure.column)
-        rows = known.sort_values(figure.column, kind="stable").to_dict("records")
-        shown = min(SHOWN, (len(rows) + 1) // 2)
-        ends = examples[figure.key] = {}
-        both = rows[:shown], rows[shown:][::-1][:shown]
-        for title, some in zip(figure.ends, both, strict=True):
-            for row in some:
-                panels = panels_of(row, figure, evaluation)
-                written += 1
-                write_strip(folder / f"{written:04d}.jpg", list(panels.values()))
-                says = figure.says.format(**row)
-                ends.setdefault(title, []).append((row, says, list(panels), f"{written:04d}.jpg"))
+        series[f"painted {kind}"] = rows[figure.column]
+    histogram(folder / f"{figure.key}.png", figure.axis, series)
+    rows = known.sort_values(figure.column, kind="stable").to_dict("records")
+    shown = min(SHOWN, (len(rows) + 1) // 2)
+    first, last = figure.ends
+    ends = [(first, row) for row in rows[:shown]]
+    ends += [(last, row) for row in rows[shown:][::-1][:shown]]
+    examples: dict[str, list] = {}
+    for place, (title, row) in enumerate(ends):
+        panels = {name: read_square(row[column], SIDE) for name, column in PANELS.items()}
+        if figure.panel:
+            panels[figure.panel] = figure.picture(row, evaluation)
+        strip = f"{figure.key}_{place}.jpg"
+        write_strip(folder / strip, list(panels.values()))
+        says = figure.says.format(**row)
+        examples.setdefault(title, []).append((row, says, list(panels), strip))
     return examples
-
-
-def panels_of(row: dict[str, Any], figure: Figure, evaluation: Evaluation) -> dict[str, np.ndarray]:
-    """Pictures of a painted image by their names."""
-    panels = {name: read_square(row[column], SIDE) for name, column in PANELS.items()}
-    if figure.panel:
-        panels[figure.panel] = figure.picture(row, evaluation)
-    return panels

@@ -32,14 +32,12 @@ def save(content: Any, path: Path) -> None:
 
 
 def on_cpu(content: Any) -> Any:
-    """`content` with every tensor in its dictionaries and lists on the CPU, laid out plainly: files
-    are alike from any device."""
+    """`content` with every tensor in its dictionaries on the CPU, laid out plainly: files are alike
+    from any device."""
     if isinstance(content, torch.Tensor):
         return content.detach().to("cpu", memory_format=torch.contiguous_format)
     if isinstance(content, dict):
         return {key: on_cpu(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return type(content)(map(on_cpu, content))
     return content
 
 

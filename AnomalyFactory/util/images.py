@@ -1,6 +1,5 @@
 """Images between file, network and eye."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from PIL import Image
 
 from util.device import layout
 from util.errors import refuse_special
-from util.files import ImageError, atomic, open_image
+from util.files import ImageError, open_image
 
 
 def png_texts(path: Path) -> dict[str, str]:
@@ -28,14 +27,6 @@ def read_square(path: Path, size: int) -> np.ndarray:
     Its proportions are not kept."""
     image = open_image(path).resize((size, size), Image.Resampling.BICUBIC)
     return np.array(image)  # a copy: Pillow's own memory is read-only
-
-
-def write_jpeg(path: Path, image: Image.Image) -> None:
-    """Write `image` by way of memory: Pillow takes a file that a full disk cut short for whole."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=88)
-    with atomic(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
 
 
 def to_network(images: torch.Tensor, device: torch.device) -> torch.Tensor:

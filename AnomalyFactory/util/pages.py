@@ -1,6 +1,7 @@
 """Pages for a browser: what all of them share, and those of pictures, one strip of panels per row,
 with paging and a filter by group. They fit a phone, print and either colour scheme."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from util.files import atomic
-from util.images import write_jpeg
 
 PANEL = 128  # pixels of a panel's side
 TEMPLATES = Environment(  # by their paths below AnomalyFactory/
@@ -44,7 +44,10 @@ def write_strip(path: Path, images: Sequence[np.ndarray]) -> None:
     """Write uint8 RGB `images` side by side as a JPEG, each a panel of PANEL x PANEL."""
     size = (PANEL, PANEL)
     panels = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
-    write_jpeg(path, Image.fromarray(np.hstack(panels)))
+    buffer = io.BytesIO()  # Pillow takes a file that a full disk cut short for whole
+    Image.fromarray(np.hstack(panels)).save(buffer, "JPEG", quality=88)
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
 
 
 def write_text(path: Path, text: str) -> None:

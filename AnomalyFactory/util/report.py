@@ -128,12 +128,9 @@ class Report:
         """Write the page; `state` is RUNNING, DONE, or says why the training stopped early."""
         facts = self.facts(state)
         self.log.draw()
+        log = self.log.read()
+        latest = log.tail(math.ceil(LATEST * len(log)))
         percent = min(100, 100 * self.done // self.end) if self.end else 100  # 100 only at the end
-        rows = self.log.rows[-math.ceil(LATEST * len(self.log.rows)) :]
-        losses = [
-            (name, LOSSES.get(name, ""), [float(row[name]) for row in (self.log.rows[0], *rows)])
-            for name in self.log.names()
-        ]
         text = TEMPLATES.get_template("util/training_page.html").render(
             name=self.opt.name,
             options={f"--{name}": value for name, value in vars(self.opt).items()},
@@ -144,10 +141,14 @@ class Report:
             refresh=REFRESH,
             written=time.strftime("%Y-%m-%d %H:%M:%S"),
             steps=(self.done, self.end),
-            facts=facts,
+            facts=facts | ({} if log.empty else {"learning rate": log["lr"].iloc[-1]}),
             plot=self.log.plot.name,
-            latest=len(rows),
-            losses=losses,
+            latest=len(latest),
+            losses=[
+                (name, meaning, log[name].iloc[0], latest[name].mean())
+                for name, meaning in LOSSES.items()
+                if name in log
+            ],
             strips=self.samples.spread(STRIPS),
             all_samples=self.samples.page.name,
             panel=PANEL,
@@ -169,8 +170,6 @@ class Report:
         if state == RUNNING:
             left = (self.end - self.done) * self.opt.batchSize / (speed or math.nan)
             facts["time left"] = str(timedelta(seconds=round(left))) if speed else "not known yet"
-        if self.log.rows:
-            facts["learning rate"] = self.log.rows[-1]["lr"]
         return facts
 
 

@@ -1,6 +1,5 @@
 """What a training records of itself: the loss log, its plot, and samples with their page."""
 
-import csv
 import math
 import re
 from pathlib import Path
@@ -27,47 +26,44 @@ class LossLog:
     def __init__(self, folder: Path, images: int):
         """Continue the log in `folder` after `images` images; start a new one at 0."""
         self.csv, self.plot = folder / "loss_log.csv", folder / "loss_log.png"
-        # Rows past the resume point will be written again.
-        self.rows = rows_until(self.csv, images) if images and self.csv.is_file() else []
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic(self.csv) as temporary, temporary.open("w") as file:
-            for texts in [*self.rows[:1], *(row.values() for row in self.rows)]:  # names first
-                print(*texts, sep=",", file=file)
+        # Rows past the resume point will be written again.
+        rows = rows_until(self.csv, images) if images and self.csv.is_file() else pd.DataFrame()
+        with atomic(self.csv) as temporary:
+            temporary.write_text("" if rows.empty else rows.to_csv(index=False))
 
     def add(self, row: dict[str, int | float]) -> None:
         texts = {key: f"{value:.6g}" for key, value in row.items()} | {"images": str(row["images"])}
         try:
             with self.csv.open("a") as file:
-                if not self.rows:
+                if not file.tell():
                     print(*texts, sep=",", file=file)
                 print(*texts.values(), sep=",", file=file)
         except OSError as error:  # that of a full disk names no file
             raise OSError(error.errno, error.strerror, str(self.csv)) from error
-        self.rows.append(texts)
+
+    def read(self) -> pd.DataFrame:
+        """Its rows by the images seen; empty before the first."""
+        there = self.csv.stat().st_size > 0
+        return pd.read_csv(self.csv, index_col="images") if there else pd.DataFrame()
 
     def draw(self) -> None:
-        if not self.rows:
+        log = self.read()
+        if log.empty:
             return
-        frame = pd.DataFrame(self.rows).astype(float).set_index("images")
         figure = Figure(figsize=(5.2, 5.2), layout="constrained")
-        every = math.ceil(len(frame) / POINTS)
+        every = math.ceil(len(log) / POINTS)
         panels = {"G_": "Generator", "D_": "Discriminator"}
         for axes, prefix in zip(figure.subplots(2, sharex=True), panels, strict=True):
-            for name in self.names():
-                if name.startswith(prefix):
-                    (line,) = axes.plot(running_mean(frame[name])[::every], label=name, lw=1.8)
-                    axes.plot(frame[name][::every], color=line.get_color(), lw=0.6, alpha=0.4)
+            for name in log.columns[log.columns.str.startswith(prefix)]:
+                (line,) = axes.plot(running_mean(log[name])[::every], label=name, lw=1.8)
+                axes.plot(log[name][::every], color=line.get_color(), lw=0.6, alpha=0.4)
             axes.set(title=panels[prefix], ylabel="loss", yscale="log")
-            if axes.lines:
-                axes.legend(loc="upper right")
+            axes.legend(loc="upper right")
             axes.grid(alpha=0.3)
         axes.set(xlabel="images")
         with atomic(self.plot) as temporary:
             figure.savefig(temporary, dpi=160)
-
-    def names(self) -> list[str]:
-        """The losses in the log."""
-        return [name for name in self.rows[0] if name.startswith(("G_", "D_"))] if self.rows else []
 
 
 def running_mean(values: pd.Series) -> pd.Series:
@@ -75,18 +71,14 @@ def running_mean(values: pd.Series) -> pd.Series:
     return values.rolling(len(values) // 40 * 2 + 1, center=True, min_periods=1).mean()
 
 
-def rows_until(path: Path, images: int) -> list[dict[str, str]]:
-    """The rows of the log in `path` up to `images`; one that was cut short ends them."""
-    rows = []
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        try:
-            for row in csv.DictReader(file):
-                if {name: float(value) for name, value in row.items()}["images"] > images:
-                    break
-                rows.append(row)
-        except (csv.Error, KeyError, TypeError, ValueError):
-            pass
-    return rows
+def rows_until(path: Path, images: int) -> pd.DataFrame:
+    """The whole rows of the log in `path` up to `images`, as texts."""
+    try:
+        rows = pd.read_csv(path, dtype=str, on_bad_lines="skip", encoding_errors="replace")
+        numbers = rows.apply(pd.to_numeric, errors="coerce")
+        return rows[numbers.notna().all(axis=1) & (numbers["images"] <= images)]
+    except (pd.errors.EmptyDataError, KeyError):  # not even its head is whole
+        return pd.DataFrame()
 
 
 class SamplePage:

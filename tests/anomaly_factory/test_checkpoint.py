@@ -1,13 +1,9 @@
-"""Checkpoints on disk, and the lock of a training: what is written, and what is refused."""
+"""Checkpoints on disk: what is written, and what is refused; see faults/test_readers.py, too."""
 
-import re
-import zipfile
-from copy import copy
 from pathlib import Path
 
 import pytest
 import torch
-from train import held
 from util import checkpoint
 from util.errors import InputError
 
@@ -25,37 +21,21 @@ class OnDevice(torch.Tensor):
 def test_equal_weights_give_equal_bytes_and_lie_on_the_cpu(tmp_path: Path):
     """A file that holds anything but plain tensors is refused by PyTorch's safe loader."""
     moved = WEIGHTS["weight"].as_subclass(OnDevice)
-    content = {"netG": {"weight": moved}, "others": [1, (moved, "x")]}
+    content = {"netG": {"weight": moved}, "steps": 1}
     for name in ("new/latest_net_G.pth", "40_net_G.pth"):
         checkpoint.save(content, tmp_path / name)
     written = (tmp_path / "new/latest_net_G.pth").read_bytes()
     assert (tmp_path / "40_net_G.pth").read_bytes() == written
     found = checkpoint.load(tmp_path / "40_net_G.pth")
-    for tensor in (found["netG"]["weight"], found["others"][1][0]):
-        assert torch.equal(tensor, WEIGHTS["weight"])
+    assert torch.equal(found["netG"]["weight"], WEIGHTS["weight"]) and found["steps"] == 1
 
 
-def test_a_file_that_unpacks_to_more_than_its_size_is_refused(tmp_path: Path):
-    for name, compression in {"stored": zipfile.ZIP_STORED, "packed": zipfile.ZIP_DEFLATED}.items():
-        with zipfile.ZipFile(tmp_path / name, "w", compression) as archive:
-            archive.writestr("archive/data.pkl", bytes(5000))
-            archive.filelist.append(copy(archive.filelist[0]))  # both lie in the same place
-        with pytest.raises(InputError, match=f"{name}: not a .*unpacks to more than its size"):
-            checkpoint.load(tmp_path / name)
-
-
-@pytest.mark.filterwarnings("ignore:Casting complex")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weight": torch.full((3,), torch.nan)}, "'weight' holds other than finite floats"),
-        ({"bias": torch.zeros(3, dtype=torch.int64)}, "'bias' holds other"),
-        ({"running_var": torch.ones(3, dtype=torch.complex64)}, "'running_var' holds other"),
-        ({"running_mean": torch.tensor([0, torch.inf, 0])}, "'running_mean' holds other"),
+        ({"bias": torch.zeros(3, dtype=torch.int64)}, "'bias' holds other than finite floats"),
         ({"weight": torch.zeros(2)}, r"size mismatch for weight: .*\[2\].*\[3\]"),
         ({"more": torch.zeros(2)}, r"Unexpected key.*\"more\".*; are the options .* \(--ngf"),
-        ({"weight": 1.0}, "expected a state dict"),
-        ({7: torch.zeros(3)}, "expected a state dict"),
     ],
 )
 def test_a_misfit_is_named(change: dict, message: str):
@@ -96,17 +76,3 @@ def test_adams_memory_lies_as_the_weights_do():
             with pytest.raises(InputError, match=rf"resume\.pth: .*{message}"):
                 checkpoint.fit_moments(again, plain | {key: value}, Path("resume.pth"))
     torch.testing.assert_close(*stepped)
-
-
-def test_one_at_a_time_holds_a_folder(tmp_path: Path):
-    leftover, kept = tmp_path / ".0123456789abcdef.part.pth", tmp_path / ".mine.part.pth"
-    kept.touch()
-    for _ in range(2):  # let go of, it can be held again
-        leftover.touch()
-        with held(tmp_path):  # what killed savings left is removed
-            assert not leftover.exists() and kept.exists()
-            leftover.touch()
-            message = re.escape(f"{tmp_path / 'training.lock'}: a training of this name is running")
-            with pytest.raises(InputError, match=message), held(tmp_path):
-                pass
-            assert leftover.exists()

@@ -4,7 +4,6 @@ Under PyTorch's FakeTensorMode tensors have a device, a type and a layout but no
 the real forward pass runs as on a GPU up to its kernels."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import models.anomaly_factory
 import pytest
@@ -14,7 +13,6 @@ from models.networks import Generator, InstanceNorm
 from options.train_options import train_options
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
-from util.background import ahead
 from util.device import chosen_amp, prepare
 from util.distributed import Process
 
@@ -108,18 +106,3 @@ def test_precision_is_as_asked_else_as_before_else_by_the_device(monkeypatch):
     for exact, expected in ((True, (False, "ieee")), (False, (True, "tf32"))):  # PyTorch's last
         prepare(exact)
         assert (cudnn.benchmark, cudnn.conv.fp32_precision) == expected
-
-
-def test_work_is_done_ahead_in_order_and_an_error_comes_up_after_what_was_before_it():
-    begun = []
-
-    def work(item: int) -> float:
-        begun.append(item)
-        return item + 0 / (item - 7)
-
-    with ThreadPoolExecutor(2) as pool:
-        found = ahead(work, range(9), pool, most=2)
-        assert next(found) == 0 and max(begun) <= 2
-        assert [next(found) for _ in range(6)] == list(range(1, 7))
-        with pytest.raises(ZeroDivisionError):
-            next(found)

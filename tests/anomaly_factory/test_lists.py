@@ -1,7 +1,7 @@
 """Where a list is looked for, and what is said about a bad one."""
 
 import pytest
-from data.lists import find_list, read_lines, read_pairs
+from data.lists import find_list, read_pairs
 from util.errors import InputError
 
 
@@ -13,7 +13,6 @@ from util.errors import InputError
         ("List/test_nonhybrid/test_nonhybrid_edges.txt", ".", "test_nonhybrid"),
         ("List/test_nonhybrid_edges.txt", ".", "test_nonhybrid"),
         ("List/test_edges.txt", ".", "test"),
-        ("List/train_AFhybrid/train_edges.txt", ".", "train_AFhybrid"),
         ("List/test_nonhybrid/test_edges.txt", "List", "test_nonhybrid"),
         ("Lists/test_nonhybrid/test_edges.txt", "Lists/test_nonhybrid", "test_nonhybrid"),
         ("List/test_nonhybrid/test_nonhybrid_edges.txt", "List/test_nonhybrid", "test"),
@@ -32,14 +31,9 @@ def test_finds_the_list(tmp_path, place, dataroot, phase):
 
 
 def test_list_comes_before_lists_and_its_own_folder_before_both(tmp_path):
-    for folder, name in (
-        ("Lists", "test_x_edges.txt"),
-        ("List", "test_x_edges.txt"),
-        ("Lists/test_x", "test_edges.txt"),
-        ("List/test_x", "test_edges.txt"),
-    ):  # each goes before those above it
-        (tmp_path / folder).mkdir(exist_ok=True)
-        edges = tmp_path / folder / name
+    for folder in ("Lists", "List", "Lists/test_x", "List/test_x"):  # the later goes before
+        (tmp_path / folder).mkdir()
+        edges = tmp_path / folder / ("test_edges.txt" if "/" in folder else "test_x_edges.txt")
         edges.touch()
         assert find_list(tmp_path, "test_x").edges == edges
     # One that says nothing about which list it is, or is to train on, is not taken.
@@ -57,10 +51,6 @@ def test_a_list_that_is_not_there_names_the_nearest(dataset):
         for where, phase in ((dataset, name), (dataset / "Lists" / name, "test")):
             with pytest.raises(InputError, match=rf"\(the nearest there is {near}\); looked for"):
                 find_list(where, phase)
-    edges = dataset / "List/test_signalhybrid/test_edges.txt"
-    edges.rename(edges.with_name("other_edges.txt"))
-    with pytest.raises(InputError, match="nearest there is test_nonsignalhybrid"):
-        find_list(edges.parent, "test")
     with pytest.raises(InputError, match="--phase test; looked for"):  # no list at all
         find_list(dataset / "Images", "test")
 
@@ -86,28 +76,15 @@ def test_pairs_and_their_names(dataset):
 
 def test_a_photo_of_another_structure_is_named(dataset):
     files = find_list(dataset, "test_nonhybrid")
-    assert len(read_pairs(files, training=False, photos=True)) == 4
     for pair in read_pairs(files, training=True):  # where a photo is its own reference
         assert pair.reference == pair.target == pair.edges.parents[1] / "good" / pair.edges.name
-    whole = files.column("color_gt").read_text().splitlines()
-    # The name of the first comes after that of its structure.
-    for line, other in ((0, "8/train/good/1"), (3, "9/train/good/0"), (0, "8/test/good/0")):
-        photo = f"Images/{other}.png"
-        (dataset / photo).parent.mkdir(parents=True, exist_ok=True)
-        (dataset / photo).touch()
-        lines = [photo if place == line else text for place, text in enumerate(whole)]
-        files.column("color_gt").write_text("\n".join(lines))
-        assert len(read_pairs(files, training=False)) == 4
-        if "test" in other:  # of the same name
-            assert len(read_pairs(files, training=True)) == 4
-        else:
-            edges = rf"{line % 2}\.png of test_edges\.txt"
-            message = rf"gt\.txt, line {line + 1}: {1 - line % 2}\.png is not .* edge map {edges}"
-            with pytest.raises(InputError, match=message):
-                read_pairs(files, training=True)
-        message = rf"test_color_gt\.txt, line {line + 1}: .*{photo} is not the photo of "
+    first, second, *others = files.column("color_gt").read_text().splitlines()
+    files.column("color_gt").write_text("\n".join([second, first, *others]))
+    assert len(read_pairs(files, training=False)) == 4
+    message = r"gt\.txt, line 1: 1\.png is not .* edge map 0\.png of test_edges\.txt"
+    for asked in ({"training": True}, {"training": False, "photos": True}):
         with pytest.raises(InputError, match=message):
-            read_pairs(files, training=False, photos=True)
+            read_pairs(files, **asked)
 
 
 @pytest.mark.parametrize(
@@ -115,17 +92,13 @@ def test_a_photo_of_another_structure_is_named(dataset):
     [
         ("Images/9/train/good/7.png", r".*7\.png is not there$"),
         (r"Images\9\train\good\0.PNG", ".* is not there, but 'Images/9/train/good/0.png' is there"),
-        ("../secret.png", r"'\.\./secret\.png' leaves the folder"),
         ("/etc/passwd", "'/etc/passwd' leaves the folder"),
         ("", "empty"),
-        ("photo.png", "'photo.png' names no subspecies"),
         ("Images/photo.png", "'Images/photo.png' names no subspecies"),
-        ("Images/" + 300 * "x", "File name too long|is not there"),
     ],
 )
 def test_bad_line_is_named(dataset, line, message):
-    for place in ("photo.png", "Images/photo.png"):
-        (dataset / place).touch()
+    (dataset / "Images/photo.png").touch()
     path = dataset / "List/test_nonhybrid/test_color_ref.txt"
     lines = path.read_text().splitlines()
     lines[2] = line
@@ -145,6 +118,3 @@ def test_lists_that_do_not_align_or_hold_nothing_are_named(dataset):
         files.column(column).write_text("\n")
     with pytest.raises(InputError, match=r"test_edges\.txt: the list is empty"):
         read_pairs(files, training=False)
-    path.write_bytes(b"a.jpg\nb.jpg\n\xff.jpg\n")
-    with pytest.raises(InputError, match=r"test_color_ref\.txt, line 3: not in UTF-8"):
-        read_lines(path)

@@ -1,14 +1,11 @@
 """The formulas of a generation report, on cases that are computed by hand."""
 
-import re
-
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from quality import figures, formulas, pixels, plots
-from quality.measure import crosses
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
@@ -77,11 +74,6 @@ def test_weights_repeat_images_that_are_not_compared_with_themselves():
     found = formulas.kid(*kernels, np.array(two), np.array(three))
     assert found == pytest.approx(own + other - 2 * cross)
     assert np.isnan(formulas.kid(*kernels, np.array([3, 0, 0]), np.array(three)))
-
-
-def test_the_folder_of_a_cross_names_its_parents():
-    assert crosses("8") == crosses("8_8") == set()
-    assert crosses("a_b_c") == {frozenset({"a", "b_c"}), frozenset({"a_b", "c"})}
 
 
 def test_halves_are_held_against_the_other_half():
@@ -246,35 +238,8 @@ def test_what_is_tested_shares_no_photograph_with_what_is_fitted(monkeypatch):
     assert set().union(*(tested for _, tested in seen[1:6:2])) == set(range(60))
 
 
-@pytest.mark.parametrize(("count", "tested"), [(15, 15), (14, 10), (12, None)])
-def test_a_fold_has_five_of_each(count, tested):
-    """What looks alike is even odds."""
-    features, there = np.zeros((count, 2)), list(range(count))
-    sources, random = np.array([there, there]).T, np.random.default_rng(0)
-    found, looks = formulas.told_apart(features, features, sources, there, random)
-    assert (found and found["value"]) == (tested and 0.5)
-    assert np.isnan(looks).all() == (tested is None)
-
-
-# ---- numbers and plots --------------------------------------------------------------------------
-
-
-def test_numbers_as_text_and_as_a_histogram_with_a_named_line():
-    series = [("some", "painted", np.array([0.0, 0, 0, 24]))]
-    drawn, caption = plots.histogram(series, "length", {"here": 12.0})
-    outline = re.findall(r'd="(M[^"]+)"[^>]* style="fill: none; stroke: var\(--painted\)', drawn)[0]
-    points = re.findall(r"[ML] ([\d.]+) ([\d.]+)", outline)
-    assert len({x for x, _ in points}) == 24 + 1
-    top, some, bottom = sorted({float(y) for _, y in points})
-    assert (bottom - some) / (bottom - top) == pytest.approx(25 / 75, abs=1e-3)
-    assert 'aria-label="Histogram: length"' in drawn
-    assert caption == '<span class="painted-ink">some</span>. Lines: here 12.00'
-    assert (plots.tenths(-0.01), plots.percent(0.123)) == ("0.0", "12 %")
-    assert plots.per_thousand(-0.0126) == "\N{MINUS SIGN}12.60"
-    assert plots.hundredths(NAN) == "\N{EN DASH}"
-
-
-def test_the_yardstick_of_kid_is_of_photographs():
+def test_numbers_as_text_and_the_yardstick_of_kid():
+    assert plots.written(0.123, "{:.0%}") == "12%" and plots.written(NAN, "{:.2f}") == plots.DASH
     kid = {"value": 0.001, "low": np.nan, "high": np.nan}
     found = {"kid": kid, "halves": {"kid_photographs": 0.002, "kid_painted": 0.003}}
-    assert figures.KID.cell(found) == ("1.00", "photographs 2.00")
+    assert figures.KID.cell(found) == ("0.0010", "photographs 0.0020")

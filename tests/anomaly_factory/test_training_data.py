@@ -2,13 +2,11 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
-import pytest
 from data.augmentation import Augmentation, blackened, random_augmentation, training_sample
 from data.datasets import TrainingPairs, training_order
 from data.lists import find_list, read_pairs
-from data.warp import Warp, random_warp, sampling_map, warped
+from data.warp import Warp, random_warp, sampling_map
 from PIL import Image
 from scipy.interpolate import RBFInterpolator
 from util.images import read_square
@@ -57,17 +55,6 @@ def test_samples_are_those_of_the_published_code(shared, tmp_path):
             assert error.mean() < 0.25, (case, name)
 
 
-def test_margins_come_before_the_flip_and_are_resized_away_bicubically():
-    """Those of the edge map are white."""
-    photo, around = noise(64), ((2, 8), (3, 5), (0, 0))
-    found = training_sample(photo, photo, replace(NOTHING, margins=(2, 8, 3, 5), flip="lr"))
-    reflected = np.pad(photo, around, mode="symmetric")
-    wider = np.pad(photo, around, constant_values=255), reflected, reflected
-    for image, whole in zip(found, wider, strict=True):
-        expected = cv2.resize(whole, (64, 64), interpolation=cv2.INTER_CUBIC)[:, ::-1]
-        assert np.array_equal(image, expected)
-
-
 def test_shares_of_the_published_draw():
     white = np.full((256, 256, 3), 255, np.uint8)
     drawn = [random_augmentation(np.random.default_rng([7, n]), 256) for n in range(1000)]
@@ -91,23 +78,13 @@ def test_shares_of_the_published_draw():
     assert (windows[:, :2] + windows[:, 2:]).max() == 256
 
 
-def test_the_draws_are_the_same_everywhere():
-    """Another draw of the same seed would be another training: one that resumes would change."""
-    drawn = random_augmentation(np.random.default_rng(12), 256)
-    found = drawn.margins, drawn.flip, drawn.window
-    assert found == ((30, 29, 11, 13), "lr", (4, 43, 231, 209))
-    assert drawn.structure_warp.write_to[0] == pytest.approx((-20.129, 12.607), abs=1e-3)
-    assert drawn.reference_warp.write_to[8] == pytest.approx((243.848, 231.983), abs=1e-3)
-
-
-def test_margins_scale_and_each_warp_has_its_own_chance():
+def test_margins_scale_and_what_is_switched_off_is_not_drawn():
     drawn = [random_augmentation(np.random.default_rng(n), 64, warps=0.7) for n in range(1000)]
     margins = np.array([found.margins for found in drawn if found.margins])
     assert (margins.min(), margins.max()) == (2, 8)  # 10/4 and 30/4, rounded
     both = np.array([(d.structure_warp is not None, d.reference_warp is not None) for d in drawn])
-    assert np.abs(both.mean(axis=0) - 0.7).max() < 0.05
-    assert abs(both.all(axis=1).mean() - 0.49) < 0.05
-    for n in range(50):  # what is switched off is not drawn
+    assert abs(both.all(axis=1).mean() - 0.49) < 0.05  # each has its own chance
+    for n in range(50):
         drawn = random_augmentation(np.random.default_rng(n), 64, False, False, 0.0)
         assert replace(drawn, margins=None) == NOTHING
 
@@ -134,11 +111,8 @@ def test_random_warps_jostle_a_grid_three_offsets_wide():
     moves = np.abs([moves_of(warp) for warp in drawn])
     assert 0.0999 * 256 < moves.max() <= 0.1 * 256
     assert abs(moves.mean() - 0.05 * 256) < 0.3
-    gentle = random_warp(np.random.default_rng(0), 256, 0.04)  # the same, by less
-    assert np.array_equal(gentle.read_from, drawn[0].read_from)
-    assert np.allclose(moves_of(gentle), 0.4 * moves_of(drawn[0]))
-    drawn = random_augmentation(np.random.default_rng(0), 256, shift=0.04)
-    for warp in (drawn.structure_warp, drawn.reference_warp):
+    gentle = random_augmentation(np.random.default_rng(0), 256, shift=0.04)
+    for warp in (gentle.structure_warp, gentle.reference_warp):
         assert 0.03 * 256 < np.abs(moves_of(warp)).max() <= 0.04 * 256
 
 
@@ -153,26 +127,6 @@ def test_a_warp_brings_what_it_reads_to_where_it_writes():
         if 0 <= x < 256 and 0 <= y < 256:
             assert np.abs(found[y, x] - source).max() < 1.5
     assert np.abs(found[0, 0]).max() < 0.5
-
-
-def test_a_map_is_linear_within_cells_of_four_pixels():
-    """It bends at 1.5, 5.5, ... pixels, where the spline is evaluated, and nowhere else."""
-    found = sampling_map(random_warp(np.random.default_rng(3), 64), 64).astype(float)
-    for axis in (0, 1):
-        bends = np.abs(np.diff(found, 2, axis=axis)).max(axis=(1 - axis, 2))
-        bent = {place for place in range(62) if bends[place] > 1e-4}
-        assert bent == {place for place in range(62) if place % 4 < 2}
-
-
-def test_a_warp_reflects_beyond_the_border():
-    ramp = np.tile(np.arange(64, dtype=np.uint8)[None, :, None], (64, 1, 3))
-    # The nine points move 12 to the right; between the corner that stays and them, places before
-    # the left border are read.
-    points = np.array([[4.0, y] for y in (16, 32, 48)])
-    warp = Warp(points, points + np.array([12, 0]))
-    column = exact_map(warp, 64)[..., 0]
-    expected = np.abs(column + 0.5) - 0.5  # column -1 is read as column 0
-    assert np.abs(warped(ramp, warp)[..., 0] - expected).max() <= 1.5 and column.min() < -3
 
 
 # ---- the dataset -------------------------------------------------------------------------------
@@ -202,6 +156,7 @@ def test_an_epoch_visits_every_pair_and_fills_its_last_batch():
         assert [seed for _, seed in keys] == [(0, epoch, place) for place in range(6)]
     assert batches[:3] != batches[3:] and batches != order(seed=1)
     assert order(start=4) == batches[4:]  # gone on with in the middle of an epoch
+    assert [key[0] for [key] in order(1, end=5, shuffled=False)] == list(range(5))
     shares = [order(4, rank=rank, world=2) for rank in (0, 1)]  # of processes
     for whole, *parts in zip(order(4), *shares, strict=True):
         assert [len(part) for part in parts] == [2, 2]
