@@ -341,7 +341,6 @@ def paint_wing(
     fade: float,
     sheen: float,
     rng: np.random.Generator,
-    silk: tuple[float, float, float] = (0.15, 0.85, 0.045),  # least, most, and where it begins
 ) -> Planes:
     """Colour planes of an individual's wing, unworn."""
     brush = Brush(wing, rng)
@@ -354,7 +353,7 @@ def paint_wing(
         colour = paint_spot(colour, traits, brush, pale)
     else:
         # The pale silky front of the hindwing, strong in males and weak in females.
-        strength, front = rng.uniform(*silk[:2]), wing.v + 0.13 * wing.u - silk[2]
+        strength, front = rng.uniform(0.8, 1.6), wing.v + 0.13 * wing.u + 0.01
         silky = ramp(front + 0.006 * brush.grain, 0.11)
         colour = blend(colour, COSTAL_GREY, silky * strength)
         colour = paint_rays(colour, traits, species, brush, orange)

@@ -34,11 +34,11 @@ SETTINGS = {
 }
 MEMBERS = ("sgd+linear", "sgd+linear+subspecies")
 COUNTS = {
-    "train": {"": {("lativitta",): 10, ("notabilis",): 10, ("lativitta", "notabilis"): 12}},
+    "train": {"": {"lativitta": 10, "notabilis": 10, "lativitta x notabilis": 12}},
     "test": {
-        "major": {("lativitta",): 3, ("notabilis", "lativitta"): 2},
-        "minor": {("hydara",): 2, ("hydara", "erato"): 2},
-        "mimic": {("malleti",): 2, ("plesseni", "malleti"): 2},
+        "major": {"lativitta": 3, "notabilis x lativitta": 2},
+        "minor": {"hydara": 2, "hydara x erato": 2},
+        "mimic": {"malleti": 2, "plesseni x malleti": 2},
     },
 }
 STAGES = [
