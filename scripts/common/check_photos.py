@@ -10,7 +10,6 @@ be used.
 """
 
 import argparse
-import csv
 import hashlib
 import logging
 import re
@@ -18,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import joblib
+import pandas as pd
 from tqdm import tqdm
 
 from common.challenge_csv import TableError, read_table
@@ -67,10 +67,8 @@ def run(args: argparse.Namespace) -> int:
         logging.info("%s %s", path.name, problems[path])
     if args.copy:
         args.copy.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(args.copy) as part, part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, table[0][1], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(row for _, row in table)
+        with atomic(args.copy) as part:
+            pd.DataFrame([row for _, row in table]).to_csv(part, index=False)
     return INCOMPLETE
 
 
