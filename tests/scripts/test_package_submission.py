@@ -14,7 +14,6 @@ from package_submission import SUBMISSION
 from PIL import Image
 from worlds import write_pair, write_third
 
-WEIGHTS = "efficientnet-lite0-57934424.pth"
 CODE = {"model.py", "backbones.py", "files.py", "weights.py"}
 CODE |= {"published_members.py", "subspecies_member.py"}
 
@@ -38,9 +37,7 @@ def test_what_was_trained_is_zipped_and_scores_as_here(stored, tmp_path, monkeyp
         path = Path(weights.get_model_file_path())
         expected[path.name] = path
     assert zipped == {name: path.read_bytes() for name, path in expected.items()}
-    assert b"DINOv2" not in zipped["metadata"]  # it is not in this zip
     printed = capsys.readouterr().out
-    assert f"{WEIGHTS} is {expected[WEIGHTS]}" in printed
     assert f"subspecies.npz is {third}" in printed
 
     package_submission.draw_specimens(tmp_path)
@@ -107,7 +104,6 @@ def test_the_organisers_program_is_played_on_the_zip(zip_model, tmp_path):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("return float('nan')", "'deep.png' and a score of 0 to 1, found 'deep.png,nan'"),
         ("return 1.5", "'deep.png' and a score of 0 to 1, found 'deep.png,1.5'"),
         ("open('model.py')", "No such file or directory: 'model.py'"),  # runs in another folder
         ("__import__('unasked')", "No module named 'unasked'"),
