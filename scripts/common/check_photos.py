@@ -20,9 +20,9 @@ import joblib
 import pandas as pd
 from tqdm import tqdm
 
-from common.challenge_csv import TableError, read_table
+from common.challenge_csv import read_table
 from common.files import ImageError, atomic, open_image
-from common.program import start
+from common.program import InputError, start
 
 MISSING = "is missing"
 INCOMPLETE = 3
@@ -47,9 +47,9 @@ def run(args: argparse.Namespace) -> int:
     table = read_table(args.csv, ("filename", "file_url"))
     for place, row in table:
         if not row["file_url"].startswith(("https://", "http://")):
-            raise TableError(f"{place}: file_url {row['file_url']!r}; expected https://...")
+            raise InputError(f"{place}: file_url {row['file_url']!r}; expected https://...")
         if "md5" in row and not re.fullmatch(r"[0-9A-Fa-f]{32}", row["md5"]):
-            raise TableError(f"{place}: md5 {row['md5']!r}; expected 32 hexadecimal digits")
+            raise InputError(f"{place}: md5 {row['md5']!r}; expected 32 hexadecimal digits")
         checksums[args.folder / row["filename"]] = row["md5"].lower() if "md5" in row else None
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         checked = pool.map(problem, checksums, checksums.values())

@@ -27,7 +27,7 @@ import torch
 import weights
 import worlds
 from common import challenge_csv
-from common.challenge_csv import TableError
+from common.program import InputError as ScriptsError
 from data import lists
 from faults.hostile import hostile
 from hypothesis import given
@@ -94,7 +94,7 @@ class Table:
 
 
 TABLES = {
-    "challenge.csv": Table(photographs, PHOTOS, TableError),
+    "challenge.csv": Table(photographs, PHOTOS, ScriptsError),
     "classifier.csv": Table(classifiers_table, PHOTOS),
     "reference.csv": Table(
         lambda path: set(evaluation.read_reference(path)["hybrid_stat"]) <= {0, 1},
@@ -164,7 +164,7 @@ def test_what_spreadsheets_and_other_systems_write_is_read(tmp_path, mark, first
     assert data_utils.group_names(data_utils.read_table(path)).tolist() == ["8"]
     path.write_bytes(end.join([*lines, row]).encode(encoding))
     for read in (challenge_csv.read_photos, data_utils.read_table):
-        with pytest.raises((TableError, ValueError), match=f", line {len(lines) + 1}"):
+        with pytest.raises((ScriptsError, ValueError), match=f", line {len(lines) + 1}"):
             read(path)
     path.write_bytes(f"Images/8/ü.png{end}".encode(encoding))
     assert lists.read_lines(path) == ["Images/8/ü.png"]

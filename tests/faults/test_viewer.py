@@ -25,10 +25,10 @@ def stored(tag: int) -> Image.Image:
     return UPRIGHT.copy() if turn is None else UPRIGHT.transpose(turn)
 
 
-def noting(tag: int) -> Image.Exif:
+def noting(tag: int) -> bytes:
     exif = Image.Exif()
     exif[274] = tag
-    return exif
+    return exif.tobytes()
 
 
 def apart(image: Image.Image, other: Image.Image) -> float:
@@ -52,13 +52,6 @@ def test_a_photograph_is_turned_as_its_tag_says(tmp_path, suffix, tag):
     half = open_image(path, smallest_side=64)
     assert half.size == ((128, 64) if suffix in ("jpg", "mpo") else (256, 128))
     assert apart(half.resize(UPRIGHT.size), UPRIGHT) < 5
-
-
-def test_broken_tags_turn_nothing(tmp_path):
-    path = tmp_path / "held.jpg"
-    UPRIGHT.save(path, exif=b"Exif\0\0MM\0*\0\0\xff\xff nothing")
-    assert apart(open_image(path), UPRIGHT) < 3
-    assert image_size(path) == UPRIGHT.size
 
 
 # ---- profiles -----------------------------------------------------------------------------------
@@ -116,7 +109,7 @@ ADOBE = primaries(
 STEPS = np.linspace(0, 1, 1024)
 TONE = np.where(STEPS <= 0.04045, STEPS / 12.92, ((STEPS + 0.055) / 1.055) ** 2.4)
 COLOURS = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.7141))
-SRGB, PLAIN = primaries(*COLOURS, curve(*TONE)), primaries(*COLOURS, curve(2.2))
+SRGB = primaries(*COLOURS, curve(*TONE))
 LINEAR_GREY = profile(b"GRAY", kTRC=curve(1.0))
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
 
@@ -128,7 +121,6 @@ NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), d
         ("RGB", (144, 255, 60), ADOBE, "webp", (0, 255, 0)),
         ("RGBA", (144, 255, 60, 128), ADOBE, "tiff", (127, 255, 127)),
         ("P", (144, 255, 60), ADOBE, "png", (0, 255, 0)),
-        ("RGB", (16, 16, 16), PLAIN, "png", (7, 7, 7)),
         ("L", 128, LINEAR_GREY, "jpg", (188, 188, 188)),
         ("LA", (128, 255), LINEAR_GREY, "png", (188, 188, 188)),
         ("I;16", 128 * 257, LINEAR_GREY, "tiff", (188, 188, 188)),
@@ -152,22 +144,23 @@ def test_colours_are_those_of_the_profile(tmp_path, mode, value, embedded, suffi
 @pytest.mark.parametrize(
     ("mode", "embedded", "said"),
     [
-        ("RGB", SRGB, None),
-        ("RGBA", SRGB, None),
-        ("LAB", ADOBE, None),  # it says itself which colours it has
-        ("RGB", ADOBE[:200], "profile cannot be used"),
-        ("RGB", LINEAR_GREY, "profile cannot be used"),
-        ("RGB", inks(), "profile cannot be used"),
-        ("CMYK", ADOBE, "profile cannot be used"),
+        ("RGB", SRGB, False),
+        ("RGBA", SRGB, False),
+        ("LAB", ADOBE, False),  # it says itself which colours it has
+        ("RGB", ADOBE[:200], True),
+        ("RGB", LINEAR_GREY, True),
+        ("RGB", inks(), True),
+        ("CMYK", ADOBE, True),
     ],
 )
 def test_of_srgb_and_broken_profiles_no_byte_changes(tmp_path, caplog, mode, embedded, said):
-    image = Image.frombytes("LAB", NOISE.size, NOISE.tobytes()) if mode == "LAB" else NOISE
+    lab = Image.frombytes("LAB", NOISE.size, NOISE.tobytes())
+    image = lab if mode == "LAB" else NOISE.convert(mode)
     for name, noted in (("bare.tiff", None), ("noted.tiff", embedded)):
-        (image if mode == "LAB" else image.convert(mode)).save(tmp_path / name, icc_profile=noted)
+        image.save(tmp_path / name, icc_profile=noted)
     assert apart(open_image(tmp_path / "bare.tiff"), open_image(tmp_path / "noted.tiff")) == 0
-    named = [f"{tmp_path}/noted.tiff" in text and said in text for text in caplog.messages]
-    assert named == [True] * bool(said)
+    warning = f"{tmp_path}/noted.tiff: its colour profile cannot be used"
+    assert [text.startswith(warning) for text in caplog.messages] == [True] * said
 
 
 # ---- 16 bits ------------------------------------------------------------------------------------
@@ -254,7 +247,10 @@ def test_of_an_animation_the_first_frame_is_taken(tmp_path, caplog, suffix):
     assert caplog.messages == [f"{path}: 2 pictures of one size; the first of them is taken"]
 
 
-def test_a_damaged_page_leaves_the_others(tmp_path):
+def test_damaged_tags_turn_nothing_and_a_damaged_page_leaves_the_others(tmp_path):
+    path = tmp_path / "held.jpg"
+    UPRIGHT.save(path, exif=b"Exif\0\0MM\0*\0\0\xff\xff nothing")
+    assert apart(open_image(path), UPRIGHT) < 3
     path = tmp_path / "pages.tiff"
     SMALL.copy().save(path, save_all=True, append_images=[UPRIGHT.copy(), SMALL.copy()])
     with Image.open(path) as image:
@@ -278,7 +274,6 @@ def test_a_jpeg_over_the_limit_is_reduced_and_others_are_refused(tmp_path, monke
     assert image.size == (128, 64)
     assert apart(image.resize(UPRIGHT.size), UPRIGHT) < 5
     assert open_image(path, smallest_side=16).size == (32, 16)
-    assert open_image(path, smallest_side=100).size == (128, 64)
     UPRIGHT.resize((300, 200)).save(path)
     with pytest.raises(files.ImageError, match=r"300x200, over 40,000 pixels; save it smaller\)$"):
         open_image(path)
@@ -286,13 +281,8 @@ def test_a_jpeg_over_the_limit_is_reduced_and_others_are_refused(tmp_path, monke
     fix = r"256x128, over 10,000 pixels; save it smaller, or as a JPEG, which may have 40,000\)$"
     with pytest.raises(files.ImageError, match=fix):
         open_image(tmp_path / "large.png")
-    path = tmp_path / "large.mpo"
-    UPRIGHT.copy().save(path, save_all=True, append_images=[SMALL.copy()])
-    assert open_image(path).size == (128, 64)
-    for suffix in ("jpg", "png"):  # the limit itself is allowed, and nothing reduced
-        path = tmp_path / f"limit.{suffix}"
-        UPRIGHT.resize((100, 100)).save(path)
-        assert open_image(path).size == (100, 100)
+    UPRIGHT.resize((100, 100)).save(path)  # the limit itself is allowed, and nothing reduced
+    assert open_image(path).size == (100, 100)
 
 
 def test_so_many_pages_are_counted_and_no_more():

@@ -3,11 +3,11 @@
 import pytest
 from common.challenge_csv import (
     GENERATED,
-    TableError,
     by_subspecies,
     counted,
     read_photos,
 )
+from common.program import InputError
 
 HASH = "0123456789abcdef" * 2
 GOOD = "C1,u,non-hybrid,train,z,m,8.0,,,C1.jpg"
@@ -48,7 +48,7 @@ def test_names_of_generated_images():
 )
 def test_a_bad_row_is_named_by_file_and_line(write_csv, row, message):
     path = write_csv([GOOD.replace(",m,", f",{HASH.upper()},"), row])
-    with pytest.raises(TableError) as error:
+    with pytest.raises(InputError) as error:
         read_photos(path)
     assert str(error.value).startswith(f"{path}, line 3: ")
     assert message.replace("{path}", str(path)) in str(error.value)
@@ -62,9 +62,9 @@ def test_photographs_are_counted_with_their_specimens(write_csv):
 
 
 def test_a_file_that_is_no_such_csv(write_csv):
-    with pytest.raises(TableError, match="no rows below its first line"):
+    with pytest.raises(InputError, match="no rows below its first line"):
         read_photos(write_csv([]))
-    with pytest.raises(TableError, match="no column file_url in its first line"):
+    with pytest.raises(InputError, match="no column file_url in its first line"):
         read_photos(write_csv([], "CAMID,filename"))
 
 

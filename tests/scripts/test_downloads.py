@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from common import check_photos, downloads
-from common.challenge_csv import TableError
 from common.program import InputError
 from filelock import FileLock
 
@@ -107,7 +106,7 @@ def test_a_row_that_no_photograph_can_fit_breaks_none(tmp_path):
     ]:
         rows = ["file_url,filename,md5", f"http://x,B.jpg,{'0aF9' * 8}", f"{url},C.jpg,{md5}"]
         table.write_text("\n".join(rows))
-        with pytest.raises(TableError, match=re.escape(f"photos.csv, line 3: {message}")):
+        with pytest.raises(InputError, match=re.escape(f"photos.csv, line 3: {message}")):
             check_photos.run(argparse.Namespace(csv=table, folder=tmp_path))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from browser import SCREENS, flaws
-from demo.quickstart_page import SCORES, Story, extremes, spread, what_it_looks_like, write_page
+from demo.quickstart_page import SCORES, Story, extremes, spread, write_page
 from PIL import Image
 
 # The first two look alike, the others, too.
@@ -132,17 +132,6 @@ def test_how_a_cross_was_known(run):
     ]:
         assert story.how_known(cross, painted=True) == known
         assert story.how_known(cross, painted=False) == known_without_painted
-
-
-def test_what_a_specimen_looks_like():
-    third = "To the third member"
-    for cross, parents, share, text in [
-        ("a x b", None, None, ""),
-        ("a x b", ("b", "a"), 0.6, f"{third} between b (60%) and a, as it should be"),
-        ("a", ("b", "c"), 0.74, f"{third} between b (74%) and c"),
-        ("a x b", ("c", "a"), 0.75, f"{third} as near to c as a hybrid can be"),
-    ]:
-        assert what_it_looks_like(Namespace(cross=cross, parents=parents, share_1=share)) == text
 
 
 def test_scores_and_the_reports_that_are_there(run, capsys):
