@@ -29,7 +29,7 @@ import worlds
 from common import challenge_csv
 from common.program import InputError as ScriptsError
 from data import lists
-from faults.hostile import hostile
+from faults.hostile import damaged, hostile
 from hypothesis import given
 from hypothesis import strategies as st
 from models import vgg
@@ -288,16 +288,14 @@ def without_backbone(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("name", [*MEMBERS, "latest_net_G.pth"])
-def test_damaged_weights_load_or_are_refused(
-    tmp_path, good, mutate, request, name, without_backbone
-):
+def test_damaged_weights_load_or_are_refused(tmp_path, good, request, name, without_backbone):
     path = tmp_path / name
     path.write_bytes(good[name])
     load(path)
     draw = random.Random(name)
     count = 0
     for _ in range(request.config.getoption("--files") // 4):
-        path.write_bytes(mutate(draw, good[name]))
+        path.write_bytes(damaged(draw, good[name]))
         try:
             load(path)
         except (ValueError, InputError) as raised:

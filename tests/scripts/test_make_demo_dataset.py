@@ -75,7 +75,6 @@ def test_a_photograph_is_what_its_generator_decides(pinned, mean):
     assert draw(5) == draw(5) != draw(6)
     image = Image.open(io.BytesIO(draw(5)[0]))
     assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (600, 400))
-    assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
     assert np.asarray(image).mean() == pytest.approx(mean, abs=1e-4)  # as it was always drawn
 
 
@@ -97,10 +96,8 @@ def test_the_tables_have_the_form_of_the_challenge(demo):
     assert (demo / "train.csv").read_text().startswith(f"{HEADER}\n")
     train = pd.read_csv(demo / "train.csv", dtype=str, keep_default_na=False)
     plain = train[train.hybrid_stat == "non-hybrid"]
-    several = {"cyrbia": 2, "lativitta": 3}  # the most frequent
-    assert plain.subspecies.value_counts().to_dict() == {
-        name: several.get(name, 1) for name in OF_A
-    }
+    counts = plain.subspecies.value_counts().to_dict()
+    assert counts == dict.fromkeys(OF_A, 1) | {"cyrbia": 2, "lativitta": 3}  # the most frequent
     parents = ["subspecies", "parent_subspecies_1", "parent_subspecies_2"]
     hybrids = train[train.hybrid_stat == "hybrid"]
     assert hybrids[parents].to_numpy().tolist() == [["", *SIGNAL_PAIR]] * 16  # at the least
@@ -126,8 +123,7 @@ def test_the_tables_have_the_form_of_the_challenge(demo):
         "--groups amalfreda,erato,lativitta chestertonii,cyrbia hydara,petiverana,phyllis,venus "
         "notabilis --signal notabilis lativitta --exclude\n"
     )
-    described = json.loads((demo / "demo.json").read_text())
-    assert described["signal_pair"] == [*SIGNAL_PAIR]
+    assert json.loads((demo / "demo.json").read_text())["signal_pair"] == [*SIGNAL_PAIR]
     assert Image.open(demo / "overview.png").size == (1198, 1081)
 
 
