@@ -281,9 +281,9 @@ def test_a_jpeg_over_the_limit_is_reduced_and_others_are_refused(tmp_path, monke
     fix = r"256x128, over 10,000 pixels; save it smaller, or as a JPEG, which may have 40,000\)$"
     with pytest.raises(files.ImageError, match=fix):
         open_image(tmp_path / "large.png")
-    for path in (path, tmp_path / "limit.png"):  # the limit itself is allowed, nothing reduced
-        UPRIGHT.resize((100, 100)).save(path)
-        assert open_image(path).size == (100, 100)
+    for name in ("limit.jpg", "limit.png"):  # the limit itself is allowed, and nothing reduced
+        UPRIGHT.resize((100, 100)).save(tmp_path / name)
+        assert open_image(tmp_path / name).size == (100, 100)
 
 
 def test_so_many_pages_are_counted_and_no_more():
