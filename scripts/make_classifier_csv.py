@@ -17,13 +17,13 @@ copied as it is. Where the file system cannot make one (another disk), it is a c
 """
 
 import argparse
-import csv
 import logging
 import os
 import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 from common.challenge_csv import (
     COLUMNS,
     GENERATED,
@@ -123,10 +123,8 @@ def run(args: argparse.Namespace) -> int:
         )
     table = dataset / "List" / args.name
     table.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(table) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS + SOURCES, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    with atomic(table) as part:
+        pd.DataFrame(rows, columns=COLUMNS + SOURCES).to_csv(part, index=False)
     hybrids = sum(row["hybrid_stat"] == "hybrid" for row in rows)
     logging.info(
         "%s: %d rows, %d hybrid and %d non-hybrid; %s, %d generated",

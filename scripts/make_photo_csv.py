@@ -15,9 +15,7 @@ rows; else it may have been edited, and is left alone.
 """
 
 import argparse
-import csv
 import hashlib
-import io
 import logging
 import re
 import shlex
@@ -26,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import joblib
+import pandas as pd
 from common.challenge_csv import COLUMNS
 from common.files import (
     IMAGE,
@@ -166,11 +165,7 @@ def make_rows(
 
 def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
     """Raises InputError where rows that are there would be lost."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    content = text.getvalue().encode()
+    content = pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False).encode()
     there = path.read_bytes() if path.exists() else b""
     if lost := set(there.splitlines()) - set(content.splitlines()):
         raise InputError(

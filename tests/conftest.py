@@ -3,7 +3,6 @@
 import functools
 import http.server
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -95,16 +94,6 @@ def draw():
 @pytest.fixture
 def specimen():
     return worlds.draw_specimen
-
-
-@pytest.fixture
-def refusing(monkeypatch):
-    """The address of a port of this machine that takes no connection."""
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, "127.0.0.1")
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 @pytest.fixture

@@ -30,10 +30,6 @@ GENERATED = re.compile(
 )
 
 
-class TableError(InputError):
-    """A CSV that cannot be used; the message names file, line, what was found and expected."""
-
-
 @dataclass(frozen=True)
 class Photo:
     """One photograph of the CSV."""
@@ -52,7 +48,7 @@ class Photo:
 def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str, str]]]:
     """Each row of the CSV `path` as (place, cells), where place is "path, line N" for errors.
 
-    Raises TableError where one of `columns` is missing or stands twice, a row has more or fewer
+    Raises InputError where one of `columns` is missing or stands twice, a row has more or fewer
     cells than the header, or a file name is unsafe or stands twice, but for ending and capitals:
     the edge map of a.jpg is a.png, and many file systems hold but one of a.png and A.png. Cells may
     be separated as spreadsheets do it, and Excel's `sep=` may stand first. Read by csv, as pandas
@@ -71,7 +67,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str
         for name in columns:
             if header.count(name) != 1:
                 found = f"column {name} stands twice" if name in header else f"no column {name}"
-                raise TableError(
+                raise InputError(
                     f"{path}: {found} in its first line; expected columns separated by commas, "
                     f"semicolons or tabs, found {','.join(header)[:300]}"
                 )
@@ -79,26 +75,26 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str
     except FileNotFoundError as error:
         drawn = "scripts/quickstart.sh draws one: quickstart/*/demo/train.csv"
         challenge = "the challenge's is in github.com/Imageomics/HDR-anomaly-challenge"
-        raise TableError(f"{path}: no such file; {challenge}, and {drawn}") from error
+        raise InputError(f"{path}: no such file; {challenge}, and {drawn}") from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise TableError(
+        raise InputError(
             f"{path}, line {line}: not in UTF-8 ({error.reason}); save it as UTF-8"
         ) from error
     except csv.Error as error:
-        raise TableError(f"{path}, line {reader.reader.line_num}: not CSV ({error})") from error
+        raise InputError(f"{path}, line {reader.reader.line_num}: not CSV ({error})") from error
     if not rows:
-        raise TableError(f"{path}: no rows below its first line")
+        raise InputError(f"{path}: no rows below its first line")
 
     places: dict[str, tuple[str, str]] = {}
     for place, row in rows:
         if None in row or None in row.values():
-            raise TableError(f"{place}: more or fewer cells than the first line has columns")
+            raise InputError(f"{place}: more or fewer cells than the first line has columns")
         name = row["filename"]
         check_filename(place, name)
         other, there = places.setdefault(Path(name).stem.lower(), (name, place))
         if there != place:
-            raise TableError(
+            raise InputError(
                 f"{place}: file name {name!r} stands already at {there}, as {other!r}; rename one"
             )
     return rows
@@ -116,50 +112,50 @@ def separator(text: str, columns: Sequence[str]) -> str:
 
 
 def check_filename(place: str, name: str) -> None:
-    """Raise TableError unless `name` is the plain file name of an image."""
+    """Raise InputError unless `name` is the plain file name of an image."""
     try:
         inside(Path(), name)
     except ValueError as error:
-        raise TableError(f"{place}: file name {error}") from error
+        raise InputError(f"{place}: file name {error}") from error
     if (length := len(os.fsencode(name))) > 255:
-        raise TableError(f"{place}: a file name of {length} bytes; a file system takes 255")
+        raise InputError(f"{place}: a file name of {length} bytes; a file system takes 255")
     plain = name.isprintable() and name == name.strip() and not set(name) & {"/", "\\"}
     if not plain or name.startswith(".") or Path(name).suffix.lower() not in IMAGE_SUFFIXES:
         kinds = " ".join(sorted(IMAGE_SUFFIXES))
-        raise TableError(f"{place}: file name {name!r}; expected an image ({kinds}), no folders")
+        raise InputError(f"{place}: file name {name!r}; expected an image ({kinds}), no folders")
 
 
 def read_subspecies(place: str, column: str, cell: str) -> str:
     """The subspecies in `cell`; the challenge's CSV writes `8.0` for `8`, a spreadsheet `8,0`."""
     subspecies = re.sub(r"^(\d+)[.,]0$", r"\1", cell.strip())
     if not SUBSPECIES.fullmatch(subspecies):
-        raise TableError(f"{place}: {column} {cell!r}; expected letters, digits and hyphens")
+        raise InputError(f"{place}: {column} {cell!r}; expected letters, digits and hyphens")
     return subspecies
 
 
 def read_photos(path: Path) -> list[Photo]:
     """The training photographs of the challenge CSV `path`, in its order; see `read_table`.
 
-    TableError, too, where one CAMID or md5 has two labels; it names both lines.
+    InputError, too, where one CAMID or md5 has two labels; it names both lines.
     """
     photos, labels = [], {}
     for place, row in read_table(path, COLUMNS):
         for column, known in (("hybrid_stat", ("hybrid", "non-hybrid")), ("split", ("train",))):
             if row[column] not in known:
                 expected = " or ".join(known)
-                raise TableError(f"{place}: {column} {row[column]!r}; expected {expected}")
+                raise InputError(f"{place}: {column} {row[column]!r}; expected {expected}")
         hybrid = row["hybrid_stat"] == "hybrid"
         columns = ("parent_subspecies_1", "parent_subspecies_2") if hybrid else ("subspecies",)
         subspecies = "_".join(read_subspecies(place, name, row[name]) for name in columns)
         if hybrid and len(set(subspecies.lower().split("_"))) < 2:
-            raise TableError(f"{place}: a hybrid of {subspecies}; expected two subspecies")
+            raise InputError(f"{place}: a hybrid of {subspecies}; expected two subspecies")
         for column, form in (("CAMID", NAMED), ("md5", "[0-9a-f]{32}")):
             key = row[column].strip().lower()
             if re.fullmatch(form, key):
                 label = f"{row['hybrid_stat']} {'_'.join(sorted(subspecies.split('_')))}"
                 other, there = labels.setdefault((column, key), (label, place))
                 if other != label:
-                    raise TableError(
+                    raise InputError(
                         f"{place}: {column} {key} is {label}, but {other} at {there}; correct one, "
                         "keep one, or name specimens differently"
                     )

@@ -10,7 +10,6 @@ be used.
 """
 
 import argparse
-import csv
 import hashlib
 import logging
 import re
@@ -18,11 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import joblib
+import pandas as pd
 from tqdm import tqdm
 
-from common.challenge_csv import TableError, read_table
+from common.challenge_csv import read_table
 from common.files import ImageError, atomic, open_image
-from common.program import start
+from common.program import InputError, start
 
 MISSING = "is missing"
 INCOMPLETE = 3
@@ -47,9 +47,9 @@ def run(args: argparse.Namespace) -> int:
     table = read_table(args.csv, ("filename", "file_url"))
     for place, row in table:
         if not row["file_url"].startswith(("https://", "http://")):
-            raise TableError(f"{place}: file_url {row['file_url']!r}; expected https://...")
+            raise InputError(f"{place}: file_url {row['file_url']!r}; expected https://...")
         if "md5" in row and not re.fullmatch(r"[0-9A-Fa-f]{32}", row["md5"]):
-            raise TableError(f"{place}: md5 {row['md5']!r}; expected 32 hexadecimal digits")
+            raise InputError(f"{place}: md5 {row['md5']!r}; expected 32 hexadecimal digits")
         checksums[args.folder / row["filename"]] = row["md5"].lower() if "md5" in row else None
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         checked = pool.map(problem, checksums, checksums.values())
@@ -67,10 +67,8 @@ def run(args: argparse.Namespace) -> int:
         logging.info("%s %s", path.name, problems[path])
     if args.copy:
         args.copy.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(args.copy) as part, part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, table[0][1], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(row for _, row in table)
+        with atomic(args.copy) as part:
+            pd.DataFrame([row for _, row in table]).to_csv(part, index=False)
     return INCOMPLETE
 
 

@@ -13,7 +13,7 @@
     demo.json                         what was drawn: layout, seed, scale, subspecies
 
 Four detached wings lie on paper (600x400), each a piece of the mask by itself; --layout pinned
-draws whole butterflies (800x533). The same layout, seed and scale give the same bytes. Pictures
+draws whole butterflies. The same layout, seed and scale give the same bytes. Pictures
 that are there are kept; another layout, seed or scale draws the set again.
 """
 
@@ -36,58 +36,40 @@ from common.program import ROOT, InputError, positive, start
 from PIL import Image, ImageDraw, ImageFont
 from tqdm.contrib.concurrent import process_map
 
-from demo import loose_wings, photograph
+from demo.paper import collection_of
+from demo.photograph import photograph
 from demo.traits import LOOK_ALIKES, OF_A, SIGNAL_PAIR, SUBSPECIES, individual
 
 DRAWING = 2  # raised when the drawing changes, so that sets drawn before are drawn again
 
-# How many specimens at scale 1, as uneven as in the challenge: one name is a subspecies, two are
-# the parents of hybrids, mother first.
+# How many specimens at scale 1, as uneven as in the challenge: of subspecies, and of hybrids, which
+# are named after their parents, the mother first.
+# fmt: off
 COUNTS = {
     "train": {
         "": {
-            ("amalfreda",): 8,
-            ("chestertonii",): 12,
-            ("cyrbia",): 60,
-            ("erato",): 8,
-            ("hydara",): 22,
-            ("lativitta",): 92,
-            ("notabilis",): 30,
-            ("petiverana",): 6,
-            ("phyllis",): 10,
-            ("venus",): 14,
-            SIGNAL_PAIR: 24,
+            "amalfreda": 8, "chestertonii": 12, "cyrbia": 60, "erato": 8, "hydara": 22,
+            "lativitta": 92, "notabilis": 30, "petiverana": 6, "phyllis": 10, "venus": 14,
+            "lativitta x notabilis": 24,
         },
     },
     "test": {
         "major": {
-            ("lativitta",): 47,
-            ("notabilis",): 11,
-            ("notabilis", "lativitta"): 38,
-            ("lativitta", "notabilis"): 2,
+            "lativitta": 47, "notabilis": 11,
+            "notabilis x lativitta": 38, "lativitta x notabilis": 2,
         },
         "minor": {
-            ("amalfreda",): 3,
-            ("chestertonii",): 5,
-            ("cyrbia",): 38,
-            ("erato",): 4,
-            ("hydara",): 8,
-            ("petiverana",): 2,
-            ("phyllis",): 5,
-            ("venus",): 6,
-            ("hydara", "amalfreda"): 7,
-            ("hydara", "erato"): 1,
-            ("hydara", "petiverana"): 20,
-            ("chestertonii", "venus"): 2,
+            "amalfreda": 3, "chestertonii": 5, "cyrbia": 38, "erato": 4, "hydara": 8,
+            "petiverana": 2, "phyllis": 5, "venus": 6,
+            "hydara x amalfreda": 7, "hydara x erato": 1, "hydara x petiverana": 20,
+            "chestertonii x venus": 2,
         },
         "mimic": {
-            ("malleti",): 49,
-            ("plesseni",): 12,
-            ("plesseni", "malleti"): 28,
-            ("malleti", "plesseni"): 4,
+            "malleti": 49, "plesseni": 12, "plesseni x malleti": 28, "malleti x plesseni": 4,
         },
     },
 }
+# fmt: on
 SPLITS = tuple(COUNTS)
 LAYOUTS = ("wings", "pinned")
 TEST_COLUMNS = [
@@ -97,16 +79,14 @@ SOURCE = "demo"  # where the challenge has the address of the photograph
 
 # The contact sheet shows each between its parents, and then who is in none.
 CROSSES = (
-    SIGNAL_PAIR,
-    *(("hydara", other) for other in ("amalfreda", "erato", "petiverana")),
-    ("chestertonii", "venus"),
-    ("plesseni", "malleti"),
+    *("lativitta x notabilis", "hydara x amalfreda", "hydara x erato", "hydara x petiverana"),
+    *("chestertonii x venus", "plesseni x malleti"),
 )
 THUMBNAIL = (190, 127)
 OVERVIEW_PICTURES = 2  # of each subspecies and cross
 
 # However small the set: of fewer, chance may hold out too many for the SGD classifier to be fitted.
-FEWEST = {("train", SIGNAL_PAIR): 16}
+FEWEST = {("train", "lativitta x notabilis"): 16}
 
 
 @dataclass(frozen=True)
@@ -116,28 +96,20 @@ class Specimen:
     split: str
     index: int
     camid: str
-    parents: tuple[str, ...]  # one subspecies, or two for a hybrid
+    name: str  # its subspecies, or `mother x father`
     indicator: str  # major, minor or mimic; empty in training
 
     @property
-    def name(self) -> str:
-        """Its subspecies, or `mother x father`."""
-        return " x ".join(self.parents)
-
-    @property
-    def filename(self) -> str:
-        test = self.split == "test"
-        return f"{self.index}_{self.camid}_d.jpg" if test else f"{self.camid}.jpg"
+    def parents(self) -> list[str]:
+        """One subspecies, or two of a hybrid."""
+        return self.name.split(" x ")
 
     @property
     def path(self) -> Path:
-        """Of its picture, relative to the set."""
-        return Path(self.split, "images", self.filename)
-
-    @property
-    def mask_path(self) -> Path:
-        """Of its mask, relative to the set."""
-        return Path(self.split, "masks", self.filename).with_suffix(".png")
+        """Of its picture, relative to the set; its mask lies in masks/ beside images/, as a PNG."""
+        test = self.split == "test"
+        name = f"{self.index}_{self.camid}_d.jpg" if test else f"{self.camid}.jpg"
+        return Path(self.split, "images", name)
 
 
 def specimens(seed: int, scale: float) -> list[Specimen]:
@@ -146,32 +118,31 @@ def specimens(seed: int, scale: float) -> list[Specimen]:
     drawn = []
     for split, groups in COUNTS.items():
         rows = [
-            (parents, group)
+            (name, group)
             for group, counts in groups.items()
-            for parents, count in counts.items()
-            for _ in range(max(FEWEST.get((split, parents), 1), round(count * scale)))
+            for name, count in counts.items()
+            for _ in range(max(FEWEST.get((split, name), 1), round(count * scale)))
         ]
         drawn += [(split, index, *rows[i]) for index, i in enumerate(rng.permutation(len(rows)))]
     numbers = rng.permutation(len(drawn))
     return [
-        Specimen(split, index, f"DEMO{number:05d}", parents, group)
-        for (split, index, parents, group), number in zip(drawn, numbers, strict=True)
+        Specimen(split, index, f"DEMO{number:05d}", name, group)
+        for (split, index, name, group), number in zip(drawn, numbers, strict=True)
     ]
 
 
 def draw(specimen: Specimen, seed: int, layout: str, output: Path) -> str:
     """MD5 of the specimen's picture, which is drawn unless it and its mask are there."""
     cv2.setNumThreads(0)  # the processes already share the cores
-    path, mask_path = output / specimen.path, output / specimen.mask_path
+    path = output / specimen.path
+    mask_path = path.parents[1] / "masks" / f"{path.stem}.png"
     if not (path.is_file() and mask_path.is_file()):
         rng = np.random.default_rng([seed, SPLITS.index(specimen.split), specimen.index])
         traits = individual(specimen.parents, rng)
         species = SUBSPECIES[specimen.parents[0]].species
-        if layout == "wings":
-            collection = loose_wings.collection_of(specimen.parents, specimen.split, rng)
-            pictures = loose_wings.photograph(traits, species, specimen.camid, collection, rng)
-        else:
-            pictures = photograph.photograph(traits, species, specimen.camid, rng)
+        collection = collection_of(specimen.name, specimen.split, rng)
+        pinned = layout == "pinned"
+        pictures = photograph(traits, species, specimen.camid, collection, rng, pinned)
         for target, content in zip((path, mask_path), pictures, strict=True):
             with atomic(target) as part:
                 part.write_bytes(content)
@@ -184,11 +155,11 @@ def write_tables(drawn: list[Specimen], md5s: list[str], output: Path) -> None:
     for one, md5 in zip(drawn, md5s, strict=True):
         hybrid = len(one.parents) == 2
         if one.split == "test":
-            row = one.camid, SOURCE, int(hybrid), one.index, one.name, one.filename, one.indicator
+            row = one.camid, SOURCE, int(hybrid), one.index, one.name, one.path.name, one.indicator
         else:
             shown = (None, *one.parents) if hybrid else (*one.parents, None, None)
             status = "hybrid" if hybrid else "non-hybrid"
-            row = one.camid, SOURCE, status, one.split, SOURCE, md5, *shown, one.filename
+            row = one.camid, SOURCE, status, one.split, SOURCE, md5, *shown, one.path.name
         rows[one.split].append(row)
     for name, table in (
         ("train.csv", pd.DataFrame(rows["train"], columns=COLUMNS)),
@@ -200,8 +171,8 @@ def write_tables(drawn: list[Specimen], md5s: list[str], output: Path) -> None:
 
 def write_overview(drawn: list[Specimen], output: Path) -> None:
     """overview.png: pictures of every subspecies, with each cross between its parents."""
-    rows = [[first, f"{first} x {second}", second] for first, second in CROSSES]
-    rows.append([name for name in SUBSPECIES if not any(name in cross for cross in CROSSES)])
+    rows = [[cross.split(" x ")[0], cross, cross.split(" x ")[1]] for cross in CROSSES]
+    rows.append([name for name in SUBSPECIES if not any(name in row for row in rows)])
     cell_width, cell_height = OVERVIEW_PICTURES * (THUMBNAIL[0] + 3) + 10, THUMBNAIL[1] + 26
     sheet = Image.new("RGB", (3 * cell_width + 10, len(rows) * cell_height + 10), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
@@ -245,24 +216,14 @@ def prepare_folder(output: Path, seed: int, scale: float, layout: str = LAYOUTS[
             part.write_text(text, encoding="utf-8")
 
 
-def scale(text: str) -> float:
-    if not 0 < float(text) <= 100:
-        raise argparse.ArgumentTypeError(f"{text}: must be above 0 and at most 100")
-    return float(text)
-
-
 def parse_arguments() -> argparse.Namespace:
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     add = parser.add_argument
     add("--output", type=Path, default=ROOT / "Datasets/demo", help="default: Datasets/demo")
-    add("--scale", type=scale, default=1.0, help="times 286 training and 292 test pictures")
-    add(
-        "--layout",
-        choices=LAYOUTS,
-        default=LAYOUTS[0],
-        help="wings: detached ones; or pinned whole",
-    )
+    add("--scale", type=float, default=1.0, help="times 286 training and 292 test pictures")
+    whole = "detached wings, or whole butterflies"
+    add("--layout", choices=LAYOUTS, default=LAYOUTS[0], help=whole)
     add("--seed", type=int, default=0, help="0 or more (default: 0)")
     add("--workers", type=positive, default=joblib.cpu_count(), help="processes (default: cores)")
     return parser.parse_args()

@@ -48,43 +48,29 @@ def cross_of(shows: str) -> str:
     return " x ".join(sorted(shows.split(" x ")))
 
 
-def read_scores(folder: Path, kind: str, members: str) -> dict:
-    """What score_predictions.py wrote for classifiers in the `folder` of a backbone; each cross
-    has how many hybrids are `found` of it, too.
-    """
-    scores = json.loads((folder / kind / members / "scores.json").read_text(encoding="utf-8"))
-    for cross in scores["crosses"].values():
-        cross["found"] = round(cross["recall"] * cross["hybrids"])
-    return scores
-
-
-def read_calls(folder: Path, kind: str, members: str) -> pd.DataFrame:
-    """How classifiers in the `folder` of a backbone called the test set: a row an image.
-
-    Beside the columns of calls.csv it has the `cross`, the `margin` to the threshold, and what each
-    member said in a column of its name. `parents` are the two that the third member puts the
-    image between, or None; `share_1` is the share of the first.
-    """
-    calls = pd.read_csv(folder / kind / members / "calls.csv")
-    calls["cross"] = calls["subspecies_ref"].map(cross_of)
-    calls["margin"] = calls["score"] - calls["threshold"]
-    said = pd.read_csv(folder / kind / "details.csv", index_col="filename")
-    said["parents"] = [  # cells are empty without the third member
-        (first, second) if pd.notna(first) else None
-        for first, second in zip(said["parent_1"], said["parent_2"], strict=True)
-    ]
-    return calls.join(said.drop(columns=["score", "threshold"]), on="filename")
-
-
 class Detector:
-    """Classifiers trained on one kind of training set, with the members that score."""
+    """Classifiers trained on one kind of training set, with the members that score.
+
+    `calls` has a row a photograph of the test set: beside the columns of calls.csv its `cross`, the
+    `margin` to the threshold, what each member said in a column of its name, and `parents`, the two
+    that the third member puts it between, or None.
+    """
 
     def __init__(self, folder: Path, kind: str, members: str):
+        own = folder / kind / members
         self.kind, self.members = kind, members.split("+")
         self.folder = f"{folder.name}/{kind}/{members}"
         self.titles = KINDS[kind], MEMBERS.get(members, members)
-        self.scores = read_scores(folder, kind, members)
-        self.calls = read_calls(folder, kind, members)
+        self.scores = json.loads((own / "scores.json").read_text(encoding="utf-8"))
+        said = pd.read_csv(folder / kind / "details.csv", index_col="filename")
+        said["parents"] = [  # cells are empty without the third member
+            (first, second) if pd.notna(first) else None
+            for first, second in zip(said["parent_1"], said["parent_2"], strict=True)
+        ]
+        self.calls = pd.read_csv(own / "calls.csv")
+        self.calls["cross"] = self.calls["subspecies_ref"].map(cross_of)
+        self.calls["margin"] = self.calls["score"] - self.calls["threshold"]
+        self.calls = self.calls.join(said.drop(columns=["score", "threshold"]), on="filename")
         hybrid, called = self.calls["hybrid_stat"] == 1, self.calls["called"] == 1
         self.hybrids, self.others = self.calls[hybrid], self.calls[~hybrid]
         self.found, self.missed = self.calls[hybrid & called], self.calls[hybrid & ~called]

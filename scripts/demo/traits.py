@@ -2,7 +2,7 @@
 
 The subspecies are named after the real ones that each is drawn after: species A is
 *Heliconius erato*, species B, its mimic, *H. melpomene*. Patterns were set from photographs, and
-rules from published crosses; how much individuals vary, by what detectors find (loose_wings.py).
+rules from published crosses; how much individuals vary, by what detectors find (photograph.py).
 """
 
 from dataclasses import dataclass

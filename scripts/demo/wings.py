@@ -183,11 +183,13 @@ def blend(base: Planes, colour: Planes, cover: np.ndarray) -> Planes:
 
 
 class Brush:
-    """What all patches on one wing share: its template, its scale noise and its random numbers."""
+    """What all patches on one wing share: its template and traits, pigments that `fade` has paled,
+    its scale noise and its random numbers."""
 
-    def __init__(self, wing: Template, rng: np.random.Generator):
-        self.wing = wing
-        self.rng = rng
+    def __init__(self, wing: Template, traits: Traits, fade: float, rng: np.random.Generator):
+        self.wing, self.traits, self.rng = wing, traits, rng
+        self.red, self.orange = blend(RED, RED_FADED, fade), blend(ORANGE, ORANGE_FADED, fade)
+        self.pale = blend(blend(WHITE, YELLOW, traits.yellow), PALE_FADED, 0.4 * fade)
         grain = rng.standard_normal(wing.shape.shape, dtype=np.float32)
         # Scales lie in rows along the wing, so their noise is a little longer than wide.
         self.grain = cv2.GaussianBlur(grain, (0, 0), 1.6, sigmaY=0.8) * 2.2
@@ -209,7 +211,7 @@ class Brush:
         return cover * ramp(self.wing.vein - width, 0.004)
 
 
-def ground(traits: Traits, brush: Brush, sheen: float) -> Planes:
+def ground(brush: Brush, sheen: float) -> Planes:
     """The dark ground: brown-black, paler between the veins and outwards, perhaps iridescent."""
     wing = brush.wing
     age = 0.08 + 0.08 * smooth_noise(wing.shape.shape, 6, brush.rng) + 0.05 * brush.grain
@@ -217,15 +219,15 @@ def ground(traits: Traits, brush: Brush, sheen: float) -> Planes:
     colour = blend(GROUND, GROUND_PALE, np.clip(age + fold, 0, 1))
     # Iridescent scales are densest away from the margin and answer to the light from one side.
     glow = np.clip(wing.margin / 0.09, 0, 1) * (0.75 + 0.25 * np.sin(4 * wing.u + sheen))
-    glow = np.clip(glow + 0.07 * brush.grain, 0, 1) * traits.blue * (0.72 + 0.2 * math.cos(sheen))
-    return blend(colour, BLUE, glow)
+    glow = np.clip(glow + 0.07 * brush.grain, 0, 1) * brush.traits.blue
+    return blend(colour, BLUE, glow * (0.72 + 0.2 * math.cos(sheen)))
 
 
-def paint_band(colour: Planes, traits: Traits, brush: Brush, red: Planes, pale: Planes) -> Planes:
+def paint_band(colour: Planes, brush: Brush) -> Planes:
     """The band across the forewing, whole or in two patches, its pale part rimmed by red."""
+    wing, traits = brush.wing, brush.traits
     if traits.band_width < 0.03:
         return colour
-    wing = brush.wing
     half_width, half_height = traits.band_width / 2, 0.065 + 0.36 * traits.band_width
     middle_v = -0.03
     across = (wing.u - traits.band_place + 0.42 * (wing.v - middle_v)) / half_width
@@ -243,14 +245,14 @@ def paint_band(colour: Planes, traits: Traits, brush: Brush, red: Planes, pale: 
     reach = 0.26 * max(0, 1.25 * traits.band_red - 0.12) ** 2.5
     reddened = ramp(reach - field + 0.008 * brush.grain, 0.02) if reach else np.zeros_like(field)
     cover = brush.veined(brush.edge(field), 0.0045)
-    return blend(colour, blend(pale, red, reddened), cover)
+    return blend(colour, blend(brush.pale, brush.red, reddened), cover)
 
 
-def paint_dennis(colour: Planes, traits: Traits, brush: Brush, orange: Planes) -> Planes:
+def paint_dennis(colour: Planes, brush: Brush) -> Planes:
     """The orange patch of the forewing base, cut by black veins and fraying outwards."""
+    wing, traits = brush.wing, brush.traits
     if traits.dennis < 0.05:
         return colour
-    wing = brush.wing
     reach = 0.10 + 0.37 * traits.dennis + brush.cell_steps(0.022)
     bulge = np.minimum(wing.vein, 0.03) * 0.9
     fray = 0.02 * smooth_noise(wing.shape.shape, 40, brush.rng)
@@ -258,12 +260,12 @@ def paint_dennis(colour: Planes, traits: Traits, brush: Brush, orange: Planes) -
     front = 0.016 + 0.26 * np.minimum(wing.u, 0.3) - 0.22 * np.maximum(wing.u - 0.3, 0) - wing.v
     field = np.minimum(np.minimum(field, front), wing.margin - 0.013)
     cover = brush.veined(brush.edge(field, 0.05, 0.012), 0.0062)
-    return blend(colour, orange, cover)
+    return blend(colour, brush.orange, cover)
 
 
-def paint_spot(colour: Planes, traits: Traits, brush: Brush, pale: Planes) -> Planes:
+def paint_spot(colour: Planes, brush: Brush) -> Planes:
     """The pale spot at the end of the forewing cell and its smaller neighbour below."""
-    wing = brush.wing
+    wing, traits = brush.wing, brush.traits
     size = 0.055 * traits.spot
     if size < 0.01:
         return colour
@@ -271,7 +273,7 @@ def paint_spot(colour: Planes, traits: Traits, brush: Brush, pale: Planes) -> Pl
     upper = size - np.hypot(wing.u - place, 0.85 * (wing.v - 0.03))
     lower = 0.8 * size - np.hypot(0.8 * (wing.u - place - 0.035), wing.v + 0.095)
     field = np.maximum(upper, lower) + brush.cell_steps(0.006)
-    return blend(colour, pale, brush.veined(brush.edge(field, 0.014), 0.004))
+    return blend(colour, brush.pale, brush.veined(brush.edge(field, 0.014), 0.004))
 
 
 def ray(start: np.ndarray, end: np.ndarray, half_width: float, head: float) -> np.ndarray:
@@ -284,13 +286,11 @@ def ray(start: np.ndarray, end: np.ndarray, half_width: float, head: float) -> n
     return np.concatenate([middle + normal * widths, (middle - normal * widths)[::-1]])
 
 
-def paint_rays(
-    colour: Planes, traits: Traits, species: str, brush: Brush, orange: Planes
-) -> Planes:
+def paint_rays(colour: Planes, brush: Brush, species: str) -> Planes:
     """The orange rays of the hindwing, from the base (A) or below a cross bar, as nails (B)."""
+    wing, traits, rng = brush.wing, brush.traits, brush.rng
     if traits.rays < 0.05:
         return colour
-    wing, rng = brush.wing, brush.rng
     length, strength = 0.35 + 0.65 * traits.rays, 0.45 + 0.6 * traits.rays
     patches = []
     for start, end, half_width in RAYS[species]:
@@ -305,28 +305,28 @@ def paint_rays(
         cv2.fillPoly(drawn, [pixels(patch, wing.origin, wing.unit)], 255, cv2.LINE_AA, 4)
     soft = cv2.GaussianBlur(drawn, (0, 0), 2.2).astype(np.float32) / 255
     cover = ramp(soft - 0.45 + 0.10 * brush.grain, 0.5)
-    return blend(colour, orange, brush.veined(cover, 0.0015))
+    return blend(colour, brush.orange, brush.veined(cover, 0.0015))
 
 
-def paint_bar(colour: Planes, traits: Traits, brush: Brush, pale: Planes) -> Planes:
+def paint_bar(colour: Planes, brush: Brush) -> Planes:
     """The yellow bar of the hindwing; a weak one is narrow and dusted over with dark scales."""
+    wing, traits = brush.wing, brush.traits
     if traits.bar < 0.05:
         return colour
-    wing = brush.wing
     centre = -0.083 - 0.03 * np.sin(3.0 * wing.u) + 0.10 * np.maximum(wing.u - 0.25, 0)
     half_width = 0.018 + 0.024 * traits.bar
     half_width = half_width * np.clip((0.50 - wing.u) / 0.12, 0, 1) ** 0.5
     field = half_width - np.abs(wing.v - centre) + 0.35 * np.minimum(wing.vein, 0.02) - 0.004
     field = np.minimum(field + brush.cell_steps(0.004), np.minimum(wing.u - 0.02, 0.49 - wing.u))
     cover = brush.veined(brush.edge(field), 0.0022)
-    return blend(colour, pale, cover * ramp(traits.bar - 0.42 + 0.13 * brush.grain, 0.6))
+    return blend(colour, brush.pale, cover * ramp(traits.bar - 0.42 + 0.13 * brush.grain, 0.6))
 
 
-def paint_margin(colour: Planes, traits: Traits, brush: Brush) -> Planes:
+def paint_margin(colour: Planes, brush: Brush) -> Planes:
     """White dashes between the veins along the outer margin of the hindwing."""
+    wing, traits = brush.wing, brush.traits
     if traits.margin < 0.05:
         return colour
-    wing = brush.wing
     field = 0.010 * traits.margin - np.abs(wing.margin - 0.012) + 0.1 * np.minimum(wing.vein, 0.04)
     outer = ramp(0.12 * wing.u - wing.v - 0.06, 0.05) * ramp(wing.u - 0.13, 0.05)
     dash = ramp(wing.vein - 0.014, 0.012)
@@ -341,25 +341,19 @@ def paint_wing(
     fade: float,
     sheen: float,
     rng: np.random.Generator,
-    silk: tuple[float, float, float] = (0.15, 0.85, 0.045),  # least, most, and where it begins
 ) -> Planes:
     """Colour planes of an individual's wing, unworn."""
-    brush = Brush(wing, rng)
-    red, orange = blend(RED, RED_FADED, fade), blend(ORANGE, ORANGE_FADED, fade)
-    pale = blend(blend(WHITE, YELLOW, traits.yellow), PALE_FADED, 0.4 * fade)
-    colour = ground(traits, brush, sheen)
+    brush = Brush(wing, traits, fade, rng)
+    colour = ground(brush, sheen)
     if wing.name == "fore":
-        colour = paint_dennis(colour, traits, brush, orange)
-        colour = paint_band(colour, traits, brush, red, pale)
-        colour = paint_spot(colour, traits, brush, pale)
+        colour = paint_spot(paint_band(paint_dennis(colour, brush), brush), brush)
     else:
         # The pale silky front of the hindwing, strong in males and weak in females.
-        strength, front = rng.uniform(*silk[:2]), wing.v + 0.13 * wing.u - silk[2]
+        strength, front = rng.uniform(0.8, 1.6), wing.v + 0.13 * wing.u + 0.01
         silky = ramp(front + 0.006 * brush.grain, 0.11)
         colour = blend(colour, COSTAL_GREY, silky * strength)
-        colour = paint_rays(colour, traits, species, brush, orange)
-        colour = paint_bar(colour, traits, brush, pale)
-        colour = paint_margin(colour, traits, brush)
+        colour = paint_rays(colour, brush, species)
+        colour = paint_margin(paint_bar(colour, brush), brush)
     # The texture of the scales, and the shade along the veins.
     shade = 0.22 * np.exp(-((wing.vein / 0.004) ** 2))
     return colour * (1 + 0.035 * brush.grain - shade)

@@ -1,6 +1,7 @@
-"""What the tests of hostile names and tables draw from."""
+"""What the tests of hostile names, tables and files draw from."""
 
 import os
+import random
 
 from hypothesis import strategies as st
 
@@ -42,3 +43,19 @@ def hostile(draw, rows: list[list[str]], separator: str) -> bytes:
         place = draw(st.integers(0, len(data)))
         return data[:place] + draw(st.binary(max_size=4)) + data[place:]
     return draw(st.binary(max_size=60)) if kind == "noise" else data
+
+
+def damaged(draw: random.Random, whole: bytes) -> bytes:
+    """The bytes of a file of which some are flipped, repeated, overwritten, removed, or cut off."""
+    data = bytearray(whole)
+    for _ in range(draw.choice((1, 1, 2, 8))):
+        start = draw.randrange(len(data) + 1)
+        some = data[start : start + draw.choice((1, 2, 4, 64, 1024))]
+        flipped = bytes(byte ^ 1 << draw.randrange(8) for byte in some[:1]) + some[1:]
+        number = draw.choice((2**31 - 1, 2**32 - 1, 2**16, 10**6))  # a length that is far too large
+        put = [flipped, some + some, bytes([draw.choice((0, 255, 127, 10))]) * len(some), b""]
+        put += [number.to_bytes(4, draw.choice(("little", "big")))]
+        data[start : start + len(some)] = draw.choice(put)
+        if draw.random() < 1 / 6:
+            del data[start:]
+    return bytes(data)

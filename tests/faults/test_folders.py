@@ -60,7 +60,7 @@ def names_done(output: Path, pattern: str) -> list[str]:
     return [path.name for path in output.glob(pattern) if path.is_file()]
 
 
-@pytest.mark.parametrize("name", ["scores", "edge_maps", "cutouts"])
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_photographs_that_are_passed_over_are_counted(programs, tmp_path, name):
     """After the others are done; and the exit status says so."""
     folder = tmp_path / "photos"

@@ -3,19 +3,14 @@ page; and says by name what it cannot tell. test_trees.py holds the three trees'
 
 import io
 import struct
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import cv2
-import files
 import numpy as np
 import pytest
-from common.files import image_size
-from faults.programs import SUBMISSION
-from files import open_image, to_rgb
+from common import files
+from common.files import image_size, open_image, to_rgb
 from PIL import Image
-from PIL.PngImagePlugin import PngImageFile
 
 # Red and green over blue and white, twice as wide as high: no turn leaves it as it is.
 UPRIGHT = Image.new("RGB", (2, 2))
@@ -26,17 +21,14 @@ HELD = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # what a tag's value is undon
 
 def stored(tag: int) -> Image.Image:
     """UPRIGHT as a camera that is held as `tag` says stores it."""
-    return (
-        UPRIGHT.transpose(Image.Transpose[files.TURNS[HELD[tag]]])
-        if tag in HELD
-        else UPRIGHT.copy()
-    )
+    turn = Image.Transpose[files.TURNS[HELD[tag]]] if tag in HELD else None
+    return UPRIGHT.copy() if turn is None else UPRIGHT.transpose(turn)
 
 
-def tags(**values: int) -> Image.Exif:
+def noting(tag: int) -> bytes:
     exif = Image.Exif()
-    exif[274] = values["orientation"]
-    return exif
+    exif[274] = tag
+    return exif.tobytes()
 
 
 def apart(image: Image.Image, other: Image.Image) -> float:
@@ -48,7 +40,7 @@ def apart(image: Image.Image, other: Image.Image) -> float:
 @pytest.mark.parametrize("tag", [1, *HELD, 9])
 def test_a_photograph_is_turned_as_its_tag_says(tmp_path, suffix, tag):
     path = tmp_path / f"held.{suffix}"
-    stored(tag).save(path, exif=tags(orientation=tag))
+    stored(tag).save(path, exif=noting(tag))
     if suffix != "tiff":
         assert cv2.imread(str(path)).shape[:2] == (128, 256)  # an independent viewer
     image = open_image(path)
@@ -60,20 +52,6 @@ def test_a_photograph_is_turned_as_its_tag_says(tmp_path, suffix, tag):
     half = open_image(path, smallest_side=64)
     assert half.size == ((128, 64) if suffix in ("jpg", "mpo") else (256, 128))
     assert apart(half.resize(UPRIGHT.size), UPRIGHT) < 5
-
-
-def test_broken_tags_turn_nothing(tmp_path):
-    path = tmp_path / "held.jpg"
-    UPRIGHT.save(path, exif=b"Exif\0\0MM\0*\0\0\xff\xff nothing")
-    assert apart(open_image(path), UPRIGHT) < 3
-    assert image_size(path) == UPRIGHT.size
-
-
-def test_the_size_of_a_png_is_read_without_its_pixels(tmp_path, monkeypatch):
-    path, decoded = tmp_path / "plain.png", []
-    UPRIGHT.save(path)
-    monkeypatch.setattr(PngImageFile, "load", decoded.append)
-    assert (image_size(path), decoded) == (UPRIGHT.size, [])
 
 
 # ---- profiles -----------------------------------------------------------------------------------
@@ -131,7 +109,7 @@ ADOBE = primaries(
 STEPS = np.linspace(0, 1, 1024)
 TONE = np.where(STEPS <= 0.04045, STEPS / 12.92, ((STEPS + 0.055) / 1.055) ** 2.4)
 COLOURS = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.7141))
-SRGB, PLAIN = primaries(*COLOURS, curve(*TONE)), primaries(*COLOURS, curve(2.2))
+SRGB = primaries(*COLOURS, curve(*TONE))
 LINEAR_GREY = profile(b"GRAY", kTRC=curve(1.0))
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
 
@@ -139,19 +117,15 @@ NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), d
 @pytest.mark.parametrize(
     ("mode", "value", "embedded", "suffix", "expected"),
     [
-        ("RGB", (144, 255, 60), ADOBE, "png", (0, 255, 0)),
         ("RGB", (144, 255, 60), ADOBE, "jpg", (0, 255, 0)),
         ("RGB", (144, 255, 60), ADOBE, "webp", (0, 255, 0)),
         ("RGBA", (144, 255, 60, 128), ADOBE, "tiff", (127, 255, 127)),
         ("P", (144, 255, 60), ADOBE, "png", (0, 255, 0)),
-        ("RGB", (16, 16, 16), PLAIN, "png", (7, 7, 7)),
         ("L", 128, LINEAR_GREY, "jpg", (188, 188, 188)),
-        ("LA", (128, 0), LINEAR_GREY, "png", (255, 255, 255)),
         ("LA", (128, 255), LINEAR_GREY, "png", (188, 188, 188)),
         ("I;16", 128 * 257, LINEAR_GREY, "tiff", (188, 188, 188)),
         ("CMYK", (255, 0, 0, 0), inks(), "tiff", (255, 0, 0)),
         ("CMYK", (255, 0, 0, 0), inks(), "jpg", (255, 0, 0)),  # Adobe's, which stores 255 - ink
-        ("CMYK", (0, 0, 0, 0), inks(), "jpg", (255, 255, 255)),
         ("CMYK", (255, 0, 0, 0), None, "jpg", (0, 255, 255)),
         ("RGB", (144, 255, 60), None, "png", (144, 255, 60)),
     ],
@@ -170,25 +144,23 @@ def test_colours_are_those_of_the_profile(tmp_path, mode, value, embedded, suffi
 @pytest.mark.parametrize(
     ("mode", "embedded", "said"),
     [
-        ("RGB", SRGB, None),
-        ("L", SRGB, None),
-        ("RGBA", SRGB, None),
-        ("LAB", ADOBE, None),  # it says itself which colours it has
-        ("RGB", b"no profile", "profile cannot be used"),
-        ("RGB", ADOBE[:200], "profile cannot be used"),
-        ("RGB", LINEAR_GREY, "profile cannot be used"),
-        ("RGB", inks(), "profile cannot be used"),
-        ("CMYK", ADOBE, "profile cannot be used"),
+        ("RGB", SRGB, False),
+        ("RGBA", SRGB, False),
+        ("LAB", ADOBE, False),  # it says itself which colours it has
+        ("RGB", ADOBE[:200], True),
+        ("RGB", LINEAR_GREY, True),
+        ("RGB", inks(), True),
+        ("CMYK", ADOBE, True),
     ],
 )
 def test_of_srgb_and_broken_profiles_no_byte_changes(tmp_path, caplog, mode, embedded, said):
-    image = Image.frombytes("LAB", NOISE.size, NOISE.tobytes()) if mode == "LAB" else NOISE
+    lab = Image.frombytes("LAB", NOISE.size, NOISE.tobytes())
+    image = lab if mode == "LAB" else NOISE.convert(mode)
     for name, noted in (("bare.tiff", None), ("noted.tiff", embedded)):
-        (image if mode == "LAB" else image.convert(mode)).save(tmp_path / name, icc_profile=noted)
+        image.save(tmp_path / name, icc_profile=noted)
     assert apart(open_image(tmp_path / "bare.tiff"), open_image(tmp_path / "noted.tiff")) == 0
-    assert [f"{tmp_path}/noted.tiff" in text and said in text for text in caplog.messages] == [
-        True
-    ] * bool(said)
+    warning = f"{tmp_path}/noted.tiff: its colour profile cannot be used"
+    assert [text.startswith(warning) for text in caplog.messages] == [True] * said
 
 
 # ---- 16 bits ------------------------------------------------------------------------------------
@@ -210,14 +182,11 @@ def tiff(values: np.ndarray, bits: int, photometric: int) -> bytes:
 @pytest.mark.parametrize(
     ("value", "bits", "photometric", "expected", "said"),
     [
-        (200 * 257, 16, 1, 200, False),
         (200 * 257, 16, 0, 55, False),  # 0 is white
         (4095, 16, 1, 16, True),  # 12 bits in 16
-        (4095, 16, 0, 239, False),
         (65535 - 4095, 16, 0, 16, True),
         (8192, 16, 1, 32, False),
         (4095, 12, 1, 255, False),
-        (2048, 12, 1, 128, False),
     ],
 )
 def test_greys_are_scaled_and_what_looks_black_is_said(
@@ -231,16 +200,16 @@ def test_greys_are_scaled_and_what_looks_black_is_said(
 
 
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
-@pytest.mark.parametrize(("value", "said"), [(4095, 1), (60_000, 0)])
-def test_colours_of_twelve_bits_in_sixteen_are_said(tmp_path, caplog, suffix, value, said):
+@pytest.mark.parametrize(("red", "said"), [(0x0FFF, 1), (0xFFFF, 0)])
+def test_colours_of_twelve_bits_in_sixteen_are_said(tmp_path, caplog, suffix, red, said):
     path = tmp_path / f"deep.{suffix}"
-    cv2.imwrite(str(path), np.full((4, 4, 3), value, np.uint16))
-    assert open_image(path).getpixel((0, 0)) == (value >> 8,) * 3
+    colour = np.array([0x0234, 0x08FF, red], np.uint16)  # blue comes first
+    cv2.imwrite(str(path), np.full((4, 4, 3), colour))
+    assert open_image(path).getpixel((0, 0)) == (red >> 8, 8, 2)
     assert caplog.text.count(f"{path}: its values stay below") == said
-    Image.new("RGB", (4, 4)).save(path)  # black in 8 bits is black
-    caplog.clear()
-    assert open_image(path).getpixel((0, 0)) == (0, 0, 0)
-    assert not caplog.messages
+    Image.new("RGB", (4, 4)).save(path)
+    assert open_image(path).getpixel((0, 0)) == (0, 0, 0)  # black in 8 bits is black
+    assert len(caplog.messages) == said
 
 
 # ---- pages --------------------------------------------------------------------------------------
@@ -278,7 +247,10 @@ def test_of_an_animation_the_first_frame_is_taken(tmp_path, caplog, suffix):
     assert caplog.messages == [f"{path}: 2 pictures of one size; the first of them is taken"]
 
 
-def test_a_damaged_page_leaves_the_others(tmp_path):
+def test_damaged_tags_turn_nothing_and_a_damaged_page_leaves_the_others(tmp_path):
+    path = tmp_path / "held.jpg"
+    UPRIGHT.save(path, exif=b"Exif\0\0MM\0*\0\0\xff\xff nothing")
+    assert apart(open_image(path), UPRIGHT) < 3
     path = tmp_path / "pages.tiff"
     SMALL.copy().save(path, save_all=True, append_images=[UPRIGHT.copy(), SMALL.copy()])
     with Image.open(path) as image:
@@ -297,12 +269,11 @@ def test_a_jpeg_over_the_limit_is_reduced_and_others_are_refused(tmp_path, monke
     monkeypatch.setattr(files, "MAX_PIXELS", 10_000)
     monkeypatch.setattr(files, "MAX_JPEG_PIXELS", 40_000)
     path = tmp_path / "large.jpg"
-    stored(6).save(path, exif=tags(orientation=6))  # 32,768 pixels
+    stored(6).save(path, exif=noting(6))  # 32,768 pixels
     image = open_image(path)
     assert image.size == (128, 64)
     assert apart(image.resize(UPRIGHT.size), UPRIGHT) < 5
     assert open_image(path, smallest_side=16).size == (32, 16)
-    assert open_image(path, smallest_side=100).size == (128, 64)
     UPRIGHT.resize((300, 200)).save(path)
     with pytest.raises(files.ImageError, match=r"300x200, over 40,000 pixels; save it smaller\)$"):
         open_image(path)
@@ -310,13 +281,9 @@ def test_a_jpeg_over_the_limit_is_reduced_and_others_are_refused(tmp_path, monke
     fix = r"256x128, over 10,000 pixels; save it smaller, or as a JPEG, which may have 40,000\)$"
     with pytest.raises(files.ImageError, match=fix):
         open_image(tmp_path / "large.png")
-    path = tmp_path / "large.mpo"
-    UPRIGHT.copy().save(path, save_all=True, append_images=[SMALL.copy()])
-    assert open_image(path).size == (128, 64)
-    for suffix in ("jpg", "png"):  # the limit itself is allowed, and nothing reduced
-        path = tmp_path / f"limit.{suffix}"
-        UPRIGHT.resize((100, 100)).save(path)
-        assert open_image(path).size == (100, 100)
+    for name in ("limit.jpg", "limit.png"):  # the limit itself is allowed, and nothing reduced
+        UPRIGHT.resize((100, 100)).save(tmp_path / name)
+        assert open_image(tmp_path / name).size == (100, 100)
 
 
 def test_so_many_pages_are_counted_and_no_more():
@@ -342,30 +309,30 @@ def register_heif_opener():
 READ = """
 import sys
 from pathlib import Path
-from files import images_in, open_image, unread
+from common.files import images_in, open_image, unread
 folder = Path(sys.argv[1])
-print(images_in(folder), [open_image(folder / name).size for name in images_in(folder)[0]],
-    unread(images_in(folder)[1]))
+images, passed = images_in(folder)
+print(images, [open_image(folder / name).size for name in images], passed, unread(passed))
 """
 
 
-@pytest.mark.parametrize("installed", [True, False])
-def test_heic_is_read_where_pillow_heif_is_installed(tmp_path, repository, installed):
-    (tmp_path / "photographs").mkdir()
-    content = io.BytesIO()
+@pytest.mark.parametrize(
+    ("stand_in", "read"),
+    [
+        (STAND_IN, f"['a.HEIC', 'b', 'c.hif'] {[(256, 128)] * 3} {{}} 0"),
+        (
+            "raise ImportError",
+            "[] [] {'.HEIC': ['a.HEIC'], '.hif': ['c.hif'], 'without a suffix': ['b']} 2",
+        ),
+    ],
+)
+def test_heic_is_read_where_pillow_heif_is_installed(tmp_path, repository, run, stand_in, read):
+    folder, content = tmp_path / "photographs", io.BytesIO()
     UPRIGHT.save(content, "PNG")
+    folder.mkdir()
     for name in ("a.HEIC", "b", "c.hif"):
-        data = b"\0\0\0\x0cftypheic" + content.getvalue()
-        (tmp_path / "photographs" / name).write_bytes(data)
-    stand_in = STAND_IN if installed else "raise ImportError"
+        (folder / name).write_bytes(b"\0\0\0\x0cftypheic" + content.getvalue())
     (tmp_path / "pillow_heif.py").write_text(stand_in)
-    done = subprocess.run(
-        [sys.executable, "-c", READ, tmp_path / "photographs"],
-        env={"PYTHONPATH": f"{repository / SUBMISSION}:{tmp_path}"},
-        capture_output=True,
-        text=True,
-    )
-    nothing = "([], {'.HEIC': ['a.HEIC'], '.hif': ['c.hif'], 'without a suffix': ['b']}) [] 2"
-    read = f"(['a.HEIC', 'b', 'c.hif'], {{}}) {[(256, 128)] * 3} 0"
-    expected = read if installed else nothing
-    assert (done.stdout, done.stderr) == (f"{expected}\n", "")
+    path = {"PYTHONPATH": f"{repository}/scripts:{tmp_path}"}
+    done = run("-c", READ, folder, env=path)
+    assert (done.stdout, done.stderr) == (f"{read}\n", "")

@@ -2,11 +2,10 @@
 
     pytest tests/faults/test_writers.py --kills 30
 
-kills each program as often, at random times; what happened is printed with -s.
+kills each program as often, at random times.
 """
 
 import errno
-import importlib
 import io
 import os
 import random
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from common.files import atomic
 from faults.programs import WRITERS, Finished, Programs, Writer
 from PIL import Image
 
@@ -113,7 +113,6 @@ def test_a_killed_program_ends_as_one_that_ran_through(programs, through, reques
         times = {path: path.stat().st_mtime_ns for path in once}
         for path in times:
             assert path.read_bytes() == case.expected[path.relative_to(case.out).as_posix()]
-        print(f"\n{name}: {'ended' if ended else 'killed'} with {len(times)} files", end="")
         end_well(programs, case)
         assert {path: path.stat().st_mtime_ns for path in times} == times, "work was redone"
         case = through(name)
@@ -193,20 +192,18 @@ def test_a_second_one_at_work_on_the_same_output_is_refused(programs, through, t
     assert case.writer.found(case.out) == case.expected
 
 
-@pytest.mark.parametrize("tree", ["HybridDetection", "AnomalyFactory", "scripts"])
-def test_what_must_outlive_a_power_cut_is_synced_under_its_name(tmp_path, monkeypatch, tree):
-    modules = {"HybridDetection": "files", "AnomalyFactory": "util.files"}
-    files = importlib.import_module(modules.get(tree, "common.files"))
+def test_what_must_outlive_a_power_cut_is_synced_under_its_name(tmp_path, monkeypatch):
+    """By the module that test_trees.py holds alike in the three trees."""
     synced = []
     monkeypatch.setattr(
         os, "fsync", lambda handle: synced.append(Path(f"/proc/self/fd/{handle}").readlink())
     )
     for durable, expected in ((False, 0), (True, 2)):
-        with files.atomic(tmp_path / "a.txt", durable=durable) as part:
+        with atomic(tmp_path / "a.txt", durable=durable) as part:
             part.write_text("whole")
         assert len(synced) == expected
     assert synced == [part, tmp_path]
-    with pytest.raises(OSError, match="told"), files.atomic(tmp_path / "a.txt") as part:
+    with pytest.raises(OSError, match="told"), atomic(tmp_path / "a.txt") as part:
         part.write_text("half")
         raise OSError(errno.EIO, "told")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]

@@ -2,13 +2,12 @@
 
 import pytest
 from common.challenge_csv import (
-    COLUMNS,
     GENERATED,
-    TableError,
     by_subspecies,
     counted,
     read_photos,
 )
+from common.program import InputError
 
 HASH = "0123456789abcdef" * 2
 GOOD = "C1,u,non-hybrid,train,z,m,8.0,,,C1.jpg"
@@ -37,23 +36,19 @@ def test_names_of_generated_images():
         ("C2,u,maybe,train,z,m,8.0,,,C2.jpg", "hybrid_stat 'maybe'; expected hybrid or non-hybrid"),
         ("C2,u,hybrid,train,z,m,,8.0,,C2.jpg", "parent_subspecies_2 ''"),
         ("C2,u,non-hybrid,train,z,m,../8,,,C2.jpg", "subspecies '../8'"),
-        ("C2,u,non-hybrid,train,z,m,8_9,,,C2.jpg", "subspecies '8_9'"),
         ("C2,u,non-hybrid,train,z,m,8.00,,,C2.jpg", "subspecies '8.00'"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,a/C2.jpg", "no folders"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,a\tC2.jpg", "expected an image"),
-        ("C2,u,non-hybrid,train,z,m,8.0,,,.jpg", "expected an image"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,C2.sh", "expected an image"),
-        ("C1,u,non-hybrid,train,z,m,8.0,,,C1.png", "'C1.png' stands already at"),
         ("C2,u,non-hybrid,train,z,m,8.0,,,c1.JPG", "'c1.JPG' stands already at"),
         ("C2,u,hybrid,train,z,m,,8.0,8,C2.jpg", "a hybrid of 8_8; expected two subspecies"),
         ("c1 ,u,hybrid,train,z,m,,8.0,9.0,C2.jpg", "CAMID c1 is hybrid 8_9, but non-hybrid 8 at"),
         (f"C2,u,non-hybrid,train,z,{HASH},9,,,C2.jpg", "9, but non-hybrid 8 at {path}, line 2; co"),
-        ("C2,u,non-hybrid,train,z,m,8.0,,,C2.jpg,more", "more or fewer cells"),
     ],
 )
 def test_a_bad_row_is_named_by_file_and_line(write_csv, row, message):
     path = write_csv([GOOD.replace(",m,", f",{HASH.upper()},"), row])
-    with pytest.raises(TableError) as error:
+    with pytest.raises(InputError) as error:
         read_photos(path)
     assert str(error.value).startswith(f"{path}, line 3: ")
     assert message.replace("{path}", str(path)) in str(error.value)
@@ -66,22 +61,11 @@ def test_photographs_are_counted_with_their_specimens(write_csv):
     assert counted(read_photos(write_csv(rows[2:]))) == "3 photographs"
 
 
-@pytest.mark.parametrize(
-    "content, message",
-    [
-        (None, r"bad\.csv: no such file; the challenge's is in "),
-        (b"", "no column CAMID"),
-        (b"\xff\xfe\x00", "line 1: not in UTF-8"),
-        (b'CAMID,filename\n"C1', "no column file_url"),
-        (f"{','.join(COLUMNS)}\n".encode(), "no rows below its first line"),
-    ],
-)
-def test_a_file_that_is_no_such_csv(tmp_path, content, message):
-    path = tmp_path / "bad.csv"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(TableError, match=message):
-        read_photos(path)
+def test_a_file_that_is_no_such_csv(write_csv):
+    with pytest.raises(InputError, match="no rows below its first line"):
+        read_photos(write_csv([]))
+    with pytest.raises(InputError, match="no column file_url in its first line"):
+        read_photos(write_csv([], "CAMID,filename"))
 
 
 def test_a_program_ends_with_the_error_and_no_traceback(repository, run, tmp_path):
@@ -90,9 +74,7 @@ def test_a_program_ends_with_the_error_and_no_traceback(repository, run, tmp_pat
     assert done.stderr.startswith(f"make_lists: {tmp_path / 'none.csv'}: no such file; ")
 
 
-def test_a_word_for_nothing_names_no_specimen_and_a_cross_reads_either_way_round(tmp_path):
+def test_a_word_for_nothing_names_no_specimen_and_a_cross_reads_either_way_round(write_csv):
     rows = ["NA,u,non-hybrid,train,z,,8.0,,,C1.jpg", "na,u,non-hybrid,train,z,,9.0,,,C2.jpg"]
     rows += ["C3,u,hybrid,train,z,,,8.0,9.0,C3.jpg", "C3,u,hybrid,train,z,,,9.0,8.0,C4.jpg"]
-    path = tmp_path / "a.csv"
-    path.write_text("\n".join([",".join(COLUMNS), *rows]))
-    assert len(read_photos(path)) == 4
+    assert len(read_photos(write_csv(rows))) == 4

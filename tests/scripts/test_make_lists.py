@@ -11,7 +11,6 @@ from common.program import ROOT, InputError
 from PIL import Image
 
 PUBLISHED_COUNT = {"test_nonhybrid": 1991, "test_signalhybrid": 4422, "test_nonsignalhybrid": 4452}
-PUBLISHED_PAIRS = {"test_nonhybrid": 14, "test_signalhybrid": 1, "test_nonsignalhybrid": 132}
 
 
 def make_images(csv: Path, datasets: Path) -> None:
@@ -53,7 +52,6 @@ def test_the_published_numbers(real_counts_csv, tmp_path):
         for edges, reference, truth in lines:
             assert reference == truth
             assert edges == truth.replace("/good/", "/pidinet_edges/").replace(".jpg", ".png")
-
     sizes = {name: len(group) for name, group in by_subspecies(read_photos(csv)).items()}
     lists = {name: read_list(nonhybrid / "List" / name) for name in PUBLISHED_COUNT}
     pairs = {
@@ -61,34 +59,18 @@ def test_the_published_numbers(real_counts_csv, tmp_path):
         for name, lines in lists.items()
     }
     assert {name: len(lines) for name, lines in lists.items()} == PUBLISHED_COUNT
-    assert {name: len(found) for name, found in pairs.items()} == PUBLISHED_PAIRS
     assert pairs["test_nonhybrid"] == {(name, name): size for name, size in sizes.items()}
     assert pairs["test_signalhybrid"] == {("9", "8"): 201 * 22}
     assert all(n == min(50, sizes[i]) for (i, _), n in pairs["test_nonsignalhybrid"].items())
+    a, b, c = {"0", "5", "6", "12"}, {"4", "7", "10", "13"}, {"1", "2", "3", "11"}
+    references = dict.fromkeys(a, b | c | {"9"}) | dict.fromkeys(b, a | c | {"8", "9"})
+    references |= dict.fromkeys(c, a | b | {"8", "9"}) | {"8": b | c, "9": a | b}
+    expected = {(i, j) for i, others in references.items() for j in others}
+    assert set(pairs["test_nonsignalhybrid"]) == expected
     for name, lines in lists.items():
         assert len(set(lines)) == len(lines), name
         for edges, _, truth in lines:  # the truth is the structure's own photograph
             assert edges.split("/")[-1].split(".")[0] == truth.split("/")[-1].split(".")[0]
-
-
-def test_every_pair_of_the_published_list(real_counts_csv):
-    """For each structure's subspecies, those of its references."""
-    a, b, c = {"0", "5", "6", "12"}, {"4", "7", "10", "13"}, {"1", "2", "3", "11"}
-    expected = {
-        **dict.fromkeys(a, b | c | {"9"}),
-        **dict.fromkeys(b, a | c | {"8", "9"}),
-        **dict.fromkeys(c, a | b | {"8", "9"}),
-        "8": b | c,
-        "9": a | b,
-    }
-    known = list(by_subspecies(read_photos(real_counts_csv)))
-    args = make_lists.parse_arguments(["--csv", "x"])
-    groups, excluded = make_lists.read_options(args, known)
-    pairs = make_lists.unlike_pairs(known, groups, tuple(args.signal), excluded)
-    assert len(pairs) == len(set(pairs)) == 132
-    assert {i: {j for structure, j in pairs if structure == i} for i in known} == expected
-    assert (args.signal, args.cap, args.references) == (["9", "8"], 50, 22)
-    assert (args.seed, args.nearest) == (0, False)
 
 
 def test_the_draws_are_the_same_everywhere():
@@ -188,14 +170,12 @@ def draw_edges(path: Path, columns: slice, rows: slice = slice(20, 50), side: in
 
 def test_a_shift_of_a_64th_of_the_width_counts_as_alike(tmp_path):
     """Lines as thin as edges, of a map 256 wide; those at 127 and 128 lie in different cells."""
-    here, beside, shifted, elsewhere = (
+    here, beside, shifted = (
         make_lists.outline(draw_edges(tmp_path / "a.png", slice(place, place + 1), slice(256), 256))
-        for place in (127, 128, 123, 160)
+        for place in (127, 128, 123)
     )
-    assert here.shape == (1024,)
     assert here @ beside > 0.97
     assert 0.75 < here @ shifted < 0.88
-    assert here @ elsewhere < 0
 
 
 def test_nearest_takes_references_of_the_drawn_subspecies_that_lie_alike(write_csv, tmp_path):

