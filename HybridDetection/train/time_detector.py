@@ -23,6 +23,7 @@ import ingestion
 import numpy as np
 import torch
 from backbones import BACKBONES, build_backbone, has_bfloat16
+from engine import WORTH
 from files import images_in
 from model import Model
 from model_utils import Look, extract_features
@@ -118,9 +119,11 @@ def main() -> None:
     there = torch.cpu.get_capabilities()
     rough = "" if has_bfloat16(CPU) else "out"
     print(f"# Published and ours\n\nMedians of {options.rounds} rounds on {CORES} cores of one")
-    print(
-        f"{there['cpu_name']}, {torch.backends.cpu.get_cpu_capability()}, with{rough} bfloat16.\n"
-    )
+    print(f"{there['cpu_name']}, {torch.backends.cpu.get_cpu_capability()}, with{rough} bfloat16.")
+    if "openvino" in engines():
+        print("OpenVINO takes seconds to take over the networks, which are among its times here;")
+        print(f"the programs choose it from {WORTH} photographs on.")
+    print()
     with tempfile.TemporaryDirectory() as folder:
         photographs = Path(folder, "photographs")
         photographs.mkdir()
