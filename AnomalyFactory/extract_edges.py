@@ -8,7 +8,7 @@ tree of photos. Each edge map is a grey PNG with the photo's stem. A map stays w
 the same photo with the same detector, weights and size (they are noted in the PNG), or not by
 this program. With several --gpu_ids, or under torchrun, every process draws its share. A photo that
 cannot be used is named and left out, and kinds of files that are not read are counted; the exit
-status is then 1. The same command goes on once they are replaced.
+status is then 1, but 0 of several processes, which torchrun would start again in vain.
 """
 
 import argparse
@@ -106,7 +106,8 @@ def main() -> int:
         left = f"; {unusable} photos could not be used (named above)" if unusable else ""
         for line in (f"{drawn} edge maps drawn{left}", *passed_over(passed)):
             tqdm.write(line)
-    return int(unusable + unread(passed) > 0)
+    # torchrun would begin anew, and in vain.
+    return int(unusable + unread(passed) > 0 and process.world == 1)
 
 
 def edge_options(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -48,6 +48,8 @@ FREE = {
 }
 STOP_EVERY = 20  # steps between looks for a signal of several GPUs: each look stops them all
 ITERATION = "iter.txt"  # what the published program notes beside its networks
+PLAIN = str | int | float | None  # what `course_of` notes
+UNFINISHED = f".{'[0-9a-f]' * 16}.part*"  # as util/files.py names a file until it is whole
 
 
 def main() -> int:
@@ -135,12 +137,14 @@ def train(opt: argparse.Namespace, folder: Path, process: Process) -> int:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold `folder` alone during the block, else raise InputError. The system lets go when the
-    process ends, however that happens."""
+    """Hold `folder` alone during the block, else raise InputError; what killed savings left in it
+    is removed first. The system lets go when the process ends, however that happens."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "training.lock"
     try:
         with FileLock(path, timeout=0):
+            for unfinished in folder.glob(UNFINISHED):
+                unfinished.unlink()
             yield
     except Timeout as error:
         raise InputError(
@@ -226,7 +230,9 @@ def resumable(path: Path) -> dict[str, Any]:
     """What `train` saved as `path`. Raises InputError for anything else."""
     state = checkpoint.load(path)
     parts = {"model": dict, "steps": int, "course": dict}
-    if not isinstance(state, dict) or {key: type(state[key]) for key in state} != parts:
+    whole = isinstance(state, dict) and {key: type(state[key]) for key in state} == parts
+    plain = whole and all(isinstance(value, PLAIN) for value in state["course"].values())
+    if not plain or state["steps"] < 0:
         raise InputError(
             f"{path}: not a resume file of this program; move {path.parent} away and start anew"
         )

@@ -27,6 +27,7 @@ import io
 import json
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -40,6 +41,7 @@ import cv2
 import numpy as np
 import pandas as pd
 from files import (
+    MAX_PIXELS,
     ImageError,
     atomic,
     images_in,
@@ -54,7 +56,7 @@ from pages import save_page
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from processes import CORES
-from tqdm.contrib.concurrent import thread_map
+from tqdm import tqdm
 
 LOOK_AT = 0.8  # a cutout of less confidence is shown among the doubtful ones
 DOUBTED = 0.6  # confidence of a mask of your own that is used with doubt
@@ -150,11 +152,13 @@ def cut(file: str, options: argparse.Namespace, own_masks: dict[str, Path]) -> d
 
 def standing_row(mask: Path, made_from: list) -> dict[str, Any] | None:
     """The row in a mask that was made from this; None: it is to be made anew."""
+    if not mask.is_file():  # a pipe would be waited for
+        return None
     try:
         with Image.open(mask, formats=("PNG",)) as image:
             record = json.loads(image.text[RECORD])
         return record["row"] if record["made from"] == made_from else None
-    except Exception:  # it is not there, or damaged
+    except Exception:  # it is damaged
         return None
 
 
@@ -165,6 +169,10 @@ def cut_one(rgb: np.ndarray, own_mask: Path | None) -> tuple[cutout.Found, np.nd
     found = read_own_mask(own_mask, rgb.shape[:2]) if own_mask else cutout.find_specimen(rgb)
     if found.confidence < cutout.CONFIDENT:
         return found, None
+    left, top, right, bottom = cutout.box_of(found.mask)
+    if (max(right - left, bottom - top) / cutout.FILLED) ** 2 > MAX_PIXELS:
+        too_large = f"a cutout of it has over {MAX_PIXELS:,} pixels"
+        return cutout.Found(found.mask, 0.0, too_large), None
     return found, cutout.on_flat_ground(rgb, found.mask)
 
 
@@ -231,9 +239,12 @@ def encoded(picture: np.ndarray, suffix: str, **options: object) -> bytes:
 
 
 def outlined(file: str, options: argparse.Namespace) -> str:
-    """A photograph, SHOWN pixels long, with what was found outlined, as base64."""
-    picture = open_image(options.input / file)
-    mask = open_image(mask_in(options.output / "masks", file)).convert("L")
+    """A photograph, SHOWN pixels long, with what was found outlined, as base64; "" once gone."""
+    try:
+        picture = open_image(options.input / file)
+        mask = open_image(mask_in(options.output / "masks", file)).convert("L")
+    except ImageError:
+        return ""
     picture.thumbnail((SHOWN, SHOWN))
     small = np.array(mask.resize(picture.size))
     outlines, _ = cv2.findContours(small, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
@@ -248,9 +259,9 @@ def run(options: argparse.Namespace) -> int:
     own_masks = find_masks(options.masks, files) if options.masks else {}
     options.output.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(0)  # the photographs share the cores already
-    work = partial(cut, options=options, own_masks=own_masks)  # outside Python's lock
-    bar = {"unit": "photo", "disable": None}
-    results = thread_map(work, files, max_workers=options.workers, **bar)
+    with ThreadPoolExecutor(options.workers) as pool:  # they work outside Python's lock
+        work = pool.map(partial(cut, options=options, own_masks=own_masks), files)
+        results = list(tqdm(work, total=len(files), unit="photo", disable=None))
     unusable += [result for result in results if isinstance(result, str)]
     rows = [result for result in results if isinstance(result, dict)]
     with atomic(options.output / "cutouts.csv") as part:
@@ -286,6 +297,8 @@ def main() -> int:
     add("--workers", type=int, default=CORES, help="photographs at a time")
     options = parser.parse_args()
     try:
+        if options.workers < 1:
+            raise ValueError(f"--workers {options.workers}: must be 1 or more")
         for folder in filter(None, (options.input, options.masks)):
             check_folder(folder)
         return run(options)

@@ -46,7 +46,6 @@ HYBRID_SIZE = (500, 333)  # width, height in pixels, as published
 NONHYBRID_SIZE = (256, 256)
 CLASSIFIER_SIDE = 1024  # pixels of the longer side, at the most
 NOTE = "made_from.txt"  # in a generator's data set: what its images are made from, and since when
-PARTLY = 1  # exit status of cut_folder.py where it cut out all but the photographs that it names
 PHOTOGRAPHS = "photographs"  # what they are made from where there is no note
 JPEG = {"quality": 95, "subsampling": 0}  # full colour resolution: the wing bands are thin
 
@@ -116,8 +115,9 @@ def prepare(photo: Photo, args: argparse.Namespace, seen: Path, since: Sequence[
     return written
 
 
-def cut_out(photos: list[Photo], args: argparse.Namespace) -> int:
-    """Cut `photos` out into `args.cutouts`/images/; the exit status of cut_folder.py."""
+def cut_out(photos: list[Photo], args: argparse.Namespace) -> bool:
+    """Cut `photos` out into `args.cutouts`/images/; whether all of them could be. InputError where
+    cut_folder.py did not come to its end."""
     if args.photos.resolve() in [(args.cutouts / name).resolve() for name in ("images", "masks")]:
         over = f"would write over the photographs in {args.photos}; name another folder"
         raise InputError(f"--cutouts {args.cutouts}: {over}")
@@ -127,7 +127,13 @@ def cut_out(photos: list[Photo], args: argparse.Namespace) -> int:
         command = [sys.executable, CUTOUT, "--input", links, "--output", args.cutouts]
         command += ["--workers", str(args.workers)]
         command += ["--masks", args.masks] if args.masks is not None else []
-        return subprocess.call(command)
+        page = args.cutouts / "doubtful.html"  # which is its last word
+        page.unlink(missing_ok=True)
+        status = subprocess.call(command)
+    if not page.is_file():
+        said = f"could not cut out {args.photos} (exit status {status}, its reason is above)"
+        raise InputError(f"stopped: cut_folder.py {said}")
+    return status == 0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -138,15 +144,11 @@ def run(args: argparse.Namespace) -> int:
         args.allow_missing,
         f"name their folder in --photos, or {fetch}",
     )
-    seen, source, status = args.photos, PHOTOGRAPHS, 0
+    seen, source, whole = args.photos, PHOTOGRAPHS, True
     if args.cutouts:
         seen = args.cutouts / "images"
         source = f"cutouts in {os.path.relpath(args.cutouts, args.datasets)}"
-        status = cut_out(photos, args)
-        if status not in (0, PARTLY):
-            said = f"could not cut out {args.photos} (exit status {status}, its reason is above)"
-            logging.error("stopped: cut_folder.py %s", said)
-            return status
+        whole = cut_out(photos, args)
     since = [made_since(args.datasets / name, source) for name in SETS[:2]]
 
     def work(photo: Photo) -> bool | ImageError:
@@ -164,9 +166,9 @@ def run(args: argparse.Namespace) -> int:
     logging.info("%s, %d prepared now", counted(photos), results.count(True))
     if broken:
         logging.error("%d photographs cannot be read; fetch them again and run again", len(broken))
-    elif status:
+    elif not whole:
         logging.error("cut_folder.py cannot read what it names above; older cutouts were taken")
-    return int(bool(broken or status))
+    return int(bool(broken) or not whole)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -112,6 +112,8 @@ def read_pairs(files: ListFiles, training: bool, photos: bool = False) -> list[P
                 edges = f"the edge map {paths['edges'].name} of {files.edges.name}"
                 remedy = "the same lines belong together; scripts/make_lists.py writes them"
                 raise ValueError(f"{paths['color_gt'].name} is not the photo of {edges}: {remedy}")
+            if photos and paths["color_gt"].parents[1] != paths["edges"].parents[1]:
+                raise ValueError(f"{paths['color_gt']} is not the photo of {paths['edges']}")
         except (ValueError, OSError) as error:  # OSError: a name too long for any file
             raise InputError(f"{files.column(column)}, line {index + 1}: {error}") from error
         images = paths["edges"], paths[references], paths.get("color_gt")

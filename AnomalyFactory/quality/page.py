@@ -82,17 +82,18 @@ def pair_table(evaluation: Evaluation) -> pd.DataFrame:
 
 def write_pictures(
     figure: Figure, evaluation: Evaluation, folder: Path
-) -> dict[str, list[tuple[dict[str, Any], str, list[str], str]]]:
+) -> tuple[str, dict[str, list[tuple[dict[str, Any], str, list[str], str]]]]:
     """Write the histogram of a figure's column, KEY.png, and strips of the first and of the last
-    painted images by it, KEY_0.jpg and so on. Those, by the title of either end: row, what is said,
-    the names of the panels, the strip's file. Nothing where no image has a value."""
+    painted images by it, KEY_0.jpg and so on. What the histogram shows, in words; and the strips,
+    by the title of either end: row, what is said, the names of the panels, the strip's file.
+    Nothing where no image has a value."""
     known = evaluation.painted.table.dropna(subset=figure.column)
     if known.empty:
-        return {}
+        return "", {}
     series = dict(figure.beside(evaluation))
     for kind, rows in known.groupby("kind", sort=False):
         series[f"painted {kind}"] = rows[figure.column]
-    histogram(folder / f"{figure.key}.png", figure.axis, series)
+    words = histogram(folder / f"{figure.key}.png", figure.axis, series)
     rows = known.sort_values(figure.column, kind="stable").to_dict("records")
     shown = min(SHOWN, (len(rows) + 1) // 2)
     first, last = figure.ends
@@ -107,4 +108,4 @@ def write_pictures(
         write_strip(folder / strip, list(panels.values()))
         says = figure.says.format(**row)
         examples.setdefault(title, []).append((row, says, list(panels), strip))
-    return examples
+    return words, examples

@@ -18,9 +18,9 @@ def written(value: float, form: str) -> str:
     return form.format(value) if math.isfinite(value) else DASH
 
 
-def histogram(path: Path, title: str, series: Mapping[str, np.ndarray | float]) -> None:
+def histogram(path: Path, title: str, series: Mapping[str, np.ndarray | float]) -> str:
     """Histograms of `series` over each other, each in per cent of its own number, as a picture in
-    `path`; a single number is a line."""
+    `path`; a single number is a line. Says in words what it shows."""
     canvas = Canvas(figsize=(6.1, 3.5), layout="constrained")
     axes = canvas.subplots()
     every = np.concatenate([np.atleast_1d(values) for values in series.values()])
@@ -36,3 +36,10 @@ def histogram(path: Path, title: str, series: Mapping[str, np.ndarray | float]) 
     axes.legend()
     with atomic(path) as temporary:
         canvas.savefig(temporary, dpi=160)
+    known = {name: np.atleast_1d(values) for name, values in series.items()}
+    middles = ", ".join(
+        f"{name} {np.median(values[np.isfinite(values)]):.2f}"
+        for name, values in known.items()
+        if np.isfinite(values).any()
+    )
+    return f"Histogram: {title}; medians: {middles}"

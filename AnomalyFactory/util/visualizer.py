@@ -1,5 +1,6 @@
 """What a training records of itself: the loss log, its plot, and samples with their page."""
 
+import csv
 import math
 import re
 from pathlib import Path
@@ -43,8 +44,8 @@ class LossLog:
             raise OSError(error.errno, error.strerror, str(self.csv)) from error
 
     def read(self) -> pd.DataFrame:
-        """Its rows by the images seen; empty before the first."""
-        there = self.csv.stat().st_size > 0
+        """Its rows by the images seen; empty before the first, and where it was taken away."""
+        there = self.csv.is_file() and self.csv.stat().st_size > 0
         return pd.read_csv(self.csv, index_col="images") if there else pd.DataFrame()
 
     def draw(self) -> None:
@@ -74,7 +75,8 @@ def running_mean(values: pd.Series) -> pd.Series:
 def rows_until(path: Path, images: int) -> pd.DataFrame:
     """The whole rows of the log in `path` up to `images`, as texts."""
     try:
-        rows = pd.read_csv(path, dtype=str, on_bad_lines="skip", encoding_errors="replace")
+        damaged = {"quoting": csv.QUOTE_NONE, "on_bad_lines": "skip", "encoding_errors": "replace"}
+        rows = pd.read_csv(path, dtype=str, **damaged)
         numbers = rows.apply(pd.to_numeric, errors="coerce")
         return rows[numbers.notna().all(axis=1) & (numbers["images"] <= images)]
     except (pd.errors.EmptyDataError, KeyError):  # not even its head is whole

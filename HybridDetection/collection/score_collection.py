@@ -126,7 +126,7 @@ def find_sources(
         counts = enumerate(rows_of_groups(table))
         sources += [Source(table, [], group, cut(count)) for group, count in counts]
     if not count_images(sources):
-        raise no_images(f"{path}, no Parquet rows with {IMAGE_COLUMN}", passed)
+        raise no_images(path, passed, f" and no Parquet rows with {IMAGE_COLUMN}")
     return sources, passed
 
 

@@ -216,12 +216,18 @@ def prepare_folder(output: Path, seed: int, scale: float, layout: str = LAYOUTS[
             part.write_text(text, encoding="utf-8")
 
 
+def scale(text: str) -> float:
+    if not 0 < float(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text}: must be above 0 and at most 100")
+    return float(text)
+
+
 def parse_arguments() -> argparse.Namespace:
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     add = parser.add_argument
     add("--output", type=Path, default=ROOT / "Datasets/demo", help="default: Datasets/demo")
-    add("--scale", type=float, default=1.0, help="times 286 training and 292 test pictures")
+    add("--scale", type=scale, default=1.0, help="times 286 training and 292 test pictures")
     whole = "detached wings, or whole butterflies"
     add("--layout", choices=LAYOUTS, default=LAYOUTS[0], help=whole)
     add("--seed", type=int, default=0, help="0 or more (default: 0)")

@@ -1,5 +1,7 @@
 """Where a list is looked for, and what is said about a bad one."""
 
+from pathlib import Path
+
 import pytest
 from data.lists import find_list, read_pairs
 from util.errors import InputError
@@ -85,6 +87,13 @@ def test_a_photo_of_another_structure_is_named(dataset):
     for asked in ({"training": True}, {"training": False, "photos": True}):
         with pytest.raises(InputError, match=message):
             read_pairs(files, **asked)
+    namesake = dataset / "Images/elsewhere/good" / Path(first).name
+    namesake.parent.mkdir(parents=True)
+    namesake.touch()
+    line = namesake.relative_to(dataset).as_posix()
+    files.column("color_gt").write_text("\n".join([line, second, *others]))
+    with pytest.raises(InputError, match=rf"line 1: .*{line} is not the photo of "):
+        read_pairs(files, training=False, photos=True)
 
 
 @pytest.mark.parametrize(

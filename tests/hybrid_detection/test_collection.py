@@ -1,6 +1,10 @@
 """Collections: shards and stages without Ray, and the program on a Ray of its own."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -214,3 +218,35 @@ def test_a_ray_of_an_actor(repository, run, photos, classifiers, tmp_path, monke
     expected = expected_of(photos, classifiers, 8)
     torch.set_num_threads(threads)
     check(parquet.read_table(tmp_path / "scores").to_pylist(), expected)
+
+
+@pytest.mark.slow
+def test_an_actor_that_is_killed_is_replaced(
+    repository, photos, classifiers, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    output = tmp_path / "scores"
+    command = [sys.executable, repository / "scripts/score_collection.py", "--device", "cpu"]
+    command += ["--input", photos, "--output", output, "--classifiers", classifiers]
+    command += ["--shard", 1, "--actors", 2]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(list(map(str, command)), **pipes) as program:
+        scoring = []
+        while not scoring:
+            assert program.poll() is None, "it ended before an actor could be killed"
+            time.sleep(0.05)
+            scoring = scoring_actors(program.pid) if any(output.glob("*.parquet")) else []
+        os.kill(scoring[0], signal.SIGKILL)
+        said, _ = program.communicate(timeout=600)
+    assert program.returncode == 1 and "scored 22 images" in said, said
+    check(parquet.read_table(output).to_pylist(), expected_of(photos, classifiers, 1))
+
+
+def scoring_actors(ancestor: int) -> list[int]:
+    """The processes below `ancestor` that score."""
+    listed = subprocess.check_output(["ps", "-eo", "pid=,ppid=,args="], text=True)
+    rows = [line.split(maxsplit=2) for line in listed.splitlines()]
+    below = {ancestor}
+    for _ in range(4):  # generations
+        below |= {int(pid) for pid, parent, *_ in rows if int(parent) in below}
+    return [int(pid) for pid, _, *args in rows if int(pid) in below and "Scorer" in "".join(args)]

@@ -297,3 +297,50 @@ def test_what_cannot_be_used_is_refused(photos, tmp_path, cut, options, message)
     assert status == 2
     assert message.format(**places) in messages
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("suffix", [".jpeg", ".jpe", ".jfif", ".mpo"])
+def test_every_jpeg_is_saved_alike(suffix):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    assert cut_folder.encoded(pixels, suffix) == cut_folder.encoded(pixels, ".jpg")
+
+
+def test_of_two_masks_of_a_photograph_the_shorter_name_counts(photos, tmp_path, cut):
+    names = ["one.png", "one_mask.png", "one.jpg.png", "one.jpg_mask.png"]
+    masks = tmp_path / "mine/a"
+    masks.mkdir(parents=True)
+    for number, name in enumerate(names):
+        mask = np.zeros((120, 160), np.uint8)
+        mask[40:80, 30 + number : 130] = 255
+        Image.fromarray(mask).save(masks / name)
+    for left, name in enumerate(names, 30):
+        _, messages = cut("--masks", masks.parent)
+        assert rows_of(tmp_path / "out")["a/one.jpg"]["box"] == f"{left} 40 130 80"
+        assert f"1 of {34 - left} masks used" in messages
+        (masks / name).unlink()
+
+
+def test_a_mask_is_turned_as_its_tag_says_and_hidden_ones_are_not_looked_at(photos, tmp_path, cut):
+    (tmp_path / "mine").mkdir()
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(GREY).transpose(Image.Transpose.ROTATE_90).save(
+        tmp_path / "mine/two.png", exif=exif
+    )
+    (tmp_path / "mine/._two.png").touch()
+    _, messages = cut("--masks", tmp_path / "mine")
+    row = rows_of(tmp_path / "out")["two.png"]
+    assert (row["confidence"], row["box"]) == ("1.0", "30 40 130 80")
+    assert "1 of 1 masks used" in messages
+
+
+def test_a_cutout_of_more_pixels_than_are_read_stays_whole(photos, tmp_path, cut, monkeypatch):
+    monkeypatch.setattr(cut_folder, "MAX_PIXELS", 30_000)  # the whole: (160 / 0.92)^2 = 30,246
+    mask = np.zeros((120, 160), np.uint8)
+    mask[20:100] = 255
+    (tmp_path / "mine").mkdir()
+    Image.fromarray(mask).save(tmp_path / "mine/two.png")
+    cut("--masks", tmp_path / "mine")
+    row = rows_of(tmp_path / "out")["two.png"]
+    told = "0.0", "a cutout of it has over 30,000 pixels"
+    assert (row["confidence"], row["reason"]) == told

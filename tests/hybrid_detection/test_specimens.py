@@ -190,3 +190,13 @@ def test_folds_of_both_classes_or_the_published_ones():
     assert sorted(len(test) for _, test in sgd.cv) == [2, 2, 4, 4, 4]
     groups[8:, 1] = "S7"  # who tests that specimen has no hybrid to learn from
     assert fit_sgd(features, labels, "x", groups).cv is None
+
+
+def test_too_few_specimens_of_a_class_are_not_held_out(tmp_path):
+    """However many photographs there are of each."""
+    names = [f"{number}_{side}.jpg" for number in range(16) for side in "dv"]
+    rows = [{"filename": name, "hybrid_stat": "hybrid"} for name in names[:10]]
+    rows += [{"filename": name} for name in names[10:]]
+    table = read_table(write(tmp_path / "a.csv", rows))
+    with pytest.raises(ValueError, match="held out: 4 hybrid and 9 non-hybrid; at least 5 of each"):
+        painted.hold_out_photographs(table, painted.read_sources(table, tmp_path))

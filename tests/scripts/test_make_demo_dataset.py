@@ -75,7 +75,7 @@ def test_a_photograph_is_what_its_generator_decides(pinned, mean):
     assert draw(5) == draw(5) != draw(6)
     image = Image.open(io.BytesIO(draw(5)[0]))
     assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (600, 400))
-    assert np.asarray(image).mean() == pytest.approx(mean, abs=1e-4)  # as it was always drawn
+    assert np.asarray(image).mean() == pytest.approx(mean, abs=1e-4)
 
 
 def test_the_ground_goes_with_the_collection():

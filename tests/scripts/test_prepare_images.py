@@ -181,9 +181,20 @@ def test_generators_get_cutouts_and_what_your_own_masks_show(drawn, tmp_path, pr
 
     with pytest.raises(SystemExit):
         prepare(drawn, "--masks", "mine")
-    status, said = prepare(drawn, "--cutouts", "elsewhere", "--masks", "none")
-    assert (status, "stopped: cut_folder.py could not cut out originals" in said) == (2, True)
+    with pytest.raises(
+        InputError, match=r"cut_folder\.py could not cut out originals \(exit .* 2,"
+    ):
+        prepare(drawn, "--cutouts", "elsewhere", "--masks", "none")
     assert not list((tmp_path / "elsewhere").rglob("*.jpg"))
+
+
+def test_a_cut_that_breaks_down_leaves_the_sets_alone(drawn, tmp_path, prepare, monkeypatch):
+    """Its exit status, 1, is that of one which leaves photographs out, too."""
+    monkeypatch.setattr(prepare_images, "CUTOUT", tmp_path / "broken.py")
+    (tmp_path / "broken.py").write_text("raise RuntimeError")
+    with pytest.raises(InputError, match=r"cut_folder\.py could not cut out originals"):
+        prepare(drawn, "--cutouts")
+    assert not list((tmp_path / "sets").rglob("made_from.txt"))
 
 
 def test_images_follow_from_photographs_to_cutouts_and_back(drawn, tmp_path, prepare):

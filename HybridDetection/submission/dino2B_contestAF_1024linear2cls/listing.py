@@ -43,10 +43,10 @@ def find_images(folder: Path, recursive: bool = False) -> tuple[Images, list[str
     return checked(folder, names, passed)
 
 
-def no_images(place: object, passed: dict[str, list[str]]) -> ValueError:
+def no_images(place: object, passed: dict[str, list[str]], nor: str = "") -> ValueError:
     """What is raised of a `place` in which there are none, with what is passed over there."""
     kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-    return ValueError("; ".join([f"{place}: no images ({kinds})", *passed_over(passed)]))
+    return ValueError("; ".join([f"{place}: no images ({kinds}){nor}", *passed_over(passed)]))
 
 
 def check_folder(folder: Path) -> None:

@@ -13,10 +13,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -104,41 +103,35 @@ def shared_out(
 ) -> Iterator[tuple[list[int], list[Made]]]:
     """Each batch with what `task` makes of it, in order, from a pool that works ahead.
 
-    Where a process of the pool is killed, each file that was open has a process to itself, and one
-    that ends this, too, is named. A fresh pool goes on with the rest.
+    Where a process of the pool is killed, each open file has a process to itself, and one that
+    ends this, too, is named. A fresh pool goes on with the rest.
     """
     coming = iter(batches)
-    asked: deque[tuple[list[int], list[Future[Made]]]] = deque()
+    asked: deque[list[int]] = deque()
+    futures: dict[int, Future[Made]] = {}  # of the files in `asked`
     pool = make_pool(workers)
-
-    def ask(path: Path) -> Future[Made]:
-        nonlocal pool
-        try:
-            return pool.submit(task, path)
-        except BrokenProcessPool:
-            pool = make_pool(workers)
-            return pool.submit(task, path)
-
     try:
         while True:
-            for batch in islice(coming, 1 + AHEAD - len(asked)):
-                asked.append((batch, [ask(paths[i]) for i in batch]))
+            while len(asked) <= AHEAD and (batch := next(coming, None)) is not None:
+                asked.append(batch)
             if not asked:
                 return
-            batch, futures = asked.popleft()
-            made = zip(futures, batch, strict=True)
-            yield batch, [made_of(future, task, paths[i]) for future, i in made]
+            try:
+                for position in (i for batch in asked for i in batch if i not in futures):
+                    futures[position] = pool.submit(task, paths[position])
+                outcomes = [futures[position].result() for position in asked[0]]
+            except BrokenProcessPool:
+                pool.shutdown()
+                for position in (i for batch in asked for i in batch):
+                    if position not in futures or is_broken(futures[position]):
+                        futures[position] = alone(task, paths[position])
+                pool = make_pool(workers)
+                continue
+            for position in asked[0]:
+                del futures[position]
+            yield asked.popleft(), outcomes
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def made_of(future: Future[Made], task: Callable[[Path], Made], path: Path) -> Made:
-    """What a pool made of a file; where it broke, what a process makes that does nothing else."""
-    with suppress(BrokenProcessPool):
-        return future.result()
-    with suppress(BrokenProcessPool), make_pool(1) as pool:
-        return pool.submit(task, path).result()
-    return f"{path}: a process that decoded nothing else was killed"
 
 
 def make_pool(workers: int) -> ProcessPoolExecutor:
@@ -158,6 +151,19 @@ def end_with_parent() -> None:
     """A killed program leaves no workers that wait for it for ever."""
     multiprocessing.parent_process().join()
     os._exit(1)
+
+
+def is_broken(future: Future) -> bool:
+    return isinstance(future.exception(), BrokenProcessPool)
+
+
+def alone(task: Callable[[Path], Made], path: Path) -> Future[Made]:
+    with make_pool(1) as pool:
+        future = pool.submit(task, path)
+    if is_broken(future):
+        future = Future()
+        future.set_result(f"{path}: a process that decoded nothing else was killed")
+    return future
 
 
 # ---- memory -------------------------------------------------------------------------------------
