@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,10 +26,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import StratifiedKFold
 from specimens import deal
-from subspecies_member import SubspeciesScorer
 from torch.nn import functional as F
 from tqdm import tqdm
-from training_index import TrainingIndex
 
 LEARNING_RATE = 1e-4
 ROWS_PER_EPOCH = 0.9  # a fresh random share of the rows makes each full-batch step
@@ -169,8 +168,8 @@ def save_linear(state: dict[str, torch.Tensor], origin: Origin, path: Path) -> N
     path.write_bytes(buffer.getvalue())
 
 
-def save_arrays(record: SubspeciesScorer | TrainingIndex, path: Path) -> None:
-    """Write a record of arrays and their origin; the same arrays give the same bytes."""
+def save_arrays(record: Any, path: Path) -> None:
+    """Write a dataclass of arrays and their `origin`; the same arrays give the same bytes."""
     arrays = {name: value for name, value in vars(record).items() if name != "origin"}
     origin = {name: np.array(text or "") for name, text in asdict(record.origin).items()}
     with path.open("wb") as file:
