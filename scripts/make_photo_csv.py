@@ -42,8 +42,9 @@ from common.program import InputError, start
 from tqdm import tqdm
 
 CSV = "photographs.csv"
-UNNAMED = ("hybrid", "non-hybrid")  # folders that say no more than that
-CROSS = re.compile(r"\s+[xX\u00d7]\s+")
+UNNAMED = {name: name for name in ("hybrid", "non-hybrid")}  # folders that say no more
+UNNAMED |= {f"{name}s": name for name in UNNAMED}
+CROSS = re.compile(r"\s+[xX]\s+|\s*\u00d7\s*|_[xX]_")
 SIDE = re.compile(r"(^|[ ._-])(d|v|dorsal|ventral)(?=[ ._-]|$)", re.IGNORECASE)  # in a file's name
 MOST = 100  # letters of a subspecies' name that classifiers remember
 
@@ -53,8 +54,8 @@ def read_label(folder: str) -> dict[str, str]:
 
     Raises InputError for what is neither a subspecies nor a cross of two.
     """
-    if folder in UNNAMED:
-        return {"hybrid_stat": folder}
+    if folder.lower() in UNNAMED:
+        return {"hybrid_stat": UNNAMED[folder.lower()]}
     names = [name.strip() for name in CROSS.split(folder)]
     good = all(0 < len(name) <= MOST and name.isprintable() for name in names)
     if not good or set(folder) & set("\\:"):
@@ -208,7 +209,8 @@ def run(args: argparse.Namespace) -> int:
     passed = f"passed over: {'; '.join(kinds)}" if kinds else ""
     if not rows:
         wanted = f"no photographs ({' '.join(sorted(IMAGE_SUFFIXES))})"
-        raise InputError(f"{folder}: {wanted} in folders named after subspecies. {passed}")
+        said = f"{folder}: {wanted} in folders named after subspecies"
+        raise InputError("; ".join(filter(None, (said, passed))))
     write_csv(output, rows)
     tell(rows, found, output)
     if args.specimen is None and len({row["CAMID"] for row in rows}) < len(rows):
@@ -219,7 +221,8 @@ def run(args: argparse.Namespace) -> int:
     if passed:
         logging.warning(passed)
     images = f" --ROOT_DATA_DIR {shlex.quote(str(folder))} --IMG_DIR ." if args.output else ""
-    options = f"--DATA_FILE {shlex.quote(str(output))}{images} --preprocess cutout"
+    options = f"--DATA_FILE {shlex.quote(str(output))}{images} --CLF_SAVE_DIR Models/mine"
+    options += " --preprocess cutout --backbone efficientnet_lite0"
     if any(row["hybrid_stat"] == "hybrid" for row in rows):
         logging.info("next: python HybridDetection/train/training.py %s", options)
     return int("unreadable" in passed_over or unread(passed_over) > 0)

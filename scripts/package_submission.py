@@ -37,6 +37,7 @@ OPTIONAL = {
     "huggingface_hub",  # where no file has the weights of DINOv2; timm brings it
     "safetensors",  # where their file is one; timm brings it
     "cutout",  # for classifiers that were trained on cutouts; it brings OpenCV
+    "wings",  # for the third member; likewise
     "pillow_heif",  # for HEIC, which the challenge has none of
 }
 

@@ -165,7 +165,8 @@ def run(args: argparse.Namespace) -> int:
         logging.error("%s", error)
     logging.info("%s, %d prepared now", counted(photos), results.count(True))
     if broken:
-        logging.error("%d photographs cannot be read; fetch them again and run again", len(broken))
+        remedy = "fetch them again, or move them away and say --allow_missing"
+        logging.error("%d photographs cannot be read; %s", len(broken), remedy)
     elif not whole:
         logging.error("cut_folder.py cannot read what it names above; older cutouts were taken")
     return int(bool(broken) or not whole)

@@ -41,6 +41,7 @@ from cutout import CONFIDENT, GROUND, box_of, find_specimen, on_flat_ground
 from data_utils import COLUMNS, FOLDS, plain
 from dataset import read_dataset
 from files import ImageError, atomic, images_in, open_image, passed_over, unread
+from listing import check_folder, no_images
 from metrics import SEED, interval, resample, roc_auc, wilson
 from model import choose_device
 from model_utils import Look, extract_features, hash_files
@@ -96,10 +97,13 @@ def read_folder(
     """The images in the subfolders of `folder`, one for each subspecies, as a classifier's table of
     non-hybrids, their paths, and what is passed over, as images_in gives it. CAMID is what the
     `pattern` finds in their names."""
+    check_folder(folder)
     images, passed = images_in(folder)
     names = [name for name in images if "/" in name]
     if alone := [name for name in images if "/" not in name]:
         passed["in no sub-folder"] = alone
+    if not names:
+        raise no_images(f"the sub-folders of {folder}, one a subspecies", passed)
     table = pd.DataFrame("", range(len(names)), COLUMNS).assign(
         filename=names,
         CAMID=read_specimens(names, pattern) if pattern else "",

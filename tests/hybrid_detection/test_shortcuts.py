@@ -129,7 +129,8 @@ def test_what_cannot_be_checked_is_refused(tmp_path, check):
     draw_specimen(tmp_path / "same/a/1.png")
     draw_specimen(tmp_path / "same/b/2.png")
     for folder, output, message in (
-        ("none", "out", "No such file or directory"),
+        ("none", "out", "none: no such folder"),
+        ("one/cyrbia", "out", "cyrbia, one a subspecies: no images"),
         ("one", "out", "nothing to tell apart; expected two subspecies, in a"),
         ("two", "two/out", "lies among the photographs"),
         ("two", "out", "nothing to tell apart; expected two subspecies, in a"),

@@ -153,3 +153,15 @@ def test_folders_that_say_nothing_are_refused(make, names, message):
     with pytest.raises(InputError) as refused:
         make(*names)
     assert message in str(refused.value)
+
+
+def test_what_the_name_of_a_folder_says():
+    cross = {"hybrid_stat": "hybrid", "parent_subspecies_1": "a", "parent_subspecies_2": "b"}
+    for name in ("a x b", "a X b", "a\u00d7b", "a \u00d7 b", "a_x_b"):
+        assert make_photo_csv.read_label(name) == cross
+    for name in ("hybrid", "Hybrids", "non-hybrids"):
+        assert make_photo_csv.read_label(name) == {"hybrid_stat": name.lower().rstrip("s")}
+    assert make_photo_csv.read_label("xanthippe") == {
+        "hybrid_stat": "non-hybrid",
+        "subspecies": "xanthippe",
+    }

