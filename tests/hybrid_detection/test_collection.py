@@ -61,6 +61,15 @@ def score(monkeypatch, call, classifiers):
     return run_program
 
 
+@pytest.fixture
+def as_an_actor():
+    """As many threads as it has: others move a seventh digit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def expected_of(photos: Path, classifiers: Path, size: int) -> dict[str, Scored | str]:
     """What ingestion.py's parts say of each image by name, in batches of `size`."""
     detector = Model(None, "cpu", classifiers)
@@ -206,6 +215,7 @@ def test_an_actor_a_gpu_or_one_for_two_processors():
         assert score_collection.choose_actors(options, resources) == expected
 
 
+@pytest.mark.usefixtures("as_an_actor")
 def test_a_ray_of_an_actor(repository, run, photos, classifiers, tmp_path, monkeypatch):
     """The program as a user runs it."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -213,14 +223,12 @@ def test_a_ray_of_an_actor(repository, run, photos, classifiers, tmp_path, monke
     how = ("--shard", 8, "--actors", 1, "--device", "cpu")
     done = run(repository / "scripts/score_collection.py", *where, *how)
     assert done.returncode == 1 and "scored 22 images" in done.stdout, done.stderr
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as many as in an actor: others move a seventh digit
     expected = expected_of(photos, classifiers, 8)
-    torch.set_num_threads(threads)
     check(parquet.read_table(tmp_path / "scores").to_pylist(), expected)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("as_an_actor")
 def test_an_actor_that_is_killed_is_replaced(
     repository, photos, classifiers, tmp_path, monkeypatch
 ):
