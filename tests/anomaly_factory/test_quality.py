@@ -243,3 +243,10 @@ def test_numbers_as_text_and_the_yardstick_of_kid():
     kid = {"value": 0.001, "low": np.nan, "high": np.nan}
     found = {"kid": kid, "halves": {"kid_photographs": 0.002, "kid_painted": 0.003}}
     assert figures.KID.cell(found) == ("0.0010", "photographs 0.0020")
+
+
+def test_a_histogram_says_in_words_what_it_shows(tmp_path):
+    series = {"photographs": np.array([0.1, 0.9, 0.2]), "close": 0.5, "unknown": np.nan}
+    words = plots.histogram(tmp_path / "a.png", "F1", series)
+    assert words == "Histogram: F1; medians: photographs 0.20, close 0.50"
+    assert (tmp_path / "a.png").is_file()
