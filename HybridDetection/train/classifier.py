@@ -19,6 +19,7 @@ from data_utils import FOLDS
 from dataset import Rows
 from joblib import parallel_config
 from model import MEMBERS
+from products import LinearByOneDnn
 from published_members import LinearClassifier, Origin
 from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
@@ -100,7 +101,8 @@ def fit_linear(
     losses = []
     for _ in tqdm(range(epochs), desc="linear classifier", unit="epoch", disable=None):
         rows = torch.randperm(len(labels), generator=generator)[:size].to(device)
-        loss = F.cross_entropy(classifier(inputs[rows]), targets[rows])
+        with LinearByOneDnn():
+            loss = F.cross_entropy(classifier(inputs[rows]), targets[rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

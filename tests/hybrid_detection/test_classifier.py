@@ -54,8 +54,9 @@ def test_the_linear_classifier_against_a_plain_loop(rows):
 
     fitted, losses = classifier.fit_linear(features.numpy(), labels.numpy(), 5, CPU)
     assert losses == pytest.approx(expected, abs=1e-6)
-    states = fitted.state_dict(), network.state_dict()
-    torch.testing.assert_close(*map(dict, states), atol=1e-6, rtol=1e-5)
+    # Not the weights: Adam makes steps of those gradients, too, that are rounding alone.
+    scores = (each.eval()(features) for each in (fitted, network))
+    torch.testing.assert_close(*scores, atol=1e-4, rtol=1e-4)
     features[3, 0] = np.inf
     with pytest.raises(ValueError, match="the loss is nan in epoch 1; look for features"):
         classifier.fit_linear(features.numpy(), labels.numpy(), 2, CPU)

@@ -336,8 +336,8 @@ def with_pale_parts(mask: np.ndarray, unshaded: np.ndarray) -> np.ndarray:
     """
     radius, teeth = RIM * max(mask.shape), round(TEETH * max(mask.shape))
     margin = int(2 * radius) + 1
-    ground = unshaded[~mask]
-    ground = ground[:: 1 + len(ground) // FITTED]
+    ground = np.flatnonzero(~mask)
+    ground = unshaded.reshape(-1, 3)[ground[:: 1 + len(ground) // FITTED]]
     ground = ground[length(ground) < PAPER, 0]
     white = WHITE + (np.percentile(ground, 97) if len(ground) else 0)
     filled = mask.copy()
@@ -436,8 +436,11 @@ def on_flat_ground(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     inside = mask[top:bottom, left:right].astype(np.float32)
     # The outermost pixels show the paper, which must not tell: a third of a straight rim is left.
     opacity = 2 * cv2.blur(inside, (3, 3), borderType=cv2.BORDER_CONSTANT) - 1
-    opacity = (inside * np.maximum(opacity, 0))[..., None]
-    square = np.full((side, side, 3), GROUND, np.uint8)
-    specimen = opacity * rgb[top:bottom, left:right] + (1 - opacity) * np.float32(GROUND)
-    square[y : y + height, x : x + width] = np.rint(specimen)
+    opacity = inside * np.maximum(opacity, 0)
+    square = np.array(Image.new("RGB", (side, side), GROUND))
+    specimen, part = rgb[top:bottom, left:right], square[y : y + height, x : x + width]
+    cv2.copyTo(specimen, (opacity > 0).astype(np.uint8), part)
+    rim = (opacity > 0) & (opacity < 1)
+    share = opacity[rim][:, None]
+    part[rim] = np.rint(share * specimen[rim] + (1 - share) * np.float32(GROUND))
     return square

@@ -26,6 +26,7 @@ from files import ImageError, open_image
 from spelling import but_there
 
 AHEAD = 2  # batches in the making while the caller is busy with one
+KEPT = 2**28  # bytes of freed memory in a worker; finding a specimen asks for them again and again
 FORK = multiprocessing.get_context("fork")  # spawned ones would each import torch anew
 
 Made = np.ndarray | str  # a picture (k * 224, 224, 3) uint8, or why a file gives none
@@ -141,7 +142,7 @@ def make_pool(workers: int) -> ProcessPoolExecutor:
 def begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the program, and that its pool
     threading.Thread(target=end_with_parent, daemon=True).start()
-    keep_freed_memory(False)  # one huge photograph shall not stay a worker's size
+    keep_freed_memory(KEPT)  # not all: one huge photograph shall not stay a worker's size
     torch.set_num_threads(1)
     if "cv2" in sys.modules:  # OpenCV, for cutouts and wings: the workers share the cores already
         sys.modules["cv2"].setNumThreads(0)  # 1 waits for ever for threads that no fork has
@@ -171,22 +172,23 @@ def alone(task: Callable[[Path], Made], path: Path) -> Future[Made]:
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Within the block, glibc keeps large freed pieces; afterwards it returns them to the system.
+    """Within the block, glibc keeps what is freed; afterwards it returns it to the system.
 
     A layer's output for a batch is tens of megabytes. Returned and asked for again, its pages are
     zeroed each time: more than half of efficientnet_lite0's time on a batch of 32 on a CPU.
     """
-    keep_freed_memory(True)
+    keep_freed_memory(2**31 - 1)
     try:
         yield
     finally:
-        keep_freed_memory(False)
+        keep_freed_memory(0)
 
 
-def keep_freed_memory(keep: bool) -> None:
+def keep_freed_memory(most: int) -> None:
+    """Tell glibc to keep about so many freed bytes at the `most`; 0: what it does by itself."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        libc.mallopt(-1, 2**31 - 1 if keep else 128 * 1024)  # M_TRIM_THRESHOLD in malloc.h
-        libc.mallopt(-4, 0 if keep else 65536)  # M_MMAP_MAX
-        if not keep:
+        libc.mallopt(-1, most or 128 * 1024)  # M_TRIM_THRESHOLD in malloc.h
+        libc.mallopt(-4, 0 if most else 65536)  # M_MMAP_MAX
+        if not most:
             libc.malloc_trim(0)

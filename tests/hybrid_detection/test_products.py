@@ -1,0 +1,76 @@
+"""products.py: oneDNN's linear layers give PyTorch's numbers and gradients, where they are taken."""
+
+import backbones
+import products
+import pytest
+import torch
+from backbones import AT_ONCE, extract
+from products import LinearByOneDnn
+from torch import nn
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def taken(monkeypatch) -> list[tuple[int, ...]]:
+    """The shapes of the weights that oneDNN multiplies with."""
+    if not products.THERE:
+        pytest.skip("this PyTorch has no oneDNN")
+    shapes, product = [], products.product
+
+    def note(rows, weight, bias):
+        shapes.append(tuple(weight.shape))
+        return product(rows, weight, bias)
+
+    monkeypatch.setattr(products, "product", note)
+    return shapes
+
+
+def test_gradients_are_those_of_pytorchs_own_layers(taken):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
+    rows, found = torch.randn(11, 5), []
+    for block in (LinearByOneDnn(), torch.enable_grad()):
+        rows.grad = None
+        rows.requires_grad_()
+        network.zero_grad()
+        with block:
+            loss = network(rows).square().sum()
+        loss.backward()
+        found.append([loss.detach(), rows.grad, *(each.grad for each in network.parameters())])
+    torch.testing.assert_close(*found)
+    # Forward, then the gradients of each layer's rows and weights.
+    assert taken == [(7, 5), (3, 7), (7, 3), (7, 11), (5, 7), (5, 11)]
+    with LinearByOneDnn():
+        network(rows.detach()).sum().backward()
+    assert taken[6:] == [(7, 5), (3, 7), (7, 3), (7, 11), (5, 11)]  # none of rows that want none
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_other_kinds_of_numbers_and_layers_without_bias_are_left_to_pytorch(
+    taken, monkeypatch, there
+):
+    rows, layer = torch.ones(2, 3), nn.Linear(3, 4)
+    expected = layer(rows)
+    monkeypatch.setattr(products, "THERE", there)
+    with LinearByOneDnn():
+        torch.testing.assert_close(layer(rows), expected)
+        assert nn.Linear(3, 4, bias=False)(rows).shape == (2, 4)
+        assert layer.double()(rows.double()).dtype == torch.float64
+        assert layer.bfloat16()(rows.bfloat16()).dtype == torch.bfloat16
+    assert taken == [(4, 3)] * there
+
+
+def test_a_backbones_layers_are_taken_and_on_a_cpu_a_few_images_at_once(taken, monkeypatch):
+    monkeypatch.setattr(backbones, "IMAGE_SIZE", 4)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    network, counts = nn.Sequential(nn.Flatten(), nn.Linear(48, 5)), []
+    network.register_forward_pre_hook(lambda _, inputs: counts.append(len(inputs[0])))
+    draw = torch.Generator().manual_seed(0)
+    pictures = torch.randint(0, 256, (2 * AT_ONCE + 3, 4, 4, 3), dtype=torch.uint8, generator=draw)
+    found = extract(network, pictures, "dinov2_base", CPU)
+    assert counts == [2 * AT_ONCE, 3]
+    assert taken == [(5, 48), (5, 48)]
+    whole = extract(lambda images: network(images), pictures, "dinov2_base", CPU)
+    assert counts[2:] == [2 * AT_ONCE + 3]  # another engine has its own way
+    torch.testing.assert_close(found, whole)
