@@ -6,7 +6,6 @@ differ from PyTorch's by less than a grey level.
 
 import warnings
 from importlib.util import find_spec
-from typing import Any
 
 import torch
 from torch import nn
@@ -30,8 +29,7 @@ def choose_engine(wanted: str | None, device: torch.device, images: int) -> str:
 
 
 class InOpenVino:
-    """A network in evaluation mode, on a CPU: an image at a time in each of as many threads as
-    PyTorch takes, which takes less time than all threads on a batch."""
+    """A network in evaluation mode, on a CPU, in as many threads as PyTorch would take."""
 
     def __init__(self, network: nn.Module, example: torch.Tensor, bfloat16: bool = False):
         """`example` is an input (1, C, H, W); others may be of another number and size."""
@@ -39,34 +37,22 @@ class InOpenVino:
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-        # What openvino.convert_model does, in a quarter of its time: it also traces a second time to
+        # What openvino.convert_model does, in a quarter of its time: it also traces once more, to
         # compare, and sends statistics of its use to Intel.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch's, of tracing
             traced = TorchScriptPythonDecoder(torch.jit.trace(network, example, check_trace=False))
         frontend = FrontEndManager().load_by_framework("pytorch")
         model = frontend.convert(frontend.load(traced))
-        model.reshape([1, example.shape[1], -1, -1])
-        threads = torch.get_num_threads()
+        model.reshape([-1, example.shape[1], -1, -1])
         options = {
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
         }
-        compiled = openvino.Core().compile_model(model, "CPU", options)
-        self.streams = openvino.AsyncInferQueue(compiled, threads)
+        self.model = openvino.Core().compile_model(model, "CPU", options)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         """What the network gives of `images` (N, C, H, W) float32."""
-        found: dict[int, list[torch.Tensor]] = {}
-
-        def keep(request: Any, place: int) -> None:
-            found[place] = [torch.tensor(part.data) for part in request.output_tensors]
-
-        self.streams.set_callback(keep)
-        for place, image in enumerate(images.contiguous().numpy()):
-            self.streams.start_async(image[None], place)
-        self.streams.wait_all()
-        of_images = (found[place] for place in range(len(images)))
-        parts = tuple(torch.cat(part) for part in zip(*of_images, strict=True))
+        found = self.model(images.contiguous().numpy())
+        parts = tuple(torch.from_numpy(found[place]) for place in range(len(found)))
         return parts if len(parts) > 1 else parts[0]

@@ -17,10 +17,12 @@ from contextlib import redirect_stdout
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 import submission  # noqa: F401  puts the submission folder on the path
 import ingestion
 import numpy as np
+import products
 import torch
 from backbones import BACKBONES, build_backbone, has_bfloat16
 from engine import WORTH
@@ -40,7 +42,8 @@ def scoring(paths: list[Path], classifiers: Path) -> Ways:
     def published() -> np.ndarray:
         model = Model(device="cpu", classifiers=classifiers)
         model.load()
-        return np.array([model.predict(Image.open(path)) for path in paths])
+        with patch.object(products, "THERE", False):  # PyTorch's own
+            return np.array([model.predict(Image.open(path)) for path in paths])
 
     def ours(*arguments: str) -> np.ndarray:
         with tempfile.TemporaryDirectory() as output:

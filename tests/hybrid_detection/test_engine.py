@@ -43,8 +43,6 @@ def test_openvino_gives_the_features_of_pytorch(network):
         found = extract(compiled, pictures, network, CPU)
         assert found.dtype == torch.float32
         assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
-    pair = extract(compiled, torch.cat([pictures.flip(1), pictures]), network, CPU)
-    assert torch.equal(pair[1:], found)  # whatever is beside it
     before = found.clone()
     extract(compiled, pictures.flip(2), network, CPU)
     assert torch.equal(before, found)  # is not written over by the next

@@ -26,7 +26,7 @@ VERSION = 2  # raised when this file, files.py or pictures.py give a photograph 
 WINGS = "wings"  # what the member that knows the subspecies looks at, and the network that it takes
 # What a picture shows: one of these, or one of PREPROCESSES above the wings.
 VIEWS = (*PREPROCESSES, WINGS, *(f"{name}+{WINGS}" for name in PREPROCESSES))
-AT_ONCE = 4  # images, for each core, in PyTorch on a CPU: more do not fit into its cache
+AT_ONCE = 4  # images in a network on a CPU, for each core: more do not fit into its cache
 GRID = 8  # parts, along each side of a picture, in which that network averages what it sees
 
 Network = Callable[[torch.Tensor], torch.Tensor]  # (n, 3, 224, 224) -> (n, feature_size)
@@ -337,10 +337,8 @@ def extract(
     """
     shown = squares_of(pictures, backbone == WINGS)
     squares = shown.to(device).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
-    at_once = len(squares)
-    if device.type == "cpu" and isinstance(network, nn.Module):
-        at_once = AT_ONCE * torch.get_num_threads()
+    at_once = AT_ONCE * torch.get_num_threads() if device.type == "cpu" else len(squares)
+    images = normalise(squares, backbone)
     with LinearByOneDnn():
-        parts = [network(normalise(part, backbone)).float() for part in squares.split(at_once)]
-    features = torch.cat(parts)
+        features = torch.cat([network(part).float() for part in images.split(at_once)])
     return features.reshape(len(pictures), -1, features.shape[1]).mean(dim=1)

@@ -1,12 +1,11 @@
 """What computes the frozen networks: PyTorch, or on CPUs OpenVINO, which takes less time.
 
 OpenVINO (scripts/setup.sh --with cpu) is given a network from memory. Features differ from
-PyTorch's by a few millionths of the largest one, and do not depend on the images beside them.
+PyTorch's by a few millionths of the largest one.
 """
 
 import warnings
 from importlib.util import find_spec
-from typing import Any
 
 import torch
 from backbones import IMAGE_SIZE, in_pytorch
@@ -28,10 +27,7 @@ def choose_engine(wanted: str | None, device: torch.device, images: int) -> str:
 
 
 class InOpenVino:
-    """A frozen network on a CPU: an image at a time in each of as many threads as PyTorch takes.
-
-    That takes less time than all threads on a batch, whose layers are larger than the cores' caches.
-    """
+    """A frozen network on a CPU, in as many threads as PyTorch would take."""
 
     def __init__(self, network: nn.Module, bfloat16: bool = False) -> None:
         import openvino
@@ -39,35 +35,23 @@ class InOpenVino:
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
         example = torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE)
-        # What openvino.convert_model does, in a quarter of its time: it also traces a second time to
+        # What openvino.convert_model does, in a quarter of its time: it also traces once more, to
         # compare, and sends statistics of its use to Intel.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch's, of tracing
             traced = TorchScriptPythonDecoder(torch.jit.trace(network, example, check_trace=False))
         frontend = FrontEndManager().load_by_framework("pytorch")
         model = frontend.convert(frontend.load(traced))
-        model.reshape(list(example.shape))
-        threads = torch.get_num_threads()
+        model.reshape([-1, *example.shape[1:]])
         options = {
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
         }
-        compiled = openvino.Core().compile_model(model, "CPU", options)
-        self.streams = openvino.AsyncInferQueue(compiled, threads)
+        self.model = openvino.Core().compile_model(model, "CPU", options)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """(n, 3, 224, 224) float32 -> (n, feature_size) float32."""
-        found = [torch.empty(0)] * len(images)
-
-        def keep(request: Any, place: int) -> None:
-            found[place] = torch.tensor(request.get_output_tensor().data)
-
-        self.streams.set_callback(keep)
-        for place, image in enumerate(images.numpy()):
-            self.streams.start_async(image[None], place)
-        self.streams.wait_all()
-        return torch.cat(found)
+        return torch.from_numpy(self.model(images.numpy())[0])
 
 
 ENGINES = {"openvino": InOpenVino, "torch": in_pytorch}
