@@ -1,7 +1,7 @@
 """What computes a trained network: PyTorch, or on CPUs OpenVINO, which takes less time.
 
 OpenVINO (scripts/setup.sh --with cpu) is given a network from memory. Painted values and edge maps
-differ from PyTorch's by less than a grey level.
+differ from PyTorch's by a grey level at the most.
 """
 
 import warnings
@@ -39,11 +39,12 @@ class InOpenVino:
 
         # What openvino.convert_model does, in a quarter of its time: it also traces once more, to
         # compare, and sends statistics of its use to Intel.
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # PyTorch's, of tracing
-            traced = TorchScriptPythonDecoder(torch.jit.trace(network, example, check_trace=False))
+            how = {"check_trace": False}
+            decoder = TorchScriptPythonDecoder(network, example_input=example, trace_kwargs=how)
         frontend = FrontEndManager().load_by_framework("pytorch")
-        model = frontend.convert(frontend.load(traced))
+        model = frontend.convert(frontend.load(decoder))
         model.reshape([-1, example.shape[1], -1, -1])
         options = {
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),

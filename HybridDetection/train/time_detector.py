@@ -42,7 +42,7 @@ def scoring(paths: list[Path], classifiers: Path) -> Ways:
     def published() -> np.ndarray:
         model = Model(device="cpu", classifiers=classifiers)
         model.load()
-        with patch.object(products, "THERE", False):  # PyTorch's own
+        with patch.object(products, "HAS_ONEDNN", False):  # PyTorch's own
             return np.array([model.predict(Image.open(path)) for path in paths])
 
     def ours(*arguments: str) -> np.ndarray:

@@ -54,7 +54,8 @@ def test_the_linear_classifier_against_a_plain_loop(rows):
 
     fitted, losses = classifier.fit_linear(features.numpy(), labels.numpy(), 5, CPU)
     assert losses == pytest.approx(expected, abs=1e-6)
-    # Not the weights: Adam makes steps of those gradients, too, that are rounding alone.
+    # Not the weights: biases before a BatchNorm have gradients of rounding alone, and Adam makes
+    # whole steps of these.
     scores = (each.eval()(features) for each in (fitted, network))
     torch.testing.assert_close(*scores, atol=1e-4, rtol=1e-4)
     features[3, 0] = np.inf

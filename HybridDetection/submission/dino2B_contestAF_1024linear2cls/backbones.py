@@ -337,8 +337,11 @@ def extract(
     """
     shown = squares_of(pictures, backbone == WINGS)
     squares = shown.to(device).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
-    at_once = AT_ONCE * torch.get_num_threads() if device.type == "cpu" else len(squares)
     images = normalise(squares, backbone)
-    with LinearByOneDnn():
-        features = torch.cat([network(part).float() for part in images.split(at_once)])
+    if device.type == "cpu":
+        with LinearByOneDnn():
+            parts = images.split(AT_ONCE * torch.get_num_threads())
+            features = torch.cat([network(part).float() for part in parts])
+    else:
+        features = network(images).float()
     return features.reshape(len(pictures), -1, features.shape[1]).mean(dim=1)

@@ -439,7 +439,7 @@ def on_flat_ground(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     opacity = inside * np.maximum(opacity, 0)
     square = np.array(Image.new("RGB", (side, side), GROUND))
     specimen, part = rgb[top:bottom, left:right], square[y : y + height, x : x + width]
-    cv2.copyTo(specimen, (opacity > 0).astype(np.uint8), part)
+    cv2.copyTo(specimen, (opacity > 0).astype(np.uint8), part)  # in place; quicker than NumPy
     rim = (opacity > 0) & (opacity < 1)
     share = opacity[rim][:, None]
     part[rim] = np.rint(share * specimen[rim] + (1 - share) * np.float32(GROUND))

@@ -26,7 +26,6 @@ from files import ImageError, open_image
 from spelling import but_there
 
 AHEAD = 2  # batches in the making while the caller is busy with one
-KEPT = 2**28  # bytes of freed memory in a worker; finding a specimen asks for them again and again
 FORK = multiprocessing.get_context("fork")  # spawned ones would each import torch anew
 
 Made = np.ndarray | str  # a picture (k * 224, 224, 3) uint8, or why a file gives none
@@ -142,7 +141,9 @@ def make_pool(workers: int) -> ProcessPoolExecutor:
 def begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the program, and that its pool
     threading.Thread(target=end_with_parent, daemon=True).start()
-    keep_freed_memory(KEPT)  # not all: one huge photograph shall not stay a worker's size
+    # Finding a specimen asks for the same memory again and again. What is larger than a photograph
+    # of 10 megapixels is returned: one huge one shall not stay a worker's size.
+    set_malloc(trim_threshold=2**26, mmap_threshold=2**25, mmap_max=65536)
     torch.set_num_threads(1)
     if "cv2" in sys.modules:  # OpenCV, for cutouts and wings: the workers share the cores already
         sys.modules["cv2"].setNumThreads(0)  # 1 waits for ever for threads that no fork has
@@ -177,18 +178,22 @@ def freed_memory_kept() -> Iterator[None]:
     A layer's output for a batch is tens of megabytes. Returned and asked for again, its pages are
     zeroed each time: more than half of efficientnet_lite0's time on a batch of 32 on a CPU.
     """
-    keep_freed_memory(2**31 - 1)
+    set_malloc(trim_threshold=2**31 - 1, mmap_max=0)
     try:
         yield
     finally:
-        keep_freed_memory(0)
-
-
-def keep_freed_memory(most: int) -> None:
-    """Tell glibc to keep about so many freed bytes at the `most`; 0: what it does by itself."""
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-1, most or 128 * 1024)  # M_TRIM_THRESHOLD in malloc.h
-        libc.mallopt(-4, 0 if most else 65536)  # M_MMAP_MAX
-        if not most:
+        set_malloc(trim_threshold=128 * 1024, mmap_max=65536)  # where glibc starts
+        if libc := glibc():
             libc.malloc_trim(0)
+
+
+def set_malloc(**options: int) -> None:
+    """Set what glibc's mallopt knows as M_TRIM_THRESHOLD and so on, in bytes or pieces."""
+    numbers = {"trim_threshold": -1, "mmap_threshold": -3, "mmap_max": -4}  # of malloc.h
+    if libc := glibc():
+        for name, value in options.items():
+            libc.mallopt(numbers[name], value)
+
+
+def glibc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None

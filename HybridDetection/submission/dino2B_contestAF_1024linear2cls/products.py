@@ -1,5 +1,5 @@
 """Linear layers by oneDNN. PyTorch takes MKL's products, which on AMD's processors with AVX-512 use
-half of what they can do; elsewhere the two are alike."""
+half of what they can do; on older ones without, the two are alike."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-THERE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -16,7 +16,7 @@ def product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None)
     return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
 
 
-class Linear(torch.autograd.Function):
+class OneDnnLinear(torch.autograd.Function):
     """`product`, and its gradients where rows are (n, d)."""
 
     @staticmethod
@@ -32,15 +32,21 @@ class Linear(torch.autograd.Function):
 
 
 class LinearByOneDnn(TorchFunctionMode):
-    """Within the block, linear layers in float32 on a CPU are oneDNN's, where PyTorch has it."""
+    """Within the block, linear layers are oneDNN's where PyTorch has it: those with a bias, of
+    float32 on a CPU; with gradients, of rows (n, d) alone. Autocast does not turn these into
+    bfloat16.
+    """
 
     def __torch_function__(
         self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        if THERE and function is F.linear and not kwargs and all(map(is_plain, args)):
-            return Linear.apply(*args)
+        if function is F.linear and HAS_ONEDNN and not kwargs and can_take(args):
+            return OneDnnLinear.apply(*args)
         return function(*args, **(kwargs or {}))
 
 
-def is_plain(tensor: torch.Tensor | None) -> bool:
-    return tensor is not None and tensor.is_cpu and tensor.dtype == torch.float32
+def can_take(args: tuple[torch.Tensor | None, ...]) -> bool:
+    if len(args) != 3 or any(arg is None or not arg.is_cpu for arg in args):
+        return False
+    floats = all(arg.dtype == torch.float32 for arg in args)
+    return floats and (args[0].dim() == 2 or not torch.is_grad_enabled())
