@@ -124,8 +124,8 @@ def main() -> None:
     print(f"# Published and ours\n\nMedians of {options.rounds} rounds on {CORES} cores of one")
     print(f"{there['cpu_name']}, {torch.backends.cpu.get_cpu_capability()}, with{rough} bfloat16.")
     if "openvino" in engines():
-        print("OpenVINO takes seconds to take over the networks, which are among its times here;")
-        print(f"the programs choose it from {WORTH} photographs on.")
+        print("Its times include that OpenVINO takes over the networks; the programs choose it from")
+        print(f"{WORTH} photographs on.")
     print()
     with tempfile.TemporaryDirectory() as folder:
         photographs = Path(folder, "photographs")

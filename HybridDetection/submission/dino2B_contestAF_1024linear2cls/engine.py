@@ -11,7 +11,7 @@ import torch
 from backbones import IMAGE_SIZE, in_pytorch
 from torch import nn
 
-WORTH = 128  # images that regain the seconds in which OpenVINO takes over the networks
+WORTH = 128  # images that regain the second in which OpenVINO takes over the networks
 
 
 def choose_engine(wanted: str | None, device: torch.device, images: int) -> str:
