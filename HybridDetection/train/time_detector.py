@@ -124,7 +124,7 @@ def main() -> None:
     print(f"# Published and ours\n\nMedians of {options.rounds} rounds on {CORES} cores of one")
     print(f"{there['cpu_name']}, {torch.backends.cpu.get_cpu_capability()}, with{rough} bfloat16.")
     if "openvino" in engines():
-        print("Its times include that OpenVINO takes over the networks; the programs choose it from")
+        print("Times by OpenVINO include taking over the networks; the programs choose it from")
         print(f"{WORTH} photographs on.")
     print()
     with tempfile.TemporaryDirectory() as folder:
