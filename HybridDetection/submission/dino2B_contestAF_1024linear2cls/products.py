@@ -40,7 +40,7 @@ class LinearByOneDnn(TorchFunctionMode):
     def __torch_function__(
         self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        if function is F.linear and HAS_ONEDNN and not kwargs and can_take(args):
+        if function is F.linear and HAS_ONEDNN and can_take(args):
             return OneDnnLinear.apply(*args)
         return function(*args, **(kwargs or {}))
 
