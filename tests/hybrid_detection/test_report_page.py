@@ -188,6 +188,8 @@ def test_a_person_says_what_the_photographs_show(open_page, report, tmp_path, ph
     assert pressed.count() == 0
     page.keyboard.press("H")
     page.keyboard.press("Escape")
+    count = "document.querySelectorAll('.row').length"
+    page.wait_for_function(f"{count} === {len(NAMES[5:])}")  # as above, a moment later
     assert names_shown(page) == NAMES[5:]
     photographs[0].path.write_text("another photograph of this name")
     for folder, kept in (("/photographs", ["", *shown[1:]]), ("/others", [""] * 5)):
