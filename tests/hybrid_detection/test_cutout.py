@@ -322,7 +322,9 @@ def test_a_specimen_is_centred_and_fills_its_square():
     share = (here * np.maximum(opacity, 0))[..., None]
     blended = share * scene.rgb[top:bottom, left:right] + (1 - share) * 220
     assert np.array_equal(inside, np.rint(blended))
+    assert (inside[~here] == 220).all()
     core = cv2.erode(np.uint8(here), np.ones((3, 3)), borderValue=0) > 0
+    assert np.array_equal(inside[core], scene.rgb[top:bottom, left:right][core])
     # The rim fades: no pixel of it is as dark as the wing, none as light as the ground.
     rim = inside[here & ~core]
     assert rim.min() > 40  # the wing is 27
